@@ -1,0 +1,159 @@
+// Python's view of csrc/cpu: take NumPy arrays apart, release the GIL, call.
+//
+// The Python layer has checked every argument; what is checked here is what would otherwise be
+// undefined behaviour.
+
+#include <omp.h>
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <map>
+#include <optional>
+#include <stdexcept>
+#include <string>
+
+#include "cpu/count.hpp"
+#include "cpu/scan.hpp"
+
+namespace py = pybind11;
+
+namespace {
+
+using tefast::Array3;
+using tefast::DType;
+using tefast::Edges;
+template <class T>
+using Dense = py::array_t<T, py::array::c_style>;
+
+Array3 array3(const py::array& array, const std::string& dtype) {
+    static const std::map<std::string, std::pair<DType, int>> known = {
+        {"float16", {DType::f16, 2}}, {"bfloat16", {DType::bf16, 2}}, {"float32", {DType::f32, 4}},
+        {"float64", {DType::f64, 8}}, {"int8", {DType::i8, 1}},       {"int16", {DType::i16, 2}},
+        {"int32", {DType::i32, 4}},   {"int64", {DType::i64, 8}},     {"uint8", {DType::u8, 1}},
+        {"uint16", {DType::u16, 2}},  {"uint32", {DType::u32, 4}},    {"uint64", {DType::u64, 8}},
+    };
+    const auto found = known.find(dtype);
+    if (found == known.end()) throw std::invalid_argument("unknown dtype " + dtype);
+    const auto [kind, size] = found->second;
+    if (array.ndim() != 3) throw std::invalid_argument("expected an array of rank 3");
+    if (array.itemsize() != size) throw std::invalid_argument("item size does not fit " + dtype);
+    Array3 out{static_cast<const char*>(array.data()), kind, {}, {}};
+    for (int axis = 0; axis < 3; ++axis) {
+        out.shape[axis] = array.shape(axis);
+        out.stride[axis] = array.strides(axis);
+    }
+    return out;
+}
+
+Edges edges_of(const std::optional<Dense<double>>& inner, int bins, const Array3& values) {
+    const bool symbols = values.dtype != DType::f16 && values.dtype != DType::bf16 &&
+                         values.dtype != DType::f32 && values.dtype != DType::f64;
+    if (symbols == inner.has_value())
+        throw std::invalid_argument("floats need edges, symbols none");
+    if (!inner) return {nullptr, 0, bins};
+    const py::ssize_t rows = inner->ndim() == 2 ? inner->shape(0) : 0;
+    if ((rows != 1 && rows != values.shape[2]) || inner->shape(1) != bins - 1)
+        throw std::invalid_argument("edges must have shape (U or 1, bins - 1)");
+    return {inner->data(), rows == 1 ? 0 : bins - 1, bins};
+}
+
+const std::int64_t* lengths_of(const std::optional<Dense<std::int64_t>>& lengths,
+                               const Array3& values) {
+    if (!lengths) return nullptr;
+    if (lengths->ndim() != 1 || lengths->shape(0) != values.shape[0])
+        throw std::invalid_argument("lengths must have shape (N,)");
+    for (py::ssize_t n = 0; n < lengths->shape(0); ++n) {
+        if (lengths->at(n) < 0 || lengths->at(n) > values.shape[1])
+            throw std::invalid_argument("lengths must lie in 0 .. T");
+    }
+    return lengths->data();
+}
+
+int threads_of(int threads) { return threads > 0 ? threads : omp_get_max_threads(); }
+
+py::dict scan(const py::array& values, const std::string& dtype,
+              const std::optional<Dense<std::int64_t>>& lengths, int bins, int threads) {
+    const Array3 array = array3(values, dtype);
+    const std::int64_t* valid = lengths_of(lengths, array);
+    Dense<double> low(array.shape[2]), high(array.shape[2]);
+    double *low_data = low.mutable_data(), *high_data = high.mutable_data();
+    tefast::ScanResult found;
+    {
+        py::gil_scoped_release release;
+        found = tefast::scan(array, valid, bins, low_data, high_data, threads_of(threads));
+    }
+    return py::dict(py::arg("nan") = found.nan, py::arg("infinite") = found.infinite,
+                    py::arg("outside") = found.outside, py::arg("first_nan") = found.first_nan,
+                    py::arg("first_bad") = found.first_bad, py::arg("low") = low,
+                    py::arg("high") = high);
+}
+
+Dense<std::int16_t> encode(const py::array& values, const std::string& dtype,
+                           const std::optional<Dense<double>>& inner, int bins,
+                           const std::optional<Dense<std::int64_t>>& lengths, int threads) {
+    const Array3 array = array3(values, dtype);
+    const Edges edges = edges_of(inner, bins, array);
+    const std::int64_t* valid = lengths_of(lengths, array);
+    Dense<std::int16_t> codes({array.shape[0], array.shape[1], array.shape[2]});
+    std::int16_t* out = codes.mutable_data();
+    py::gil_scoped_release release;
+    tefast::encode(array, edges, valid, out, threads_of(threads));
+    return codes;
+}
+
+void count_values(const py::array& values, const std::string& dtype,
+                  const std::optional<Dense<double>>& inner, int bins,
+                  const std::optional<Dense<std::int64_t>>& lengths, Dense<std::int64_t> counts,
+                  int threads) {
+    const Array3 array = array3(values, dtype);
+    const Edges edges = edges_of(inner, bins, array);
+    const std::int64_t* valid = lengths_of(lengths, array);
+    if (counts.size() != array.shape[2] * bins)
+        throw std::invalid_argument("counts must have shape (U, bins)");
+    std::int64_t* out = counts.mutable_data();
+    py::gil_scoped_release release;
+    tefast::count_values(array, edges, valid, out, threads_of(threads));
+}
+
+void count_transitions(const py::array& target, const std::string& dtype,
+                       const std::optional<Dense<double>>& inner, int bins,
+                       const std::optional<Dense<std::int64_t>>& lengths,
+                       const Dense<std::int16_t>& source, std::int64_t states,
+                       Dense<std::int64_t> counts, int threads) {
+    const Array3 array = array3(target, dtype);
+    const Edges edges = edges_of(inner, bins, array);
+    const std::int64_t* valid = lengths_of(lengths, array);
+    if (source.size() != array.shape[0] * array.shape[1])
+        throw std::invalid_argument("source must have shape (N, T)");
+    for (py::ssize_t i = 0; i < source.size(); ++i) {
+        if (source.data()[i] < tefast::missing || source.data()[i] >= states)
+            throw std::invalid_argument("source holds a state outside -1 .. states - 1");
+    }
+    if (counts.size() != array.shape[2] * bins * bins * states)
+        throw std::invalid_argument("counts must have shape (U, bins, bins, states)");
+    const std::int16_t* state = source.data();
+    std::int64_t* out = counts.mutable_data();
+    py::gil_scoped_release release;
+    tefast::count_transitions(array, edges, valid, state, states, out, threads_of(threads));
+}
+
+py::dict build_info() {
+    return py::dict(py::arg("version") = TEFAST_VERSION, py::arg("openmp") = _OPENMP,
+                    py::arg("max_threads") = omp_get_max_threads(),
+                    py::arg("compiler") = __VERSION__);
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_native, m) {
+    // Counts are written in place, so an array of another type must not be converted to a copy.
+    m.def("scan", &scan);
+    m.def("encode", &encode);
+    m.def("count_values", &count_values, py::arg("values"), py::arg("dtype"), py::arg("inner"),
+          py::arg("bins"), py::arg("lengths"), py::arg("counts").noconvert(), py::arg("threads"));
+    m.def("count_transitions", &count_transitions, py::arg("target"), py::arg("dtype"),
+          py::arg("inner"), py::arg("bins"), py::arg("lengths"), py::arg("source"),
+          py::arg("states"), py::arg("counts").noconvert(), py::arg("threads"));
+    m.def("build_info", &build_info);
+}

@@ -1,0 +1,108 @@
+// What an input array holds, and how one element of it is read.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+
+namespace tefast {
+
+enum class DType { f16, bf16, f32, f64, i8, i16, i32, i64, u8, u16, u32, u64 };
+
+// An array of shape (N, T, U) that is read where it lies: any strides, any alignment.
+struct Array3 {
+    const char* data;
+    DType dtype;
+    std::int64_t shape[3];   // N sequences, T steps, U units
+    std::int64_t stride[3];  // in bytes; may be zero or negative
+
+    const char* row(std::int64_t n, std::int64_t t, std::int64_t u) const {
+        return data + n * stride[0] + t * stride[1] + u * stride[2];
+    }
+};
+
+struct Half {
+    std::uint16_t bits;
+};
+struct BFloat16 {
+    std::uint16_t bits;
+};
+
+// memcpy, because an element of a strided view may lie at any address.
+template <class T>
+T load(const char* at) {
+    T value;
+    std::memcpy(&value, at, sizeof value);
+    return value;
+}
+
+template <class T>
+constexpr bool is_symbol = std::is_integral_v<T>;
+
+// Compared in the symbol's own type: a uint64 need not fit into an int64.
+template <class T>
+bool is_outside(T symbol, int bins) {
+    if constexpr (std::is_signed_v<T>) {
+        return symbol < 0 || symbol > std::int64_t{bins - 1};
+    } else {
+        return symbol > static_cast<std::uint64_t>(bins - 1);
+    }
+}
+
+inline double to_double(double value) { return value; }
+inline double to_double(float value) { return static_cast<double>(value); }
+
+inline double to_double(BFloat16 value) {
+    const std::uint32_t bits = static_cast<std::uint32_t>(value.bits) << 16;
+    float single;
+    std::memcpy(&single, &bits, sizeof single);
+    return static_cast<double>(single);
+}
+
+inline double to_double(Half value) {
+    const int exponent = (value.bits >> 10) & 0x1f;
+    const int fraction = value.bits & 0x3ff;
+    double size;
+    if (exponent == 31) {
+        size = fraction ? std::nan("") : HUGE_VAL;
+    } else if (exponent == 0) {
+        size = std::ldexp(fraction, -24);
+    } else {
+        size = std::ldexp(fraction + 1024, exponent - 25);
+    }
+    return (value.bits & 0x8000) ? -size : size;
+}
+
+// Calls f with a value of the C++ type that dtype names.
+template <class F>
+void visit(DType dtype, F&& f) {
+    switch (dtype) {
+        case DType::f16:
+            return f(Half{});
+        case DType::bf16:
+            return f(BFloat16{});
+        case DType::f32:
+            return f(float{});
+        case DType::f64:
+            return f(double{});
+        case DType::i8:
+            return f(std::int8_t{});
+        case DType::i16:
+            return f(std::int16_t{});
+        case DType::i32:
+            return f(std::int32_t{});
+        case DType::i64:
+            return f(std::int64_t{});
+        case DType::u8:
+            return f(std::uint8_t{});
+        case DType::u16:
+            return f(std::uint16_t{});
+        case DType::u32:
+            return f(std::uint32_t{});
+        case DType::u64:
+            return f(std::uint64_t{});
+    }
+}
+
+}  // namespace tefast

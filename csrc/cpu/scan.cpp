@@ -1,0 +1,102 @@
+#include "cpu/scan.hpp"
+
+#include <omp.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+namespace tefast {
+namespace {
+
+constexpr double infinity = std::numeric_limits<double>::infinity();
+
+// Positions are visited in rising order by one thread; threads are merged by minimum.
+void keep_first(std::int64_t& first, std::int64_t position) {
+    if (first < 0 || (position >= 0 && position < first)) first = position;
+}
+
+struct Partial {
+    ScanResult found;
+    std::vector<double> low, high;  // (U,)
+
+    explicit Partial(std::size_t units) : low(units, infinity), high(units, -infinity) {}
+
+    void add_to(ScanResult& total, double* all_low, double* all_high) const {
+        total.nan += found.nan;
+        total.infinite += found.infinite;
+        total.outside += found.outside;
+        keep_first(total.first_nan, found.first_nan);
+        keep_first(total.first_bad, found.first_bad);
+        for (std::size_t u = 0; u < low.size(); ++u) {
+            all_low[u] = std::min(all_low[u], low[u]);
+            all_high[u] = std::max(all_high[u], high[u]);
+        }
+    }
+};
+
+template <class T>
+void scan_value(T value, std::int64_t position, std::size_t u, int bins, Partial& partial) {
+    ScanResult& found = partial.found;
+    if constexpr (is_symbol<T>) {
+        if (!is_outside(value, bins)) return;
+        ++found.outside;
+        keep_first(found.first_bad, position);
+    } else {
+        const double number = to_double(value);
+        if (std::isfinite(number)) {
+            partial.low[u] = std::min(partial.low[u], number);
+            partial.high[u] = std::max(partial.high[u], number);
+        } else if (std::isnan(number)) {
+            ++found.nan;
+            keep_first(found.first_nan, position);
+        } else {
+            ++found.infinite;
+            keep_first(found.first_bad, position);
+        }
+    }
+}
+
+template <class T>
+void scan_rows(const Array3& values, const std::int64_t* lengths, int bins, std::int64_t first_row,
+               std::int64_t last_row, Partial& partial) {
+    const std::int64_t steps = values.shape[1], units = values.shape[2];
+    for (std::int64_t row = first_row; row < last_row; ++row) {
+        const std::int64_t n = row / steps, t = row % steps;
+        if (lengths && t >= lengths[n]) continue;
+        const char* at = values.row(n, t, 0);
+        for (std::int64_t u = 0; u < units; ++u, at += values.stride[2]) {
+            scan_value(load<T>(at), row * units + u, static_cast<std::size_t>(u), bins, partial);
+        }
+    }
+}
+
+}  // namespace
+
+ScanResult scan(const Array3& values, const std::int64_t* lengths, int bins, double* low,
+                double* high, int threads) {
+    const std::int64_t rows = values.shape[0] * values.shape[1];
+    const auto units = static_cast<std::size_t>(values.shape[2]);
+    std::fill(low, low + units, infinity);
+    std::fill(high, high + units, -infinity);
+    ScanResult total;
+    // Partials are made before the region: an allocation that fails inside it would end the
+    // process.
+    std::vector<Partial> partials(static_cast<std::size_t>(threads), Partial(units));
+#pragma omp parallel num_threads(threads)
+    {
+        const std::int64_t parts = omp_get_num_threads(), part = omp_get_thread_num();
+        Partial& partial = partials[static_cast<std::size_t>(part)];
+        const std::int64_t share = rows / parts, rest = rows % parts;
+        const std::int64_t begin = part * share + std::min(part, rest);
+        const std::int64_t end = begin + share + (part < rest ? 1 : 0);
+        visit(values.dtype, [&](auto kind) {
+            scan_rows<decltype(kind)>(values, lengths, bins, begin, end, partial);
+        });
+    }
+    for (const Partial& partial : partials) partial.add_to(total, low, high);
+    return total;
+}
+
+}  // namespace tefast

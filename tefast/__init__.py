@@ -1,0 +1,30 @@
+"""Exact binned transfer entropy, from one source to thousands of targets at once.
+
+`transfer_entropy(h, y)` scores every unit of the target `h` by what the source `y` tells about its
+next value. `tefast.nn` removes recurrent units by that score (needs PyTorch), and
+``python -m tefast.experiment`` runs the study it comes from.
+"""
+
+from importlib import import_module
+from typing import Any
+
+from tefast.estimator import entropy, transfer_entropy
+from tefast.info import build_info
+from tefast.streaming import Entropy, TransferEntropy
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Entropy",
+    "TransferEntropy",
+    "build_info",
+    "entropy",
+    "transfer_entropy",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # NumPy is all that `import tefast` brings in; torch comes with the first use of tefast.nn.
+    if name in ("nn", "experiment"):
+        return import_module(f"tefast.{name}")
+    raise AttributeError(f"module 'tefast' has no attribute {name!r}")

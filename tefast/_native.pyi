@@ -1,0 +1,50 @@
+from typing import Any, TypedDict
+
+import numpy as np
+import numpy.typing as npt
+
+class _Scan(TypedDict):
+    nan: int
+    infinite: int
+    outside: int
+    first_nan: int
+    first_bad: int
+    low: npt.NDArray[np.float64]
+    high: npt.NDArray[np.float64]
+
+def scan(
+    values: npt.NDArray[Any],
+    dtype: str,
+    lengths: npt.NDArray[np.int64] | None,
+    bins: int,
+    threads: int,
+) -> _Scan: ...
+def encode(
+    values: npt.NDArray[Any],
+    dtype: str,
+    inner: npt.NDArray[np.float64] | None,
+    bins: int,
+    lengths: npt.NDArray[np.int64] | None,
+    threads: int,
+) -> npt.NDArray[np.int16]: ...
+def count_values(
+    values: npt.NDArray[Any],
+    dtype: str,
+    inner: npt.NDArray[np.float64] | None,
+    bins: int,
+    lengths: npt.NDArray[np.int64] | None,
+    counts: npt.NDArray[np.int64],
+    threads: int,
+) -> None: ...
+def count_transitions(
+    target: npt.NDArray[Any],
+    dtype: str,
+    inner: npt.NDArray[np.float64] | None,
+    bins: int,
+    lengths: npt.NDArray[np.int64] | None,
+    source: npt.NDArray[np.int16],
+    states: int,
+    counts: npt.NDArray[np.int64],
+    threads: int,
+) -> None: ...
+def build_info() -> dict[str, Any]: ...

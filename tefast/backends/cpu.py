@@ -1,0 +1,65 @@
+"""The C++/OpenMP kernel: parallel over units, without the GIL."""
+
+from __future__ import annotations
+
+from tefast.backends import Codes, Counts, Lengths, Scan
+from tefast.binning import Binning
+from tefast.values import Values
+
+try:
+    from tefast import _native
+except ImportError as error:  # a source tree on the path that was never built
+    _reason: str | None = (
+        f"its compiled module cannot be loaded ({error}); "
+        "build it with `pip install .` in the source tree, or `pip install tefast`"
+    )
+else:
+    _reason = None
+
+
+def missing() -> str | None:
+    """Why the compiled module is not there."""
+    return _reason
+
+
+def scan(values: Values, bins: int, lengths: Lengths, threads: int | None) -> Scan:
+    """See `tefast.backends.Backend.scan`."""
+    return Scan(**_native.scan(values.array, values.dtype, lengths, bins, threads or 0))
+
+
+def encode(values: Values, binning: Binning, lengths: Lengths, threads: int | None) -> Codes:
+    """See `tefast.backends.Backend.encode`."""
+    return _native.encode(
+        values.array, values.dtype, binning.edges, binning.bins, lengths, threads or 0
+    )
+
+
+def count_values(
+    values: Values, binning: Binning, lengths: Lengths, counts: Counts, threads: int | None
+) -> None:
+    """See `tefast.backends.Backend.count_values`."""
+    _native.count_values(
+        values.array, values.dtype, binning.edges, binning.bins, lengths, counts, threads or 0
+    )
+
+
+def count_transitions(
+    target: Values,
+    binning: Binning,
+    lengths: Lengths,
+    source: Codes,
+    counts: Counts,
+    threads: int | None,
+) -> None:
+    """See `tefast.backends.Backend.count_transitions`."""
+    _native.count_transitions(
+        target.array,
+        target.dtype,
+        binning.edges,
+        binning.bins,
+        lengths,
+        source,
+        counts.shape[-1],
+        counts,
+        threads or 0,
+    )

@@ -1,0 +1,87 @@
+"""Plain NumPy: short, slow, and what the other backends are held against."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from tefast.backends import MISSING, Codes, Counts, Lengths, Scan
+from tefast.binning import Binning, as_float64
+from tefast.values import Values
+
+
+def missing() -> str | None:
+    """NumPy is always there."""
+    return None
+
+
+def scan(values: Values, bins: int, lengths: Lengths, threads: int | None) -> Scan:
+    """See `tefast.backends.Backend.scan`."""
+    units = values.array.shape[2]
+    valid = _valid(values, lengths)
+    low, high = np.full(units, np.inf), np.full(units, -np.inf)
+    if values.is_symbols:
+        bad = ((values.array < 0) | (values.array > bins - 1)) & valid
+        return Scan(0, 0, int(bad.sum()), -1, _first(bad), low, high)
+    numbers = as_float64(values.array, values.dtype)
+    nan, infinite = np.isnan(numbers) & valid, np.isinf(numbers) & valid
+    finite = np.isfinite(numbers) & valid
+    low = np.min(numbers, axis=(0, 1), where=finite, initial=np.inf)
+    high = np.max(numbers, axis=(0, 1), where=finite, initial=-np.inf)
+    return Scan(int(nan.sum()), int(infinite.sum()), 0, _first(nan), _first(infinite), low, high)
+
+
+def encode(values: Values, binning: Binning, lengths: Lengths, threads: int | None) -> Codes:
+    """See `tefast.backends.Backend.encode`."""
+    valid = _valid(values, lengths)
+    if binning.edges is None:
+        symbols = np.where(valid, values.array, 0).astype(np.int16)
+        return np.where(valid, symbols, np.int16(MISSING))
+    codes: Codes = np.full(values.array.shape, MISSING, np.int16)
+    for u in range(values.array.shape[2]):
+        numbers = as_float64(values.array[:, :, u], values.dtype)
+        edges = binning.edges[u if len(binning.edges) > 1 else 0]
+        kept = valid[:, :, 0] & ~np.isnan(numbers)
+        codes[:, :, u][kept] = np.searchsorted(edges, numbers[kept], side="right")
+    return codes
+
+
+def count_values(
+    values: Values, binning: Binning, lengths: Lengths, counts: Counts, threads: int | None
+) -> None:
+    """See `tefast.backends.Backend.count_values`."""
+    codes = encode(values, binning, lengths, threads)
+    for u, row in enumerate(counts):
+        unit = codes[:, :, u]
+        row += np.bincount(unit[unit != MISSING], minlength=row.size)
+
+
+def count_transitions(
+    target: Values,
+    binning: Binning,
+    lengths: Lengths,
+    source: Codes,
+    counts: Counts,
+    threads: int | None,
+) -> None:
+    """See `tefast.backends.Backend.count_transitions`."""
+    codes = encode(target, binning, lengths, threads)
+    state = source[:, :-1].astype(np.int64)
+    for u, table in enumerate(counts):
+        past, following = codes[:, :-1, u].astype(np.int64), codes[:, 1:, u].astype(np.int64)
+        seen = (following != MISSING) & (past != MISSING) & (state != MISSING)
+        cell = np.ravel_multi_index((following[seen], past[seen], state[seen]), table.shape)
+        table += np.bincount(cell, minlength=table.size).reshape(table.shape)
+
+
+def _valid(values: Values, lengths: Lengths) -> npt.NDArray[np.bool_]:
+    """Which steps count: (N, T, 1)."""
+    sequences, steps, _ = values.array.shape
+    if lengths is None:
+        return np.ones((sequences, steps, 1), bool)
+    return (np.arange(steps) < lengths[:, np.newaxis])[..., np.newaxis]
+
+
+def _first(where: npt.NDArray[np.bool_]) -> int:
+    flat = np.flatnonzero(where)
+    return int(flat[0]) if flat.size else -1

@@ -1,0 +1,178 @@
+"""Binning: where one bin ends and the next begins.
+
+Every binning is a row of inner edges. A value's code is the number of edges at or below it, so
+that bin i is ``[edge i-1, edge i)``, the last bin is closed by the range, and values outside the
+range fall into the end bins. Integers are symbols and have no edges.
+"""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tefast.values import Values
+
+BINNINGS = ("uniform", "quantile")
+MAX_BINS = 256
+
+Edges = npt.NDArray[np.float64]
+Range = tuple[Any, Any]
+
+
+@dataclass(frozen=True)
+class Binning:
+    """How the values of one input become codes ``0 .. bins - 1``.
+
+    Attributes
+    ----------
+    bins : int
+    edges : ndarray of float64, shape (U, bins - 1) or (1, bins - 1), or None
+        Inner edges, rising; one row serves all units. None: the values are symbols.
+    """
+
+    bins: int
+    edges: Edges | None
+
+    def units(self, start: int, stop: int) -> Binning:
+        """The binning of units `start` to `stop` alone."""
+        if self.edges is None or len(self.edges) == 1:
+            return self
+        return Binning(self.bins, self.edges[start:stop])
+
+
+def check_bins(bins: Any) -> int:
+    """`bins` as an int in 2 .. 256."""
+    try:
+        if isinstance(bins, (bool, np.bool_)):
+            raise TypeError
+        number = operator.index(bins)
+    except TypeError:
+        raise TypeError(f"bins must be an integer in 2 .. {MAX_BINS}, got {bins!r}") from None
+    if not 2 <= number <= MAX_BINS:
+        raise ValueError(f"bins must lie in 2 .. {MAX_BINS}, got {number}")
+    return number
+
+
+def check_binning(binning: Any, bins: int) -> str | Edges:
+    """`binning` as "uniform", "quantile" or an array of ``bins - 1`` rising inner edges."""
+    if isinstance(binning, str):
+        if binning not in BINNINGS:
+            raise ValueError(
+                f"unknown binning {binning!r}; known are {', '.join(map(repr, BINNINGS))} and an "
+                "array of inner edges"
+            )
+        return binning
+    try:
+        edges = np.asarray(binning, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"binning must be {' or '.join(map(repr, BINNINGS))} or an array of inner edges, got "
+            f"{type(binning).__name__}"
+        ) from None
+    if edges.ndim != 1 or edges.size != bins - 1:
+        raise ValueError(
+            f"bins={bins} takes an array of {bins - 1} inner edges, got shape {edges.shape}"
+            + (f" (pass bins={edges.size + 1})" if edges.ndim == 1 and edges.size else "")
+        )
+    if not np.isfinite(edges).all() or (np.diff(edges) <= 0).any():
+        raise ValueError(f"inner edges must be finite and rise, got {edges.tolist()}")
+    return edges
+
+
+def check_range(given: Any, role: str, units: int) -> tuple[Edges, Edges] | None:
+    """A range ``(low, high)`` as two arrays of shape (1,) or (units,); None stays None."""
+    if given is None:
+        return None
+    name = f"{role}_range"
+    try:
+        low, high = (np.atleast_1d(np.asarray(_host(end), dtype=np.float64)) for end in given)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be (low, high), got {given!r}") from None
+    for end in (low, high):
+        if end.shape not in ((1,), (units,)):
+            raise ValueError(
+                f"{name} takes scalars or one value a unit, shape ({units},), got shape {end.shape}"
+            )
+    low, high = (np.broadcast_to(end, max(low.shape, high.shape)) for end in (low, high))
+    bad = np.flatnonzero(~(np.isfinite(low) & np.isfinite(high) & (low < high)))
+    if bad.size:
+        i = int(bad[0])
+        where = f" for unit {i}" if low.size > 1 else ""
+        raise ValueError(f"{name} must be finite with low < high, got ({low[i]}, {high[i]}){where}")
+    return low, high
+
+
+def check_combination(kinds: list[Values], binning: str | Edges, ranges: dict[str, Any]) -> None:
+    """Raise if an argument would be ignored: it says something about values that it cannot."""
+    for values in kinds:
+        if values.is_symbols and ranges[values.role] is not None:
+            raise ValueError(
+                f"{values.role}_range is given, but {values.name} holds integers ({values.dtype}), "
+                "which are symbols and are not binned; pass floats to bin them"
+            )
+    given = [name for name, value in ranges.items() if value is not None]
+    if given and not (isinstance(binning, str) and binning == "uniform"):
+        shown = repr(binning) if isinstance(binning, str) else "an array of edges"
+        raise ValueError(f"{given[0]}_range goes with binning='uniform', got binning={shown}")
+    if all(values.is_symbols for values in kinds) and not (
+        isinstance(binning, str) and binning == "uniform"
+    ):
+        raise ValueError("binning is given, but integers are symbols and are not binned")
+
+
+def uniform_edges(low: Edges, high: Edges, bins: int) -> Edges:
+    """Inner edges of equal-width bins.
+
+    Edge i is ``low * (1 - i / bins) + high * (i / bins)``, which overflows for no finite range.
+
+    Parameters
+    ----------
+    low, high : ndarray, shape (U,) or (1,)
+
+    Returns
+    -------
+    ndarray of float64, shape (U or 1, bins - 1)
+        For a unit without extent all edges are equal up to rounding.
+    """
+    part = np.arange(1, bins) / bins
+    edges = low[:, np.newaxis] * (1.0 - part) + high[:, np.newaxis] * part
+    # In a range of few representable numbers rounding could make neighbours change places.
+    return np.ascontiguousarray(np.maximum.accumulate(edges, axis=1))
+
+
+def quantile_edges(values: Values, bins: int, lengths: npt.NDArray[np.int64] | None) -> Edges:
+    """Inner edges at the quantiles ``i / bins`` of each unit's own values, NaN left out.
+
+    Quantiles are interpolated linearly (`numpy.quantile`'s default).
+
+    Returns
+    -------
+    ndarray of float64, shape (U, bins - 1)
+    """
+    sequences, steps, units = values.array.shape
+    valid = np.ones((sequences, steps), bool)
+    if lengths is not None:
+        valid = np.arange(steps) < lengths[:, np.newaxis]
+    part = np.arange(1, bins) / bins
+    edges = np.zeros((units, bins - 1))
+    for u in range(units):  # one at a time: a sorted copy of all units could be beyond memory
+        column = as_float64(values.array[:, :, u][valid], values.dtype)
+        column = column[~np.isnan(column)]
+        if column.size:
+            edges[u] = np.maximum.accumulate(np.quantile(column, part))
+    return edges
+
+
+def as_float64(array: npt.NDArray[Any], dtype: str) -> npt.NDArray[np.float64]:
+    """Floats of any of the supported types as float64, exactly."""
+    if dtype == "bfloat16":  # bits in uint16: the upper half of a float32
+        array = (array.astype(np.uint32) << 16).view(np.float32)
+    return array.astype(np.float64)
+
+
+def _host(end: Any) -> Any:
+    return end.cpu() if hasattr(end, "cpu") else end

@@ -1,0 +1,294 @@
+"""Streaming: counts kept from batch to batch, with the names and habits of torchmetrics."""
+
+from __future__ import annotations
+
+import operator
+from abc import ABC, abstractmethod
+from typing import Any, Self
+
+import numpy as np
+
+from tefast import binning as binnings
+from tefast import counts, measures, values
+from tefast.backends import Counts, Lengths
+from tefast.estimator import Options, source_states
+from tefast.values import Values
+
+
+class _Streaming(ABC):
+    """Counts of some units, and what they were counted with."""
+
+    def __init__(
+        self,
+        units: int,
+        bins: int,
+        binning: Any,
+        nan_policy: str,
+        base: float,
+        backend: str,
+        threads: int | None,
+        ranges: dict[str, Any],
+    ) -> None:
+        self.units = _check_units(units)
+        self._options = Options.check(bins, binning, nan_policy, base, backend, threads)
+        if isinstance(binning, str) and binning == "quantile":
+            raise ValueError(
+                "binning='quantile' needs all data at once; learn the edges on a part of it and "
+                "pass them as binning=[...]"
+            )
+        binnings.check_combination([], self._options.binning, ranges)
+        self._ranges = {
+            role: binnings.check_range(given, role, self.units if role == "h" else 1)
+            for role, given in ranges.items()
+        }
+        self._counts: Counts = counts.allocate(self._shape())
+        self._symbols: dict[str, bool] = {}
+        self._wrap: Any = np.asarray
+
+    @property
+    def bins(self) -> int:
+        """Number of bins, or of symbols."""
+        return self._options.bins
+
+    @property
+    def counts(self) -> Counts:
+        """The counts so far, a read-only view."""
+        view = self._counts.view()
+        view.flags.writeable = False
+        return view
+
+    def merge(self, other: Self) -> None:
+        """Add the counts of another one that was made with the same settings."""
+        if type(other) is not type(self):
+            raise TypeError(f"merge takes a {type(self).__name__}, got {type(other).__name__}")
+        self._require(other._settings(), "merge")
+        self._agree(other._symbols)
+        self._counts += other._counts
+        self._symbols |= other._symbols
+
+    def reset(self) -> None:
+        """Forget all counts; settings stay."""
+        self._counts[:] = 0
+        self._symbols = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Counts and settings as NumPy arrays, numbers and strings; all of it copies."""
+        symbols = {role: bool(flag) for role, flag in self._symbols.items()}
+        return {"counts": self._counts.copy(), "symbols": symbols, **self._settings()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over the counts of `state`, which must come from the same settings."""
+        expected = {"counts", "symbols", *self._settings()}
+        if set(state) != expected:
+            raise ValueError(f"a state has the keys {sorted(expected)}, got {sorted(state)}")
+        self._require(state, "load_state_dict")
+        table = np.asarray(state["counts"])
+        if table.shape != self._counts.shape or table.dtype != np.int64:
+            raise ValueError(
+                f"counts must be int64 of shape {self._counts.shape}, got {table.dtype} of shape "
+                f"{table.shape}"
+            )
+        if (table < 0).any():
+            raise ValueError(f"counts must not be negative, got {table.min()}")
+        self._counts = table.copy()
+        self._symbols = dict(state["symbols"])
+
+    def compute(self) -> Any:
+        """The measure of everything seen so far, float64 of shape (U,).
+
+        In the kind of array that the last update had, as in the one-shot function.
+        """
+        if not self._counts.any():
+            raise ValueError("nothing was counted yet: call update() before compute()")
+        scores = np.empty(self.units)
+        for start, stop in counts.unit_blocks(self.units, self._counts[0].size):
+            scores[start:stop] = self._measure(self._counts[start:stop])
+        return self._wrap(scores)
+
+    @abstractmethod
+    def _shape(self) -> tuple[int, ...]: ...
+
+    @abstractmethod
+    def _measure(self, table: Counts) -> measures.Scores: ...
+
+    def _target(self, h: Any) -> Values:
+        target = values.target(h)
+        if target.array.shape[2] != self.units:
+            raise ValueError(
+                f"{target.name} must have {self.units} units, got {target.array.shape[2]} in "
+                f"shape {target.shape}"
+            )
+        return target
+
+    def _learn(self, data: Values, lengths: Lengths) -> binnings.Binning:
+        limits = self._ranges[data.role]
+        uniform = isinstance(self._options.binning, str)
+        if uniform and limits is None and not data.is_symbols:
+            raise ValueError(
+                f"{data.name} holds floats, whose range cannot be known before the last batch: "
+                f"pass {data.role}_range=(low, high), or inner edges as binning=[...]"
+            )
+        return self._options.learn(data, lengths, limits)
+
+    def _agree(self, symbols: dict[str, bool]) -> None:
+        """Raise if these inputs are symbols where earlier ones were floats, or the reverse."""
+        kind = {True: "integer symbols", False: "floats"}
+        for role, flag in symbols.items():
+            if self._symbols.get(role, flag) != flag:
+                raise ValueError(
+                    f"{values.ROLES[role]} held {kind[not flag]} so far, now {kind[flag]}: their "
+                    "counts do not add up"
+                )
+
+    def _settings(self) -> dict[str, Any]:
+        """What two of a kind must share for their counts to add up."""
+        binning = self._options.binning
+        settings: dict[str, Any] = {
+            "units": self.units,
+            "bins": self.bins,
+            "binning": binning if isinstance(binning, str) else binning.copy(),
+        }
+        for role, limits in self._ranges.items():
+            settings[f"{role}_range"] = None if limits is None else np.stack(limits)
+        return settings
+
+    def _require(self, settings: dict[str, Any], doing: str) -> None:
+        for name, mine in self._settings().items():
+            if not np.array_equal(np.asarray(mine), np.asarray(settings[name])):
+                raise ValueError(
+                    f"{doing} needs the same settings: {name} is {mine!r} here and "
+                    f"{settings[name]!r} there"
+                )
+
+
+class TransferEntropy(_Streaming):
+    """Transfer entropy of data that comes in batches, exactly that of all data at once.
+
+    Parameters
+    ----------
+    units : int
+        Number of units of the target.
+    bins : int, default 16
+    binning : "uniform" or array_like of shape (bins - 1,)
+        As in `transfer_entropy`, but for "quantile", which needs all data at once.
+    h_range, y_range : (low, high), optional
+        Needed for floats with uniform bins: the range of data that is still to come is unknown.
+    nan_policy, base, backend, threads
+        As in `transfer_entropy`.
+
+    Examples
+    --------
+    >>> import numpy as np, tefast
+    >>> rng = np.random.default_rng(0)
+    >>> te = tefast.TransferEntropy(units=3, bins=4, h_range=(0, 1), y_range=(0, 1))
+    >>> for _ in range(10):
+    ...     te.update(rng.random((8, 25, 3)), rng.random((8, 25)))
+    >>> te.compute().shape
+    (3,)
+    """
+
+    def __init__(
+        self,
+        units: int,
+        bins: int = 16,
+        *,
+        binning: Any = "uniform",
+        h_range: Any = None,
+        y_range: Any = None,
+        nan_policy: str = "raise",
+        base: float = 2,
+        backend: str = "auto",
+        threads: int | None = None,
+    ) -> None:
+        ranges = {"h": h_range, "y": y_range}
+        super().__init__(units, bins, binning, nan_policy, base, backend, threads, ranges)
+
+    def update(self, h: Any, y: Any, lengths: Any = None) -> None:
+        """Count a batch of sequences; if it raises, nothing was counted.
+
+        Parameters
+        ----------
+        h : array_like, shape (N, T, U) or (T, U)
+            The target.
+        y : array_like, shape (N, T) or (T,)
+            The source.
+        lengths : array_like of int, shape (N,), optional
+            Valid steps of each sequence.
+        """
+        options = self._options
+        target = self._target(h)
+        source = values.source(y, target)
+        values.check_steps(target)
+        valid = values.sequence_lengths(lengths, target)
+        symbols = {"h": target.is_symbols, "y": source.is_symbols}
+        given = dict(self._ranges)
+        binnings.check_combination([target, source], options.binning, given)
+        self._agree(symbols)
+        h_binning = self._learn(target, valid)
+        states = source_states(options, source, valid, self._learn(source, valid))
+        self._counts += counts.transitions(
+            options.backend, target, h_binning, states, self.bins, valid, options.threads
+        )
+        self._symbols, self._wrap = symbols, target.wrap
+
+    def _shape(self) -> tuple[int, ...]:
+        return (self.units, self.bins, self.bins, self.bins)
+
+    def _measure(self, table: Counts) -> measures.Scores:
+        return measures.transfer_entropy(table, self._options.base)
+
+
+class Entropy(_Streaming):
+    """Shannon entropy of units whose values come in batches.
+
+    Parameters
+    ----------
+    units, bins, binning, h_range, nan_policy, base, backend, threads
+        As in `TransferEntropy`.
+    """
+
+    def __init__(
+        self,
+        units: int,
+        bins: int = 16,
+        *,
+        binning: Any = "uniform",
+        h_range: Any = None,
+        nan_policy: str = "raise",
+        base: float = 2,
+        backend: str = "auto",
+        threads: int | None = None,
+    ) -> None:
+        ranges = {"h": h_range}
+        super().__init__(units, bins, binning, nan_policy, base, backend, threads, ranges)
+
+    def update(self, h: Any, lengths: Any = None) -> None:
+        """Count a batch (N, T, U) or (T, U); if it raises, nothing was counted."""
+        target = self._target(h)
+        valid = values.sequence_lengths(lengths, target)
+        binnings.check_combination([target], self._options.binning, dict(self._ranges))
+        self._agree({"h": target.is_symbols})
+        self._counts += counts.values(
+            self._options.backend,
+            target,
+            self._learn(target, valid),
+            valid,
+            self._options.threads,
+        )
+        self._symbols, self._wrap = {"h": target.is_symbols}, target.wrap
+
+    def _shape(self) -> tuple[int, ...]:
+        return (self.units, self.bins)
+
+    def _measure(self, table: Counts) -> measures.Scores:
+        return measures.entropy(table, self._options.base)
+
+
+def _check_units(units: Any) -> int:
+    try:
+        number = operator.index(units)
+    except TypeError:
+        raise TypeError(f"units must be a positive integer, got {units!r}") from None
+    if number < 1:
+        raise ValueError(f"units must be a positive integer, got {number}")
+    return number
