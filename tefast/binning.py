@@ -107,20 +107,27 @@ def check_range(given: Any, role: str, units: int) -> tuple[Edges, Edges] | None
 
 
 def check_combination(kinds: list[Values], binning: str | Edges, ranges: dict[str, Any]) -> None:
-    """Raise if an argument would be ignored: it says something about values that it cannot."""
+    """Raise if an argument would be ignored, since it says something about floats alone.
+
+    Parameters
+    ----------
+    kinds : list of Values
+        The inputs as far as they are known.
+    ranges : dict
+        What was given as the range of each role.
+    """
     for values in kinds:
         if values.is_symbols and ranges[values.role] is not None:
             raise ValueError(
                 f"{values.role}_range is given, but {values.name} holds integers ({values.dtype}), "
                 "which are symbols and are not binned; pass floats to bin them"
             )
+    uniform = isinstance(binning, str) and binning == "uniform"
     given = [name for name, value in ranges.items() if value is not None]
-    if given and not (isinstance(binning, str) and binning == "uniform"):
+    if given and not uniform:
         shown = repr(binning) if isinstance(binning, str) else "an array of edges"
         raise ValueError(f"{given[0]}_range goes with binning='uniform', got binning={shown}")
-    if all(values.is_symbols for values in kinds) and not (
-        isinstance(binning, str) and binning == "uniform"
-    ):
+    if not uniform and kinds and all(values.is_symbols for values in kinds):
         raise ValueError("binning is given, but integers are symbols and are not binned")
 
 

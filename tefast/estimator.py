@@ -178,8 +178,13 @@ class Options:
     binning: str | Edges
     omit: bool
     base: float
-    backend: Backend
+    backend_name: str
     threads: int | None
+
+    @property
+    def backend(self) -> Backend:
+        """The backend's module; its name is what is kept, so that options can be pickled."""
+        return backends.load(self.backend_name)
 
     @classmethod
     def check(
@@ -195,7 +200,7 @@ class Options:
             binning=binnings.check_binning(binning, bins),
             omit=nan_policy == "omit",
             base=measures.check_base(base),
-            backend=backends.resolve(backend),
+            backend_name=backends.resolve(backend),
             threads=backends.check_threads(threads),
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -174,17 +175,19 @@ def _from_torch(x: torch.Tensor, role: str) -> tuple[Array, str, Callable[[Array
     known = name in FLOATS or (not x.is_complex() and not x.is_floating_point())
     if not known or x.is_quantized:
         raise TypeError(_wrong_dtype(role, name))
-    device = x.device
-
-    def wrap(result: Array) -> torch.Tensor:
-        return torch.from_numpy(np.ascontiguousarray(result)).to(device)
-
+    wrap = partial(_to_torch, device=x.device)
     x = x.detach().cpu()
     if name == "bfloat16":
         return x.view(torch.uint16).numpy(), name, wrap
     if name == "bool":
         return x.view(torch.uint8).numpy(), "uint8", wrap
     return x.numpy(), name, wrap
+
+
+def _to_torch(result: Array, device: torch.device) -> torch.Tensor:
+    import torch
+
+    return torch.from_numpy(np.ascontiguousarray(result)).to(device)
 
 
 def _wrong_dtype(role: str, name: str) -> str:

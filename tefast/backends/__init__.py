@@ -80,27 +80,25 @@ class Backend(Protocol):
         """
 
 
-def resolve(name: Any) -> Backend:
-    """The backend called `name`; "auto" is the fastest that can run here."""
+def resolve(name: Any) -> str:
+    """The name of a backend that can run here; "auto" gives the fastest."""
     if name == "auto":
-        cpu = _load("cpu")
-        reason = cpu.missing()
+        reason = load("cpu").missing()
         if reason is None:
-            return cpu
+            return "cpu"
         warnings.warn(
             f"tefast counts with NumPy, which is far slower than its kernel: {reason}",
             RuntimeWarning,
             stacklevel=4,
         )
-        return _load("reference")
+        return "reference"
     if name not in NAMES:
         known = ", ".join(map(repr, ("auto", *NAMES)))
         raise ValueError(f"unknown backend {name!r}; known are {known}")
-    backend = _load(name)
-    reason = backend.missing()
+    reason = load(name).missing()
     if reason is not None:
         raise ValueError(f"backend {name!r} is not available: {reason}")
-    return backend
+    return str(name)
 
 
 def check_threads(threads: Any) -> int | None:
@@ -118,5 +116,6 @@ def check_threads(threads: Any) -> int | None:
     return number
 
 
-def _load(name: str) -> Backend:
+def load(name: str) -> Backend:
+    """The module of a backend by its name."""
     return cast(Backend, import_module(f"tefast.backends.{name}"))

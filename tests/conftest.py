@@ -1,0 +1,10 @@
+"""What several test files share."""
+
+import pytest
+
+BACKENDS = ["reference", "cpu"]
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(request):
+    return request.param

@@ -1,0 +1,83 @@
+"""Measures against loops over their definitions."""
+
+import math
+from collections import Counter
+
+import naive
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from tefast import measures
+
+tables = hnp.arrays(
+    np.int64,
+    st.tuples(st.integers(1, 3), st.integers(1, 4), st.integers(1, 4), st.integers(1, 4)),
+    elements=st.integers(0, 3) | st.integers(0, 10**6),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(table=tables, base=st.sampled_from([2, math.e, 10]))
+def test_transfer_entropy_equals_naive(table, base):
+    result = measures.transfer_entropy(table, base)
+    for u, unit in enumerate(table):
+        counts = Counter({cell: int(n) for cell, n in np.ndenumerate(unit) if n})
+        if counts:
+            expected = naive.transfer_entropy(counts, base)
+            assert result[u] == pytest.approx(expected, rel=1e-9, abs=1e-13)
+            assert result[u] >= 0
+        else:
+            assert math.isnan(result[u])
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    table=hnp.arrays(np.int64, (2, 5), elements=st.integers(0, 50)),
+    base=st.sampled_from([2, math.e]),
+)
+def test_entropy_equals_naive(table, base):
+    result = measures.entropy(table, base)
+    for u, unit in enumerate(table.tolist()):
+        codes = [i for i, n in enumerate(unit) for _ in range(n)]
+        if codes:
+            assert result[u] == pytest.approx(naive.entropy(codes, base), abs=1e-12)
+        else:
+            assert math.isnan(result[u])
+
+
+@settings(max_examples=100, deadline=None)
+@given(table=tables, scale=st.sampled_from([2, 1000, 2**30]))
+def test_only_proportions_matter(table, scale):
+    once, often = (measures.transfer_entropy(part, 2) for part in (table, table * scale))
+    np.testing.assert_allclose(often, once, rtol=1e-9, atol=1e-13)
+
+
+def test_counts_near_the_limit_of_int64():
+    table = np.zeros((1, 2, 2, 2), np.int64)
+    for y in range(2):
+        table[0, y, :, y] = 2**60
+    np.testing.assert_allclose(measures.transfer_entropy(table, 2), [1.0], rtol=1e-12)
+
+
+@pytest.mark.parametrize("axis", [1, 2, 3])
+def test_exactly_zero_where_one_variable_is_constant(axis):
+    # Next or source constant: nothing is transferred. (A constant past still lets the source tell.)
+    rng = np.random.default_rng(0)
+    shape = [200, 7, 7, 7]
+    shape[axis] = 1
+    table = rng.integers(0, 1000, shape)
+    te = measures.transfer_entropy(table, 2)
+    assert (te > 0).all() if axis == 2 else (te == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("base", "error"),
+    [("two", TypeError), (None, TypeError), (1, ValueError), (0.5, ValueError),
+     (math.inf, ValueError), (math.nan, ValueError)],
+)  # fmt: skip
+def test_a_base_that_is_none(base, error):
+    with pytest.raises(error, match=r"base must be a .*number above 1"):
+        measures.check_base(base)
