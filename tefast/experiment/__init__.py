@@ -1,0 +1,1 @@
+"""The study that tefast grew from, from clips to a report: ``python -m tefast.experiment``."""

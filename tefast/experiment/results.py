@@ -1,0 +1,143 @@
+"""Measurements of the sweep: rows, their CSV file, and their mean and spread over seeds."""
+
+from __future__ import annotations
+
+import csv
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+
+from tefast.experiment.files import whole_file
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measurement, with the columns of results.csv in their order.
+
+    Attributes
+    ----------
+    removed_fraction, removed_units
+        What was asked for, and how many units that was.
+    accuracy : float
+        Of the test clips, in [0, 1].
+    parameters : int
+        Of the smaller network.
+    seconds_per_clip : float
+        Of its forward pass over the test clips.
+    """
+
+    dataset: str
+    split: str
+    seed: int
+    regularizer: str
+    criterion: str
+    order: str
+    removed_fraction: float
+    removed_units: int
+    accuracy: float
+    parameters: int
+    seconds_per_clip: float
+
+
+COLUMNS = tuple(field.name for field in fields(Row))
+_READ = {"str": str, "int": int, "float": float}
+_TYPES = [_READ[str(field.type)] for field in fields(Row)]
+
+
+def write_rows(path: Path, rows: Iterable[Row]) -> None:
+    """Write rows as CSV with a header; floats read back as they were."""
+    with whole_file(path) as part, part.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows(astuple(row) for row in rows)
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Read what `write_rows` wrote; ValueError names the file and the line that is wrong."""
+    with path.open(newline="", encoding="utf-8") as file:
+        lines = list(csv.reader(file))
+    if not lines or tuple(lines[0]) != COLUMNS:
+        raise ValueError(f"{path}: expected the header {','.join(COLUMNS)}")
+    rows = []
+    for number, line in enumerate(lines[1:], start=2):
+        try:
+            values = [read(text) for read, text in zip(_TYPES, line, strict=True)]
+        except ValueError as error:
+            raise ValueError(f"{path}, line {number}: {error}") from error
+        rows.append(Row(*values))  # type: ignore[arg-type]
+    return rows
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Which curve of a figure."""
+
+    regularizer: str
+    criterion: str
+    order: str
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean and sample standard deviation over seeds; None where there is one seed alone."""
+
+    mean: float
+    deviation: float | None
+    seeds: int
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread:
+        """Of the given values, with n - 1 in the deviation."""
+        deviation = statistics.stdev(values) if len(values) > 1 else None
+        return cls(statistics.fmean(values), deviation, len(values))
+
+
+class Results:
+    """Accuracies by curve, fraction and seed.
+
+    Parameters
+    ----------
+    rows : iterable of Row
+    """
+
+    def __init__(self, rows: Iterable[Row]) -> None:
+        self.rows = list(rows)
+        self._accuracy: dict[Curve, dict[float, dict[int, float]]] = {}
+        for row in self.rows:
+            curve = Curve(row.regularizer, row.criterion, row.order)
+            at = self._accuracy.setdefault(curve, {}).setdefault(row.removed_fraction, {})
+            at[row.seed] = row.accuracy
+
+    @property
+    def curves(self) -> list[Curve]:
+        """In order of appearance."""
+        return list(self._accuracy)
+
+    def fractions(self, curve: Curve) -> list[float]:
+        """The measured fractions of a curve, sorted; empty if there is none."""
+        return sorted(self._accuracy.get(curve, {}))
+
+    def accuracies(self, curve: Curve, fraction: float) -> dict[int, float]:
+        """By seed; empty where nothing was measured."""
+        return self._accuracy.get(curve, {}).get(fraction, {})
+
+    def spread(self, curve: Curve, fraction: float) -> Spread | None:
+        """Over seeds; None where nothing was measured."""
+        values = self.accuracies(curve, fraction)
+        return Spread.of(list(values.values())) if values else None
+
+    def difference(self, one: tuple[Curve, float], other: tuple[Curve, float]) -> Spread | None:
+        """Of the accuracies of two points, seed by seed; None without a seed that has both."""
+        first, second = self.accuracies(*one), self.accuracies(*other)
+        pairs = [first[seed] - second[seed] for seed in sorted(first.keys() & second.keys())]
+        return Spread.of(pairs) if pairs else None
+
+    def nearest(self, curve: Curve, fraction: float) -> float | None:
+        """The measured fraction nearest to the one asked for, the smaller of two as near."""
+        return min(
+            self.fractions(curve),
+            # Rounded, so that 0.6 - 0.5 and 0.7 - 0.6 tie although their last bits differ.
+            key=lambda measured: (round(abs(measured - fraction), 9), measured),
+            default=None,
+        )

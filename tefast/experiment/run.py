@@ -1,0 +1,254 @@
+"""The stages of a run, from clips to the report, in order."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from tqdm import tqdm
+
+from tefast.experiment.config import ORDERS, Config
+from tefast.experiment.datasets import Dataset, find_clips
+from tefast.experiment.features import Features, extract
+from tefast.experiment.figures import figure2, figure3
+from tefast.experiment.rendering import RenderSettings, render
+from tefast.experiment.report import write_report
+from tefast.experiment.resnet import load_backbone
+from tefast.experiment.results import Results, Row, write_rows
+from tefast.experiment.splits import Split, group_overlap, split
+from tefast.experiment.summary import build_summary, write_summary
+from tefast.experiment.sweep import ModelSweep, shuffled_accuracy, unit_scores
+from tefast.experiment.training import Material, prepare, train_model
+from tefast.experiment.workspace import Workspace
+from tefast.nn import SequenceClassifier
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One model of the study and the clips it was made for."""
+
+    regularizer: str
+    seed: int
+    model: SequenceClassifier
+    material: Material
+    scores: dict[str, torch.Tensor]
+
+
+def run(
+    config: Config,
+    out: Path,
+    *,
+    fresh: bool = False,
+    must_resume: bool = False,
+    feature_cache: Path | None = None,
+    command: Sequence[str] = (),
+) -> None:
+    """Run the study, or go on with it, and leave its results in `out`.
+
+    Parameters
+    ----------
+    config : Config
+    out : Path
+        See `tefast.experiment.workspace.Workspace`.
+    fresh : bool
+        Delete the run that is there.
+    must_resume : bool
+        Fail if there is none.
+    feature_cache : Path, optional
+        Default: a folder in `out`.
+    command : sequence of str
+        What the user typed, for the report.
+
+    Raises
+    ------
+    ValueError
+        For data, weights or settings that cannot be run, before anything is written.
+    """
+    # What may be wrong with weights and clips is found out before anything is written or deleted.
+    backbone, described = load_backbone(config.weights)
+    if config.data_root is not None and config.dataset != "rendered":
+        find_clips(config.dataset, Path(config.data_root))
+    space = Workspace(out)
+    with space.locked():
+        space.begin(config, fresh=fresh, must_resume=must_resume)
+        dataset, splits = _clips(config, space)
+        with space.stage("features"):
+            features = _features(config, dataset, backbone, feature_cache or space.features)
+        splits = {seed: _usable(part, features.usable) for seed, part in splits.items()}
+        space.pin("clips", _digest(features.values))
+        trained = _train(config, space, dataset, features, splits)
+        rows, shuffled = _sweep(config, space, trained)
+        with space.stage("report"):
+            figure2(rows, space.figures[0], classes=len(dataset.classes))
+            figure3(rows, space.figures[1], classes=len(dataset.classes))
+        summary = build_summary(
+            config,
+            Results(rows),
+            command=command,
+            backbone=described,
+            dataset=_described(dataset, features, splits),
+            shuffled=shuffled,
+            problems=[asdict(problem) for problem in features.problems],
+            seconds=space.seconds,
+        )
+        write_summary(space.summary, summary)
+        write_report(space.report, summary, Results(rows), space.figures)
+    print(f"report: {space.report}")
+
+
+def _clips(config: Config, space: Workspace) -> tuple[Dataset, dict[int, Split]]:
+    """Find the clips, after rendering them if they are ours, and split them for every seed."""
+    root = Path(config.data_root) if config.data_root is not None else space.data
+    if config.dataset == "rendered":
+        settings = RenderSettings(
+            groups=config.groups,
+            clips_per_group=config.clips_per_group,
+            height=config.height,
+            width=config.width,
+        )
+        with space.stage("clips"), _bar("rendering", "clip") as progress:
+            render(root, settings, progress)
+    dataset = find_clips(config.dataset, root)
+    splits = {seed: split(dataset, config.split, seed, root) for seed in config.seeds}
+    print(f"{len(dataset.clips)} clips of {len(dataset.classes)} classes in {dataset.root}")
+    return dataset, splits
+
+
+def _features(config: Config, dataset: Dataset, backbone: torch.nn.Module, cache: Path) -> Features:
+    with _bar("features", "clip") as progress:
+        features = extract(
+            dataset,
+            backbone,
+            frames=config.frames,
+            size=(config.height, config.width),
+            cache_dir=cache,
+            progress=progress,
+        )
+    for problem in features.problems:
+        print(f"{problem.kind} clip {problem.name}: {problem.reason}", flush=True)
+    return features
+
+
+def _train(
+    config: Config,
+    space: Workspace,
+    dataset: Dataset,
+    features: Features,
+    splits: dict[int, Split],
+) -> list[Trained]:
+    """Train every model, and score its units on its own training clips."""
+    values = torch.from_numpy(features.values)
+    labels = torch.tensor([clip.label for clip in dataset.clips])
+    trained = []
+    for seed, part in splits.items():
+        material = prepare(values, labels, part.train, part.test, space.scaling(seed))
+        for regularizer in config.regularizers:
+            detail = f"regularizer {regularizer}, seed {seed}"
+            with space.stage("training", detail), _bar("training", "epoch") as progress:
+                model = train_model(
+                    config,
+                    material,
+                    len(dataset.classes),
+                    regularizer,
+                    seed,
+                    space.model(regularizer, seed),
+                    space.checkpoint(regularizer, seed),
+                    progress,
+                )
+            with space.stage("scores", detail):
+                path = space.scores(regularizer, seed)
+                scores = unit_scores(config, model, material, seed, path)
+            trained.append(Trained(regularizer, seed, model, material, scores))
+    return trained
+
+
+def _sweep(
+    config: Config, space: Workspace, trained: list[Trained]
+) -> tuple[list[Row], list[dict[str, Any]]]:
+    """Measure every curve of every model, and what shuffling the frames costs it."""
+    rows: list[Row] = []
+    shuffled: list[dict[str, Any]] = []
+    curves = [(criterion, order) for criterion in config.criteria for order in ORDERS]
+    with space.stage("sweep"), _bar("sweep", "curve") as progress:
+        for number, one in enumerate(trained):
+            sweep = ModelSweep(
+                config,
+                one.model,
+                one.scores,
+                one.material,
+                regularizer=one.regularizer,
+                seed=one.seed,
+            )
+            for index, (criterion, order) in enumerate(curves):
+                path = space.sweep(one.regularizer, one.seed, criterion, order)
+                rows += sweep.curve(criterion, order, path)
+                progress(number * len(curves) + index + 1, len(trained) * len(curves))
+            path = space.shuffled(one.regularizer, one.seed)
+            accuracies = shuffled_accuracy(one.model, one.material, one.seed, path)
+            shuffled.append({"seed": one.seed, "regularizer": one.regularizer, **accuracies})
+    write_rows(space.results, rows)
+    return rows, shuffled
+
+
+def _described(dataset: Dataset, features: Features, splits: dict[int, Split]) -> dict[str, Any]:
+    """The clips as the summary has them."""
+    parts = [
+        {
+            "seed": seed,
+            "train": len(part.train),
+            "test": len(part.test),
+            "group_overlap": group_overlap(dataset, part.train, part.test),
+        }
+        for seed, part in splits.items()
+    ]
+    return {
+        "name": dataset.name,
+        "classes": list(dataset.classes),
+        "clips": len(dataset.clips),
+        "usable": int(features.usable.sum()),
+        "missing": max(part.missing for part in splits.values()),
+        "splits": parts,
+    }
+
+
+def _usable(part: Split, usable: npt.NDArray[np.bool_]) -> Split:
+    """The split without the clips that could not be read."""
+    train, test = part.train[usable[part.train]], part.test[usable[part.test]]
+    if not train.size or not test.size:
+        raise ValueError(
+            f"the split has {train.size} readable clips for training and {test.size} for the "
+            "test; it needs at least one of each"
+        )
+    return Split(train, test, part.missing)
+
+
+def _digest(values: npt.NDArray[np.float32]) -> str:
+    """What models were trained on."""
+    return hashlib.sha256(np.ascontiguousarray(values).data).hexdigest()
+
+
+class _Progress:
+    """A bar on a terminal that is told (done, total); silent elsewhere."""
+
+    def __init__(self, what: str, unit: str) -> None:
+        self._bar = tqdm(desc=what, unit=unit, disable=None, leave=False)
+
+    def __enter__(self) -> Callable[[int, int], None]:
+        return self._show
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.close()
+
+    def _show(self, done: int, total: int) -> None:
+        self._bar.total = total
+        self._bar.update(done - self._bar.n)
+
+
+def _bar(what: str, unit: str) -> _Progress:
+    return _Progress(what, unit)

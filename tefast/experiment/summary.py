@@ -1,0 +1,109 @@
+"""summary.json: what was run, on what, and what came out, for programs to read."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tefast.experiment.config import ORDERS, Config
+from tefast.experiment.files import write_text
+from tefast.experiment.findings import findings, paper_table, percent
+from tefast.experiment.results import Curve, Results
+
+PACKAGES = ("tefast", "torch", "numpy", "av", "safetensors", "matplotlib")
+
+
+def build_summary(
+    config: Config,
+    results: Results,
+    *,
+    command: Sequence[str],
+    backbone: str,
+    dataset: dict[str, Any],
+    shuffled: list[dict[str, Any]],
+    problems: list[dict[str, str]],
+    seconds: dict[str, float],
+) -> dict[str, Any]:
+    """Everything the report says, as JSON can hold it.
+
+    Parameters
+    ----------
+    backbone : str
+        Which weights the features come from.
+    dataset : dict
+        ``name``, ``classes`` (names), ``clips``, ``usable``, ``missing`` (clips that official
+        lists name and the folder lacks), and ``splits``: for every seed ``seed``, ``train``,
+        ``test`` (clips) and ``group_overlap``, the fraction of test clips beside a training clip
+        of their own group.
+    shuffled : list of dict
+        For every model ``seed``, ``regularizer``, ``accuracy``, ``shuffled_accuracy``.
+    problems : list of dict
+        For every clip that is damaged or cannot be read ``name``, ``kind``, ``reason``.
+    seconds : dict
+        Of every stage, over all starts of the run.
+    """
+    whole = {
+        regularizer: percent(results.spread(Curve(regularizer, config.criteria[0], ORDERS[0]), 0.0))
+        for regularizer in config.regularizers
+    }
+    return {
+        "command": list(command),
+        "config": asdict(config),
+        "versions": versions(),
+        "hardware": hardware(),
+        "backbone": backbone,
+        "dataset": dataset,
+        "problems": problems,
+        "before_removal": whole,
+        "beside_the_paper": paper_table(results),
+        "findings": findings(results),
+        "shuffled": shuffled,
+        "seconds": {stage: round(spent, 1) for stage, spent in seconds.items()},
+    }
+
+
+def write_summary(path: Path, summary: dict[str, Any]) -> None:
+    """Write it as JSON, which has no NaN."""
+    write_text(path, json.dumps(summary, indent=2, allow_nan=False) + "\n")
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of the packages that numbers depend on."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed as a package"
+    return found
+
+
+def hardware() -> dict[str, Any]:
+    """The processor, its cores, memory and system; nothing that names the machine or its user."""
+    try:
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    except (AttributeError, ValueError, OSError):
+        memory = 0.0
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "memory_gib": round(memory, 1),
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if "model name" in line)
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

@@ -1,0 +1,126 @@
+"""The sweep: score a model's units, take them away in order, and measure what is left."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from tefast.experiment.config import CRITERIA, Config
+from tefast.experiment.files import whole_file, write_text
+from tefast.experiment.results import Row, read_rows, write_rows
+from tefast.experiment.training import Material
+from tefast.nn import SequenceClassifier, accuracy, predict, prune, score_all, select_units
+
+TEST_BATCH = 256
+
+
+def unit_scores(
+    config: Config, model: SequenceClassifier, material: Material, seed: int, path: Path
+) -> dict[str, Tensor]:
+    """Scores (U,) by every criterion, from the training clips; read from `path` if there."""
+    if not path.exists():
+        # All four: the pass over the clips is what takes time.
+        scores = score_all(model, material.batches(), CRITERIA, bins=config.bins, seed=seed)
+        with whole_file(path) as part:
+            save_file(scores, part)
+    return load_file(path)
+
+
+class ModelSweep:
+    """Curves of one trained model.
+
+    Parameters
+    ----------
+    scores : dict of str to Tensor of shape (U,)
+        By criterion.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        model: SequenceClassifier,
+        scores: dict[str, Tensor],
+        material: Material,
+        *,
+        regularizer: str,
+        seed: int,
+    ) -> None:
+        self._config = config
+        self._model = model
+        self._scores = scores
+        self._material = material
+        self._regularizer = regularizer
+        self._seed = seed
+        # All curves start from the same whole model, which is measured once.
+        self._whole: Row | None = None
+
+    def curve(self, criterion: str, order: str, path: Path) -> list[Row]:
+        """Accuracy after removing each fraction of the units, in one order of one criterion.
+
+        Rows that `path` has are taken from there, and it has all of them in the end.
+        """
+        known = {row.removed_fraction: row for row in read_rows(path)} if path.exists() else {}
+        missing = [fraction for fraction in self._config.removed if fraction not in known]
+        for fraction in missing:
+            known[fraction] = self._row(criterion, order, fraction)
+        if missing:
+            write_rows(path, [known[fraction] for fraction in sorted(known)])
+        return [known[fraction] for fraction in self._config.removed]
+
+    def _row(self, criterion: str, order: str, fraction: float) -> Row:
+        units = select_units(self._scores[criterion], fraction, descending=order == "descending")
+        if not len(units) and self._whole is not None:
+            return replace(self._whole, criterion=criterion, order=order, removed_fraction=fraction)
+        smaller = prune(self._model, units)
+        right, seconds = _measure(smaller, self._material)
+        row = Row(
+            dataset=self._config.dataset,
+            split=self._config.split,
+            seed=self._seed,
+            regularizer=self._regularizer,
+            criterion=criterion,
+            order=order,
+            removed_fraction=fraction,
+            removed_units=len(units),
+            accuracy=right,
+            parameters=sum(parameter.numel() for parameter in smaller.parameters()),
+            seconds_per_clip=seconds,
+        )
+        if not len(units):
+            self._whole = row
+        return row
+
+
+def shuffled_accuracy(
+    model: SequenceClassifier, material: Material, seed: int, path: Path
+) -> dict[str, float]:
+    """Test accuracy, and what it is when the frames of every clip come in an order of their own.
+
+    The orders are drawn by `seed`. Read from `path` if there.
+    """
+    if not path.exists():
+        generator = torch.Generator().manual_seed(seed)
+        clips, frames, _ = material.test_x.shape
+        order = torch.rand(clips, frames, generator=generator).argsort(dim=1)
+        x = torch.take_along_dim(material.test_x, order[:, :, None], dim=1)
+        result = {
+            "accuracy": accuracy(model, material.test_x, material.test_labels, TEST_BATCH),
+            "shuffled_accuracy": accuracy(model, x, material.test_labels, TEST_BATCH),
+        }
+        write_text(path, json.dumps(result) + "\n")
+    return dict(json.loads(path.read_text(encoding="utf-8")))
+
+
+def _measure(model: SequenceClassifier, material: Material) -> tuple[float, float]:
+    """Test accuracy, and seconds of forward pass for a clip."""
+    start = time.perf_counter()
+    classes = predict(model, material.test_x, TEST_BATCH)
+    seconds = time.perf_counter() - start
+    right = int((classes == material.test_labels).sum())
+    return right / len(classes), seconds / len(classes)

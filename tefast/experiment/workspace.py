@@ -1,0 +1,155 @@
+"""The output folder of a run: its layout, its lock, and what it remembers between starts."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tefast.experiment.config import Config, ConfigError
+from tefast.experiment.files import write_text
+
+FOLDERS = ("data", "features", "checkpoints", "models", "scores", "sweep")
+FILES = ("results.csv", "summary.json", "figure2.png", "figure3.png", "report.html", "run.json")
+
+
+class Workspace:
+    """Paths below the output folder, and seconds spent on each stage over all starts.
+
+    Parameters
+    ----------
+    out : Path
+        The output folder, made if needed.
+    """
+
+    def __init__(self, out: Path) -> None:
+        self.out = out
+        self.data = out / "data"
+        self.features = out / "features"
+        self.models = out / "models"
+        self.results = out / "results.csv"
+        self.summary = out / "summary.json"
+        self.report = out / "report.html"
+        self.figures = (out / "figure2.png", out / "figure3.png")
+        self._memory = out / "run.json"
+        self.seconds: dict[str, float] = {}
+        self._base: dict[str, Any] = {}
+        self._pins: dict[str, str] = {}
+
+    def checkpoint(self, regularizer: str, seed: int) -> Path:
+        """Training that is not over."""
+        return self.out / "checkpoints" / f"{regularizer}-seed{seed}.pt"
+
+    def model(self, regularizer: str, seed: int) -> Path:
+        """A trained model."""
+        return self.models / f"{regularizer}-seed{seed}.safetensors"
+
+    def scaling(self, seed: int) -> Path:
+        """Mean and deviation of the features of a seed's training clips."""
+        return self.models / f"scaling-seed{seed}.safetensors"
+
+    def scores(self, regularizer: str, seed: int) -> Path:
+        """The scores of a model's units."""
+        return self.out / "scores" / f"{regularizer}-seed{seed}.safetensors"
+
+    def sweep(self, regularizer: str, seed: int, criterion: str, order: str) -> Path:
+        """Rows measured for one curve of one model."""
+        return self.out / "sweep" / f"{regularizer}-seed{seed}-{criterion}-{order}.csv"
+
+    def shuffled(self, regularizer: str, seed: int) -> Path:
+        """What a model makes of clips whose frames were shuffled."""
+        return self.out / "sweep" / f"{regularizer}-seed{seed}-shuffled.json"
+
+    def begin(self, config: Config, *, fresh: bool, must_resume: bool) -> None:
+        """Take up the run that is there, or start one.
+
+        Raises
+        ------
+        ConfigError
+            If the run that is there has other settings, or there is none and `must_resume`.
+        """
+        if fresh:
+            self._clear()
+        before = self._recall()
+        if before is None and must_resume:
+            raise ConfigError(f"--resume: there is no run in {self.out}")
+        self._base = json.loads(json.dumps(config.base()))
+        if before is not None:
+            self._compare(before["settings"])
+            self.seconds, self._pins = before["seconds"], before["pins"]
+        for part in self.out.rglob(".part-*"):  # left by a run that was killed while writing
+            part.unlink(missing_ok=True)
+        self._remember()
+
+    @contextmanager
+    def stage(self, name: str, detail: str = "") -> Iterator[None]:
+        """Announce a stage and add up the time it takes."""
+        shown = f"{name} ({detail})" if detail else name
+        print(f"{shown} ...", flush=True)
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            spent = time.monotonic() - start
+            self.seconds[name] = self.seconds.get(name, 0.0) + spent
+            self._remember()
+        print(f"{shown}: {spent:.1f} s", flush=True)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other runs out of this folder; the lock goes with the process, however it ends."""
+        self.out.mkdir(parents=True, exist_ok=True)
+        with (self.out / ".lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise ConfigError(f"another run is at work in {self.out}") from None
+            yield
+
+    def pin(self, name: str, value: str) -> None:
+        """Hold a run to what it was begun with: models of other data must not be mixed in."""
+        before = self._pins.setdefault(name, value)
+        if before != value:
+            raise ConfigError(
+                f"the {name} have changed since the run in {self.out} was begun; choose another "
+                "--out, or --fresh to delete that run"
+            )
+        self._remember()
+
+    def _recall(self) -> dict[str, Any] | None:
+        if not self._memory.exists():
+            return None
+        try:
+            memory = json.loads(self._memory.read_text(encoding="utf-8"))
+            return {name: dict(memory[name]) for name in ("settings", "seconds", "pins")}
+        except (ValueError, KeyError, TypeError) as error:
+            raise ConfigError(f"{self._memory} cannot be read ({error}); use --fresh") from None
+
+    def _compare(self, before: dict[str, Any]) -> None:
+        different = [
+            f"{name} was {before.get(name)!r}, now {value!r}"
+            for name, value in self._base.items()
+            if before.get(name) != value
+        ]
+        if different:
+            raise ConfigError(
+                f"{self.out} holds a run with other settings ({'; '.join(different)}); choose "
+                "another --out, or --fresh to delete that run"
+            )
+
+    def _remember(self) -> None:
+        memory = {"settings": self._base, "seconds": self.seconds, "pins": self._pins}
+        write_text(self._memory, json.dumps(memory, indent=2, sort_keys=True) + "\n")
+
+    def _clear(self) -> None:
+        """Delete what a run writes, and nothing else that may lie in the folder."""
+        for name in FILES:
+            (self.out / name).unlink(missing_ok=True)
+        for name in FOLDERS:
+            if (self.out / name).is_dir():
+                shutil.rmtree(self.out / name)

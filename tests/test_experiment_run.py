@@ -1,0 +1,157 @@
+"""The whole experiment at smoke size: every stage, killed in each of them, and resumed."""
+
+import csv
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tefast.experiment import cli
+from tefast.experiment.config import CRITERIA, ORDERS, PRESETS, REGULARIZERS
+from tefast.nn import load
+
+# A stage is under way once the first file of its kind is there.
+STAGES = {
+    "clips": "data/**/*.avi",
+    "features": "features/**/*.safetensors",
+    "training": "models/none-*.safetensors",
+    "scores": "scores/*.safetensors",
+    "sweep": "sweep/*.csv",
+    "report": "results.csv",
+}
+
+
+def command(out):
+    return [sys.executable, "-m", "tefast.experiment", "--preset", "smoke", "--out", str(out)]
+
+
+def results(out):
+    """All of results.csv but the seconds, which no two runs share."""
+    with (out / "results.csv").open(newline="") as file:
+        return [
+            {name: value for name, value in row.items() if name != "seconds_per_clip"}
+            for row in csv.DictReader(file)
+        ]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    out = tmp_path_factory.mktemp("whole") / "out"
+    subprocess.run(command(out), check=True, capture_output=True)
+    return out
+
+
+@pytest.mark.slow
+def test_killed_in_every_stage_it_ends_in_the_same_numbers(finished, tmp_path):
+    out = tmp_path / "out"
+    for stage, pattern in STAGES.items():
+        process = subprocess.Popen(
+            command(out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        deadline = time.monotonic() + 120
+        while not any(out.glob(pattern)):
+            assert process.poll() is None, f"ended before {stage}"
+            assert time.monotonic() < deadline, f"never came to {stage}"
+            time.sleep(0.002)
+        os.kill(process.pid, signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL, f"was over before it was killed in {stage}"
+    done = subprocess.run([*command(out), "--resume"], check=True, capture_output=True, text=True)
+    assert "report: " in done.stdout
+    assert results(out) == results(finished)
+    assert not list(out.rglob(".part-*"))
+
+
+def test_every_row_is_there(finished):
+    config = PRESETS["smoke"]
+    rows = results(finished)
+    expected = set(
+        itertools.product(
+            map(str, config.seeds), REGULARIZERS, CRITERIA, ORDERS, map(str, config.removed)
+        )
+    )
+    names = ("seed", "regularizer", "criterion", "order", "removed_fraction")
+    assert {tuple(row[name] for name in names) for row in rows} == expected
+    assert len(rows) == len(expected)
+    assert all(0 <= float(row["accuracy"]) <= 1 for row in rows)
+
+
+def test_parameters_are_those_of_the_smaller_network(finished):
+    config = PRESETS["smoke"]
+    classes = len(json.loads((finished / "summary.json").read_text())["dataset"]["classes"])
+    for row in results(finished):
+        units = config.hidden - int(row["removed_units"])
+        lstm = 4 * units * (512 + units + 2)
+        head = (units + 1) * config.fc + (config.fc + 1) * classes
+        assert int(row["parameters"]) == lstm + head
+
+
+def test_models_load_and_give_the_accuracy_of_the_first_row(finished):
+    model = load(finished / "models" / "l2-seed1.safetensors")
+    assert model.sizes["hidden_size"] == PRESETS["smoke"].hidden
+    whole = {
+        (row["regularizer"], row["seed"]): row["accuracy"]
+        for row in results(finished)
+        if row["removed_units"] == "0"
+    }
+    assert len(whole) == 6  # one for each model: all curves start at the same point
+
+
+def test_everything_promised_is_there(finished):
+    for name in ("results.csv", "summary.json", "figure2.png", "figure3.png", "report.html"):
+        assert (finished / name).stat().st_size > 0
+    assert len(list((finished / "models").glob("*-seed?.safetensors"))) == 6 + 2
+    summary = json.loads((finished / "summary.json").read_text())
+    assert summary["config"]["preset"] == "smoke"
+    assert (finished / "figure2.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_finished_run_is_taken_up_and_extended(finished, tmp_path, capsys):
+    before = results(finished)
+    times = {path: path.stat().st_mtime_ns for path in (finished / "models").glob("none-*")}
+    arguments = ["--preset", "smoke", "--out", str(finished), "--removed", "0", "0.25", "0.5"]
+    assert cli.main([*arguments, "--criteria", "l1", "--seeds", "0"]) == 0
+    rows = results(finished)
+    assert len(rows) == 3 * 2 * 3  # regularizers, orders, fractions
+    assert [row for row in rows if row["removed_fraction"] != "0.25"] == [
+        row
+        for row in before
+        if row["criterion"] == "l1" and row["seed"] == "0" and row["removed_fraction"] != "0.9"
+    ]
+    assert times == {path: path.stat().st_mtime_ns for path in times}
+    assert cli.main(["--preset", "smoke", "--out", str(finished)]) == 0  # and back
+    assert results(finished) == before
+    capsys.readouterr()
+
+
+@pytest.fixture
+def broken(finished, tmp_path):
+    """A copy of the rendered clips in which one is cut in half, one empty, one no video."""
+    import shutil
+
+    root = tmp_path / "clips"
+    shutil.copytree(finished / "data", root)
+    cut, empty, text = sorted(root.rglob("*.avi"))[:3]
+    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
+    empty.write_bytes(b"")
+    text.write_text("no clip")
+    return root, cut.name, empty.name, text.name
+
+
+def test_broken_clips_are_named_and_counted(broken, tmp_path, capfd):
+    root, cut, empty, text = broken
+    out = tmp_path / "out"
+    arguments = ["--dataset", "ucf101", "--data-root", str(root), "--split", "group"]
+    small = ["--seeds", "0", "--regularizers", "none", "--hidden", "8", "--epochs", "1"]
+    assert cli.main(["--preset", "smoke", "--out", str(out), *arguments, *small]) == 0
+    captured = capfd.readouterr()
+    assert "Traceback" not in captured.err
+    problems = json.loads((out / "summary.json").read_text())["problems"]
+    kinds = {problem["name"].rsplit("/")[-1]: problem["kind"] for problem in problems}
+    assert kinds == {cut: "damaged", empty: "unreadable", text: "unreadable"}
+    report = (out / "report.html").read_text()
+    assert all(name in report and name in captured.out for name in kinds)
