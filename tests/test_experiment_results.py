@@ -40,7 +40,7 @@ ROWS = measured(noisy)
 
 
 def test_rows_round_trip(tmp_path):
-    rows = [replace(ROWS[1], accuracy=1 / 3, seconds_per_clip=1e-17), *ROWS]
+    rows = [replace(ROWS[0], accuracy=1 / 3, seconds_per_clip=1e-17), *ROWS[1:]]
     write_rows(tmp_path / "r.csv", rows)
     assert read_rows(tmp_path / "r.csv") == rows
     header = (tmp_path / "r.csv").read_text().splitlines()[0]
@@ -55,8 +55,12 @@ def test_rows_round_trip(tmp_path):
     [
         ("", "expected the header dataset,split"),
         ("a,b\n", "expected the header"),
-        (",".join(COLUMNS) + "\nrendered,random,0\n", "line 2: zip"),
+        (",".join(COLUMNS) + "\nrendered,random,0\n", "line 2: expected 11 values, got 3"),
         (",".join(COLUMNS) + "\nr,r,zero,none,l1,ascending,0,0,1,1,1\n", "line 2: .*'zero'"),
+        (",".join(COLUMNS) + "\nr,r,0,none,magic,ascending,0,0,1,1,1\n", "line 2: criterion must"),
+        (",".join(COLUMNS) + "\nr,r,0,none,l1,ascending,0,0,nan,1,1\n", "accuracy .*got nan"),
+        (",".join(COLUMNS) + "\nr,r,0,none,l1,ascending,0,0,90,1,1\n", "accuracy .*got 90"),
+        (",".join(COLUMNS) + "\nr,r,0,none,l1,ascending,0,0,1,1,1" * 2, "line 3: a second"),
     ],
 )
 def test_files_of_other_rows_are_refused(tmp_path, text, message):
@@ -147,6 +151,37 @@ def test_findings_follow_the_measurements(options, words):
     assert any(words in sentence for sentence in fixed(**options)), fixed(**options)
 
 
+@pytest.mark.parametrize(
+    ("best", "noise", "words"),
+    [
+        (0.05, 0.0, "It is the best of the compared orders, as the paper finds."),
+        (-0.05, 0.0, "here it is not: better are transfer entropy, ascending; entropy, desc"),
+        (0.0, 0.01, "no other is shown to be better, nor are all shown to be worse"),
+    ],
+)
+def test_the_papers_claim_is_judged_either_way(best, noise, words):
+    sentences = fixed(best=best, noise=noise)
+    assert any(words in sentence for sentence in sentences), sentences
+
+
+@pytest.mark.parametrize(("gaps", "verdict"), [((2, 3, 9), "not told apart"), ((4, 5, 6), "above")])
+def test_few_seeds_are_judged_by_students_t(gaps, verdict):
+    # 4.7 points with a standard error of 2.2: beyond two of them, within t(2 degrees) = 4.3.
+    def accuracy(s, r, c, o, f):
+        mine = c == "transfer_entropy" and o == "descending" and f
+        return 0.8 + (gaps[s] / 100 if mine else 0.0)
+
+    sentences = findings(Results(measured(accuracy)))
+    (compared,) = [one for one in sentences if "random order, descending:" in one]
+    assert f"is {verdict}" in compared
+
+
+def test_a_figure_without_transfer_entropy_says_so():
+    rows = [row for row in ROWS if row.criterion == "entropy"]
+    (text,) = build_figure3(rows, classes=10).axes[0].texts[:1]
+    assert text.get_text() == "transfer entropy was not measured"
+
+
 def test_one_seed_tells_nothing_apart():
     rows = measured(lambda s, r, c, o, f: 0.9 if c == "transfer_entropy" else 0.1, seeds=[0])
     sentences = findings(Results(rows))
@@ -166,6 +201,12 @@ def test_table_beside_the_paper():
     assert last["here_removed"] == 0.6
     only = [row for row in ROWS if row.regularizer == "l1"]
     assert paper_table(Results(only))[0]["here_after"] is None
+
+
+def test_the_papers_other_data_set_is_left_out():
+    rows = [replace(row, dataset="ucf101") for row in ROWS]
+    named = [row["what"] for row in paper_table(Results(rows))]
+    assert named == ["UCF101 (figure 2)", "with L1 (figure 3)", "with L2 (figure 3)"]
 
 
 def summarised(config=PRESETS["default"], problems=(), rows=ROWS, classes=("Left", "Right")):
@@ -206,6 +247,18 @@ def test_summary_is_strict_json(tmp_path):
     assert json.loads((tmp_path / "s.json").read_text()) == read  # the old file is still whole
 
 
+def test_summary_does_not_name_the_users_home(monkeypatch):
+    monkeypatch.setenv("HOME", "/people/ann")
+    config = replace(PRESETS["paper"], data_root="/people/ann/clips")
+    problem = {"name": "a.avi", "kind": "unreadable", "reason": "no '/people/ann/a.avi'"}
+    summary = summarised(config=config, problems=[problem])
+    assert summary["config"]["data_root"] == "~/clips"
+    assert "/people/ann" not in json.dumps(summary)
+    assert summarised(config=replace(config, data_root="/people/anna"))["config"]["data_root"] == (
+        "/people/anna"
+    )
+
+
 class Page(HTMLParser):
     """Checks that tags nest, and collects what a page would load."""
 
@@ -244,7 +297,8 @@ def test_report_is_one_whole_page(tmp_path):
         assert sentence in text
     curve = Results(ROWS).spread(Curve("l2", "entropy", "ascending"), 0.6)
     assert f"{100 * curve.mean:.1f} ± {100 * curve.deviation:.1f}" in text
-    assert "60.0" in text  # shuffled, mean over seeds
+    assert "60.0 ± 10.0" in text  # shuffled, over seeds
+    assert "--out &#39;a b&#39;" in text
     assert "problem" not in text
 
 
@@ -263,7 +317,7 @@ def test_what_is_not_comparable_is_said_where_it_applies():
     assert any("rendered" in text for text in here)
     assert any("random weights (seed 0)" in text for text in here)
     assert any("48 x 64 pixels" in text for text in here)
-    assert any("75 to 75% of the test clips" in text and "99.7%" in text for text in here)
+    assert any("seed 0: 75.0%" in text and "99.7%" in text for text in here)
     paper = replace(PRESETS["paper"], data_root="clips", split="official-1")
     there = caveats(summarised(config=paper))
     assert len(there) == 2

@@ -130,13 +130,13 @@ def test_a_finished_run_is_taken_up_and_extended(finished, tmp_path, capsys):
 
 @pytest.fixture
 def broken(finished, tmp_path):
-    """A copy of the rendered clips in which one is cut in half, one empty, one no video."""
+    """A copy of the rendered clips in which one is cut off, one empty, one no video."""
     import shutil
 
     root = tmp_path / "clips"
     shutil.copytree(finished / "data", root)
     cut, empty, text = sorted(root.rglob("*.avi"))[:3]
-    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
+    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size * 4 // 5])  # headers are half of it
     empty.write_bytes(b"")
     text.write_text("no clip")
     return root, cut.name, empty.name, text.name

@@ -69,6 +69,10 @@ def build_figure3(rows: Sequence[Row], *, classes: int) -> Figure:
             _draw(axes, results, curve, color, name)
         elif curve.criterion == "random" and curve.order == "descending":
             _draw(axes, results, curve, color, f"{name}, random order", thin=True)
+    if not axes.lines:
+        axes.text(
+            0.5, 0.5, "transfer entropy was not measured", transform=axes.transAxes, ha="center"
+        )
     _finish(axes, classes)
     return figure
 
@@ -127,7 +131,8 @@ def _finish(axes: Axes, classes: int) -> None:
     axes.set_xlim(left=0)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8, frameon=False)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8, frameon=False)
 
 
 def _write(figure: Figure, path: Path) -> None:

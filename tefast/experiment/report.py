@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import jinja2
 from tefast.experiment.config import CRITERIA, NAMES, ORDERS, REGULARIZER_NAMES, REGULARIZERS
 from tefast.experiment.files import write_text
 from tefast.experiment.findings import percent
-from tefast.experiment.results import Curve, Results
+from tefast.experiment.results import Curve, Results, Spread
 
 SHOWN_FRACTIONS = (0.0, 0.5, 0.6)
 
@@ -38,6 +39,7 @@ def write_report(
     )
     environment.filters["spread"] = _shown
     environment.filters["points"] = _shown_change
+    environment.filters["shell"] = shlex.join
     page = environment.get_template("report.html.j2").render(
         summary=summary,
         config=summary["config"],
@@ -74,11 +76,12 @@ def caveats(summary: dict[str, Any]) -> list[str]:
     if config["hidden"] != 1024:
         found.append(f"The LSTM has {config['hidden']} units, 1024 in the paper.")
     if config["split"] == "random":
-        shares = [part["group_overlap"] for part in dataset["splits"]]
+        shares = "; ".join(
+            f"seed {part['seed']}: {100 * part['group_overlap']:.1f}%" for part in dataset["splits"]
+        )
         found.append(
-            "The split is random, as the paper's: "
-            f"{100 * min(shares):.0f} to {100 * max(shares):.0f}% of the test clips stand beside "
-            "a training clip of their own group, with which they share the background. (With "
+            "The split is random, as the paper's. So many test clips stand beside a training clip "
+            f"of their own group, with which they share the background: {shares}. (With "
             "UCF101's own lists of clips it is 99.7%, with HMDB-51's 83%.) Numbers from a random "
             "split cannot be compared with results on the official splits or on held-out groups."
         )
@@ -114,11 +117,17 @@ def _shuffled(measured: list[dict[str, Any]]) -> list[dict[str, Any]]:
     lines = []
     for regularizer in dict.fromkeys(one["regularizer"] for one in measured):
         mine = [one for one in measured if one["regularizer"] == regularizer]
-        means = {
-            name: 100 * sum(one[name] for one in mine) / len(mine)
-            for name in ("accuracy", "shuffled_accuracy")
-        }
-        lines.append({"regularizer": REGULARIZER_NAMES[regularizer], **means})
+        whole = [one["accuracy"] for one in mine]
+        shuffled = [one["shuffled_accuracy"] for one in mine]
+        change = [after - before for before, after in zip(whole, shuffled, strict=True)]
+        lines.append(
+            {
+                "regularizer": REGULARIZER_NAMES[regularizer],
+                "accuracy": percent(Spread.of(whole)),
+                "shuffled_accuracy": percent(Spread.of(shuffled)),
+                "change": percent(Spread.of(change)),
+            }
+        )
     return lines
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import math
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
+from tefast.experiment.config import CRITERIA, ORDERS, REGULARIZERS
 from tefast.experiment.files import whole_file
 
 
@@ -43,6 +45,17 @@ class Row:
 COLUMNS = tuple(field.name for field in fields(Row))
 _READ = {"str": str, "int": int, "float": float}
 _TYPES = [_READ[str(field.type)] for field in fields(Row)]
+# The columns up to here say which measurement a row is.
+_KEY = COLUMNS.index("removed_fraction") + 1
+_KNOWN = {"regularizer": REGULARIZERS, "criterion": CRITERIA, "order": ORDERS}
+_MOST = {
+    "seed": math.inf,
+    "removed_fraction": 1,
+    "removed_units": math.inf,
+    "accuracy": 1,
+    "parameters": math.inf,
+    "seconds_per_clip": math.inf,
+}
 
 
 def write_rows(path: Path, rows: Iterable[Row]) -> None:
@@ -59,14 +72,34 @@ def read_rows(path: Path) -> list[Row]:
         lines = list(csv.reader(file))
     if not lines or tuple(lines[0]) != COLUMNS:
         raise ValueError(f"{path}: expected the header {','.join(COLUMNS)}")
-    rows = []
+    rows: list[Row] = []
+    seen: set[tuple[object, ...]] = set()
     for number, line in enumerate(lines[1:], start=2):
         try:
-            values = [read(text) for read, text in zip(_TYPES, line, strict=True)]
+            row = _parse(line)
+            key = astuple(row)[:_KEY]
+            if key in seen:
+                raise ValueError(f"a second measurement of {key}")
         except ValueError as error:
             raise ValueError(f"{path}, line {number}: {error}") from error
-        rows.append(Row(*values))  # type: ignore[arg-type]
+        seen.add(key)
+        rows.append(row)
     return rows
+
+
+def _parse(line: Sequence[str]) -> Row:
+    if len(line) != len(COLUMNS):
+        raise ValueError(f"expected {len(COLUMNS)} values, got {len(line)}")
+    row = Row(*(read(text) for read, text in zip(_TYPES, line, strict=True)))
+    for name, known in _KNOWN.items():
+        if getattr(row, name) not in known:
+            raise ValueError(f"{name} must be one of {known}, got {getattr(row, name)!r}")
+    for name, most in _MOST.items():
+        value = getattr(row, name)
+        # Also false for NaN.
+        if not (0 <= value <= most and math.isfinite(value)):
+            raise ValueError(f"{name} must be in [0, {most}] and finite, got {value}")
+    return row
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
@@ -54,7 +55,7 @@ def build_summary(
         regularizer: percent(results.spread(Curve(regularizer, config.criteria[0], ORDERS[0]), 0.0))
         for regularizer in config.regularizers
     }
-    return {
+    summary = {
         "command": list(command),
         "config": asdict(config),
         "versions": versions(),
@@ -68,6 +69,19 @@ def build_summary(
         "shuffled": shuffled,
         "seconds": {stage: round(spent, 1) for stage, spent in seconds.items()},
     }
+    return {name: _without_home(value) for name, value in summary.items()}
+
+
+def _without_home(value: Any) -> Any:
+    """The same with ~ for the user's home folder, as reports are passed on."""
+    if isinstance(value, dict):
+        return {name: _without_home(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_home(one) for one in value]
+    home = str(Path.home())
+    if isinstance(value, str) and home != os.sep:
+        return re.sub(rf"{re.escape(home)}(?=/|$|[\s'\",:;)])", "~", value)
+    return value
 
 
 def write_summary(path: Path, summary: dict[str, Any]) -> None:

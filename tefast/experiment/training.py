@@ -40,7 +40,9 @@ class Material:
 
     def batches(self, size: int = 64) -> list[tuple[Tensor, Tensor]]:
         """The training clips in order, `size` at a time."""
-        parts = zip(self.train_x.split(size), self.train_labels.split(size), strict=True)
+        parts = zip(
+            torch.split(self.train_x, size), torch.split(self.train_labels, size), strict=True
+        )
         return [(x, labels) for x, labels in parts]
 
 

@@ -1,0 +1,226 @@
+"""Scores of the units by every criterion."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import tefast
+from tefast.nn import CRITERIA, SequenceClassifier, capture, score_all, unit_scores
+
+UNITS = 10
+STREAMED = ["transfer_entropy", "entropy"]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    # Layers this small only lose time to threads.
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def make(cell: str = "lstm") -> SequenceClassifier:
+    torch.manual_seed(0)
+    model = SequenceClassifier(3, 4, hidden_size=UNITS, fc_size=5, cell=cell)
+    for parameter in model.parameters():
+        # Large weights, so that the units fill their range.
+        parameter.data *= 4
+    return model
+
+
+def uneven(lengths: bool = False) -> list[tuple[torch.Tensor, ...]]:
+    generator = torch.Generator().manual_seed(0)
+    batches = []
+    for n in (17, 1, 40, 5):
+        batch = (
+            torch.randn(n, 9, 3, generator=generator),
+            torch.randint(0, 4, (n,), generator=generator),
+        )
+        steps = torch.randint(1, 10, (n,), generator=generator)
+        steps[0] = 9
+        batches.append((*batch, steps) if lengths else batch)
+    return batches
+
+
+def joined(model: nn.Module, batches: list[tuple[torch.Tensor, ...]]) -> list[torch.Tensor]:
+    return [torch.cat(parts) for parts in zip(*capture(model, batches), strict=True)]
+
+
+def one_shot(criterion: str, h, y, *lengths, **options) -> torch.Tensor:  # type: ignore[no-untyped-def]
+    given = lengths[0] if lengths else None
+    if criterion == "entropy":
+        return tefast.entropy(h, lengths=given, **options)
+    return tefast.transfer_entropy(h, y, y_range=(0, 1), lengths=given, **options)
+
+
+@pytest.mark.parametrize("lengths", [False, True])
+@pytest.mark.parametrize("h_range", [(-1, 1), (-0.5, 0.75), None])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+@pytest.mark.parametrize("criterion", STREAMED)
+def test_streamed_equals_one_shot_exactly(criterion, cell, h_range, lengths) -> None:  # type: ignore[no-untyped-def]
+    model, batches = make(cell), uneven(lengths)
+    scores = unit_scores(model, batches, criterion, bins=6, h_range=h_range)
+    expected = one_shot(criterion, *joined(model, batches), bins=6, h_range=h_range)
+    assert scores.shape == (UNITS,)
+    assert scores.dtype == torch.float64
+    assert (scores > 0).all()
+    assert torch.equal(scores, expected)
+
+
+def test_a_range_for_each_unit() -> None:
+    model, batches = make(), uneven()
+    low, high = -np.linspace(0.2, 1, UNITS), np.linspace(0.5, 1, UNITS)
+    scores = unit_scores(model, batches, "transfer_entropy", h_range=(low, high))
+    h, y = joined(model, batches)
+    expected = [
+        one_shot("transfer_entropy", h[:, :, [u]], y, h_range=(low[u], high[u])).item()
+        for u in range(UNITS)
+    ]
+    assert scores.tolist() == expected
+
+
+@pytest.mark.parametrize("criterion", STREAMED)
+def test_constant_units_score_zero_under_their_own_range(criterion: str) -> None:
+    model, batches = tefast.nn.mask(make(), [2, 5]), uneven()
+    scores = unit_scores(model, batches, criterion, h_range=None)
+    assert scores[[2, 5]].tolist() == [0.0, 0.0]
+    assert (scores > 0).sum() == UNITS - 2
+    expected = one_shot(criterion, *joined(model, batches), h_range=None)
+    assert torch.equal(scores, expected)
+
+
+def test_a_generator_of_batches_is_enough_for_a_given_range() -> None:
+    model, batches = make(), uneven()
+    scores = unit_scores(model, iter(batches), "transfer_entropy")
+    assert torch.equal(scores, unit_scores(model, batches, "transfer_entropy"))
+    with pytest.raises(TypeError, match="expected an iterable that can be read again"):
+        unit_scores(model, iter(batches), "transfer_entropy", h_range=None)
+
+
+@pytest.mark.parametrize("backend", ["reference", "cpu"])
+def test_backends_agree(backend: str) -> None:
+    model, batches = make(), uneven()
+    auto = score_all(model, batches, STREAMED)
+    named = score_all(model, batches, STREAMED, backend=backend, threads=1)
+    for criterion in STREAMED:
+        assert torch.equal(auto[criterion], named[criterion])
+
+
+def test_all_criteria_in_one_pass() -> None:
+    model, batches, passes = make(), uneven(), []
+
+    class Counted:
+        def __iter__(self):  # type: ignore[no-untyped-def]
+            passes.append(1)
+            return iter(batches)
+
+    scores = score_all(model, Counted(), seed=3)
+    assert len(passes) == 1
+    assert tuple(scores) == CRITERIA
+    for criterion in CRITERIA:
+        assert torch.equal(scores[criterion], unit_scores(model, batches, criterion, seed=3))
+    score_all(model, Counted(), ["random", "l1"])
+    assert len(passes) == 1
+    score_all(model, Counted(), STREAMED, h_range=None)
+    assert len(passes) == 3
+
+
+@pytest.mark.parametrize("cell", [nn.LSTM, nn.GRU, nn.RNN])
+@pytest.mark.parametrize("bias", [True, False])
+def test_l1_by_hand(cell: type, bias: bool) -> None:
+    model = nn.ModuleDict({"rnn": cell(3, UNITS, batch_first=True, bias=bias)})
+    scores = unit_scores(model, [], "l1")
+    rnn = model["rnn"]
+    rows = torch.cat([rnn.weight_ih_l0, rnn.weight_hh_l0], dim=1).detach().double()
+    for unit in range(UNITS):
+        assert scores[unit].item() == pytest.approx(rows[unit::UNITS].abs().sum().item())
+    rnn.weight_hh_l0.data[UNITS - 1] += 100
+    assert unit_scores(model, [], "l1").argmax() == UNITS - 1
+
+
+def test_random_is_seeded_and_draws_nothing_from_the_global_generator() -> None:
+    model, before = make(), torch.get_rng_state()
+    scores = unit_scores(model, [], "random", seed=5)
+    assert torch.equal(scores, unit_scores(model, [], "random", seed=5))
+    assert not torch.equal(scores, unit_scores(model, [], "random", seed=6))
+    assert len(scores.unique()) == UNITS
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("convert", [torch.Tensor.numpy, lambda t: t, torch.Tensor.float])
+def test_a_callable_is_a_criterion(convert) -> None:  # type: ignore[no-untyped-def]
+    model, batches = make(), uneven()
+
+    def mean_output(given: nn.Module, data) -> torch.Tensor:  # type: ignore[no-untyped-def]
+        assert given is model
+        return convert(torch.cat([h for h, _ in capture(given, data)]).mean((0, 1)))
+
+    scores = unit_scores(model, batches, mean_output)
+    assert scores.dtype == torch.float64
+    assert torch.equal(scores, joined(model, batches)[0].mean((0, 1)).double())
+
+
+@pytest.mark.parametrize(
+    ("result", "error", "message"),
+    [
+        ([0.0] * UNITS, TypeError, "criterion: expected a tensor or array, got list"),
+        (torch.zeros(3), ValueError, r"criterion: expected shape \(10,\), got \(3,\)"),
+        (torch.full((UNITS,), torch.nan), ValueError, "score of unit 0 is not finite"),
+    ],
+)
+def test_bad_result_of_a_callable(result, error, message: str) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(error, match=message):
+        unit_scores(make(), [], lambda model, batches: result)
+
+
+def relu_model() -> SequenceClassifier:
+    model = make("rnn")
+    model.rnn = nn.RNN(3, UNITS, nonlinearity="relu", batch_first=True)
+    return model
+
+
+def test_relu_needs_a_range_of_its_own() -> None:
+    model, batches = relu_model(), uneven()
+    for criterion in STREAMED:
+        with pytest.raises(ValueError, match="a relu RNN has no upper bound"):
+            unit_scores(model, batches, criterion)
+        scores = unit_scores(model, batches, criterion, h_range=None)
+        expected = one_shot(criterion, *joined(model, batches), h_range=None)
+        assert torch.equal(scores, expected)
+    assert (unit_scores(model, batches, "entropy", h_range=(0, 3)) > 0).all()
+    assert (unit_scores(model, batches, "l1") > 0).all()
+
+
+def test_errors() -> None:
+    model, batches = make(), uneven()
+    known = "expected one of transfer_entropy, entropy, l1, random or a callable, got 'te'"
+    with pytest.raises(ValueError, match=known):
+        unit_scores(model, batches, "te")
+    with pytest.raises(ValueError, match=known):
+        score_all(model, batches, ["l1", "te"])
+    with pytest.raises(TypeError, match="expected a sequence of names, got the string 'l1'"):
+        score_all(model, batches, "l1")
+    for h_range in (None, (-1, 1)):
+        with pytest.raises(ValueError, match="expected at least one batch, got none"):
+            unit_scores(model, [], "entropy", h_range=h_range)
+    with pytest.raises(ValueError, match="has no submodule 'lstm'"):
+        unit_scores(model, batches, "l1", rnn="lstm")
+    with pytest.raises(ValueError, match="bins"):
+        unit_scores(model, batches, "entropy", bins=1)
+    with pytest.raises(ValueError, match="low < high"):
+        unit_scores(model, batches, "entropy", h_range=(1, -1))
+    model.rnn.bias_ih_l0.data[3 * UNITS] = torch.nan
+    with pytest.raises(ValueError, match="the output of unit 0 is not finite"):
+        unit_scores(model, batches, "entropy", h_range=None)
+
+
+def test_model_is_not_changed() -> None:
+    model, batches = make(), uneven()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    score_all(model, batches, h_range=None)
+    assert model.training
+    assert all(torch.equal(tensor, before[n]) for n, tensor in model.state_dict().items())
