@@ -77,6 +77,7 @@ def test_settings_that_cannot_be_run(change, message):
         (["--dataset", "ucf101"], "needs --data-root"),
         (["--weights", "{tmp}/none.pth"], "none.pth"),
         (["--removed", "2"], "[0, 1), got 2.0"),
+        (["--size", "25x32"], "height: expected an even number from 16 on, got 25"),
         (["--resume"], "--resume: there is no run in {tmp}/out"),
     ],
 )

@@ -66,6 +66,18 @@ def test_killed_in_every_stage_it_ends_in_the_same_numbers(finished, tmp_path):
     assert not list(out.rglob(".part-*"))
 
 
+def test_interrupted_it_says_how_to_go_on(tmp_path):
+    out = tmp_path / "out"
+    process = subprocess.Popen(command(out), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    while not any(out.glob(STAGES["clips"])):
+        assert process.poll() is None
+        time.sleep(0.002)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate()
+    assert process.returncode == 130
+    assert error.decode().strip() == "interrupted; the same command goes on from here"
+
+
 def test_every_row_is_there(finished):
     config = PRESETS["smoke"]
     rows = results(finished)

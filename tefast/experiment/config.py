@@ -71,7 +71,7 @@ class Config:
     weights: str = "random"
     hidden: int = 1024
     fc: int = 256
-    epochs: int = 8
+    epochs: int = 6
     batch_size: int = 16
     lr: float = 1e-3
     loss: str = "last"

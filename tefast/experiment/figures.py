@@ -10,8 +10,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from tefast.experiment.config import NAMES, REGULARIZER_NAMES
-from tefast.experiment.files import whole_file
 from tefast.experiment.results import Curve, Results, Row
+from tefast.files import whole_file
 
 # Okabe and Ito's palette, told apart by readers of any colour vision; chance is grey.
 COLORS = {
@@ -132,7 +132,9 @@ def _finish(axes: Axes, classes: int) -> None:
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8, frameon=False)
+        axes.legend(
+            loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8, frameon=False, handlelength=3.5
+        )
 
 
 def _write(figure: Figure, path: Path) -> None:

@@ -10,7 +10,7 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 from tefast.experiment.config import CRITERIA, ORDERS, REGULARIZERS
-from tefast.experiment.files import whole_file
+from tefast.files import whole_file
 
 
 @dataclass(frozen=True)

@@ -70,14 +70,20 @@ def run(
     ValueError
         For data, weights or settings that cannot be run, before anything is written.
     """
+    space = Workspace(out)
+    root = Path(config.data_root) if config.data_root is not None else space.data
     # What may be wrong with weights and clips is found out before anything is written or deleted.
     backbone, described = load_backbone(config.weights)
-    if config.data_root is not None and config.dataset != "rendered":
-        find_clips(config.dataset, Path(config.data_root))
-    space = Workspace(out)
+    rendering = _rendering(config)
+    if rendering is None:
+        _find_and_split(config, root)
     with space.locked():
         space.begin(config, fresh=fresh, must_resume=must_resume)
-        dataset, splits = _clips(config, space)
+        if rendering is not None:
+            with space.stage("clips"), _bar("rendering", "clip") as progress:
+                render(root, rendering, progress)
+        dataset, splits = _find_and_split(config, root)
+        print(f"{len(dataset.clips)} clips of {len(dataset.classes)} classes in {dataset.root}")
         with space.stage("features"):
             features = _features(config, dataset, backbone, feature_cache or space.features)
         splits = {seed: _usable(part, features.usable) for seed, part in splits.items()}
@@ -102,22 +108,22 @@ def run(
     print(f"report: {space.report}")
 
 
-def _clips(config: Config, space: Workspace) -> tuple[Dataset, dict[int, Split]]:
-    """Find the clips, after rendering them if they are ours, and split them for every seed."""
-    root = Path(config.data_root) if config.data_root is not None else space.data
-    if config.dataset == "rendered":
-        settings = RenderSettings(
-            groups=config.groups,
-            clips_per_group=config.clips_per_group,
-            height=config.height,
-            width=config.width,
-        )
-        with space.stage("clips"), _bar("rendering", "clip") as progress:
-            render(root, settings, progress)
+def _rendering(config: Config) -> RenderSettings | None:
+    """What is to be rendered; None if the clips are the user's own."""
+    if config.dataset != "rendered":
+        return None
+    return RenderSettings(
+        groups=config.groups,
+        clips_per_group=config.clips_per_group,
+        height=config.height,
+        width=config.width,
+    )
+
+
+def _find_and_split(config: Config, root: Path) -> tuple[Dataset, dict[int, Split]]:
+    """Find the clips and split them for every seed."""
     dataset = find_clips(config.dataset, root)
-    splits = {seed: split(dataset, config.split, seed, root) for seed in config.seeds}
-    print(f"{len(dataset.clips)} clips of {len(dataset.classes)} classes in {dataset.root}")
-    return dataset, splits
+    return dataset, {seed: split(dataset, config.split, seed, root) for seed in config.seeds}
 
 
 def _features(config: Config, dataset: Dataset, backbone: torch.nn.Module, cache: Path) -> Features:

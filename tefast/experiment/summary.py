@@ -15,9 +15,9 @@ from typing import Any
 import torch
 
 from tefast.experiment.config import ORDERS, Config
-from tefast.experiment.files import write_text
 from tefast.experiment.findings import findings, paper_table, percent
 from tefast.experiment.results import Curve, Results
+from tefast.files import write_text
 
 PACKAGES = ("tefast", "torch", "numpy", "av", "safetensors", "matplotlib")
 

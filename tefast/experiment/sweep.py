@@ -12,9 +12,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tefast.experiment.config import CRITERIA, Config
-from tefast.experiment.files import whole_file, write_text
 from tefast.experiment.results import Row, read_rows, write_rows
 from tefast.experiment.training import Material
+from tefast.files import whole_file, write_text
 from tefast.nn import SequenceClassifier, accuracy, predict, prune, score_all, select_units
 
 TEST_BATCH = 256

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from tefast.experiment.config import Config
-from tefast.experiment.files import whole_file
+from tefast.files import whole_file
 from tefast.nn import SequenceClassifier, TrainingState, fit, load, save
 
 CHECKPOINT_SECONDS = 20.0

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tefast.experiment.config import Config, ConfigError
-from tefast.experiment.files import write_text
+from tefast.files import write_text
 
 FOLDERS = ("data", "features", "checkpoints", "models", "scores", "sweep")
 FILES = ("results.csv", "summary.json", "figure2.png", "figure3.png", "report.html", "run.json")

@@ -3,13 +3,14 @@
 import json
 import operator
 import os
-import tempfile
 from importlib import import_module
 from pathlib import Path
 from typing import Any, TypedDict
 
 import torch
 from torch import Tensor, nn
+
+from tefast.files import whole_file
 
 CELLS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 _MODES = {"LSTM": "lstm", "GRU": "gru", "RNN_TANH": "rnn"}
@@ -134,8 +135,9 @@ def save(model: SequenceClassifier, path: str | os.PathLike[str]) -> None:
     state = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
     _check_state(state, _blank(model.sizes), "model")
     metadata = {"format": "pt", "model": _KIND, "sizes": json.dumps(model.sizes)}
-    content: bytes = _safetensors("safetensors.torch").save(state, metadata)
-    _write_whole(Path(path), content)
+    write = _safetensors("safetensors.torch").save_file
+    with whole_file(Path(path)) as part:
+        write(state, part, metadata)
 
 
 def load(path: str | os.PathLike[str]) -> SequenceClassifier:
@@ -211,20 +213,3 @@ def _check_state(state: dict[str, Tensor], like: SequenceClassifier, where: str)
                 f"{where}: expected {name!r} of shape {tuple(expected[name].shape)}, "
                 f"got {tuple(tensor.shape)}"
             )
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".part-", suffix=path.suffix)
-    part = Path(name)
-    try:
-        with open(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        # mkstemp makes files private; give the result the mode an ordinary open() would have.
-        umask = os.umask(0)
-        os.umask(umask)
-        part.chmod(0o666 & ~umask)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)

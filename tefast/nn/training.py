@@ -192,7 +192,8 @@ def fit(
     _check_settings(settings)
     _check_data(model, x, labels)
     _check_resume(model, resume, settings)
-    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=lr)
+    weights = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.Adam(weights, lr=lr, fused=True)
     losses: list[float] = []
     if resume is not None:
         model.load_state_dict(resume["model"])
