@@ -75,8 +75,8 @@ class Config:
     batch_size: int = 16
     lr: float = 1e-3
     loss: str = "last"
-    l1_weight: float = 1e-6
-    l2_weight: float = 1e-4
+    l1_weight: float = 1e-5
+    l2_weight: float = 3e-4
     bins: int = 16
     seeds: tuple[int, ...] = (0, 1, 2)
     regularizers: tuple[str, ...] = REGULARIZERS
