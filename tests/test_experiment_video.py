@@ -41,6 +41,18 @@ def test_frames_are_scaled(tmp_path):
     np.testing.assert_allclose(reds(sampled), [0, 139, 255], atol=8)
 
 
+def test_a_declared_count_that_is_slightly_wrong_is_no_damage(tmp_path):
+    path = write_clip(tmp_path / "a.avi", frames=40, height=96, width=128)
+    content = path.read_bytes()
+    count = (40).to_bytes(4, "little")
+    at = content.index(b"strh") + 8 + 32  # dwLength of the stream's header
+    assert content[at : at + 4] == count
+    for declared, damaged in [(42, None), (100, "40 of 100 declared frames can be read")]:
+        path.write_bytes(content[:at] + declared.to_bytes(4, "little") + content[at + 4 :])
+        sampled = sample_frames(path, 3, (24, 32))
+        assert (sampled.decoded, sampled.damaged) == (40, damaged)
+
+
 def test_a_single_frame_is_repeated(tmp_path):
     sampled = sample_frames(write_clip(tmp_path / "a.avi", frames=1), 4, (24, 32))
     assert sampled.decoded == 1
