@@ -73,7 +73,7 @@ class Config:
     fc: int = 256
     epochs: int = 6
     batch_size: int = 16
-    lr: float = 1e-3
+    lr: float = 2e-3
     loss: str = "last"
     l1_weight: float = 1e-5
     l2_weight: float = 3e-4
@@ -123,6 +123,7 @@ PRESETS = {
         fc=512,
         epochs=30,
         batch_size=64,
+        lr=1e-3,
     ),
 }
 
