@@ -1,6 +1,7 @@
 """Examples in the README and in docstrings run and print what they say."""
 
 import doctest
+import json
 import re
 import subprocess
 import sys
@@ -10,6 +11,8 @@ import pytest
 
 import tefast.estimator
 import tefast.streaming
+from tefast.experiment.findings import findings, paper_table
+from tefast.experiment.results import Results, read_rows
 
 README = Path(__file__).parent.parent / "README.md"
 
@@ -51,3 +54,22 @@ def test_commands_of_the_readme_exist():
     )
     for option in set(re.findall(r"`(--[a-z-]+)", text)):
         assert option in done.stdout
+
+
+def test_the_readmes_table_is_the_committed_runs():
+    summary = json.loads((README.parent / "docs" / "study" / "summary.json").read_text())
+    lines = README.read_text(encoding="utf-8").splitlines()
+    for row in summary["beside_the_paper"]:
+        shown = [f"{row[name]['mean']:.1f} ± {row[name]['deviation']:.1f}"
+                 for name in ("here_before", "here_after")]  # fmt: skip
+        paper = [str(row["paper_before"]), str(row["paper_after"]), f"{100 * row['removed']:.0f} %"]
+        assert f"| {' | '.join([row['what'], *paper, *shown])} |" in lines
+
+
+def test_the_committed_summary_is_that_of_the_committed_rows():
+    study = README.parent / "docs" / "study"
+    results = Results(read_rows(study / "results.csv"))
+    summary = json.loads((study / "summary.json").read_text())
+    assert len(results.rows) == 3 * 3 * 4 * 2 * 10
+    assert paper_table(results) == summary["beside_the_paper"]
+    assert findings(results) == summary["findings"]

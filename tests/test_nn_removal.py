@@ -1,7 +1,6 @@
 """Masking and removal: what is left computes what it computed beside the masked units."""
 
 import math
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -12,16 +11,9 @@ from torch import nn
 
 from tefast.nn import SequenceClassifier, mask, mask_units, prune, remove_units
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 KINDS = ["lstm", "gru", "rnn", "relu"]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    # Layers this small only lose time to threads.
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def layer(kind: str, inputs: int, units: int, **options) -> nn.Module:  # type: ignore[no-untyped-def]

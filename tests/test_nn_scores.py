@@ -1,7 +1,5 @@
 """Scores of the units by every criterion."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 import torch
@@ -10,17 +8,10 @@ from torch import nn
 import tefast
 from tefast.nn import CRITERIA, SequenceClassifier, capture, score_all, unit_scores
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 UNITS = 10
 STREAMED = ["transfer_entropy", "entropy"]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    # Layers this small only lose time to threads.
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def make(cell: str = "lstm") -> SequenceClassifier:
