@@ -7,7 +7,9 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <stdexcept>
@@ -23,6 +25,8 @@ namespace {
 using tefast::Array3;
 using tefast::DType;
 using tefast::Edges;
+const pid_t importing_process = getpid();
+
 template <class T>
 using Dense = py::array_t<T, py::array::c_style>;
 
@@ -70,7 +74,18 @@ const std::int64_t* lengths_of(const std::optional<Dense<std::int64_t>>& lengths
     return lengths->data();
 }
 
-int threads_of(int threads) { return threads > 0 ? threads : omp_get_max_threads(); }
+// Values below which starting another thread costs more than it saves.
+constexpr std::int64_t worth_a_thread = 32768;
+
+// The number of threads asked for, or as many as the work is worth.
+int threads_of(int threads, const Array3& work) {
+    // GNU's OpenMP waits forever for the threads of a parent that a forked child does not have, so
+    // such a child (a worker of a data loader, say) counts with one.
+    if (getpid() != importing_process) return 1;
+    if (threads > 0) return threads;
+    const std::int64_t worth = work.shape[0] * work.shape[1] * work.shape[2] / worth_a_thread + 1;
+    return static_cast<int>(std::min<std::int64_t>(worth, omp_get_max_threads()));
+}
 
 py::dict scan(const py::array& values, const std::string& dtype,
               const std::optional<Dense<std::int64_t>>& lengths, int bins, int threads) {
@@ -81,7 +96,7 @@ py::dict scan(const py::array& values, const std::string& dtype,
     tefast::ScanResult found;
     {
         py::gil_scoped_release release;
-        found = tefast::scan(array, valid, bins, low_data, high_data, threads_of(threads));
+        found = tefast::scan(array, valid, bins, low_data, high_data, threads_of(threads, array));
     }
     return py::dict(py::arg("nan") = found.nan, py::arg("infinite") = found.infinite,
                     py::arg("outside") = found.outside, py::arg("first_nan") = found.first_nan,
@@ -98,7 +113,7 @@ Dense<std::int16_t> encode(const py::array& values, const std::string& dtype,
     Dense<std::int16_t> codes({array.shape[0], array.shape[1], array.shape[2]});
     std::int16_t* out = codes.mutable_data();
     py::gil_scoped_release release;
-    tefast::encode(array, edges, valid, out, threads_of(threads));
+    tefast::encode(array, edges, valid, out, threads_of(threads, array));
     return codes;
 }
 
@@ -113,7 +128,7 @@ void count_values(const py::array& values, const std::string& dtype,
         throw std::invalid_argument("counts must have shape (U, bins)");
     std::int64_t* out = counts.mutable_data();
     py::gil_scoped_release release;
-    tefast::count_values(array, edges, valid, out, threads_of(threads));
+    tefast::count_values(array, edges, valid, out, threads_of(threads, array));
 }
 
 void count_transitions(const py::array& target, const std::string& dtype,
@@ -135,7 +150,7 @@ void count_transitions(const py::array& target, const std::string& dtype,
     const std::int16_t* state = source.data();
     std::int64_t* out = counts.mutable_data();
     py::gil_scoped_release release;
-    tefast::count_transitions(array, edges, valid, state, states, out, threads_of(threads));
+    tefast::count_transitions(array, edges, valid, state, states, out, threads_of(threads, array));
 }
 
 py::dict build_info() {

@@ -1,6 +1,7 @@
 """The one-shot functions: what users pass, what comes back, and what is refused."""
 
 import math
+import os
 import re
 import subprocess
 import sys
@@ -298,6 +299,24 @@ def test_import_brings_in_numpy_alone():
     assert done.stdout.strip() == ""
     with pytest.raises(AttributeError, match="no attribute 'transfer'"):
         _ = tefast.transfer
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_process_counts_too():
+    # As a data loader's worker does, after the parent has used threads.
+    code = """
+import os, signal, sys
+import numpy as np
+import tefast
+h, y = np.random.default_rng(0).random((64, 25, 64)), np.random.default_rng(1).random((64, 25))
+before = tefast.transfer_entropy(h, y, threads=2)
+child = os.fork()
+if not child:
+    signal.alarm(60)
+    os._exit(0 if (tefast.transfer_entropy(h, y, threads=2) == before).all() else 1)
+sys.exit(os.waitpid(child, 0)[1])
+"""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)
 
 
 def test_threads_run_without_the_gil():
