@@ -63,8 +63,9 @@ def transfer_entropy(
     backend : {"auto", "cpu", "reference", "cuda"}, default "auto"
         Only "auto" falls back to another.
     threads : int, optional
-        Default: as many as OpenMP would use (``OMP_NUM_THREADS``), fewer for little data. In a process that was forked
-        after tefast had been imported it is always 1, since OpenMP does not survive a fork.
+        Default: as many as OpenMP would use (``OMP_NUM_THREADS``), fewer for little data. In a
+        process that was forked after tefast had been imported it is always 1, since OpenMP does
+        not survive a fork.
 
     Returns
     -------

@@ -17,6 +17,7 @@ from tefast.experiment.results import COLUMNS, Curve, Results, Row, read_rows, w
 from tefast.experiment.summary import build_summary, write_summary
 
 FRACTIONS = (0.0, 0.25, 0.5, 0.6)
+CLIPS = 1000
 
 
 def measured(accuracy, seeds=(0, 1, 2)):
@@ -131,7 +132,7 @@ def fixed(best=0.0, l1=0.0, l2=0.0, noise=0.0):
         change = {"none": best if mine else 0.0, "l1": l1, "l2": l2}[r]
         return 0.8 + change + noise * (s - 1) * (1 if mine else -1)
 
-    return findings(Results(measured(accuracy)))
+    return findings(Results(measured(accuracy)), CLIPS)
 
 
 @pytest.mark.parametrize(
@@ -171,7 +172,17 @@ def test_few_seeds_are_judged_by_students_t(gaps, verdict):
         mine = c == "transfer_entropy" and o == "descending" and f
         return 0.8 + (gaps[s] / 100 if mine else 0.0)
 
-    sentences = findings(Results(measured(accuracy)))
+    sentences = findings(Results(measured(accuracy)), CLIPS)
+    (compared,) = [one for one in sentences if "random order, descending:" in one]
+    assert f"is {verdict}" in compared
+
+
+@pytest.mark.parametrize(("clips", "verdict"), [(96, "not told apart"), (1000, "above")])
+def test_seeds_that_agree_to_a_clip_are_not_taken_for_exact(clips, verdict):
+    def accuracy(s, r, c, o, f):
+        return 0.8 + (0.01 if c == "transfer_entropy" and o == "descending" and f else 0.0)
+
+    sentences = findings(Results(measured(accuracy)), clips)
     (compared,) = [one for one in sentences if "random order, descending:" in one]
     assert f"is {verdict}" in compared
 
@@ -184,7 +195,7 @@ def test_a_figure_without_transfer_entropy_says_so():
 
 def test_one_seed_tells_nothing_apart():
     rows = measured(lambda s, r, c, o, f: 0.9 if c == "transfer_entropy" else 0.1, seeds=[0])
-    sentences = findings(Results(rows))
+    sentences = findings(Results(rows), CLIPS)
     compared = [sentence for sentence in sentences if "At 50% removed, " in sentence]
     assert len(compared) == 7
     assert all("not told apart" in sentence and "one seed" in sentence for sentence in compared)
@@ -293,7 +304,7 @@ def test_report_is_one_whole_page(tmp_path):
     text = reported(tmp_path)
     page = Page(text)
     assert [load.split(",")[0] for load in page.loads] == ["data:image/png;base64"] * 2
-    for sentence in findings(Results(ROWS)):
+    for sentence in findings(Results(ROWS), 8):
         assert sentence in text
     curve = Results(ROWS).spread(Curve("l2", "entropy", "ascending"), 0.6)
     assert f"{100 * curve.mean:.1f} ± {100 * curve.deviation:.1f}" in text

@@ -3,7 +3,7 @@
 A difference is called one only where its 95 % interval over the seeds, which are compared pair by
 pair, leaves out 0; with one seed no difference is called one. The interval is Student's, as a few
 seeds give a standard error that is itself uncertain: at three seeds it is 4.3 standard errors wide
-to each side, not 2.
+to each side, not 2. An error counts as no less than that of one clip more or less in every seed.
 """
 
 from __future__ import annotations
@@ -73,9 +73,20 @@ def paper_table(results: Results) -> list[dict[str, Any]]:
     return table
 
 
-def findings(results: Results) -> list[str]:
-    """Sentences on the paper's claims, whichever way the measurements point."""
-    return [*_before(results), *_change(results), *_criteria(results), *_regularizers(results)]
+def findings(results: Results, test_clips: int) -> list[str]:
+    """Sentences on the paper's claims, whichever way the measurements point.
+
+    Parameters
+    ----------
+    test_clips : int
+        Clips that an accuracy was measured on, for the least error it can have.
+    """
+    return [
+        *_before(results),
+        *_change(results),
+        *_criteria(results, test_clips),
+        *_regularizers(results, test_clips),
+    ]
 
 
 def percent(spread: Spread | None) -> dict[str, Any] | None:
@@ -113,7 +124,7 @@ def _change(results: Results) -> list[str]:
     ]
 
 
-def _criteria(results: Results) -> list[str]:
+def _criteria(results: Results, test_clips: int) -> list[str]:
     """Transfer entropy, descending, against every other curve at half of the units."""
     mine = Curve("none", "transfer_entropy", "descending")
     fraction = results.nearest(mine, 0.5)
@@ -126,7 +137,7 @@ def _criteria(results: Results) -> list[str]:
         if gap is None:
             continue
         name = f"{NAMES[other.criterion]}, {other.order}"
-        signs[name] = _sign(gap)
+        signs[name] = _sign(gap, test_clips)
         verdict = {1: "above", 0: "not told apart from", -1: "below"}[signs[name]]
         sentences.append(
             f"At {fraction:.0%} removed, transfer entropy, descending, is {verdict} {name}: "
@@ -151,7 +162,7 @@ def _best(signs: dict[str, int]) -> str:
     )
 
 
-def _regularizers(results: Results) -> list[str]:
+def _regularizers(results: Results, test_clips: int) -> list[str]:
     """Whether L2 keeps more accuracy than L1 under removal."""
     l1, l2 = (Curve(name, "transfer_entropy", "descending") for name in ("l1", "l2"))
     fraction = results.nearest(l2, 0.6)
@@ -168,7 +179,7 @@ def _regularizers(results: Results) -> list[str]:
         1: "L2 keeps more than L1, as the paper says",
         0: "the difference between the two is within the spread of the seeds",
         -1: "L1 keeps more than L2, against the paper",
-    }[_sign(gap)]
+    }[_sign(gap, test_clips)]
     return [
         f"At {fraction:.0%} removed by transfer entropy, descending, the change is "
         f"{_signed(losses[0])} with L1 and {_signed(losses[1])} with L2; {verdict} "
@@ -188,10 +199,13 @@ def _error(spread: Spread) -> float | None:
     return None if spread.deviation is None else spread.deviation / math.sqrt(spread.seeds)
 
 
-def _sign(spread: Spread) -> int:
+def _sign(spread: Spread, test_clips: int) -> int:
+    """Whether a difference is one: 1 or -1 for its sign, else 0."""
     error = _error(spread)
-    if error is None or spread.mean == 0:
+    if error is None:
         return 0
+    # Accuracies come in steps of a clip, so that a few seeds can agree by chance and seem exact.
+    error = max(error, 1 / (test_clips * math.sqrt(spread.seeds)))
     freedom = spread.seeds - 1
     quantile = STUDENT_T[freedom - 1] if freedom <= len(STUDENT_T) else STUDENT_T_BEYOND
     if abs(spread.mean) <= quantile * error:

@@ -65,7 +65,7 @@ def build_summary(
         "problems": problems,
         "before_removal": whole,
         "beside_the_paper": paper_table(results),
-        "findings": findings(results),
+        "findings": findings(results, min(part["test"] for part in dataset["splits"])),
         "shuffled": shuffled,
         "seconds": {stage: round(spent, 1) for stage, spent in seconds.items()},
     }
