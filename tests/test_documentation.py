@@ -30,7 +30,7 @@ def blocks(language):
 
 def test_first_example_prints_what_the_readme_says(capsys):
     first, printed = blocks("python")[0], blocks("text")[0]
-    assert len(first.strip().splitlines()) <= 7
+    assert len(first.strip().splitlines()) <= 6
     exec(first, {})
     assert capsys.readouterr().out == printed
 
