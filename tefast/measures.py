@@ -1,7 +1,7 @@
 """Measures: small functions of counts.
 
-Sums run over the occupied cells in index order, one unit after the other, so a result depends on
-nothing but the counts.
+Each unit's sum runs over its own cells in a fixed order, so a result depends on nothing but the
+counts.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ import numpy.typing as npt
 
 Counts = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float64]
+
+BLOCK_CELLS = 2**16
+"""Cells worked on at a time, few enough to stay in a processor's cache."""
 
 
 def check_base(base: Any) -> float:
@@ -43,13 +46,27 @@ def transfer_entropy(counts: Counts, base: float) -> Scores:
     ndarray of float64, shape (U,)
         In units of ``log(base)``; never negative; NaN for a unit without transitions.
     """
-    step, together, past = counts.sum(axis=3), counts.sum(axis=1), counts.sum(axis=(1, 3))
-    u, following, x, y = np.nonzero(counts)
-    n = counts[u, following, x, y].astype(np.float64)
-    # Ratios of counts, not differences of entropies: where next is independent of the source,
-    # both products are the same number and the logarithm is exactly 0.
-    ratio = (n * past[u, x]) / (step[u, following, x].astype(np.float64) * together[u, x, y])
-    return _mean(n * np.log(ratio), u, past.sum(axis=1), base)
+    scores = np.empty(len(counts))
+    size = max(1, BLOCK_CELLS // max(1, counts[0, 0].size))
+    for start in range(0, len(counts), size):
+        part = counts[start : start + size]
+        scores[start : start + size] = _transfer_entropy(part)
+    return np.asarray(scores / math.log(base))
+
+
+def _transfer_entropy(counts: Counts) -> Scores:
+    """Of a block of units, in nats."""
+    together = counts.sum(axis=1)  # (U, past, state)
+    past = together.sum(axis=2, keepdims=True)  # (U, past, 1)
+    sums = np.zeros(len(counts))
+    for following in range(counts.shape[1]):
+        n = counts[:, following].astype(np.float64)
+        step = counts[:, following].sum(axis=2, keepdims=True).astype(np.float64)
+        # Ratios of counts, not differences of entropies: where next is independent of the source,
+        # both products are the same number and the logarithm is exactly 0.
+        ratio = np.divide(n * past, step * together, out=np.ones_like(n), where=n > 0)
+        sums += (n * np.log(ratio)).reshape(len(n), -1).sum(axis=1)
+    return _mean(sums, past.sum(axis=(1, 2)))
 
 
 def entropy(counts: Counts, base: float) -> Scores:
@@ -65,13 +82,12 @@ def entropy(counts: Counts, base: float) -> Scores:
         In units of ``log(base)``; never negative; NaN for a unit without values.
     """
     total = counts.sum(axis=1)
-    u, x = np.nonzero(counts)
-    n = counts[u, x].astype(np.float64)
-    return _mean(n * np.log(total[u] / n), u, total, base)
+    n = counts.astype(np.float64)
+    ratio = np.divide(total[:, np.newaxis], n, out=np.ones_like(n), where=n > 0)
+    return np.asarray(_mean((n * np.log(ratio)).sum(axis=1), total) / math.log(base))
 
 
-def _mean(terms: Scores, u: npt.NDArray[np.intp], total: Counts, base: float) -> Scores:
-    """Sum the terms of each unit in order and divide by its total."""
-    sums = np.bincount(u, weights=terms, minlength=total.size)
+def _mean(sums: Scores, total: Counts) -> Scores:
+    """Sums over cells divided by the total of each unit; rounding must not make one negative."""
     with np.errstate(invalid="ignore"):  # 0 / 0: a unit that was never observed
-        return np.asarray(np.maximum(sums / total, 0.0) / math.log(base))
+        return np.asarray(np.maximum(sums / total, 0.0))
