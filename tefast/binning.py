@@ -67,7 +67,7 @@ def check_binning(binning: Any, bins: int) -> str | Edges:
             )
         return binning
     try:
-        edges = np.asarray(binning, dtype=np.float64)
+        edges = _floats(binning)
     except (TypeError, ValueError):
         raise TypeError(
             f"binning must be {' or '.join(map(repr, BINNINGS))} or an array of inner edges, got "
@@ -89,9 +89,11 @@ def check_range(given: Any, role: str, units: int) -> tuple[Edges, Edges] | None
         return None
     name = f"{role}_range"
     try:
-        low, high = (np.atleast_1d(np.asarray(_host(end), dtype=np.float64)) for end in given)
+        if isinstance(given, (str, bytes, set, frozenset)):  # no numbers, or in no order
+            raise TypeError
+        low, high = (np.atleast_1d(_floats(end)) for end in given)
     except (TypeError, ValueError):
-        raise TypeError(f"{name} must be (low, high), got {given!r}") from None
+        raise TypeError(f"{name} must be (low, high), real numbers, got {given!r}") from None
     for end in (low, high):
         if end.shape not in ((1,), (units,)):
             raise ValueError(
@@ -181,5 +183,11 @@ def as_float64(array: npt.NDArray[Any], dtype: str) -> npt.NDArray[np.float64]:
     return array.astype(np.float64)
 
 
-def _host(end: Any) -> Any:
-    return end.cpu() if hasattr(end, "cpu") else end
+def _floats(numbers: Any) -> Edges:
+    """Real numbers as a float64 array of our own, which the caller cannot change later."""
+    if hasattr(numbers, "detach"):  # a tensor: off its graph and device, in a type NumPy has
+        numbers = numbers.detach().cpu().double()
+    array = np.asarray(numbers)
+    if array.dtype.kind not in "iuf":
+        raise TypeError(f"expected real numbers, got {array.dtype}")
+    return np.array(array, dtype=np.float64)

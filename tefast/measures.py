@@ -22,6 +22,8 @@ BLOCK_CELLS = 2**16
 def check_base(base: Any) -> float:
     """`base` of the logarithm as a float above 1: 2 for bits, ``math.e`` for nats."""
     try:
+        if isinstance(base, (str, bytes)):
+            raise TypeError
         number = float(base)
     except (TypeError, ValueError):
         raise TypeError(f"base must be a number above 1, got {base!r}") from None

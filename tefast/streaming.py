@@ -63,22 +63,30 @@ class _Streaming(ABC):
             raise TypeError(f"merge takes a {type(self).__name__}, got {type(other).__name__}")
         self._require(other._settings(), "merge")
         self._agree(other._symbols)
+        if not self._symbols:
+            self._wrap = other._wrap
         self._counts += other._counts
         self._symbols |= other._symbols
 
     def reset(self) -> None:
         """Forget all counts; settings stay."""
         self._counts[:] = 0
+        self._wrap = np.asarray
         self._symbols = {}
 
     def state_dict(self) -> dict[str, Any]:
-        """Counts and settings as NumPy arrays, numbers and strings; all of it copies."""
+        """Counts and settings as NumPy arrays, numbers and strings; all of it copies.
+
+        Not which kind of array the data were: what is loaded computes NumPy until it is updated.
+        """
         symbols = {role: bool(flag) for role, flag in self._symbols.items()}
         return {"counts": self._counts.copy(), "symbols": symbols, **self._settings()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over the counts of `state`, which must come from the same settings."""
         expected = {"counts", "symbols", *self._settings()}
+        if not isinstance(state, dict):
+            raise TypeError(f"a state is a dict, got {type(state).__name__}")
         if set(state) != expected:
             raise ValueError(f"a state has the keys {sorted(expected)}, got {sorted(state)}")
         self._require(state, "load_state_dict")
@@ -90,8 +98,13 @@ class _Streaming(ABC):
             )
         if (table < 0).any():
             raise ValueError(f"counts must not be negative, got {table.min()}")
+        symbols = state["symbols"]
+        if not isinstance(symbols, dict) or not all(
+            role in self._ranges and isinstance(flag, bool) for role, flag in symbols.items()
+        ):
+            raise ValueError(f"symbols must say for h and y whether they are, got {symbols!r}")
         self._counts = table.copy()
-        self._symbols = dict(state["symbols"])
+        self._symbols = dict(symbols)
 
     def compute(self) -> Any:
         """The measure of everything seen so far, float64 of shape (U,).
@@ -99,7 +112,10 @@ class _Streaming(ABC):
         In the kind of array that the last update had, as in the one-shot function.
         """
         if not self._counts.any():
-            raise ValueError("nothing was counted yet: call update() before compute()")
+            raise ValueError(
+                "nothing was counted yet: call update() before compute(), with something that "
+                "neither lies past `lengths` nor touches a NaN"
+            )
         scores = np.empty(self.units)
         for start, stop in counts.unit_blocks(self.units, self._counts[0].size):
             scores[start:stop] = self._measure(self._counts[start:stop])

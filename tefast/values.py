@@ -111,10 +111,10 @@ def sequence_lengths(lengths: Any, h: Values) -> npt.NDArray[np.int64] | None:
     """Check `lengths`: integers of shape (N,), each 0 to T; None stays None."""
     if lengths is None:
         return None
-    array, dtype, _ = _as_numpy(lengths, "lengths")
+    array = np.asarray(lengths.cpu() if hasattr(lengths, "cpu") else lengths)
     sequences, steps = h.array.shape[:2]
-    if dtype in FLOATS:
-        raise TypeError(f"lengths must be integers, got {dtype}")
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"lengths must be integers, got {array.dtype}")
     if array.shape != (sequences,):
         raise ValueError(f"lengths must have shape ({sequences},), got {array.shape}")
     bad = np.flatnonzero((array < 0) | (array > steps))
@@ -137,10 +137,10 @@ def _as_numpy(x: Any, role: str) -> tuple[Array, str, Callable[[Array], Any]]:
         return _from_torch(x, role)
     if isinstance(x, np.ma.MaskedArray):
         raise TypeError(
-            f"{ROLES.get(role, role)} is a masked array, whose mask would be lost; "
+            f"{ROLES[role]} is a masked array, whose mask would be lost; "
             "fill it with NaN and pass nan_policy='omit'"
         )
-    array = np.asarray(x) if isinstance(x, np.ndarray) else _from_dlpack(x)
+    array = np.asarray(x) if isinstance(x, np.ndarray) else _from_dlpack(x, role)
     if array.dtype == bool:
         array = array.view(np.uint8)
     if not array.dtype.isnative:
@@ -153,30 +153,32 @@ def _as_numpy(x: Any, role: str) -> tuple[Array, str, Callable[[Array], Any]]:
     return array, name, np.asarray
 
 
-def _from_dlpack(x: Any) -> Array:
-    if not hasattr(x, "__dlpack__"):
-        return np.asarray(x)
+def _from_dlpack(x: Any, role: str) -> Array:
+    if hasattr(x, "__dlpack__"):
+        try:
+            return np.from_dlpack(x)
+        except (BufferError, RuntimeError, ValueError):
+            pass  # on another device, or a type NumPy's DLPack lacks: the object's own way
     try:
-        return np.from_dlpack(x)
-    except (BufferError, RuntimeError, ValueError):
-        # On another device, or of a type NumPy's DLPack lacks (bfloat16): the object's own way.
         return np.asarray(x)
+    except (ValueError, RuntimeError) as error:  # a ragged list, or tensors on a graph in one
+        raise ValueError(f"{ROLES[role]} cannot be read as one array: {error}") from None
 
 
 def _from_torch(x: torch.Tensor, role: str) -> tuple[Array, str, Callable[[Array], Any]]:
     import torch
 
     name = str(x.dtype).removeprefix("torch.")
-    if x.layout != torch.strided or x.device.type == "meta":
+    if x.layout != torch.strided or x.device.type == "meta" or x.is_nested:
         raise TypeError(
-            f"{ROLES.get(role, role)} must be a dense tensor that holds data, got layout "
-            f"{x.layout} on device {x.device}"
+            f"{ROLES[role]} must be a dense tensor that holds data, got layout "
+            f"{x.layout}{' (nested)' if x.is_nested else ''} on device {x.device}"
         )
     known = name in FLOATS or (not x.is_complex() and not x.is_floating_point())
     if not known or x.is_quantized:
         raise TypeError(_wrong_dtype(role, name))
     wrap = partial(_to_torch, device=x.device)
-    x = x.detach().cpu()
+    x = x.detach().cpu().resolve_neg()
     if name == "bfloat16":
         return x.view(torch.uint16).numpy(), name, wrap
     if name == "bool":
@@ -192,6 +194,6 @@ def _to_torch(result: Array, device: torch.device) -> torch.Tensor:
 
 def _wrong_dtype(role: str, name: str) -> str:
     return (
-        f"{ROLES.get(role, role)} must hold floats ({', '.join(FLOATS)}), which are binned, or "
+        f"{ROLES[role]} must hold floats ({', '.join(FLOATS)}), which are binned, or "
         f"integers, which are symbols; got dtype {name}"
     )

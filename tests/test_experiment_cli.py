@@ -58,8 +58,11 @@ def test_options_replace_what_the_preset_says():
         ({"frames": 1}, "frames must be at least 2, got 1"),
         ({"seeds": ()}, "seeds must be one or more different values"),
         ({"seeds": (1, 1)}, "one or more different values, got \\[1, 1\\]"),
-        ({"seeds": (-1,)}, "seeds must not be negative, got -1"),
+        ({"seeds": (-1,)}, r"seeds must lie in 0 .. 2\*\*63 - 1, got \[-1\]"),
         ({"l1_weight": -1.0}, "l1_weight must be finite and not negative, got -1.0"),
+        ({"seeds": (2**63,)}, r"seeds must lie in 0 .. 2\*\*63 - 1"),
+        ({"bins": 257}, "bins must be at most 256, got 257"),
+        ({"lr": 0.0}, "lr must be above 0"),
         ({"removed": (1.0,)}, r"removed fractions must lie in \[0, 1\), got 1.0"),
         ({"removed": (0.95,), "hidden": 8}, "removing 0.95 of 8 units would leave none"),
     ],
@@ -128,9 +131,61 @@ def test_a_run_is_taken_up_only_with_its_own_settings(tmp_path):
     assert not (tmp_path / "models").exists()
 
 
+@pytest.mark.parametrize("fresh", [True, False])
+def test_a_folder_of_somebody_elses_is_left_alone(tmp_path, fresh):
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "mine.pt").write_text("mine")
+    with pytest.raises(ConfigError, match="holds models, but not from a run of this program"):
+        Workspace(tmp_path).begin(PRESETS["smoke"], fresh=fresh, must_resume=False)
+    assert [path.name for path in tmp_path.rglob("*")] == ["models", "mine.pt"]
+
+
+def test_clips_where_a_run_writes_are_refused(tmp_path, capsys):
+    clips = tmp_path / "out" / "data" / "A"
+    clips.mkdir(parents=True)
+    (clips / "v_A_g01_c01.avi").write_text("mine")
+    arguments = ["--out", str(tmp_path / "out"), "--dataset", "ucf101", "--fresh"]
+    assert cli.main([*arguments, "--data-root", str(clips.parent)]) == 2
+    assert "which a run in --out writes itself" in capsys.readouterr().err
+    assert (clips / "v_A_g01_c01.avi").read_text() == "mine"
+
+
+def test_a_fresh_start_that_was_killed_is_gone_on_with(tmp_path, monkeypatch):
+    config = PRESETS["smoke"]
+    Workspace(tmp_path).begin(config, fresh=False, must_resume=False)
+    for name in ("models", "sweep"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "old").write_text("old")
+
+    def killed(path):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tefast.experiment.workspace.shutil.rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            Workspace(tmp_path).begin(config, fresh=True, must_resume=False)
+    assert (tmp_path / "models" / "old").exists()
+    Workspace(tmp_path).begin(replace(config, hidden=64), fresh=False, must_resume=False)
+    assert not list(tmp_path.rglob("old"))
+
+
+def test_running_out_of_memory_is_one_line(tmp_path, monkeypatch, capsys):
+    from tefast.experiment import run
+
+    for error in (MemoryError("too much"), RuntimeError("can't allocate memory: you tried")):
+        monkeypatch.setattr(run, "run", lambda *a, error=error, **k: (_ for _ in ()).throw(error))
+        assert cli.main(["--preset", "smoke", "--out", str(tmp_path)]) == 2
+        assert "error: out of memory: " in capsys.readouterr().err
+    monkeypatch.setattr(run, "run", lambda *a, **k: (_ for _ in ()).throw(RuntimeError("a bug")))
+    with pytest.raises(RuntimeError, match="a bug"):
+        cli.main(["--preset", "smoke", "--out", str(tmp_path)])
+
+
 def test_a_damaged_memory_is_named(tmp_path):
     (tmp_path / "run.json").write_text("{")
-    with pytest.raises(ConfigError, match=r"run.json cannot be read .*; use --fresh"):
+    with pytest.raises(
+        ConfigError, match=r"run.json cannot be read .*; delete .* or choose another"
+    ):
         Workspace(tmp_path).begin(PRESETS["smoke"], fresh=False, must_resume=False)
 
 

@@ -55,6 +55,11 @@ def test_ucf101(ucf):
         )  # fmt: skip
 
 
+def test_a_link_that_leads_nowhere_is_a_clip_that_cannot_be_read(ucf):
+    (ucf / "UCF-101" / "YoYo" / "v_YoYo_g11_c01.avi").symlink_to(ucf / "gone.avi")
+    assert find_clips("ucf101", ucf).clips[-1].name == "YoYo/v_YoYo_g11_c01.avi"
+
+
 def test_hmdb51_names_are_taken_as_they_are(hmdb):
     dataset = find_clips("hmdb51", hmdb)
     assert [clip.name for clip in dataset.clips] == sorted(HMDB)

@@ -258,7 +258,8 @@ def test_what_changes_features_leads_to_another_file(dataset, tmp_path, what):
 def test_broken_clips_are_reported_and_remembered(dataset, tmp_path):
     cut, empty = dataset.clips[1].path, dataset.clips[3].path
     cut.write_bytes(cut.read_bytes()[: cut.stat().st_size * 2 // 3])
-    empty.write_bytes(b"")
+    empty.unlink()
+    empty.symlink_to(tmp_path / "gone.avi")
     for _ in range(2):  # computed, then read
         found = run(dataset, Small(), tmp_path)
         assert found.usable.tolist() == [True, True, True, False, True, True]

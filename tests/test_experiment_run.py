@@ -4,14 +4,16 @@ import csv
 import itertools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 
 import pytest
+import torch
 
-from tefast.experiment import cli
+from tefast.experiment import cli, training
 from tefast.experiment.config import CRITERIA, ORDERS, PRESETS, REGULARIZERS
 from tefast.nn import load
 
@@ -113,6 +115,58 @@ def test_models_load_and_give_the_accuracy_of_the_first_row(finished):
     assert len(whole) == 6  # one for each model: all curves start at the same point
 
 
+def test_labels_and_splits_may_not_change_under_a_run(finished, tmp_path, capsys):
+    root, out = tmp_path / "clips", tmp_path / "out"
+    shutil.copytree(finished / "data", root)
+    small = ["--seeds", "0", "--regularizers", "none", "--hidden", "8", "--epochs", "1"]
+    data = ["--dataset", "ucf101", "--data-root", str(root), "--split", "official-1"]
+    arguments = ["--preset", "smoke", "--out", str(out), *data, *small]
+    assert cli.main(arguments) == 0
+    lists = root / "ucfTrainTestlist"
+    train, test = lists / "trainlist01.txt", lists / "testlist01.txt"
+    train_text, test_text = train.read_text(), test.read_text()
+    train.write_text(test_text)
+    test.write_text(train_text)
+    assert cli.main(arguments) == 2
+    assert "the training and test clips of seed 0 have changed" in capsys.readouterr().err
+    train.write_text(train_text)
+    test.write_text(test_text)
+    clip = sorted((root / "UCF-101" / "Grow").iterdir())[-1]
+    clip.rename(root / "UCF-101" / "MoveDown" / "v_A_g01_c01.avi")
+    assert cli.main(arguments) == 2
+    assert "the clips have changed since the run" in capsys.readouterr().err
+
+
+def test_training_goes_on_from_a_checkpoint(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+    config = PRESETS["smoke"]
+    x = torch.randn(20, 6, 5, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(20) % 3
+    material = training.Material(x, labels, x, labels)
+
+    def train(name, progress):
+        paths = tmp_path / f"{name}.safetensors", tmp_path / f"{name}.pt"
+        return training.train_model(config, material, 3, "l2", 1, *paths, progress)
+
+    def killed(done, _):
+        if done == 2:
+            raise KeyboardInterrupt
+
+    whole = train("whole", lambda done, of: None)
+    with pytest.raises(KeyboardInterrupt):
+        train("part", killed)
+    assert (tmp_path / "part.pt").exists()
+    told = []
+    part = train("part", lambda done, of: told.append((done, of)))
+    assert told == [(3, 4), (4, 4)]
+    assert not (tmp_path / "part.pt").exists()
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(tensor, part.state_dict()[name])
+    (tmp_path / "bad.pt").write_bytes(b"half")
+    with pytest.raises(ValueError, match=r"bad.pt cannot be read .*; delete it to train anew"):
+        train("bad", killed)
+
+
 def test_everything_promised_is_there(finished):
     for name in ("results.csv", "summary.json", "figure2.png", "figure3.png", "report.html"):
         assert (finished / name).stat().st_size > 0
@@ -143,8 +197,6 @@ def test_a_finished_run_is_taken_up_and_extended(finished, tmp_path, capsys):
 @pytest.fixture
 def broken(finished, tmp_path):
     """A copy of the rendered clips in which one is cut off, one empty, one no video."""
-    import shutil
-
     root = tmp_path / "clips"
     shutil.copytree(finished / "data", root)
     cut, empty, text = sorted(root.rglob("*.avi"))[:3]

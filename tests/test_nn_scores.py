@@ -186,6 +186,19 @@ def test_relu_needs_a_range_of_its_own() -> None:
     assert (unit_scores(model, batches, "l1") > 0).all()
 
 
+def test_batches_without_a_valid_step_are_passed_over() -> None:
+    model, batches = make(), uneven()
+    x, labels = batches[0][:2]
+    nothing = (x, labels, torch.zeros(len(x), dtype=torch.long))
+    filled = [(*batch[:2], torch.full((len(batch[0]),), batch[0].shape[1])) for batch in batches]
+    expected = unit_scores(model, filled, "entropy", h_range=None)
+    torch.testing.assert_close(
+        unit_scores(model, [nothing, *filled], "entropy", h_range=None), expected, rtol=0, atol=0
+    )
+    with pytest.raises(ValueError, match="expected at least one batch, got none with a valid"):
+        unit_scores(model, [nothing], "entropy", h_range=None)
+
+
 def test_errors() -> None:
     model, batches = make(), uneven()
     known = "expected one of transfer_entropy, entropy, l1, random or a callable, got 'te'"

@@ -103,3 +103,9 @@ def test_input_is_not_changed() -> None:
 def test_errors(scores, amount, error, message: str) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(error, match=message):
         select_units(scores, amount)
+
+
+def test_reversed_and_foreign_arrays() -> None:
+    scores = np.array([0.1, 0.9, 0.5])
+    assert select_units(scores[::-1], 1).tolist() == [1]
+    assert select_units(scores.astype(">f4"), 1).tolist() == [1]

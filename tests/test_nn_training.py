@@ -288,3 +288,9 @@ def test_resume_under_other_settings_is_refused() -> None:
     del states[0]["optimizer"]  # type: ignore[misc]
     with pytest.raises(ValueError, match="'optimizer' is missing"):
         fit(make(), X, LABELS, epochs=2, resume=states[0])
+
+
+def test_a_model_that_cannot_learn_is_refused() -> None:
+    model = SequenceClassifier(3, 2, hidden_size=2, fc_size=2).requires_grad_(False)
+    with pytest.raises(ValueError, match="requires a gradient, found none"):
+        fit(model, torch.zeros(2, 3, 3), torch.zeros(2, dtype=torch.long), epochs=1)

@@ -94,6 +94,31 @@ def test_kind_of_result():
     assert isinstance(te.compute(), np.ndarray)
 
 
+def test_settings_are_kept_from_the_caller():
+    low, cuts = np.full(6, -1.0), np.linspace(-0.5, 0.5, 7)
+    ranged, cut = streaming(h_range=(low, 1.0)), tefast.TransferEntropy(6, 8, binning=cuts)
+    for te in (ranged, cut):
+        te.update(H[:6], Y[:6])
+    low[:], cuts[:] = -50, np.arange(7)
+    for te in (ranged, cut):
+        te.update(H[6:], Y[6:])
+    np.testing.assert_array_equal(ranged.compute(), tefast.transfer_entropy(H, Y, 8, **LIMITS))
+    expected = tefast.transfer_entropy(H, Y, 8, binning=np.linspace(-0.5, 0.5, 7))
+    np.testing.assert_array_equal(cut.compute(), expected)
+
+
+def test_a_merged_or_reset_one_takes_the_kind_of_its_data():
+    torch = pytest.importorskip("torch")
+    seen, empty = streaming(), streaming()
+    seen.update(torch.from_numpy(H), torch.from_numpy(Y))
+    empty.merge(seen)
+    assert isinstance(empty.compute(), torch.Tensor)
+    seen.reset()
+    seen.merge(streaming())
+    seen.load_state_dict(empty.state_dict())
+    assert isinstance(seen.compute(), np.ndarray)
+
+
 def test_a_failed_update_counts_nothing():
     te = streaming()
     te.update(H, Y)
@@ -131,6 +156,13 @@ def test_states_that_are_refused():
         te.load_state_dict({"counts": state["counts"]})
     with pytest.raises(ValueError, match=r"counts must be int64 of shape \(6, 8, 8, 8\), got fl"):
         te.load_state_dict({**state, "counts": state["counts"].astype(float)})
+    te.update(H, Y)
+    for symbols in (None, {"h": "yes"}, {"q": True}):
+        with pytest.raises(ValueError, match="symbols must say"):
+            te.load_state_dict({**state, "symbols": symbols})
+    assert te.counts.sum() == 12 * 8 * 6
+    with pytest.raises(TypeError, match="a state is a dict, got NoneType"):
+        te.load_state_dict(None)
     with pytest.raises(ValueError, match="must not be negative, got -1"):
         te.load_state_dict({**state, "counts": state["counts"] - 1})
 

@@ -86,6 +86,30 @@ def test_dlpack_and_lists_give_numpy():
     np.testing.assert_array_equal(tefast.transfer_entropy(H.tolist(), Y.tolist()), wide)
 
 
+def test_ranges_and_edges_may_be_tensors():
+    low = torch.nn.Parameter(torch.full((6,), -1.0))
+    high = torch.tensor(1.0, dtype=torch.bfloat16, requires_grad=True)
+    expected = tefast.transfer_entropy(H, Y, 4, h_range=(-1, 1))
+    np.testing.assert_array_equal(tefast.transfer_entropy(H, Y, 4, h_range=(low, high)), expected)
+    cuts = torch.tensor([-0.5, 0.0, 0.5], requires_grad=True)
+    expected = tefast.transfer_entropy(H, Y, 4, binning=[-0.5, 0.0, 0.5])
+    np.testing.assert_array_equal(tefast.transfer_entropy(H, Y, 4, binning=cuts), expected)
+
+
+def test_lazily_negated_tensors():
+    imaginary = torch.complex(torch.zeros(5, 9, 6), torch.from_numpy(H)).conj().imag
+    assert imaginary.is_neg()
+    np.testing.assert_array_equal(
+        tefast.transfer_entropy(imaginary, Y).numpy(), tefast.transfer_entropy(-H, Y)
+    )
+
+
+def test_lists_that_are_no_array():
+    for h in ([[1.0, 2.0], [1.0]], [torch.ones(2, requires_grad=True)] * 3):
+        with pytest.raises(ValueError, match=r"h \(target\) cannot be read as one array"):
+            tefast.transfer_entropy(h, [0.0, 1.0])
+
+
 @pytest.mark.parametrize(
     ("h", "message"),
     [

@@ -78,6 +78,8 @@ ScanResult scan(const Array3& values, const std::int64_t* lengths, int bins, dou
                 double* high, int threads) {
     const std::int64_t rows = values.shape[0] * values.shape[1];
     const auto units = static_cast<std::size_t>(values.shape[2]);
+    // Each thread has ranges of its own for all units, which must not outgrow the data.
+    threads = static_cast<int>(std::clamp<std::int64_t>(rows, 1, threads));
     std::fill(low, low + units, infinity);
     std::fill(high, high + units, -infinity);
     ScanResult total;

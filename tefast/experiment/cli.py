@@ -27,27 +27,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     options = parser().parse_args(given)
     try:
-        config = configure(options)
-        from tefast.experiment import run  # torch and the rest, once the arguments are right
-    except ValueError as error:
-        return _complain(error)
+        _run(options, given)
+    except KeyboardInterrupt:
+        how = "the same command without --fresh" if options.fresh else "the same command"
+        print(f"\ninterrupted; {how} goes on from here", file=sys.stderr)
+        return INTERRUPTED
     except ImportError as error:
         return _complain(f'{error}; install the experiment with: pip install "tefast[experiment]"')
-    try:
-        run.run(
-            config,
-            options.out,
-            fresh=options.fresh,
-            must_resume=options.resume,
-            feature_cache=options.feature_cache,
-            command=["python", "-m", "tefast.experiment", *given],
-        )
-    except KeyboardInterrupt:
-        print("\ninterrupted; the same command goes on from here", file=sys.stderr)
-        return INTERRUPTED
+    except MemoryError as error:
+        return _complain(f"out of memory: {error}")
+    except RuntimeError as error:
+        if "allocate" not in str(error):  # torch's way to say that memory ran out
+            raise
+        return _complain(f"out of memory: {error}")
     except (ValueError, FloatingPointError, OSError) as error:
         return _complain(error)
     return 0
+
+
+def _run(options: argparse.Namespace, given: list[str]) -> None:
+    config = configure(options)
+    from tefast.experiment import run  # torch and the rest, once the arguments are right
+
+    run.run(
+        config,
+        options.out,
+        fresh=options.fresh,
+        must_resume=options.resume,
+        feature_cache=options.feature_cache,
+        command=["python", "-m", "tefast.experiment", *given],
+    )
 
 
 def configure(options: argparse.Namespace) -> Config:

@@ -149,8 +149,12 @@ def check(config: Config) -> Config:
         values = getattr(config, name)
         if not values or len(set(values)) != len(values):
             raise ConfigError(f"{name} must be one or more different values, got {list(values)}")
-    if min(config.seeds) < 0:
-        raise ConfigError(f"seeds must not be negative, got {min(config.seeds)}")
+    if min(config.seeds) < 0 or max(config.seeds) >= 2**63:
+        raise ConfigError(f"seeds must lie in 0 .. 2**63 - 1, got {list(config.seeds)}")
+    if config.bins > 256:
+        raise ConfigError(f"bins must be at most 256, got {config.bins}")
+    if config.lr == 0:
+        raise ConfigError("lr must be above 0")
     _check_removed(config)
     if config.dataset != "rendered" and config.data_root is None:
         raise ConfigError(f"--dataset {config.dataset} needs --data-root DIR, the folder it is in")

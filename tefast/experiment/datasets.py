@@ -91,7 +91,8 @@ def _avi_files(folder: Path) -> list[str]:
         return sorted(
             entry.name
             for entry in entries
-            if entry.is_file()
+            # A link that leads nowhere stays in: it is a clip that cannot be read.
+            if not entry.is_dir()
             and entry.name.lower().endswith(".avi")
             and not entry.name.startswith(".")
         )

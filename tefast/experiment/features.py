@@ -164,8 +164,12 @@ def _backbone_key(backbone: nn.Module, frames: int, size: tuple[int, int]) -> st
 def _shard_key(key: str, clips: tuple[Clip, ...]) -> str:
     digest = hashlib.sha256(key.encode())
     for clip in clips:
-        status = clip.path.stat()
-        digest.update(repr((clip.name, status.st_size, status.st_mtime_ns)).encode())
+        try:
+            status = clip.path.stat()
+            state = (status.st_size, status.st_mtime_ns)
+        except OSError:  # it will be reported as a clip that cannot be read
+            state = (-1, -1)
+        digest.update(repr((clip.name, *state)).encode())
     return digest.hexdigest()[:32]
 
 

@@ -75,6 +75,8 @@ def run(
     # What may be wrong with weights and clips is found out before anything is written or deleted.
     backbone, described = load_backbone(config.weights)
     rendering = _rendering(config)
+    weights = Path(config.weights) if Path(config.weights).exists() else None
+    space.refuse_inputs(weights, root if rendering is None else None)
     if rendering is None:
         _find_and_split(config, root)
     with space.locked():
@@ -87,7 +89,9 @@ def run(
         with space.stage("features"):
             features = _features(config, dataset, backbone, feature_cache or space.features)
         splits = {seed: _usable(part, features.usable) for seed, part in splits.items()}
-        space.pin("clips", _digest(features.values))
+        space.pin("clips", _digest(features.values, [clip.name for clip in dataset.clips]))
+        for seed, part in splits.items():
+            space.pin(f"training and test clips of seed {seed}", _digest(part.train, part.test))
         trained = _train(config, space, dataset, features, splits)
         rows, shuffled = _sweep(config, space, trained)
         with space.stage("report"):
@@ -234,9 +238,13 @@ def _usable(part: Split, usable: npt.NDArray[np.bool_]) -> Split:
     return Split(train, test, part.missing)
 
 
-def _digest(values: npt.NDArray[np.float32]) -> str:
-    """What models were trained on."""
-    return hashlib.sha256(np.ascontiguousarray(values).data).hexdigest()
+def _digest(*parts: Any) -> str:
+    """A hash of arrays and lists: what models were trained on."""
+    digest = hashlib.sha256()
+    for part in parts:
+        is_array = isinstance(part, np.ndarray)
+        digest.update(np.ascontiguousarray(part).data if is_array else repr(part).encode())
+    return digest.hexdigest()
 
 
 class _Progress:

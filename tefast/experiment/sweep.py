@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -29,7 +30,10 @@ def unit_scores(
         scores = score_all(model, material.batches(), CRITERIA, bins=config.bins, seed=seed)
         with whole_file(path) as part:
             save_file(scores, part)
-    return load_file(path)
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"{path} cannot be read ({error}); delete it to score anew") from error
 
 
 class ModelSweep:

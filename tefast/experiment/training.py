@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -137,5 +136,5 @@ def _read_checkpoint(path: Path) -> TrainingState | None:
         return None
     try:
         return cast(TrainingState, torch.load(path, weights_only=True))
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+    except Exception as error:  # the unpickler meets a damaged file in many ways
         raise ValueError(f"{path} cannot be read ({error}); delete it to train anew") from error

@@ -15,7 +15,8 @@ from tefast.experiment.config import Config, ConfigError
 from tefast.files import write_text
 
 FOLDERS = ("data", "features", "checkpoints", "models", "scores", "sweep")
-FILES = ("results.csv", "summary.json", "figure2.png", "figure3.png", "report.html", "run.json")
+FILES = ("results.csv", "summary.json", "figure2.png", "figure3.png", "report.html")
+# Beside these, run.json is the memory of a run, and what tells its folder from any other.
 
 
 class Workspace:
@@ -71,13 +72,17 @@ class Workspace:
         Raises
         ------
         ConfigError
-            If the run that is there has other settings, or there is none and `must_resume`.
+            If the run that is there has other settings, there is none and `must_resume`, or the
+            folder holds files of somebody else's under names that a run uses.
         """
-        if fresh:
-            self._clear()
         before = self._recall()
-        if before is None and must_resume:
-            raise ConfigError(f"--resume: there is no run in {self.out}")
+        if before is None:
+            self._refuse_strangers()
+            if must_resume:
+                raise ConfigError(f"--resume: there is no run in {self.out}")
+        elif fresh or before["clearing"]:  # or a --fresh that was killed on the way
+            self._clear()
+            before = None
         self._base = json.loads(json.dumps(config.base()))
         if before is not None:
             self._compare(before["settings"])
@@ -85,6 +90,16 @@ class Workspace:
         for part in self.out.rglob(".part-*"):  # left by a run that was killed while writing
             part.unlink(missing_ok=True)
         self._remember()
+
+    def refuse_inputs(self, *paths: Path | None) -> None:
+        """Raise if an input lies where a run writes, and where --fresh would delete it."""
+        for path in paths:
+            for name in FOLDERS:
+                place = (self.out / name).resolve()
+                if path is not None and (
+                    path.resolve() == place or place in path.resolve().parents
+                ):
+                    raise ConfigError(f"{path} lies in {place}, which a run in --out writes itself")
 
     @contextmanager
     def stage(self, name: str, detail: str = "") -> Iterator[None]:
@@ -126,9 +141,24 @@ class Workspace:
             return None
         try:
             memory = json.loads(self._memory.read_text(encoding="utf-8"))
-            return {name: dict(memory[name]) for name in ("settings", "seconds", "pins")}
-        except (ValueError, KeyError, TypeError) as error:
-            raise ConfigError(f"{self._memory} cannot be read ({error}); use --fresh") from None
+            if memory.get("clearing"):
+                return {"clearing": True}
+            kept = {name: dict(memory[name]) for name in ("settings", "seconds", "pins")}
+            return {"clearing": False, **kept}
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ConfigError(
+                f"{self._memory} cannot be read ({error}); delete {self.out} or choose another "
+                "--out"
+            ) from None
+
+    def _refuse_strangers(self) -> None:
+        """Raise if the folder holds something under a name that a run would use or delete."""
+        there = [name for name in (*FOLDERS, *FILES) if (self.out / name).exists()]
+        if there:
+            raise ConfigError(
+                f"{self.out} holds {', '.join(there)}, but not from a run of this program; choose "
+                "another --out"
+            )
 
     def _compare(self, before: dict[str, Any]) -> None:
         different = [
@@ -147,9 +177,15 @@ class Workspace:
         write_text(self._memory, json.dumps(memory, indent=2, sort_keys=True) + "\n")
 
     def _clear(self) -> None:
-        """Delete what a run writes, and nothing else that may lie in the folder."""
-        for name in FILES:
-            (self.out / name).unlink(missing_ok=True)
+        """Delete what a run wrote, and nothing else that may lie in the folder.
+
+        The memory says so from the beginning to the end: killed on the way, the next start goes
+        on with it rather than take what is left for a run.
+        """
+        write_text(self._memory, json.dumps({"clearing": True}) + "\n")
         for name in FOLDERS:
             if (self.out / name).is_dir():
                 shutil.rmtree(self.out / name)
+        for name in FILES:
+            (self.out / name).unlink(missing_ok=True)
+        self._memory.unlink(missing_ok=True)

@@ -76,7 +76,7 @@ class SequenceClassifier(nn.Module):
                 raise TypeError(f"{name}: expected an int, got {type(size).__name__}")
             if operator.index(size) < 1:
                 raise ValueError(f"{name}: expected at least 1, got {size}")
-        if cell not in CELLS:
+        if not isinstance(cell, str) or cell not in CELLS:
             raise ValueError(f"cell: expected one of {', '.join(CELLS)}, got {cell!r}")
         self.rnn = CELLS[cell](input_size, hidden_size, batch_first=True)
         self.fc1 = nn.Linear(hidden_size, fc_size)

@@ -169,13 +169,15 @@ def _unit_ranges(model: nn.Module, batches: Iterable[Batch], rnn: str) -> Range:
             steps = torch.arange(h.shape[1], device=h.device)
             h = h[steps < rest[0][:, None]]
         flat = h.flatten(0, -2).double()
+        if not len(flat):  # no valid step in this batch
+            continue
         if not flat.isfinite().all():
             unit = int((~flat.isfinite()).any(dim=0).nonzero()[0, 0])
             raise ValueError(f"the output of unit {unit} is not finite")
         low = flat.amin(0) if low is None else torch.minimum(low, flat.amin(0))
         high = flat.amax(0) if high is None else torch.maximum(high, flat.amax(0))
     if low is None or high is None:
-        raise ValueError("batches: expected at least one batch, got none")
+        raise ValueError("batches: expected at least one batch, got none with a valid step")
     # A constant unit has one symbol under any range; an empty range could not be binned.
     high = torch.where(high > low, high, low + low.abs().clamp(min=1.0))
     return low.cpu().numpy(), high.cpu().numpy()
@@ -199,7 +201,10 @@ def _random(layer: Recurrent, seed: int) -> Tensor:
 def _checked(scores: Tensor | NDArray[np.floating], units: int) -> Tensor:
     if not isinstance(scores, Tensor | np.ndarray):
         raise TypeError(f"criterion: expected a tensor or array, got {type(scores).__name__}")
-    values = torch.as_tensor(scores).detach().to("cpu", torch.float64)
+    if isinstance(scores, np.ndarray):
+        # Torch takes neither a reversed view nor another byte order.
+        scores = torch.from_numpy(np.ascontiguousarray(scores, dtype=np.float64))
+    values = scores.detach().to("cpu", torch.float64)
     if values.shape != (units,):
         raise ValueError(f"criterion: expected shape ({units},), got {tuple(values.shape)}")
     wrong = ~values.isfinite()

@@ -50,8 +50,13 @@ def select_units(
 def _values(scores: Tensor | NDArray[np.generic]) -> Tensor:
     if not isinstance(scores, Tensor | np.ndarray):
         raise TypeError(f"scores: expected a tensor or an array, got {type(scores).__name__}")
-    values = torch.as_tensor(np.asarray(scores) if isinstance(scores, np.ndarray) else scores)
-    values = values.detach().cpu()
+    if isinstance(scores, np.ndarray):
+        if scores.dtype.kind not in "iuf":
+            raise TypeError(f"scores: expected real numbers, got {scores.dtype}")
+        # Torch takes neither a reversed view nor another byte order.
+        values = torch.from_numpy(np.ascontiguousarray(scores, dtype=np.float64))
+    else:
+        values = scores.detach().cpu()
     if values.dtype == torch.bool or values.is_complex():
         raise TypeError(f"scores: expected real numbers, got {scores.dtype}")
     if values.ndim != 1 or len(values) == 0:

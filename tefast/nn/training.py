@@ -356,6 +356,8 @@ def _check_labels(x: Tensor, labels: Tensor) -> None:
 
 
 def _check_data(model: nn.Module, x: Tensor, labels: Tensor) -> None:
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise ValueError("model: expected a parameter that requires a gradient, found none")
     wrong = ~x.isfinite()
     if wrong.any():
         first = tuple(wrong.nonzero()[0].tolist())
