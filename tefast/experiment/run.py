@@ -251,7 +251,7 @@ class _Progress:
     """A bar on a terminal that is told (done, total); silent elsewhere."""
 
     def __init__(self, what: str, unit: str) -> None:
-        self._bar = tqdm(desc=what, unit=unit, disable=None, leave=False)
+        self._bar = tqdm(desc=what, unit=f" {unit}", disable=None, leave=False)
 
     def __enter__(self) -> Callable[[int, int], None]:
         return self._show
