@@ -116,7 +116,7 @@ def _opened(path: Path) -> Any:
     if not container.streams.video:
         container.close()
         raise IndexError("it has no video stream")
-    # Frames then come in the same order on every machine, and a helper thread saves little here.
+    # Frames then come in the same order on every machine, and a second thread saves little here.
     container.streams.video[0].thread_type = "NONE"
     return container
 
