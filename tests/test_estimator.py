@@ -325,16 +325,31 @@ sys.exit(os.waitpid(child, 0)[1])
     subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)
 
 
-def test_threads_run_without_the_gil():
-    # While the kernel counts in another thread, this one must get on: it sees the thread running
-    # and goes through many turns of its loop before the thread ends.
+def test_threads_run_without_the_gil(monkeypatch):
+    # While another thread is inside the kernel, this one must get on. The flag is set and cleared
+    # right beside the native call, and threads are switched often, so that a kernel that kept the
+    # lock would leave this one a few dozen turns (as sorting a list does, which keeps it).
     from threading import Thread
 
+    from tefast.backends import cpu
+
+    native, inside = cpu._native.count_transitions, []
+
+    def watched(*arguments):
+        inside.append(True)
+        native(*arguments)
+        inside.clear()
+
+    monkeypatch.setattr(cpu._native, "count_transitions", watched)
     h, y = rng.random((200, 50, 256), dtype=np.float32), rng.random((200, 50), dtype=np.float32)
     counter = Thread(target=tefast.transfer_entropy, args=(h, y), kwargs={"threads": 1})
-    counter.start()
-    turns = 0
-    while counter.is_alive():
-        turns += 1
-    counter.join()
+    interval, turns = sys.getswitchinterval(), 0
+    sys.setswitchinterval(1e-5)
+    try:
+        counter.start()
+        while counter.is_alive():
+            turns += bool(inside)
+        counter.join()
+    finally:
+        sys.setswitchinterval(interval)
     assert turns > 1000

@@ -7,7 +7,8 @@ import av
 import numpy as np
 import pytest
 
-from tefast.experiment.rendering import MOTIONS, RenderSettings, clip_name, draw, render
+from tefast.experiment.rendering import RenderSettings, clip_name, draw, render
+from tefast.experiment.scenes import MOTIONS
 
 SMALL = RenderSettings(
     classes=("MoveLeft", "MoveRight"),

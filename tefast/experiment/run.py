@@ -82,7 +82,7 @@ def run(
     with space.locked():
         space.begin(config, fresh=fresh, must_resume=must_resume)
         if rendering is not None:
-            with space.stage("clips"), _bar("rendering", "clip") as progress:
+            with space.stage("clips"), _Bar("rendering", "clip") as progress:
                 render(root, rendering, progress)
         dataset, splits = _find_and_split(config, root)
         print(f"{len(dataset.clips)} clips of {len(dataset.classes)} classes in {dataset.root}")
@@ -131,7 +131,7 @@ def _find_and_split(config: Config, root: Path) -> tuple[Dataset, dict[int, Spli
 
 
 def _features(config: Config, dataset: Dataset, backbone: torch.nn.Module, cache: Path) -> Features:
-    with _bar("features", "clip") as progress:
+    with _Bar("features", "clip") as progress:
         features = extract(
             dataset,
             backbone,
@@ -160,7 +160,7 @@ def _train(
         material = prepare(values, labels, part.train, part.test, space.scaling(seed))
         for regularizer in config.regularizers:
             detail = f"regularizer {regularizer}, seed {seed}"
-            with space.stage("training", detail), _bar("training", "epoch") as progress:
+            with space.stage("training", detail), _Bar("training", "epoch") as progress:
                 model = train_model(
                     config,
                     material,
@@ -185,7 +185,7 @@ def _sweep(
     rows: list[Row] = []
     shuffled: list[dict[str, Any]] = []
     curves = [(criterion, order) for criterion in config.criteria for order in ORDERS]
-    with space.stage("sweep"), _bar("sweep", "curve") as progress:
+    with space.stage("sweep"), _Bar("sweep", "curve") as progress:
         for number, one in enumerate(trained):
             sweep = ModelSweep(
                 config,
@@ -247,7 +247,7 @@ def _digest(*parts: Any) -> str:
     return digest.hexdigest()
 
 
-class _Progress:
+class _Bar:
     """A bar on a terminal that is told (done, total); silent elsewhere."""
 
     def __init__(self, what: str, unit: str) -> None:
@@ -262,7 +262,3 @@ class _Progress:
     def _show(self, done: int, total: int) -> None:
         self._bar.total = total
         self._bar.update(done - self._bar.n)
-
-
-def _bar(what: str, unit: str) -> _Progress:
-    return _Progress(what, unit)

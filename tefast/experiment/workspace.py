@@ -96,9 +96,7 @@ class Workspace:
         for path in paths:
             for name in FOLDERS:
                 place = (self.out / name).resolve()
-                if path is not None and (
-                    path.resolve() == place or place in path.resolve().parents
-                ):
+                if path is not None and path.resolve().is_relative_to(place):
                     raise ConfigError(f"{path} lies in {place}, which a run in --out writes itself")
 
     @contextmanager
