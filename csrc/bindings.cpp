@@ -15,8 +15,11 @@
 #include <stdexcept>
 #include <string>
 
-#include "cpu/count.hpp"
+#include "cpu/codes.hpp"
+#include "cpu/kernels.hpp"
+#include "cpu/measure.hpp"
 #include "cpu/scan.hpp"
+#include "cpu/transitions.hpp"
 
 namespace py = pybind11;
 
@@ -51,9 +54,7 @@ Array3 array3(const py::array& array, const std::string& dtype) {
 }
 
 Edges edges_of(const std::optional<Dense<double>>& inner, int bins, const Array3& values) {
-    const bool symbols = values.dtype != DType::f16 && values.dtype != DType::bf16 &&
-                         values.dtype != DType::f32 && values.dtype != DType::f64;
-    if (symbols == inner.has_value())
+    if (tefast::holds_symbols(values.dtype) == inner.has_value())
         throw std::invalid_argument("floats need edges, symbols none");
     if (!inner) return {nullptr, 0, bins};
     const py::ssize_t rows = inner->ndim() == 2 ? inner->shape(0) : 0;
@@ -131,32 +132,74 @@ void count_values(const py::array& values, const std::string& dtype,
     tefast::count_values(array, edges, valid, out, threads_of(threads, array));
 }
 
-void count_transitions(const py::array& target, const std::string& dtype,
-                       const std::optional<Dense<double>>& inner, int bins,
-                       const std::optional<Dense<std::int64_t>>& lengths,
-                       const Dense<std::int16_t>& source, std::int64_t states,
-                       Dense<std::int64_t> counts, int threads) {
+// Checked arguments of a count of transitions; what it refers to must outlive it.
+tefast::Transitions transitions_of(const py::array& target, const std::string& dtype,
+                                   const std::optional<Dense<double>>& inner, int bins,
+                                   const std::optional<Dense<std::int64_t>>& lengths,
+                                   const Dense<std::int16_t>& source, std::int64_t states,
+                                   bool omit) {
     const Array3 array = array3(target, dtype);
-    const Edges edges = edges_of(inner, bins, array);
-    const std::int64_t* valid = lengths_of(lengths, array);
     if (source.size() != array.shape[0] * array.shape[1])
         throw std::invalid_argument("source must have shape (N, T)");
     for (py::ssize_t i = 0; i < source.size(); ++i) {
         if (source.data()[i] < tefast::missing || source.data()[i] >= states)
             throw std::invalid_argument("source holds a state outside -1 .. states - 1");
     }
-    if (counts.size() != array.shape[2] * bins * bins * states)
+    return {array, edges_of(inner, bins, array), lengths_of(lengths, array), source.data(), states,
+            omit};
+}
+
+bool count_transitions(const py::array& target, const std::string& dtype,
+                       const std::optional<Dense<double>>& inner, int bins,
+                       const std::optional<Dense<std::int64_t>>& lengths,
+                       const Dense<std::int16_t>& source, std::int64_t states, bool omit,
+                       Dense<std::int64_t> counts, int threads) {
+    const auto work = transitions_of(target, dtype, inner, bins, lengths, source, states, omit);
+    if (counts.size() != work.target.shape[2] * bins * bins * states)
         throw std::invalid_argument("counts must have shape (U, bins, bins, states)");
-    const std::int16_t* state = source.data();
     std::int64_t* out = counts.mutable_data();
     py::gil_scoped_release release;
-    tefast::count_transitions(array, edges, valid, state, states, out, threads_of(threads, array));
+    return tefast::count_transitions(work, out, threads_of(threads, work.target));
+}
+
+py::tuple transfer_entropy(const py::array& target, const std::string& dtype,
+                           const std::optional<Dense<double>>& inner, int bins,
+                           const std::optional<Dense<std::int64_t>>& lengths,
+                           const Dense<std::int16_t>& source, std::int64_t states, bool omit,
+                           int threads) {
+    const auto work = transitions_of(target, dtype, inner, bins, lengths, source, states, omit);
+    Dense<double> nats(work.target.shape[2]);
+    double* out = nats.mutable_data();
+    bool clean;
+    {
+        py::gil_scoped_release release;
+        clean = tefast::transfer_entropy(work, out, threads_of(threads, work.target));
+    }
+    return py::make_tuple(nats, clean);
+}
+
+Dense<double> score_counts(const Dense<std::int64_t>& counts, int threads) {
+    if (counts.ndim() != 4 || counts.shape(1) != counts.shape(2))
+        throw std::invalid_argument("counts must have shape (U, bins, bins, states)");
+    const Array3 work{nullptr,
+                      DType::i64,
+                      {counts.shape(0), counts.shape(1) * counts.shape(2), counts.shape(3)},
+                      {}};
+    Dense<double> nats(counts.shape(0));
+    double* out = nats.mutable_data();
+    const std::int64_t* table = counts.data();
+    const int bins = static_cast<int>(counts.shape(1));
+    py::gil_scoped_release release;
+    tefast::score_counts(table, work.shape[0], bins, work.shape[2], out, threads_of(threads, work));
+    return nats;
 }
 
 py::dict build_info() {
     return py::dict(py::arg("version") = TEFAST_VERSION, py::arg("openmp") = _OPENMP,
                     py::arg("max_threads") = omp_get_max_threads(),
-                    py::arg("compiler") = __VERSION__);
+                    py::arg("compiler") = __VERSION__,
+                    py::arg("instruction_sets") = tefast::level_names(true),
+                    py::arg("instruction_set") = tefast::kernels().name);
 }
 
 }  // namespace
@@ -169,6 +212,15 @@ PYBIND11_MODULE(_native, m) {
           py::arg("bins"), py::arg("lengths"), py::arg("counts").noconvert(), py::arg("threads"));
     m.def("count_transitions", &count_transitions, py::arg("target"), py::arg("dtype"),
           py::arg("inner"), py::arg("bins"), py::arg("lengths"), py::arg("source"),
-          py::arg("states"), py::arg("counts").noconvert(), py::arg("threads"));
+          py::arg("states"), py::arg("omit"), py::arg("counts").noconvert(), py::arg("threads"));
+    m.def("transfer_entropy", &transfer_entropy);
+    m.def("score_counts", &score_counts);
+    m.def("use_level", &tefast::use_level);
+    m.def("use_limits", [](std::int64_t chunk_bytes, std::int64_t least_rows,
+                           std::int64_t resident_bytes, std::int64_t table_bytes,
+                           std::int64_t window_rows) {
+        tefast::use_limits({chunk_bytes, least_rows, resident_bytes, table_bytes, window_rows});
+    });
+    m.def("use_limits", [] { tefast::use_limits({}); });
     m.def("build_info", &build_info);
 }

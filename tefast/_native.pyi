@@ -44,7 +44,28 @@ def count_transitions(
     lengths: npt.NDArray[np.int64] | None,
     source: npt.NDArray[np.int16],
     states: int,
+    omit: bool,
     counts: npt.NDArray[np.int64],
     threads: int,
+) -> bool: ...
+def transfer_entropy(
+    target: npt.NDArray[Any],
+    dtype: str,
+    inner: npt.NDArray[np.float64] | None,
+    bins: int,
+    lengths: npt.NDArray[np.int64] | None,
+    source: npt.NDArray[np.int16],
+    states: int,
+    omit: bool,
+    threads: int,
+) -> tuple[npt.NDArray[np.float64], bool]: ...
+def score_counts(counts: npt.NDArray[np.int64], threads: int) -> npt.NDArray[np.float64]: ...
+def use_level(name: str) -> None: ...
+def use_limits(
+    chunk_bytes: int = ...,
+    least_rows: int = ...,
+    resident_bytes: int = ...,
+    table_bytes: int = ...,
+    window_rows: int = ...,
 ) -> None: ...
 def build_info() -> dict[str, Any]: ...

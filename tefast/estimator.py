@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -106,17 +107,15 @@ def transfer_entropy(
     binnings.check_combination([target, source], options.binning, {"h": h_range, "y": y_range})
     units = target.array.shape[2]
     ranges = binnings.check_range(h_range, "h", units), binnings.check_range(y_range, "y", 1)
-    h_binning = options.learn(target, valid, ranges[0])
+    # Where the edges are known the target is read once: what must not be in it shows on the way.
+    h_binning = options.known_binning(target, ranges[0]) or options.learn(target, valid, ranges[0])
     states = source_states(options, source, valid, options.learn(source, valid, ranges[1]))
-
-    def score(part: Values, part_binning: Binning) -> measures.Scores:
-        table = counts.transitions(
-            options.backend, part, part_binning, states, options.bins, valid, options.threads
-        )
-        return measures.transfer_entropy(table, options.base)
-
-    cells = options.bins**3
-    scores = in_blocks(target, h_binning, cells, score)
+    nats, clean = options.backend.transfer_entropy(
+        target, h_binning, valid, states, options.omit, options.threads
+    )
+    if not clean:
+        options.scan(target, valid)
+    scores = nats / math.log(options.base)
     if np.isnan(scores).all():
         raise ValueError(
             "no transition is left to count: every one lies past `lengths` or touches a NaN"
@@ -208,16 +207,30 @@ class Options:
 
     def learn(self, data: Values, lengths: Lengths, limits: tuple[Edges, Edges] | None) -> Binning:
         """Scan the data, raise if it must not be counted, and find its bins."""
-        found = self.backend.scan(data, self.bins, lengths, self.threads)
-        check_scan(found, data, self.bins, self.omit)
+        found = self.scan(data, lengths)
+        known = self.known_binning(data, limits)
+        if known is not None:
+            return known
+        if self.binning == "quantile":
+            return Binning(self.bins, binnings.quantile_edges(data, self.bins, lengths))
+        low, high = _extent(found)
+        return Binning(self.bins, binnings.uniform_edges(low, high, self.bins))
+
+    def known_binning(self, data: Values, limits: tuple[Edges, Edges] | None) -> Binning | None:
+        """The bins, if they do not depend on what the data are."""
         if data.is_symbols:
             return Binning(self.bins, None)
         if not isinstance(self.binning, str):
             return Binning(self.bins, self.binning[np.newaxis])
-        if self.binning == "quantile":
-            return Binning(self.bins, binnings.quantile_edges(data, self.bins, lengths))
-        low, high = limits or _extent(found)
-        return Binning(self.bins, binnings.uniform_edges(low, high, self.bins))
+        if limits is None:
+            return None
+        return Binning(self.bins, binnings.uniform_edges(*limits, self.bins))
+
+    def scan(self, data: Values, lengths: Lengths) -> Scan:
+        """What one pass over the data finds; raise if it must not be counted."""
+        found = self.backend.scan(data, self.bins, lengths, self.threads)
+        check_scan(found, data, self.bins, self.omit)
+        return found
 
 
 def check_scan(found: Scan, data: Values, bins: int, omit: bool) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 
 from tefast.backends import NAMES
 
+_NATIVE = ("openmp", "max_threads", "compiler", "instruction_sets", "instruction_set")
+
 
 def build_info() -> dict[str, Any]:
     """Which backends, instruction sets, OpenMP and CUDA this build has.
@@ -17,13 +19,15 @@ def build_info() -> dict[str, Any]:
         ``backends``: each backend's name with True, or the reason why it cannot run here.
         ``openmp``: the version of the standard as the compiler's date, such as 201511, or None.
         ``max_threads``: the threads used by default. ``compiler``: the version of the compiler.
-        ``instruction_sets``: those the kernel was compiled for. ``cuda``: the CUDA version or
-        None.
+        ``instruction_sets``: those that the kernel was compiled for and this processor has.
+        ``instruction_set``: the one in use: the last of them, or what the environment variable
+        ``TEFAST_SIMD_LEVEL`` names. ``cuda``: the CUDA version or None.
     """
     reasons = {name: import_module(f"tefast.backends.{name}").missing() for name in NAMES}
     info: dict[str, Any] = {
         "backends": {name: reason or True for name, reason in reasons.items()},
         "instruction_sets": [],
+        "instruction_set": None,
         "openmp": None,
         "max_threads": 1,
         "compiler": None,
@@ -33,6 +37,5 @@ def build_info() -> dict[str, Any]:
         from tefast import _native
 
         native = _native.build_info()
-        info |= {key: native[key] for key in ("openmp", "max_threads", "compiler")}
-        info["instruction_sets"] = ["baseline"]
+        info |= {key: native[key] for key in _NATIVE}
     return info

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from abc import ABC, abstractmethod
 from typing import Any, Self
@@ -116,10 +117,7 @@ class _Streaming(ABC):
                 "nothing was counted yet: call update() before compute(), with something that "
                 "neither lies past `lengths` nor touches a NaN"
             )
-        scores = np.empty(self.units)
-        for start, stop in counts.unit_blocks(self.units, self._counts[0].size):
-            scores[start:stop] = self._measure(self._counts[start:stop])
-        return self._wrap(scores)
+        return self._wrap(self._measure(self._counts))
 
     @abstractmethod
     def _shape(self) -> tuple[int, ...]: ...
@@ -242,8 +240,8 @@ class TransferEntropy(_Streaming):
         self._agree(symbols)
         h_binning = self._learn(target, valid)
         states = source_states(options, source, valid, self._learn(source, valid))
-        self._counts += counts.transitions(
-            options.backend, target, h_binning, states, self.bins, valid, options.threads
+        options.backend.count_transitions(
+            target, h_binning, valid, states, self._counts, options.threads
         )
         self._symbols, self._wrap = symbols, target.wrap
 
@@ -251,7 +249,8 @@ class TransferEntropy(_Streaming):
         return (self.units, self.bins, self.bins, self.bins)
 
     def _measure(self, table: Counts) -> measures.Scores:
-        return measures.transfer_entropy(table, self._options.base)
+        nats = self._options.backend.score_counts(table, self._options.threads)
+        return np.asarray(nats / math.log(self._options.base))
 
 
 class Entropy(_Streaming):

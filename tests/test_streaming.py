@@ -25,13 +25,14 @@ def streaming(**options):
 def test_any_chunks_in_any_order_on_any_backend(cuts, seed):
     local = np.random.default_rng(seed)
     pieces = np.split(local.permutation(12), sorted(cuts))
-    parts = [streaming(backend=local.choice(["cpu", "reference"])) for _ in range(3)]
+    names = local.choice(["cpu", "reference"], 3)
+    parts = [streaming(backend=name) for name in names]
     for piece in pieces:
         parts[local.integers(3)].update(H[piece], Y[piece])
     te = parts[0]
     te.merge(parts[2])
     te.merge(parts[1])
-    expected = tefast.transfer_entropy(H, Y, bins=8, **LIMITS)
+    expected = tefast.transfer_entropy(H, Y, bins=8, backend=names[0], **LIMITS)
     np.testing.assert_array_equal(te.compute(), expected)
     assert te.counts.sum() == 12 * 8 * 6
 
@@ -73,7 +74,8 @@ def test_reset_and_state():
     other.update(H, Y)  # must not reach into the state it came from
     assert state["counts"].sum() == 12 * 8 * 6
     for twin in (copy.deepcopy(other), pickle.loads(pickle.dumps(other))):
-        np.testing.assert_array_equal(twin.compute(), expected)  # twice the counts, same measure
+        # Twice the counts, but the same proportions.
+        np.testing.assert_allclose(twin.compute(), expected, rtol=1e-13)
 
 
 def test_counts_are_shown_not_lent():

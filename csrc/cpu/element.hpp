@@ -29,9 +29,19 @@ struct BFloat16 {
     std::uint16_t bits;
 };
 
+// Integers are symbols, floats are binned.
+constexpr bool holds_symbols(DType dtype) {
+    return dtype != DType::f16 && dtype != DType::bf16 && dtype != DType::f32 &&
+           dtype != DType::f64;
+}
+
+// Inlined wherever it is used: a copy of its own, compiled for one instruction set, could end up
+// being called on a processor that lacks it.
+#define TEFAST_INLINE [[gnu::always_inline]] inline
+
 // memcpy, because an element of a strided view may lie at any address.
 template <class T>
-T load(const char* at) {
+TEFAST_INLINE T load(const char* at) {
     T value;
     std::memcpy(&value, at, sizeof value);
     return value;
@@ -42,7 +52,7 @@ constexpr bool is_symbol = std::is_integral_v<T>;
 
 // Compared in the symbol's own type: a uint64 need not fit into an int64.
 template <class T>
-bool is_outside(T symbol, int bins) {
+TEFAST_INLINE bool is_outside(T symbol, int bins) {
     if constexpr (std::is_signed_v<T>) {
         return symbol < 0 || symbol > std::int64_t{bins - 1};
     } else {
@@ -50,33 +60,32 @@ bool is_outside(T symbol, int bins) {
     }
 }
 
-inline double to_double(double value) { return value; }
-inline double to_double(float value) { return static_cast<double>(value); }
-
-inline double to_double(BFloat16 value) {
-    const std::uint32_t bits = static_cast<std::uint32_t>(value.bits) << 16;
-    float single;
-    std::memcpy(&single, &bits, sizeof single);
-    return static_cast<double>(single);
+TEFAST_INLINE float from_bits(std::uint32_t bits) {
+    float value;
+    std::memcpy(&value, &bits, sizeof value);
+    return value;
 }
 
-inline double to_double(Half value) {
-    const int exponent = (value.bits >> 10) & 0x1f;
-    const int fraction = value.bits & 0x3ff;
-    double size;
-    if (exponent == 31) {
-        size = fraction ? std::nan("") : HUGE_VAL;
-    } else if (exponent == 0) {
-        size = std::ldexp(fraction, -24);
-    } else {
-        size = std::ldexp(fraction + 1024, exponent - 25);
-    }
-    return (value.bits & 0x8000) ? -size : size;
+TEFAST_INLINE double to_double(double value) { return value; }
+TEFAST_INLINE double to_double(float value) { return static_cast<double>(value); }
+
+TEFAST_INLINE double to_double(BFloat16 value) {
+    return static_cast<double>(from_bits(static_cast<std::uint32_t>(value.bits) << 16));
+}
+
+TEFAST_INLINE double to_double(Half value) {
+    const std::uint32_t size = static_cast<std::uint32_t>(value.bits & 0x7fff) << 13;
+    const std::uint32_t sign = static_cast<std::uint32_t>(value.bits & 0x8000) << 16;
+    // Its exponent is 112 short of a float's; multiplying mends subnormal halves as well.
+    const float scaled = from_bits(size) * 0x1p112f;
+    const float special = from_bits(size | 0x7f800000);
+    const float magnitude = size < 0x0f800000 ? scaled : special;
+    return static_cast<double>(sign ? -magnitude : magnitude);
 }
 
 // Calls f with a value of the C++ type that dtype names.
 template <class F>
-void visit(DType dtype, F&& f) {
+TEFAST_INLINE void visit(DType dtype, F&& f) {
     switch (dtype) {
         case DType::f16:
             return f(Half{});

@@ -3,9 +3,14 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <limits>
+#include <utility>
 #include <vector>
+
+#include "cpu/kernels.hpp"
+#include "cpu/rows.hpp"
 
 namespace tefast {
 namespace {
@@ -72,33 +77,88 @@ void scan_rows(const Array3& values, const std::int64_t* lengths, int bins, std:
     }
 }
 
-}  // namespace
+// Each thread's rows.
+std::pair<std::int64_t, std::int64_t> share_of(std::int64_t rows) {
+    const std::int64_t parts = omp_get_num_threads(), part = omp_get_thread_num();
+    return {rows * part / parts, rows * (part + 1) / parts};
+}
 
-ScanResult scan(const Array3& values, const std::int64_t* lengths, int bins, double* low,
-                double* high, int threads) {
-    const std::int64_t rows = values.shape[0] * values.shape[1];
+// With every bad value's place: slow, and needed only where there is one.
+ScanResult scan_each(const Array3& values, const std::int64_t* lengths, int bins, double* low,
+                     double* high, int threads) {
     const auto units = static_cast<std::size_t>(values.shape[2]);
-    // Each thread has ranges of its own for all units, which must not outgrow the data.
-    threads = static_cast<int>(std::clamp<std::int64_t>(rows, 1, threads));
-    std::fill(low, low + units, infinity);
-    std::fill(high, high + units, -infinity);
     ScanResult total;
     // Partials are made before the region: an allocation that fails inside it would end the
     // process.
     std::vector<Partial> partials(static_cast<std::size_t>(threads), Partial(units));
 #pragma omp parallel num_threads(threads)
     {
-        const std::int64_t parts = omp_get_num_threads(), part = omp_get_thread_num();
-        Partial& partial = partials[static_cast<std::size_t>(part)];
-        const std::int64_t share = rows / parts, rest = rows % parts;
-        const std::int64_t begin = part * share + std::min(part, rest);
-        const std::int64_t end = begin + share + (part < rest ? 1 : 0);
+        Partial& partial = partials[static_cast<std::size_t>(omp_get_thread_num())];
+        const auto [begin, end] = share_of(values.shape[0] * values.shape[1]);
         visit(values.dtype, [&](auto kind) {
             scan_rows<decltype(kind)>(values, lengths, bins, begin, end, partial);
         });
     }
     for (const Partial& partial : partials) partial.add_to(total, low, high);
     return total;
+}
+
+// The ranges alone, at the speed of memory. False if a value is NaN or infinite. F: what the
+// values are compared in.
+template <class F>
+bool scan_ranges(const Array3& values, const std::int64_t* lengths, double* low, double* high,
+                 int threads) {
+    const auto units = static_cast<std::size_t>(values.shape[2]);
+    const auto padded = static_cast<std::size_t>(strips_of(values.shape[2]) * lanes);
+    constexpr F infinite = std::numeric_limits<F>::infinity();
+    std::vector<std::vector<F>> lows(static_cast<std::size_t>(threads),
+                                     std::vector<F>(padded, infinite));
+    std::vector<std::vector<F>> highs(static_cast<std::size_t>(threads),
+                                      std::vector<F>(padded, -infinite));
+    std::vector<RowScratch> scratch(static_cast<std::size_t>(threads), RowScratch(values));
+    std::atomic<bool> clean{true};
+    const Kernels& fast = kernels();
+#pragma omp parallel num_threads(threads)
+    {
+        const auto p = static_cast<std::size_t>(omp_get_thread_num());
+        const auto [begin, end] = share_of(values.shape[0] * values.shape[1]);
+        for_each_run(values, lengths, begin, end, scratch[p].data(),
+                     [&](const Rows& rows, std::int64_t) {
+                         const bool fine =
+                             fast.extend_range(values.dtype, rows, lows[p].data(), highs[p].data());
+                         if (!fine) clean.store(false);
+                     });
+    }
+    for (std::size_t p = 0; p < lows.size(); ++p) {
+        for (std::size_t u = 0; u < units; ++u) {
+            low[u] = std::min(low[u], static_cast<double>(lows[p][u]));
+            high[u] = std::max(high[u], static_cast<double>(highs[p][u]));
+        }
+    }
+    return clean.load();
+}
+
+}  // namespace
+
+ScanResult scan(const Array3& values, const std::int64_t* lengths, int bins, double* low,
+                double* high, int threads) {
+    // Each thread has ranges of its own for all units, which must not outgrow the data.
+    const std::int64_t rows = values.shape[0] * values.shape[1];
+    threads = static_cast<int>(std::clamp<std::int64_t>(rows, 1, threads));
+    const auto forget = [&] {
+        std::fill(low, low + values.shape[2], infinity);
+        std::fill(high, high + values.shape[2], -infinity);
+    };
+    forget();
+    const bool symbols = holds_symbols(values.dtype);
+    if (!symbols) {
+        const bool clean = values.dtype == DType::f64
+                               ? scan_ranges<double>(values, lengths, low, high, threads)
+                               : scan_ranges<float>(values, lengths, low, high, threads);
+        if (clean) return {};
+        forget();
+    }
+    return scan_each(values, lengths, bins, low, high, threads);
 }
 
 }  // namespace tefast

@@ -1,4 +1,4 @@
-"""Backends by name. Each is a module with the same four functions, `missing` and a docstring."""
+"""Backends by name. Each is a module with the functions of `Backend`."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ NAMES = ("reference", "cpu", "cuda")
 Codes = npt.NDArray[np.int16]
 Counts = npt.NDArray[np.int64]
 Lengths = npt.NDArray[np.int64] | None
+Nats = npt.NDArray[np.float64]
 
 MISSING = -1
 """The code of a value that is NaN or lies past its sequence's length."""
@@ -76,7 +77,25 @@ class Backend(Protocol):
     ) -> None:
         """Add to counts (U, next, past, state) every step of every unit.
 
-        `source` (N, T) holds the source's state at each step.
+        `source` (N, T) holds the source's state at each step. What touches a NaN is left out.
+        """
+
+    def score_counts(self, counts: Counts, threads: int | None) -> Nats:
+        """Transfer entropy (U,) of such counts; NaN for a unit without transitions."""
+
+    def transfer_entropy(
+        self,
+        target: Values,
+        binning: Binning,
+        lengths: Lengths,
+        source: Codes,
+        omit: bool,
+        threads: int | None,
+    ) -> tuple[Nats, bool]:
+        """Both of the above, without keeping the counts; and whether every value could count.
+
+        The second is False where a value is NaN, infinite or a symbol outside ``0 .. bins - 1``;
+        the first is then of use only if these were all NaN, and `omit` was true.
         """
 
 

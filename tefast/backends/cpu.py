@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tefast.backends import Codes, Counts, Lengths, Scan
+from tefast.backends import Codes, Counts, Lengths, Nats, Scan
 from tefast.binning import Binning
 from tefast.values import Values
 
@@ -60,6 +60,34 @@ def count_transitions(
         lengths,
         source,
         counts.shape[-1],
+        True,
         counts,
+        threads or 0,
+    )
+
+
+def score_counts(counts: Counts, threads: int | None) -> Nats:
+    """See `tefast.backends.Backend.score_counts`."""
+    return _native.score_counts(counts, threads or 0)
+
+
+def transfer_entropy(
+    target: Values,
+    binning: Binning,
+    lengths: Lengths,
+    source: Codes,
+    omit: bool,
+    threads: int | None,
+) -> tuple[Nats, bool]:
+    """See `tefast.backends.Backend.transfer_entropy`."""
+    return _native.transfer_entropy(
+        target.array,
+        target.dtype,
+        binning.edges,
+        binning.bins,
+        lengths,
+        source,
+        binning.bins,
+        omit,
         threads or 0,
     )

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
-from tefast.backends import MISSING, Codes, Counts, Lengths, Scan
+from tefast import counts as tables
+from tefast import measures
+from tefast.backends import MISSING, Codes, Counts, Lengths, Nats, Scan
 from tefast.binning import Binning, as_float64
 from tefast.values import Values
 
@@ -72,6 +76,31 @@ def count_transitions(
         seen = (following != MISSING) & (past != MISSING) & (state != MISSING)
         cell = np.ravel_multi_index((following[seen], past[seen], state[seen]), table.shape)
         table += np.bincount(cell, minlength=table.size).reshape(table.shape)
+
+
+def score_counts(counts: Counts, threads: int | None) -> Nats:
+    """See `tefast.backends.Backend.score_counts`."""
+    return measures.transfer_entropy(counts, math.e)
+
+
+def transfer_entropy(
+    target: Values,
+    binning: Binning,
+    lengths: Lengths,
+    source: Codes,
+    omit: bool,
+    threads: int | None,
+) -> tuple[Nats, bool]:
+    """See `tefast.backends.Backend.transfer_entropy`."""
+    found = scan(target, binning.bins, lengths, threads)
+    units, bins = target.array.shape[2], binning.bins
+    nats = np.full(units, np.nan)
+    if not found.outside:
+        for start, stop in tables.unit_blocks(units, bins**3):
+            part, table = target.units(start, stop), tables.allocate((stop - start, *(bins,) * 3))
+            count_transitions(part, binning.units(start, stop), lengths, source, table, threads)
+            nats[start:stop] = score_counts(table, threads)
+    return nats, not (found.nan or found.infinite or found.outside)
 
 
 def _valid(values: Values, lengths: Lengths) -> npt.NDArray[np.bool_]:

@@ -1,0 +1,101 @@
+// Some units that are counted together: their codes, their groups, their tables.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <vector>
+
+#include "cpu/kernels.hpp"
+#include "cpu/memory.hpp"
+#include "cpu/rows.hpp"
+#include "cpu/transitions.hpp"
+
+namespace tefast {
+
+// Units whose counters lie side by side in one table.
+struct Group {
+    std::int64_t unit, strip;  // the first unit, and the strip it is in
+    int lane, units;           // its place there, and how many units there are
+};
+
+// The codes of a chunk of rows, by strip.
+class Chunk {
+  public:
+    Chunk(std::int64_t rows, std::int64_t strips, bool with_valid)
+        // Strips must not lie a power of two apart, where their lines would contend for the same
+        // places in the cache.
+        : rows_(rows + 36),
+          codes_(static_cast<std::size_t>(rows_ * lanes * strips)),
+          valid_(with_valid ? static_cast<std::size_t>(rows_ * strips) : 0) {}
+
+    // Where the codes of a row and those after it go.
+    Codes from(std::int64_t row) {
+        return {codes_.data() + row * lanes, rows_ * lanes,
+                valid_.size() ? valid_.data() + row : nullptr, rows_};
+    }
+
+    const std::uint8_t* codes(std::int64_t strip) const {
+        return codes_.data() + strip * rows_ * lanes;
+    }
+    const std::uint16_t* valid(std::int64_t strip) const {
+        return valid_.size() ? valid_.data() + strip * rows_ : nullptr;
+    }
+
+  private:
+    std::int64_t rows_;
+    Buffer<std::uint8_t> codes_;
+    Buffer<std::uint16_t> valid_;
+};
+
+class Block {
+  public:
+    Block(const Transitions& work, int threads);
+
+    const std::vector<Group>& groups() const { return groups_; }
+    std::int64_t size() const { return static_cast<std::int64_t>(groups_.size()); }
+    std::int64_t strips() const { return strips_of(work_.target.shape[2]); }
+    int width() const { return width_; }           // units in a group, those missing included
+    std::int64_t cells() const { return cells_; }  // of a table (past, next, width)
+    bool clean() const { return clean_.load(); }   // as `Kernels::quantise` says
+
+    // Part p of `parts` of the rows of [from, to), and the row after, into a chunk.
+    void quantise(std::int64_t from, std::int64_t to, std::int64_t p, std::int64_t parts,
+                  Chunk& chunk);
+
+    // Adds a group's transitions from these rows of a chunk to its table.
+    void count(const Chunk& chunk, const Group& group, const std::uint32_t* rows,
+               std::int64_t count, std::uint16_t* table, const Ahead& ahead) const;
+
+  private:
+    const Transitions& work_;
+    const Kernels& kernels_;
+    Cuts<float> single_;
+    Cuts<double> twice_;
+    AnyCuts cuts_;
+    int width_;
+    std::int64_t cells_;
+    std::vector<Group> groups_;
+    std::vector<RowScratch> scratch_;  // one for each thread
+    std::atomic<bool> clean_{true};
+};
+
+// Tables (groups, states, cells) that live through all chunks, cleared by all threads.
+class Tables {
+  public:
+    Tables(const Block& block, std::int64_t states, int threads);
+
+    std::uint16_t* at(std::int64_t g, std::int64_t s) {
+        return counts_.data() + (g * states_ + s) * cells_;
+    }
+    // The bytes of the table that follows this one, as far as there is one.
+    std::int64_t bytes_after(std::int64_t g, std::int64_t s) const {
+        const bool last = g + 1 == groups_ && s + 1 == states_;
+        return last ? 0 : cells_ * std::int64_t{sizeof(std::uint16_t)};
+    }
+
+  private:
+    std::int64_t groups_, states_, cells_;
+    Buffer<std::uint16_t> counts_;
+};
+
+}  // namespace tefast

@@ -1,0 +1,22 @@
+// Values to codes, and codes to the counts of each bin.
+#pragma once
+
+#include <cstdint>
+
+#include "cpu/cuts.hpp"
+#include "cpu/element.hpp"
+
+namespace tefast {
+
+// A value that is NaN or past its sequence's length has this code.
+constexpr std::int16_t missing = -1;
+
+// codes: (N, T, U), contiguous.
+void encode(const Array3& values, const Edges& edges, const std::int64_t* lengths,
+            std::int16_t* codes, int threads);
+
+// Adds to counts (U, bins) the occupancy of every bin.
+void count_values(const Array3& values, const Edges& edges, const std::int64_t* lengths,
+                  std::int64_t* counts, int threads);
+
+}  // namespace tefast

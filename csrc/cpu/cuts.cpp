@@ -1,0 +1,105 @@
+#include "cpu/cuts.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <type_traits>
+#include <utility>
+
+namespace tefast {
+namespace {
+
+// Up to this many edges a vector of values is compared with all of them faster than searched.
+constexpr int most_compared = 32;
+
+// Guesses are lowered by this many bins, so that rounding never makes one too high.
+template <class F>
+constexpr F margin = std::is_same_v<F, float> ? F(1) / (1 << 12) : F(1) / (1 << 30);
+
+template <class F>
+F threshold_of(double edge) {
+    F value = static_cast<F>(edge);
+    if (static_cast<double>(value) < edge) {
+        value = std::nextafter(value, std::numeric_limits<F>::infinity());
+    }
+    return value;
+}
+
+// The arithmetic of the kernels' guess, one value at a time; NaN gives 0.
+template <class F>
+int guess(F value, F low, F scale, F lift, int bins) {
+    F t = (value - low) * scale + lift;
+    t = t > F(0) ? t : F(0);
+    t = t < F(bins - 1) ? t : F(bins - 1);
+    return static_cast<int>(t);
+}
+
+template <class F>
+bool guess_holds(const F* row, F low, F scale, int bins) {
+    const F below = -std::numeric_limits<F>::infinity();
+    for (int i = 0; i + 1 < bins; ++i) {
+        const int at = guess(row[i], low, scale, F(0), bins);
+        const int lifted = guess(row[i], low, scale, 2 * margin<F>, bins);
+        const int before = guess(std::nextafter(row[i], below), low, scale, F(0), bins);
+        // The code is i + 1 at threshold i and at most i before it.
+        if (before > i || at > i + 1 || at < i || (at == i && lifted == i)) return false;
+    }
+    return true;
+}
+
+// (low, scale) from evenly spaced edges. Where all edges are one, or there is only one, every
+// value from it on belongs to the last bin: an infinite slope says so.
+template <class F>
+std::pair<F, F> line_through(const double* inner, const F* row, int bins) {
+    const double first = inner[0], last = inner[bins - 2];
+    const F infinity = std::numeric_limits<F>::infinity();
+    if (!(first < last)) return {std::nextafter(row[0], -infinity), infinity};
+    const double width = (last - first) / (bins - 2);
+    const double low = first - width + width * static_cast<double>(margin<F>);
+    return {static_cast<F>(low), static_cast<F>(1 / width)};
+}
+
+}  // namespace
+
+template <class F>
+Cuts<F>::Cuts(const Edges& edges, std::int64_t units)
+    : bins_(edges.bins), shared_(edges.unit_stride == 0) {
+    if (!edges.inner) return;
+    const std::int64_t padded = shared_ ? 1 : strips_of(units) * lanes;
+    const std::int64_t used = shared_ ? 1 : units;
+    const int cuts = bins_ - 1;
+    const auto at = [](std::int64_t i) { return static_cast<std::size_t>(i); };
+    method_.assign(at(shared_ ? 1 : padded / lanes), Method::guess);
+    low_.assign(at(padded), F(0));
+    scale_.assign(at(padded), F(0));
+    rows_.assign(at(padded * bins_), std::numeric_limits<F>::quiet_NaN());
+    bool all_guessed = true;
+    for (std::int64_t u = 0; u < used; ++u) {
+        const double* inner = edges.inner + u * edges.unit_stride;
+        F* row = rows_.data() + u * bins_;
+        std::transform(inner, inner + cuts, row, threshold_of<F>);
+        const auto [low, scale] = line_through(inner, row, bins_);
+        low_[at(u)] = low;
+        scale_[at(u)] = scale;
+        if (!guess_holds(row, low, scale, bins_)) {
+            method_[at(u / lanes)] = cuts <= most_compared ? Method::compare : Method::search;
+            all_guessed = false;
+        }
+    }
+    if (all_guessed || cuts > most_compared) return;
+    columns_.assign(at(padded * cuts), std::numeric_limits<F>::quiet_NaN());
+    for (std::int64_t u = 0; u < used; ++u) {
+        for (int i = 0; i < cuts; ++i) columns_[at(i * padded + u)] = rows_[at(u * bins_ + i)];
+    }
+}
+
+template <class F>
+CutsView<F> Cuts<F>::view() const {
+    return {bins_,       shared_,       2 * margin<F>, method_.data(),
+            low_.data(), scale_.data(), rows_.data(),  columns_.data()};
+}
+
+template class Cuts<float>;
+template class Cuts<double>;
+
+}  // namespace tefast

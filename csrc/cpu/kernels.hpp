@@ -1,0 +1,81 @@
+// The hot loops, once per instruction set, and the choice among them.
+//
+// Each file in levels/ compiles kernels_body.hpp with flags of its own. A processor runs the best
+// level that it has; TEFAST_SIMD_LEVEL pins another. All levels give the same results to the last
+// bit.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "cpu/cuts.hpp"
+#include "cpu/element.hpp"
+
+namespace tefast {
+
+// Rows of an array whose units lie side by side.
+struct Rows {
+    const char* data;
+    std::int64_t count;
+    std::int64_t stride;  // bytes from one row to the next
+    std::int64_t units;
+};
+
+// Codes by strip: lane l of strip s in row r is data[s * strip_stride + r * lanes + l].
+struct Codes {
+    std::uint8_t* data;
+    std::int64_t strip_stride;
+    std::uint16_t* valid;  // a bit for each lane, at [s * valid_stride + r]; null: not wanted
+    std::int64_t valid_stride;
+};
+
+// Transitions of one strip from row r to r + 1, r being each of rows[0 .. count).
+struct Moves {
+    const std::uint8_t* codes;   // (rows, lanes)
+    const std::uint16_t* valid;  // (rows,), or null: all are
+    const std::uint32_t* rows;
+    std::int64_t count;
+    int bins;
+};
+
+// What will be read next, to be asked for in good time.
+struct Ahead {
+    const char* codes = nullptr;
+    std::int64_t code_bytes = 0;
+    const char* table = nullptr;
+    std::int64_t table_bytes = 0;
+};
+
+struct Kernels {
+    const char* name;
+
+    // Values to codes 0 .. bins - 1. False if a value is NaN, infinite or an outside symbol; its
+    // code is then some code. A NaN's bit in `valid` is 0.
+    bool (*quantise)(DType, const Rows&, const AnyCuts&, const Codes&);
+
+    // Extends the range of each unit: low, high (U16,), of double for f64 and of float for other
+    // floats. False, and ranges without meaning, if a value is NaN or infinite.
+    bool (*extend_range)(DType, const Rows&, void* low, void* high);
+
+    // Adds the moves of `group` lanes from `lane` on to table (bins * bins, group), whose row is
+    // past * bins + next. No cell may pass 65,535.
+    void (*count)(const Moves&, int lane, int group, std::uint16_t* table, const Ahead&);
+
+    // Adds table (bins * bins, group) to moves (bins * bins, group), and its sums over next to
+    // pasts (bins, group).
+    void (*add_margins)(const std::uint16_t* table, int bins, int group, std::uint64_t* moves,
+                        std::uint64_t* pasts);
+};
+
+// Those in use. Ask before a parallel region: the first call throws std::invalid_argument if
+// TEFAST_SIMD_LEVEL cannot be had.
+const Kernels& kernels();
+
+// Names of the levels in this build, slowest first; with `runnable`, only those this processor has.
+std::vector<std::string> level_names(bool runnable);
+
+// Takes another level; std::invalid_argument if it is unknown or this processor lacks it.
+void use_level(const std::string& name);
+
+}  // namespace tefast

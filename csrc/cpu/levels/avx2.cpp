@@ -1,0 +1,2 @@
+#define TEFAST_LEVEL avx2
+#include "cpu/kernels_body.hpp"

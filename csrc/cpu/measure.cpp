@@ -1,0 +1,126 @@
+#include "cpu/measure.hpp"
+
+#include <omp.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace tefast {
+namespace {
+
+constexpr double one = 0x1p44;  // a nat
+constexpr std::uint64_t narrow_end = 65536;
+
+double scaled(std::uint64_t n) {
+    const double count = static_cast<double>(n);
+    return n < 2 ? 0.0 : std::nearbyint(count * std::log(count) * one);
+}
+
+// Of counts below 65,536, whose n ln n fits into 64 bits.
+const std::uint64_t* narrow_terms() {
+    static const std::vector<std::uint64_t> terms = [] {
+        std::vector<std::uint64_t> made(narrow_end);
+        for (std::uint64_t n = 0; n < narrow_end; ++n)
+            made[n] = static_cast<std::uint64_t>(scaled(n));
+        return made;
+    }();
+    return terms.data();
+}
+
+Wide term(std::uint64_t n) {
+    return n < narrow_end ? narrow_terms()[n] : static_cast<Wide>(scaled(n));
+}
+
+// The sum over the cells of `width` neighbouring units. It fits into 64 bits, since there are no
+// more than 65,535 transitions.
+template <int width>
+void add_terms(const std::uint16_t* table, std::size_t cells, std::size_t stride, Wide* sums) {
+    const std::uint64_t* terms = narrow_terms();
+    std::uint64_t sum[width] = {};
+    for (std::size_t cell = 0; cell < cells; ++cell, table += stride) {
+        for (int i = 0; i < width; ++i) sum[i] += terms[table[i]];
+    }
+    for (int i = 0; i < width; ++i) sums[i] += sum[i];
+}
+
+}  // namespace
+
+Measure::Measure(int bins, int units)
+    : kernels_(&kernels()),
+      bins_(bins),
+      units_(units),
+      joint_(static_cast<std::size_t>(units)),
+      past_state_(joint_.size()),
+      moves_(static_cast<std::size_t>(bins) * static_cast<std::size_t>(bins) * joint_.size()),
+      pasts_(static_cast<std::size_t>(bins) * joint_.size()) {}
+
+void Measure::reset() {
+    std::fill(joint_.begin(), joint_.end(), Wide{0});
+    std::fill(past_state_.begin(), past_state_.end(), Wide{0});
+    std::fill(moves_.begin(), moves_.end(), std::uint64_t{0});
+}
+
+void Measure::add(const std::uint16_t* table) {
+    const std::size_t units = joint_.size(), cells = moves_.size() / units;
+    std::size_t u = 0;
+    for (; u + 4 <= units; u += 4) add_terms<4>(table + u, cells, units, &joint_[u]);
+    for (; u < units; ++u) add_terms<1>(table + u, cells, units, &joint_[u]);
+    std::fill(pasts_.begin(), pasts_.end(), std::uint64_t{0});
+    kernels_->add_margins(table, bins_, units_, moves_.data(), pasts_.data());
+    for (std::size_t i = 0; i < pasts_.size(); ++i) past_state_[i % units] += term(pasts_[i]);
+}
+
+void Measure::add(const std::int64_t* counts, std::int64_t stride) {
+    for (int past = 0; past < bins_; ++past) {
+        std::uint64_t total = 0;
+        for (int next = 0; next < bins_; ++next) {
+            const auto n = static_cast<std::uint64_t>(counts[(next * bins_ + past) * stride]);
+            moves_[static_cast<std::size_t>(past * bins_ + next)] += n;
+            joint_[0] += term(n);
+            total += n;
+        }
+        past_state_[0] += term(total);
+    }
+}
+
+void Measure::finish(double* nats) const {
+    const std::size_t units = joint_.size(), bins = static_cast<std::size_t>(bins_);
+    for (std::size_t u = 0; u < units; ++u) {
+        Wide given = 0, spread = past_state_[u];
+        std::uint64_t all = 0;
+        for (std::size_t past = 0; past < bins; ++past) {
+            std::uint64_t total = 0;
+            for (std::size_t next = 0; next < bins; ++next) {
+                const std::uint64_t n = moves_[(past * bins + next) * units + u];
+                spread += term(n);
+                total += n;
+            }
+            given += term(total);
+            all += total;
+        }
+        given += joint_[u];
+        // Never negative but for rounding, of which nobody should see a trace.
+        const double sum = given > spread ? static_cast<double>(given - spread) : 0.0;
+        nats[u] =
+            all ? sum / one / static_cast<double>(all) : std::numeric_limits<double>::quiet_NaN();
+    }
+}
+
+void score_counts(const std::int64_t* counts, std::int64_t units, int bins, std::int64_t states,
+                  double* nats, int threads) {
+    std::vector<Measure> measures(static_cast<std::size_t>(threads), Measure(bins, 1));
+    const std::int64_t cells = std::int64_t{bins} * bins * states;
+#pragma omp parallel num_threads(threads)
+    {
+        Measure& measure = measures[static_cast<std::size_t>(omp_get_thread_num())];
+#pragma omp for schedule(static)
+        for (std::int64_t u = 0; u < units; ++u) {
+            measure.reset();
+            for (std::int64_t s = 0; s < states; ++s) measure.add(counts + u * cells + s, states);
+            measure.finish(nats + u);
+        }
+    }
+}
+
+}  // namespace tefast

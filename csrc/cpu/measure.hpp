@@ -1,0 +1,50 @@
+// Counts to transfer entropy.
+//
+// With n ln n of every count of (next, past, source state), of past, of (next, past) and of
+// (past, source state), summed over their cells and called A, B, C and D,
+//     N * T = A + B - C - D    in nats, N being the number of transitions
+// (Schreiber 2000, written out in counts). The terms are rounded to multiples of 2**-44 nats once,
+// and sums of integers do not depend on their order: the result is the same to the last bit
+// whatever the threads, chunks and instruction sets.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "cpu/kernels.hpp"
+
+namespace tefast {
+
+// n ln n in units of 2**-44. 128 bits hold it for every sum of counts below 2**63.
+__extension__ typedef unsigned __int128 Wide;
+
+// Sums up the counts of a few units whose tables come one source state at a time.
+class Measure {
+  public:
+    Measure(int bins, int units);
+
+    void reset();
+
+    // table: (bins * bins, units), row past * bins + next, of one source state; no more than
+    // 65,535 transitions of a unit.
+    void add(const std::uint16_t* table);
+
+    // The same for counts of any size, of one unit alone: cell (next, past) of the state is
+    // counts[(next * bins + past) * stride].
+    void add(const std::int64_t* counts, std::int64_t stride);
+
+    // Transfer entropy in nats of each unit; NaN where nothing was counted.
+    void finish(double* nats) const;
+
+  private:
+    const Kernels* kernels_;
+    int bins_, units_;
+    std::vector<Wide> joint_, past_state_;      // A and D of each unit so far
+    std::vector<std::uint64_t> moves_, pasts_;  // (bins * bins, units), (bins, units)
+};
+
+// counts: (U, bins, bins, states), as users see them: next, past, source state.
+void score_counts(const std::int64_t* counts, std::int64_t units, int bins, std::int64_t states,
+                  double* nats, int threads);
+
+}  // namespace tefast

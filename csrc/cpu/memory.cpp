@@ -1,0 +1,95 @@
+#include "cpu/memory.hpp"
+
+#include <cstdlib>
+#include <mutex>
+#include <new>
+#include <vector>
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+namespace tefast {
+namespace {
+
+constexpr std::size_t huge_page = std::size_t{2} << 20;
+constexpr std::size_t most_kept = std::size_t{24} << 20;
+
+std::size_t rounded(std::size_t bytes) {
+    const std::size_t page = bytes < huge_page ? 4096 : huge_page;
+    return (bytes + page - 1) / page * page;
+}
+
+struct Kept {
+    void* data;
+    std::size_t bytes;
+};
+
+struct Shelf {
+    std::mutex mutex;
+    std::vector<Kept> kept;
+    std::size_t bytes = 0;
+};
+
+// Never destroyed, since other threads may still be counting when the process ends.
+Shelf& shelf() {
+    static Shelf* const only = new Shelf;
+    return *only;
+}
+
+// Never waits: after a fork the mutex may belong to a thread that is not there.
+void* from_shelf(std::size_t bytes) {
+    const std::unique_lock<std::mutex> lock(shelf().mutex, std::try_to_lock);
+    if (!lock) return nullptr;
+    for (Kept& kept : shelf().kept) {
+        if (kept.bytes != bytes) continue;
+        void* const data = kept.data;
+        kept = shelf().kept.back();
+        shelf().kept.pop_back();
+        shelf().bytes -= bytes;
+        return data;
+    }
+    return nullptr;
+}
+
+bool to_shelf(void* data, std::size_t bytes) {
+    const std::unique_lock<std::mutex> lock(shelf().mutex, std::try_to_lock);
+    if (!lock || bytes > most_kept) return false;
+    try {
+        shelf().kept.reserve(shelf().kept.size() + 1);
+    } catch (const std::bad_alloc&) {
+        return false;
+    }
+    // What was put away first is the least likely to be asked for again.
+    while (shelf().bytes + bytes > most_kept) {
+        std::free(shelf().kept.front().data);
+        shelf().bytes -= shelf().kept.front().bytes;
+        shelf().kept.erase(shelf().kept.begin());
+    }
+    shelf().kept.push_back({data, bytes});
+    shelf().bytes += bytes;
+    return true;
+}
+
+}  // namespace
+
+void* take_memory(std::size_t bytes) {
+    if (bytes == 0) return nullptr;
+    const std::size_t size = rounded(bytes);
+    if (size >= huge_page) {
+        if (void* const data = from_shelf(size)) return data;
+    }
+    void* const data = std::aligned_alloc(size < huge_page ? 4096 : huge_page, size);
+    if (!data) throw std::bad_alloc();
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+    if (size >= huge_page) madvise(data, size, MADV_HUGEPAGE);
+#endif
+    return data;
+}
+
+void give_memory(void* data, std::size_t bytes) {
+    const std::size_t size = rounded(bytes);
+    if (size < huge_page || !to_shelf(data, size)) std::free(data);
+}
+
+}  // namespace tefast

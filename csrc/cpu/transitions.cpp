@@ -1,0 +1,343 @@
+#include "cpu/transitions.hpp"
+
+#include <omp.h>
+
+#include <algorithm>
+#include <memory>
+#include <vector>
+
+#include "cpu/block.hpp"
+#include "cpu/measure.hpp"
+#include "cpu/schedule.hpp"
+
+namespace tefast {
+namespace {
+
+Limits limits;
+
+// What a 16-bit counter takes before it has to be emptied.
+constexpr std::int64_t most_increments = 65535;
+
+std::int64_t rows_of(const Transitions& work) {
+    return work.target.shape[0] * work.target.shape[1];
+}
+
+std::int64_t cells_of(const Transitions& work) {
+    return std::int64_t{work.edges.bins} * work.edges.bins * work.states;
+}
+
+Transitions of_units(Transitions work, std::int64_t first, std::int64_t units) {
+    work.target.data += first * work.target.stride[2];
+    work.target.shape[2] = units;
+    if (work.edges.inner) work.edges.inner += first * work.edges.unit_stride;
+    return work;
+}
+
+// Calls each(part, first unit) for blocks of at most `most` units, whole strips if it can be.
+template <class Each>
+void for_each_block(const Transitions& work, std::int64_t most, Each&& each) {
+    if (most > lanes) most = most / lanes * lanes;
+    most = std::max<std::int64_t>(most, 1);
+    const std::int64_t units = work.target.shape[2];
+    for (std::int64_t u = 0; u < units; u += most) {
+        each(of_units(work, u, std::min(most, units - u)), u);
+    }
+}
+
+Schedule schedule_of(const Transitions& work, std::int64_t first, std::int64_t most,
+                     std::int64_t chunk, int threads) {
+    return Schedule(work.source, work.lengths, work.target.shape[0], work.target.shape[1],
+                    work.states, first, most, chunk, threads);
+}
+
+// Adds a table to counts (U, bins, bins, states), and clears it.
+void spill(const Group& group, int width, int bins, std::int64_t states, std::int64_t s,
+           std::uint16_t* table, std::int64_t* counts) {
+    const std::int64_t cells = std::int64_t{bins} * bins;
+    for (int past = 0; past < bins; ++past) {
+        for (int next = 0; next < bins; ++next) {
+            std::int64_t* to = counts + (std::int64_t{next} * bins + past) * states + s;
+            for (int i = 0; i < group.units; ++i) to[(group.unit + i) * cells * states] += table[i];
+            std::fill(table, table + width, std::uint16_t{0});
+            table += width;
+        }
+    }
+}
+
+// Where part p of all (group, state) pairs begins: parts have equally many transitions.
+struct Pair {
+    std::int64_t group, state;
+    bool operator<(const Pair& other) const {
+        return group != other.group ? group < other.group : state < other.state;
+    }
+};
+
+Pair part_begin(const Schedule& schedule, std::int64_t c, std::int64_t groups, std::int64_t p,
+                std::int64_t parts) {
+    const std::int64_t states = schedule.states(), each = schedule.count_before(c, states);
+    if (each == 0 || p == parts) return {groups, 0};
+    const std::int64_t target = groups * each * p / parts;
+    const std::int64_t rest = target % each;
+    std::int64_t s = 0;
+    while (schedule.count_before(c, s) < rest) ++s;
+    return s == states ? Pair{target / each + 1, 0} : Pair{target / each, s};
+}
+
+// Counts window after window of rows into tables that live on, all threads together: while chunk c
+// is counted, c + 1 is quantised. Every other thread begins with the one and the rest with the
+// other, so that memory and arithmetic are both kept busy.
+class Pipeline {
+  public:
+    // Calls empty(group, state, table) before a counter could overflow.
+    template <class Empty>
+    static bool run(const Transitions& work, Block& block, Tables& tables, int threads,
+                    Empty&& empty) {
+        Pipeline pipeline(work, block, tables);
+        for (std::int64_t from = 0; from < rows_of(work); from += limits.window_rows) {
+            const Schedule schedule =
+                schedule_of(work, from, limits.window_rows, pipeline.chunk_rows_, threads);
+            pipeline.through(schedule, threads, empty);
+        }
+        return block.clean();
+    }
+
+  private:
+    Pipeline(const Transitions& work, Block& block, Tables& tables)
+        : block_(block),
+          tables_(tables),
+          states_(work.states),
+          chunk_rows_(rows_in_chunk(rows_of(work), block.strips())),
+          filled_(static_cast<std::size_t>(work.states)) {
+        for (Chunk*& chunk : chunk_) {
+            chunks_.emplace_back(
+                std::make_unique<Chunk>(chunk_rows_ + 1, block.strips(), work.omit));
+            chunk = chunks_.back().get();
+        }
+    }
+
+    static std::int64_t rows_in_chunk(std::int64_t rows, std::int64_t strips) {
+        const std::int64_t fits = limits.chunk_bytes / (strips * lanes);
+        return std::min(rows, std::clamp<std::int64_t>(fits, limits.least_rows, 32768));
+    }
+
+    template <class Empty>
+    void through(const Schedule& schedule, int threads, Empty&& empty) {
+#pragma omp parallel num_threads(threads)
+        {
+            const std::int64_t parts = omp_get_num_threads(), p = omp_get_thread_num();
+            quantise(schedule, 0, p, parts);
+#pragma omp barrier
+            for (std::int64_t c = 0; c < schedule.chunks(); ++c) {
+                if (p % 2 == 0) quantise(schedule, c + 1, p, parts);
+                count(schedule, c, p, parts, empty);
+                if (p % 2 == 1) quantise(schedule, c + 1, p, parts);
+#pragma omp barrier
+#pragma omp single
+                for (std::int64_t s = 0; s < states_; ++s) fill(s, schedule.count(c, s));
+            }
+        }
+    }
+
+    void quantise(const Schedule& schedule, std::int64_t c, std::int64_t p, std::int64_t parts) {
+        if (c < schedule.chunks()) {
+            block_.quantise(schedule.begin(c), schedule.end(c), p, parts, *chunk_[c % 2]);
+        }
+    }
+
+    template <class Empty>
+    void count(const Schedule& schedule, std::int64_t c, std::int64_t p, std::int64_t parts,
+               Empty&& empty) {
+        Pair at = part_begin(schedule, c, block_.size(), p, parts);
+        const Pair end = part_begin(schedule, c, block_.size(), p + 1, parts);
+        for (; at < end;
+             at = at.state + 1 < states_ ? Pair{at.group, at.state + 1} : Pair{at.group + 1, 0}) {
+            const Group& group = block_.groups()[static_cast<std::size_t>(at.group)];
+            std::uint16_t* table = tables_.at(at.group, at.state);
+            const std::int64_t n = schedule.count(c, at.state);
+            if (overflows(at.state, n)) empty(group, at.state, table);
+            block_.count(*chunk_[c % 2], group, schedule.rows(c, at.state), n, table,
+                         ahead_of(schedule, c, at));
+        }
+    }
+
+    // The next table, and of the next strip's codes as large a part as this state is of all.
+    Ahead ahead_of(const Schedule& schedule, std::int64_t c, const Pair& at) {
+        Ahead ahead;
+        ahead.table_bytes = tables_.bytes_after(at.group, at.state);
+        if (ahead.table_bytes) {
+            const std::uint16_t* next = tables_.at(at.group, at.state) + block_.cells();
+            ahead.table = reinterpret_cast<const char*>(next);
+        }
+        const std::int64_t strip = block_.groups()[static_cast<std::size_t>(at.group)].strip + 1;
+        if (strip < block_.strips()) {
+            const std::int64_t all = schedule.count_before(c, states_);
+            const std::int64_t bytes = (schedule.end(c) - schedule.begin(c)) * lanes;
+            const std::int64_t from = bytes * schedule.count_before(c, at.state) / all;
+            const std::int64_t to = bytes * schedule.count_before(c, at.state + 1) / all;
+            ahead.codes = reinterpret_cast<const char*>(chunk_[c % 2]->codes(strip)) + from;
+            ahead.code_bytes = to - from;
+        }
+        return ahead;
+    }
+
+    // filled_ holds how many transitions of each state the tables have taken since they were
+    // emptied; it is the same for all groups.
+    bool overflows(std::int64_t s, std::int64_t n) const {
+        return filled_[static_cast<std::size_t>(s)] + n > most_increments;
+    }
+    void fill(std::int64_t s, std::int64_t n) {
+        filled_[static_cast<std::size_t>(s)] =
+            (overflows(s, n) ? 0 : filled_[static_cast<std::size_t>(s)]) + n;
+    }
+
+    Block& block_;
+    Tables& tables_;
+    std::int64_t states_, chunk_rows_;
+    std::vector<std::int64_t> filled_;
+    std::vector<std::unique_ptr<Chunk>> chunks_;
+    Chunk* chunk_[2];
+};
+
+// One for each thread: sums, and where the results of a group go before they are known to exist.
+class Meters {
+  public:
+    Meters(const Block& block, int bins, int threads)
+        : measures_(static_cast<std::size_t>(threads), Measure(bins, block.width())),
+          found_(static_cast<std::size_t>(threads * lanes)) {}
+
+    Measure& mine() {
+        Measure& measure = measures_[static_cast<std::size_t>(omp_get_thread_num())];
+        return measure;
+    }
+
+    void finish(const Group& group, double* nats) {
+        double* found = found_.data() + omp_get_thread_num() * lanes;
+        mine().finish(found);
+        std::copy(found, found + group.units, nats + group.unit);
+    }
+
+  private:
+    std::vector<Measure> measures_;
+    std::vector<double> found_;
+};
+
+// A small table for each thread is enough where the codes of all rows are there at once.
+bool score_codes(const Transitions& work, const Schedule& schedule, int threads, double* nats) {
+    Block block(work, threads);
+    Chunk chunk(rows_of(work) + 1, block.strips(), work.omit);
+    Meters meters(block, work.edges.bins, threads);
+    Buffer<std::uint16_t> tables(static_cast<std::size_t>(threads * block.cells()));
+    std::fill(tables.data(), tables.data() + tables.size(), std::uint16_t{0});
+#pragma omp parallel num_threads(threads)
+    {
+        const std::int64_t parts = omp_get_num_threads(), p = omp_get_thread_num();
+        std::uint16_t* table = tables.data() + p * block.cells();
+        block.quantise(0, rows_of(work), p, parts, chunk);
+#pragma omp barrier
+#pragma omp for schedule(dynamic)
+        for (std::int64_t g = 0; g < block.size(); ++g) {
+            const Group& group = block.groups()[static_cast<std::size_t>(g)];
+            Measure& measure = meters.mine();
+            measure.reset();
+            for (std::int64_t s = 0; s < work.states; ++s) {
+                block.count(chunk, group, schedule.rows(0, s), schedule.count(0, s), table, {});
+                measure.add(table);
+                std::fill(table, table + block.cells(), std::uint16_t{0});
+            }
+            meters.finish(group, nats);
+        }
+    }
+    return block.clean();
+}
+
+bool score_tables(const Transitions& work, int threads, double* nats) {
+    Block block(work, threads);
+    Tables tables(block, work.states, threads);
+    const auto never = [](const Group&, std::int64_t, std::uint16_t*) {};
+    const bool clean = Pipeline::run(work, block, tables, threads, never);
+    Meters meters(block, work.edges.bins, threads);
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (std::int64_t g = 0; g < block.size(); ++g) {
+        meters.mine().reset();
+        for (std::int64_t s = 0; s < work.states; ++s) meters.mine().add(tables.at(g, s));
+        meters.finish(block.groups()[static_cast<std::size_t>(g)], nats);
+    }
+    return clean;
+}
+
+bool add_counts(const Transitions& work, int threads, std::int64_t* counts) {
+    Block block(work, threads);
+    Tables tables(block, work.states, threads);
+    const auto empty = [&](const Group& group, std::int64_t s, std::uint16_t* table) {
+        spill(group, block.width(), work.edges.bins, work.states, s, table, counts);
+    };
+    const bool clean = Pipeline::run(work, block, tables, threads, empty);
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (std::int64_t g = 0; g < block.size(); ++g) {
+        for (std::int64_t s = 0; s < work.states; ++s) {
+            empty(block.groups()[static_cast<std::size_t>(g)], s, tables.at(g, s));
+        }
+    }
+    return clean;
+}
+
+bool score_through_counts(const Transitions& work, int threads, double* nats) {
+    bool clean = true;
+    const std::int64_t each = cells_of(work), most = limits.table_bytes / (each * 8);
+    for_each_block(work, most, [&](const Transitions& part, std::int64_t first) {
+        const std::int64_t units = part.target.shape[2];
+        Buffer<std::int64_t> counts(static_cast<std::size_t>(units * each));
+        std::fill(counts.data(), counts.data() + counts.size(), std::int64_t{0});
+        clean &= add_counts(part, threads, counts.data());
+        score_counts(counts.data(), units, work.edges.bins, work.states, nats + first, threads);
+    });
+    return clean;
+}
+
+// Upper bound of the transitions of any one state.
+std::int64_t most_frequent_state(const Transitions& work) {
+    std::vector<std::int64_t> seen(static_cast<std::size_t>(work.states));
+    for (std::int64_t row = 0; row < rows_of(work); ++row) {
+        if (work.source[row] >= 0) ++seen[static_cast<std::size_t>(work.source[row])];
+    }
+    return *std::max_element(seen.begin(), seen.end());
+}
+
+}  // namespace
+
+void use_limits(const Limits& other) { limits = other; }
+
+bool count_transitions(const Transitions& work, std::int64_t* counts, int threads) {
+    bool clean = true;
+    const std::int64_t each = cells_of(work);
+    for_each_block(work, limits.table_bytes / (each * 2),
+                   [&](const Transitions& part, std::int64_t first) {
+                       clean &= add_counts(part, threads, counts + first * each);
+                   });
+    return clean;
+}
+
+bool transfer_entropy(const Transitions& work, double* nats, int threads) {
+    if (most_frequent_state(work) > most_increments) {
+        return score_through_counts(work, threads, nats);
+    }
+    const std::int64_t rows = rows_of(work), units = work.target.shape[2];
+    const std::int64_t each = cells_of(work) * std::int64_t{sizeof(std::uint16_t)};
+    const bool few_rows = rows * units <= 2 * limits.chunk_bytes && units >= threads * lanes;
+    const bool large_tables = each * units > limits.table_bytes && rows * lanes <= limits.resident_bytes;
+    bool clean = true;
+    if (few_rows || large_tables) {
+        const Schedule schedule = schedule_of(work, 0, rows, rows, threads);
+        for_each_block(work, limits.resident_bytes / rows,
+                       [&](const Transitions& part, std::int64_t first) {
+                           clean &= score_codes(part, schedule, threads, nats + first);
+                       });
+    } else {
+        for_each_block(work, limits.table_bytes / each, [&](const Transitions& part, std::int64_t first) {
+            clean &= score_tables(part, threads, nats + first);
+        });
+    }
+    return clean;
+}
+
+}  // namespace tefast

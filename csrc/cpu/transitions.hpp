@@ -1,0 +1,50 @@
+// From values to joint counts, and from there to transfer entropy, for all units at once.
+//
+// Rows are quantised a chunk at a time, straight through memory, into byte codes that stay in the
+// cache; what is counted from there are small tables, one for each group of units and state of the
+// source. Nothing of the size of the values is ever written.
+#pragma once
+
+#include <cstdint>
+
+#include "cpu/cuts.hpp"
+#include "cpu/element.hpp"
+
+namespace tefast {
+
+struct Transitions {
+    Array3 target;                // (N, T, U)
+    Edges edges;                  // of the target
+    const std::int64_t* lengths;  // (N,) valid steps of each sequence, or null: all of them
+    const std::int16_t* source;   // (N, T), contiguous: its state at each step, below 0: missing
+    std::int64_t states;
+    bool omit;  // leave out transitions that touch a NaN; without it none may be there
+};
+
+// How much is worked on at a time. No result depends on it; tests make it small.
+struct Limits {
+    // The codes of a chunk. Two chunks are in work at a time, and they and the tables should fit
+    // into the last level of cache.
+    std::int64_t chunk_bytes = std::int64_t{4} << 20;
+    std::int64_t least_rows = 256;  // of a chunk, however many units there are
+    // Where the codes of all rows of some units fit in here, no table needs to outlive its state.
+    std::int64_t resident_bytes = std::int64_t{40} << 20;
+    std::int64_t table_bytes = std::int64_t{32} << 20;
+    // Rows that are put in order at a time, four bytes each.
+    std::int64_t window_rows = std::int64_t{1} << 21;
+};
+
+// Not while anything is counted.
+void use_limits(const Limits& other);
+
+// Adds to counts (U, bins, bins, states) how often unit u went from past to next while the source
+// was in a state: counts[u, next, past, state]. Sequences are never joined. False if a value is
+// NaN, infinite or an outside symbol: counts then hold that value as some other one, but for the
+// NaNs of `omit`.
+bool count_transitions(const Transitions& work, std::int64_t* counts, int threads);
+
+// nats (U,): the transfer entropy of each unit from such counts, NaN where there are none, which
+// need not ever lie in memory together. False as above.
+bool transfer_entropy(const Transitions& work, double* nats, int threads);
+
+}  // namespace tefast
