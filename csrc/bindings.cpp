@@ -50,6 +50,10 @@ Array3 array3(const py::array& array, const std::string& dtype) {
         out.shape[axis] = array.shape(axis);
         out.stride[axis] = array.strides(axis);
     }
+    // NumPy gives an axis of length 1 any stride; the one of a dense array is the fastest to read.
+    if (out.shape[2] == 1) out.stride[2] = size;
+    if (out.shape[1] == 1) out.stride[1] = out.stride[0];
+    if (out.shape[0] == 1) out.stride[0] = out.shape[1] * out.stride[1];
     return out;
 }
 
@@ -141,10 +145,9 @@ tefast::Transitions transitions_of(const py::array& target, const std::string& d
     const Array3 array = array3(target, dtype);
     if (source.size() != array.shape[0] * array.shape[1])
         throw std::invalid_argument("source must have shape (N, T)");
-    for (py::ssize_t i = 0; i < source.size(); ++i) {
-        if (source.data()[i] < tefast::missing || source.data()[i] >= states)
-            throw std::invalid_argument("source holds a state outside -1 .. states - 1");
-    }
+    const auto [least, most] = std::minmax_element(source.data(), source.data() + source.size());
+    if (*least < tefast::missing || *most >= states)
+        throw std::invalid_argument("source holds a state outside -1 .. states - 1");
     return {array, edges_of(inner, bins, array), lengths_of(lengths, array), source.data(), states,
             omit};
 }

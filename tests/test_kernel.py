@@ -67,7 +67,8 @@ def sample(shape, dtype, seed=0):
 def test_every_way_on_every_level_counts_alike(level, way, dtype, threads):
     h, y = sample((6, 11, 37), dtype)
     bins = 5
-    for part in (h, h[:, :, :1], h[:, :, 3:6], h[:, :, ::2]):
+    series = np.ascontiguousarray(h[:, :, 0])[..., np.newaxis]
+    for part in (h, series, h[:, :, :1], h[:, :, 3:6], h[:, :, ::2]):
         counts = joint(part, y, bins, "cpu", threads)
         np.testing.assert_array_equal(counts, joint(part, y, bins, "reference"))
         te = tefast.transfer_entropy(
@@ -153,7 +154,9 @@ def test_counters_that_overflow_16_bits(level, states):
 @pytest.mark.parametrize("dtype", ["f2", ml_dtypes.bfloat16, "f4", "f8"])
 def test_ranges_on_every_level(level, dtype):
     h, _ = sample((9, 7, 37), dtype)
-    for part in (h, h[:, ::2, 1:], h[..., ::3], h[:, :, :1], h[:1, :1]):
+    series = np.ascontiguousarray(h[:, :, 0])[..., np.newaxis]
+    long = h.reshape(1, -1, 1)
+    for part in (h, h[:, ::2, 1:], h[..., ::3], h[:, :, :1], h[:1, :1], series, long, abs(long)):
         target = values.target(part)
         found = backends.load("cpu").scan(target, 4, None, 2)
         wide = part.astype("f8")

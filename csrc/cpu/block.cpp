@@ -5,10 +5,10 @@
 namespace tefast {
 namespace {
 
-// Narrower groups where a table of all lanes would leave the first level of cache, and where
+// Narrower groups where a table of all lanes would leave the second level of cache, and where
 // there are too few units for one.
 int group_width(int bins, std::int64_t units) {
-    const int by_cache = bins <= 32 ? static_cast<int>(lanes) : bins <= 127 ? 4 : 1;
+    const int by_cache = bins <= 64 ? static_cast<int>(lanes) : bins <= 127 ? 4 : 1;
     const int by_units = units == 1 ? 1 : units <= 4 ? 4 : static_cast<int>(lanes);
     return std::min(by_cache, by_units);
 }
@@ -26,14 +26,18 @@ std::vector<Group> groups_of(std::int64_t units, int width) {
 template <class F>
 Cuts<F> cuts_in(const Transitions& work) {
     const bool used = (work.target.dtype == DType::f64) == std::is_same_v<F, double>;
-    const Edges none{nullptr, 0, work.edges.bins};
-    return Cuts<F>(used ? work.edges : none, work.target.shape[2]);
+    Edges edges = work.edges;
+    if (work.target.shape[2] == 1) edges.unit_stride = 0;
+    if (!used) edges.inner = nullptr;
+    return Cuts<F>(edges, work.target.shape[2]);
 }
 
 }  // namespace
 
 Block::Block(const Transitions& work, int threads)
     : work_(work),
+      alone_(work.target.shape[2] == 1 && !work.omit &&
+             work.target.stride[1] == size_of(work.target.dtype)),
       kernels_(kernels()),
       single_(cuts_in<float>(work)),
       twice_(cuts_in<double>(work)),
@@ -53,16 +57,34 @@ void Block::quantise(std::int64_t from, std::int64_t to, std::int64_t p, std::in
     for_each_run(values, work_.lengths, begin, end, scratch_[static_cast<std::size_t>(p)].data(),
                  [&](const Rows& rows, std::int64_t first) {
                      const Codes codes = chunk.from(first - from);
-                     clean &= kernels_.quantise(values.dtype, rows, cuts_, codes);
+                     clean &= alone_ ? quantise_alone(rows, chunk.alone(first - from))
+                                     : kernels_.quantise(values.dtype, rows, cuts_, codes);
                  });
     if (!clean) clean_.store(false);
 }
 
-void Block::count(const Chunk& chunk, const Group& group, const std::uint32_t* rows,
-                  std::int64_t count, std::uint16_t* table, const Ahead& ahead) const {
-    const Moves moves{chunk.codes(group.strip), chunk.valid(group.strip), rows, count,
-                      work_.edges.bins};
-    kernels_.count(moves, group.lane, width_, table, ahead);
+// Whole strips go straight to their place. The rest goes by way of a strip of its own, since what
+// follows it may be another thread's.
+bool Block::quantise_alone(const Rows& rows, std::uint8_t* codes) const {
+    const std::int64_t whole = rows.count / lanes * lanes, rest = rows.count - whole;
+    bool clean = true;
+    if (whole) {
+        const Rows turned{rows.data, 1, 0, whole};
+        clean &= kernels_.quantise(work_.target.dtype, turned, cuts_, {codes, lanes, nullptr, 0});
+    }
+    if (rest) {
+        std::uint8_t last[lanes];
+        const Rows turned{rows.data + whole * rows.stride, 1, 0, rest};
+        clean &= kernels_.quantise(work_.target.dtype, turned, cuts_, {last, lanes, nullptr, 0});
+        std::copy(last, last + rest, codes + whole);
+    }
+    return clean;
+}
+
+Moves Block::moves(const Chunk& chunk, const Group& group, const std::uint32_t* rows,
+                   std::int64_t count) const {
+    return {chunk.codes(group.strip), alone_ ? 1 : lanes, chunk.valid(group.strip), rows, count,
+            work_.edges.bins};
 }
 
 Tables::Tables(const Block& block, std::int64_t states, int threads)

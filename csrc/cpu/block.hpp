@@ -34,6 +34,9 @@ class Chunk {
                 valid_.size() ? valid_.data() + row : nullptr, rows_};
     }
 
+    // The same where codes of one unit lie side by side.
+    std::uint8_t* alone(std::int64_t row) { return codes_.data() + row; }
+
     const std::uint8_t* codes(std::int64_t strip) const {
         return codes_.data() + strip * rows_ * lanes;
     }
@@ -62,12 +65,17 @@ class Block {
     void quantise(std::int64_t from, std::int64_t to, std::int64_t p, std::int64_t parts,
                   Chunk& chunk);
 
-    // Adds a group's transitions from these rows of a chunk to its table.
-    void count(const Chunk& chunk, const Group& group, const std::uint32_t* rows,
-               std::int64_t count, std::uint16_t* table, const Ahead& ahead) const;
+    // A group's transitions from these rows of a chunk.
+    Moves moves(const Chunk& chunk, const Group& group, const std::uint32_t* rows,
+                std::int64_t count) const;
 
   private:
+    bool quantise_alone(const Rows& rows, std::uint8_t* codes) const;
+
     const Transitions& work_;
+    // Of a unit that is alone the codes lie side by side, as its values do: the kernel takes time
+    // for units.
+    bool alone_;
     const Kernels& kernels_;
     Cuts<float> single_;
     Cuts<double> twice_;

@@ -3,7 +3,6 @@
 #include <omp.h>
 
 #include <algorithm>
-#include <functional>
 #include <vector>
 
 #include "cpu/kernels.hpp"
@@ -12,92 +11,130 @@
 namespace tefast {
 namespace {
 
-// The values of a single unit lie in a row if time is taken for units that share their edges.
-Array3 time_as_units(const Array3& values) {
-    Array3 turned = values;
-    turned.shape[1] = 1;
-    turned.shape[2] = values.shape[1];
-    turned.stride[2] = values.stride[1];
-    return turned;
+// The values of one unit follow each other in time: taking time for units lets the kernels work on
+// many at once.
+constexpr std::int64_t piece = 4096;
+
+bool is_series(const Array3& values) {
+    return values.shape[2] == 1 && values.stride[1] == size_of(values.dtype);
 }
 
-// Calls each(thread, n, t, codes, width) for every valid row, or, of a single unit, for the valid
-// part of every sequence: codes (width,) of int16 with what is missing.
-template <class Each>
-void for_each_row(const Array3& values, const Edges& edges, const std::int64_t* lengths,
-                  int threads, Each&& each) {
-    const bool turned = values.shape[2] == 1;
-    const Array3 rows = turned ? time_as_units(values) : values;
-    const Edges shared{edges.inner, turned ? 0 : edges.unit_stride, edges.bins};
-    const Cuts<float> single(shared, rows.shape[2]);
-    const Cuts<double> twice(shared, rows.shape[2]);
-    const AnyCuts cuts{edges.bins, single.view(), twice.view()};
-    const std::int64_t width = rows.shape[2];
-    const Kernels& fast = kernels();
-    const auto strips = static_cast<std::size_t>(strips_of(width));
-    struct Room {
-        RowScratch row;
-        std::vector<std::uint8_t> bytes;
-        std::vector<std::uint16_t> valid;
-        std::vector<std::int16_t> codes;
-    };
-    const Room empty{RowScratch(rows), std::vector<std::uint8_t>(strips * lanes),
-                     std::vector<std::uint16_t>(strips), std::vector<std::int16_t>(strips * lanes)};
-    std::vector<Room> rooms(static_cast<std::size_t>(threads), empty);
-#pragma omp parallel for num_threads(threads) schedule(static)
-    for (std::int64_t n = 0; n < rows.shape[0]; ++n) {
-        const int thread = omp_get_thread_num();
-        Room& room = rooms[static_cast<std::size_t>(thread)];
-        const std::int64_t length = lengths ? lengths[n] : values.shape[1];
-        const std::int64_t from = n * rows.shape[1], to = from + (turned ? 1 : length);
-        const std::int64_t used = turned ? length : width;
-        for_each_run(rows, nullptr, from, to, room.row.data(), [&](Rows run, std::int64_t first) {
-            for (std::int64_t r = 0; r < run.count; ++r) {
-                const Rows row{run.data + r * run.stride, 1, 0, width};
-                fast.quantise(rows.dtype, row, cuts,
-                              {room.bytes.data(), lanes, room.valid.data(), 1});
-                for (std::int64_t u = 0; u < used; ++u) {
-                    const auto at = static_cast<std::size_t>(u);
-                    const bool known = (room.valid[at / lanes] >> (at % lanes)) & 1;
-                    room.codes[at] = known ? room.bytes[at] : missing;
-                }
-                each(thread, n, first + r - from, room.codes.data(), used);
+// Writes a row's codes as 16-bit numbers, with what is missing.
+class RowEncoder {
+  public:
+    RowEncoder(const Array3& values, const AnyCuts& cuts, std::int64_t width)
+        : kernels_(kernels()),
+          dtype_(values.dtype),
+          cuts_(cuts),
+          codes_(static_cast<std::size_t>(strips_of(width) * lanes)),
+          valid_(static_cast<std::size_t>(strips_of(width))) {}
+
+    void encode(const Rows& row, std::int16_t* out) {
+        kernels_.quantise(dtype_, row, cuts_, {codes_.data(), lanes, valid_.data(), 1});
+        for (std::int64_t u = 0; u < row.units; u += lanes) {
+            const unsigned valid = valid_[static_cast<std::size_t>(u / lanes)];
+            const std::uint8_t* codes = codes_.data() + u;
+            const std::int64_t used = std::min(lanes, row.units - u);
+            for (std::int64_t i = 0; i < used; ++i) {
+                out[u + i] = (valid >> i) & 1U ? std::int16_t{codes[i]} : missing;
             }
-        });
+        }
     }
-}
+
+  private:
+    const Kernels& kernels_;
+    DType dtype_;
+    AnyCuts cuts_;
+    std::vector<std::uint8_t> codes_;
+    std::vector<std::uint16_t> valid_;
+};
 
 }  // namespace
 
 void encode(const Array3& values, const Edges& edges, const std::int64_t* lengths,
             std::int16_t* codes, int threads) {
-    const std::int64_t steps = values.shape[1], units = values.shape[2];
-    std::fill(codes, codes + values.shape[0] * steps * units, missing);
-    for_each_row(
-        values, edges, lengths, threads,
-        [&](int, std::int64_t n, std::int64_t t, const std::int16_t* row, std::int64_t width) {
-            std::copy(row, row + width, codes + (n * steps + t) * units);
-        });
+    const std::int64_t sequences = values.shape[0], steps = values.shape[1];
+    const std::int64_t units = values.shape[2];
+    const bool series = is_series(values);
+    const Edges used{edges.inner, units == 1 ? 0 : edges.unit_stride, edges.bins};
+    const Cuts<float> single(used, units);
+    const Cuts<double> twice(used, units);
+    const AnyCuts cuts{edges.bins, single.view(), twice.view()};
+    const RowEncoder encoder(values, cuts, series ? std::min(piece, steps) : units);
+    std::vector<RowEncoder> encoders(static_cast<std::size_t>(threads), encoder);
+    std::vector<RowScratch> scratch(encoders.size(), RowScratch(values));
+    const std::int64_t pieces = (steps + piece - 1) / piece;
+    std::fill(codes, codes + sequences * steps * units, missing);
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (std::int64_t i = 0; i < sequences * pieces; ++i) {
+        const auto thread = static_cast<std::size_t>(omp_get_thread_num());
+        const std::int64_t n = i / pieces, from = i % pieces * piece;
+        const std::int64_t length = lengths ? lengths[n] : steps;
+        const std::int64_t to = std::min(from + piece, length);
+        if (from >= to) continue;
+        if (series) {
+            const Rows row{values.row(n, from, 0), 1, 0, to - from};
+            encoders[thread].encode(row, codes + n * steps + from);
+            continue;
+        }
+        for_each_run(values, nullptr, n * steps + from, n * steps + to, scratch[thread].data(),
+                     [&](const Rows& run, std::int64_t first) {
+                         for (std::int64_t r = 0; r < run.count; ++r) {
+                             const Rows row{run.data + r * run.stride, 1, 0, units};
+                             encoders[thread].encode(row, codes + (first + r) * units);
+                         }
+                     });
+    }
 }
 
 void count_values(const Array3& values, const Edges& edges, const std::int64_t* lengths,
                   std::int64_t* counts, int threads) {
-    const std::int64_t units = values.shape[2], cells = units * edges.bins;
-    // Threads have rows of their own, so each needs counts of its own.
-    std::vector<std::vector<std::int64_t>> partial(
-        static_cast<std::size_t>(threads),
-        std::vector<std::int64_t>(static_cast<std::size_t>(cells)));
-    for_each_row(
-        values, edges, lengths, threads,
-        [&](int thread, std::int64_t, std::int64_t, const std::int16_t* row, std::int64_t width) {
-            std::int64_t* own = partial[static_cast<std::size_t>(thread)].data();
-            for (std::int64_t u = 0; u < width; ++u) {
-                const std::int64_t unit = units == 1 ? 0 : u;
-                if (row[u] != missing) ++own[unit * edges.bins + row[u]];
+    const std::int64_t rows = values.shape[0] * values.shape[1], units = values.shape[2];
+    const std::int64_t strips = strips_of(units), bins = edges.bins, cells = bins * lanes;
+    // Rows whose codes stay in the cache.
+    const std::int64_t chunk = std::clamp<std::int64_t>((1 << 18) / (strips * lanes), 1, 128);
+    const Cuts<float> single(edges, units);
+    const Cuts<double> twice(edges, units);
+    const AnyCuts cuts{edges.bins, single.view(), twice.view()};
+    const Kernels& fast = kernels();
+    // Threads have rows of their own, so each needs counts of its own: too few rows for a counter
+    // of 32 bits to overflow are counted at a time.
+    struct Room {
+        RowScratch row;
+        std::vector<std::uint8_t> codes;
+        std::vector<std::uint16_t> valid;
+        std::vector<std::uint32_t> tables;
+    };
+    const auto size = [](std::int64_t n) { return static_cast<std::size_t>(n); };
+    const Room empty{RowScratch(values), std::vector<std::uint8_t>(size(strips * lanes * chunk)),
+                     std::vector<std::uint16_t>(size(strips * chunk)),
+                     std::vector<std::uint32_t>(size(strips * cells))};
+    std::vector<Room> rooms(size(threads), empty);
+    constexpr std::int64_t most = std::int64_t{1} << 31;
+    for (std::int64_t from = 0; from < rows; from += most) {
+        const std::int64_t chunks = (std::min(rows - from, most) + chunk - 1) / chunk;
+#pragma omp parallel for num_threads(threads) schedule(static)
+        for (std::int64_t c = 0; c < chunks; ++c) {
+            Room& room = rooms[size(omp_get_thread_num())];
+            const std::int64_t begin = from + c * chunk, end = std::min(begin + chunk, rows);
+            for_each_run(
+                values, lengths, begin, end, room.row.data(), [&](const Rows& run, std::int64_t) {
+                    fast.quantise(values.dtype, run, cuts,
+                                  {room.codes.data(), lanes * chunk, room.valid.data(), chunk});
+                    for (std::int64_t s = 0; s < strips; ++s) {
+                        fast.tally(room.codes.data() + s * lanes * chunk,
+                                   room.valid.data() + s * chunk, run.count,
+                                   room.tables.data() + s * cells);
+                    }
+                });
+        }
+        for (Room& room : rooms) {
+            for (std::int64_t u = 0; u < units; ++u) {
+                const std::uint32_t* table = room.tables.data() + u / lanes * cells + u % lanes;
+                for (std::int64_t b = 0; b < bins; ++b) counts[u * bins + b] += table[b * lanes];
             }
-        });
-    for (const std::vector<std::int64_t>& own : partial) {
-        std::transform(own.begin(), own.end(), counts, counts, std::plus<>());
+            std::fill(room.tables.begin(), room.tables.end(), 0U);
+        }
     }
 }
 

@@ -32,7 +32,8 @@ struct Codes {
 
 // Transitions of one strip from row r to r + 1, r being each of rows[0 .. count).
 struct Moves {
-    const std::uint8_t* codes;   // (rows, lanes)
+    const std::uint8_t* codes;   // (rows, lanes), or (rows,) of a unit that is alone
+    std::int64_t stride;         // bytes from one row to the next
     const std::uint16_t* valid;  // (rows,), or null: all are
     const std::uint32_t* rows;
     std::int64_t count;
@@ -61,6 +62,13 @@ struct Kernels {
     // Adds the moves of `group` lanes from `lane` on to table (bins * bins, group), whose row is
     // past * bins + next. No cell may pass 65,535.
     void (*count)(const Moves&, int lane, int group, std::uint16_t* table, const Ahead&);
+
+    // cells (count, group): where the moves of `count` fall in a table.
+    void (*list_cells)(const Moves&, int lane, int group, std::uint16_t* cells);
+
+    // Adds the codes (rows, lanes) of a strip to table (bins, lanes).
+    void (*tally)(const std::uint8_t* codes, const std::uint16_t* valid, std::int64_t rows,
+                  std::uint32_t* table);
 
     // Adds table (bins * bins, group) to moves (bins * bins, group), and its sums over next to
     // pasts (bins, group).

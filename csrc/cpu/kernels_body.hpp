@@ -97,21 +97,19 @@ inline void values_of(const char* at, F* values) {
     }
 }
 
-template <class T, class F>
-inline void compare_strip(const char* at, const CutsView<F>& cuts, int64_t u, int64_t padded,
-                          uint8_t* out) {
-    F values[strip];
-    int codes[strip] = {};
-    values_of<T>(at, values);
-    for (int e = 0; e + 1 < cuts.bins; ++e) {
-        const F* column = cuts.columns + (cuts.shared ? e : e * padded + u);
-        if (cuts.shared) {
-            for (int i = 0; i < strip; ++i) codes[i] += values[i] >= *column;
-        } else {
-            for (int i = 0; i < strip; ++i) codes[i] += values[i] >= column[i];
+template <class T, class X = typename VectorOf<T>::type>
+inline void compare_strip(const char* at, const CutsView<typename X::F>& cuts, int64_t u,
+                          int64_t padded, uint8_t* out) {
+    for (int i = 0; i < strip; i += X::width) {
+        const auto v = X::load(at + static_cast<int64_t>(i) * static_cast<int>(sizeof(T)), T{});
+        auto code = X::none();
+        for (int e = 0; e + 1 < cuts.bins; ++e) {
+            const auto threshold =
+                cuts.shared ? X::all(cuts.columns[e]) : X::load(cuts.columns + e * padded + u + i);
+            code = X::step(code, v, threshold);
         }
+        X::put(code, out + i);
     }
-    for (int i = 0; i < strip; ++i) out[i] = static_cast<uint8_t>(codes[i]);
 }
 
 template <class T, class F>
@@ -150,17 +148,40 @@ inline void taint_by(const char* at, typename X::V& tainted) {
     }
 }
 
-template <class T>
-inline bool strip_of_symbols(const char* at, int bins, uint8_t* out) {
-    T values[strip];
-    __builtin_memcpy(values, at, sizeof values);
-    int outside = 0;
-    for (int i = 0; i < strip; ++i) {
-        const bool unknown = is_outside(values[i], bins);
-        outside |= unknown;
-        out[i] = static_cast<uint8_t>(unknown ? T(0) : values[i]);
+// Symbols up to `limit` to codes, others to 0; false if there are such. In the compiler's own
+// vectors, since it does not make them of a loop over a strip by itself.
+template <class Unsigned>
+bool narrow_symbols(const char* at, Unsigned limit, uint8_t* out);
+
+#define TEFAST_NARROW_SYMBOLS(Unsigned)                                                  \
+    template <>                                                                          \
+    inline bool narrow_symbols<Unsigned>(const char* at, Unsigned limit, uint8_t* out) { \
+        typedef Unsigned Values __attribute__((vector_size(16 * sizeof(Unsigned))));     \
+        typedef uint8_t Bytes __attribute__((vector_size(16)));                          \
+        Values values;                                                                   \
+        __builtin_memcpy(&values, at, sizeof values);                                    \
+        const Values outside = reinterpret_cast<Values>(values > (Values{} + limit));    \
+        const Bytes codes = __builtin_convertvector(values & ~outside, Bytes);           \
+        const Bytes found = __builtin_convertvector(outside, Bytes);                     \
+        uint64_t any[2];                                                                 \
+        __builtin_memcpy(any, &found, sizeof any);                                       \
+        __builtin_memcpy(out, &codes, sizeof codes);                                     \
+        return (any[0] | any[1]) == 0;                                                   \
     }
-    return outside == 0;
+TEFAST_NARROW_SYMBOLS(uint8_t)
+TEFAST_NARROW_SYMBOLS(uint16_t)
+TEFAST_NARROW_SYMBOLS(uint32_t)
+TEFAST_NARROW_SYMBOLS(uint64_t)
+#undef TEFAST_NARROW_SYMBOLS
+
+// The largest symbol of type T, as a number without sign: below 0 comes after it.
+template <class T>
+std::make_unsigned_t<T> last_symbol(int bins) {
+    using Unsigned = std::make_unsigned_t<T>;
+    constexpr auto most =
+        static_cast<uint64_t>(static_cast<Unsigned>(~Unsigned(0)) >> std::is_signed_v<T>);
+    const auto last = static_cast<uint64_t>(bins - 1);
+    return static_cast<Unsigned>(last < most ? last : most);
 }
 
 // The whole strips of each row, then what is left, from a copy that fills a strip with zeros.
@@ -180,11 +201,12 @@ inline void for_each_strip(const Rows rows, Each&& each) {
 }
 
 template <class T>
-bool quantise_symbols(const Rows& rows, int bins, const Codes& codes) {
+bool quantise_symbols(const Rows rows, int bins, const Codes codes) {
     bool clean = true;
+    const auto last = last_symbol<T>(bins);
     for_each_strip<T>(rows, [&](const char* at, int64_t r, int64_t u) {
         const int64_t s = u / strip;
-        clean &= strip_of_symbols<T>(at, bins, codes.data + s * codes.strip_stride + r * strip);
+        clean &= narrow_symbols(at, last, codes.data + s * codes.strip_stride + r * strip);
         if (codes.valid) codes.valid[s * codes.valid_stride + r] = 0xffff;
     });
     return clean;
@@ -331,16 +353,17 @@ class Asking {
 // set and architecture has them, and loops over bytes, which may alias anything, are not made
 // into vectors by themselves.
 template <int group>
-void find_row(const uint8_t* past, int bins, uint16_t* cells);
+void find_row(const uint8_t* past, const uint8_t* next, int bins, uint16_t* cells);
 
 #define TEFAST_FIND_ROW(group)                                                                \
     template <>                                                                               \
-    inline void find_row<group>(const uint8_t* past, int bins, uint16_t* cells) {             \
+    inline void find_row<group>(const uint8_t* past, const uint8_t* next, int bins,           \
+                                uint16_t* cells) {                                            \
         typedef uint8_t Bytes __attribute__((vector_size(group)));                            \
         typedef uint16_t Words __attribute__((vector_size(2 * group)));                       \
         Bytes from, to;                                                                       \
         __builtin_memcpy(&from, past, sizeof from);                                           \
-        __builtin_memcpy(&to, past + strip, sizeof to);                                       \
+        __builtin_memcpy(&to, next, sizeof to);                                               \
         const Words row = __builtin_convertvector(from, Words) * static_cast<uint16_t>(bins); \
         const Words cell = (row + __builtin_convertvector(to, Words)) * uint16_t{group};      \
         __builtin_memcpy(cells, &cell, sizeof cell);                                          \
@@ -355,8 +378,8 @@ template <int group, bool all_valid>
 inline void find_cells(const Moves& moves, const uint32_t* rows, int64_t count, int lane,
                        uint16_t* cells, uint16_t* counted) {
     for (int64_t k = 0; k < count; ++k) {
-        const int64_t past = static_cast<int64_t>(rows[k]) * strip + lane;
-        find_row<group>(moves.codes + past, moves.bins, cells + k * group);
+        const uint8_t* past = moves.codes + static_cast<int64_t>(rows[k]) * moves.stride + lane;
+        find_row<group>(past, past + moves.stride, moves.bins, cells + k * group);
         if constexpr (!all_valid) {
             const unsigned both = moves.valid[rows[k]] & moves.valid[rows[k] + 1];
             counted[k] = static_cast<uint16_t>(both >> lane);
@@ -430,6 +453,31 @@ void count(const Moves& moves, int lane, int group, uint16_t* table, const Ahead
     }
 }
 
+void list_cells(const Moves& moves, int lane, int group, uint16_t* cells) {
+    uint16_t counted[batch];
+    for (int64_t from = 0; from < moves.count; from += batch) {
+        const int64_t left = moves.count - from, count = left < batch ? left : batch;
+        uint16_t* out = cells + from * group;
+        if (group == strip) {
+            find_cells<strip, true>(moves, moves.rows + from, count, lane, out, counted);
+        } else if (group == 4) {
+            find_cells<4, true>(moves, moves.rows + from, count, lane, out, counted);
+        } else {
+            find_cells<1, true>(moves, moves.rows + from, count, lane, out, counted);
+        }
+    }
+}
+
+void tally(const uint8_t* codes, const uint16_t* valid, int64_t rows, uint32_t* table) {
+    for (int64_t r = 0; r < rows; ++r, codes += strip) {
+        if (!valid || valid[r] == 0xffff) {
+            for (int i = 0; i < strip; ++i) ++table[codes[i] * strip + i];
+        } else {
+            for (int i = 0; i < strip; ++i) table[codes[i] * strip + i] += (valid[r] >> i) & 1U;
+        }
+    }
+}
+
 // ---- counts to their margins ----
 
 template <int group>
@@ -460,7 +508,7 @@ void add_margins(const uint16_t* table, int bins, int group, uint64_t* moves, ui
 
 extern const Kernels TEFAST_JOIN(TEFAST_LEVEL, _kernels);
 const Kernels TEFAST_JOIN(TEFAST_LEVEL, _kernels) = {
-    TEFAST_NAME(TEFAST_LEVEL), quantise, extend_range, count, add_margins,
+    TEFAST_NAME(TEFAST_LEVEL), quantise, extend_range, count, list_cells, tally, add_margins,
 };
 
 }  // namespace tefast

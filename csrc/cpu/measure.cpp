@@ -71,6 +71,23 @@ void Measure::add(const std::uint16_t* table) {
     for (std::size_t i = 0; i < pasts_.size(); ++i) past_state_[i % units] += term(pasts_[i]);
 }
 
+void Measure::take(std::uint16_t* table, const std::uint16_t* cells, std::int64_t moves) {
+    const std::uint64_t* terms = narrow_terms();
+    const std::size_t units = joint_.size(), bins = static_cast<std::size_t>(bins_);
+    std::fill(pasts_.begin(), pasts_.end(), std::uint64_t{0});
+    for (std::int64_t k = 0; k < moves; ++k, cells += units) {
+        for (std::size_t u = 0; u < units; ++u) {
+            const std::size_t cell = cells[u] + u;
+            const std::uint16_t n = table[cell];
+            table[cell] = 0;  // a cell is met as often as it was counted, and taken once
+            joint_[u] += terms[n];
+            moves_[cell] += n;
+            pasts_[cells[u] / (bins * units) * units + u] += n;
+        }
+    }
+    for (std::size_t i = 0; i < pasts_.size(); ++i) past_state_[i % units] += term(pasts_[i]);
+}
+
 void Measure::add(const std::int64_t* counts, std::int64_t stride) {
     for (int past = 0; past < bins_; ++past) {
         std::uint64_t total = 0;

@@ -29,6 +29,10 @@ class Measure {
     // 65,535 transitions of a unit.
     void add(const std::uint16_t* table);
 
+    // The same, but only of the cells (moves, units) in which the moves of this state fell; the
+    // table is cleared.
+    void take(std::uint16_t* table, const std::uint16_t* cells, std::int64_t moves);
+
     // The same for counts of any size, of one unit alone: cell (next, past) of the state is
     // counts[(next * bins + past) * stride].
     void add(const std::int64_t* counts, std::int64_t stride);

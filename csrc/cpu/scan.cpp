@@ -3,6 +3,7 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cmath>
 #include <limits>
@@ -103,13 +104,18 @@ ScanResult scan_each(const Array3& values, const std::int64_t* lengths, int bins
     return total;
 }
 
+// Values of one unit that are taken side by side.
+constexpr std::int64_t series_width = 4 * lanes;
+
 // The ranges alone, at the speed of memory. False if a value is NaN or infinite. F: what the
 // values are compared in.
 template <class F>
 bool scan_ranges(const Array3& values, const std::int64_t* lengths, double* low, double* high,
                  int threads) {
-    const auto units = static_cast<std::size_t>(values.shape[2]);
-    const auto padded = static_cast<std::size_t>(strips_of(values.shape[2]) * lanes);
+    const std::int64_t units = values.shape[2], size = size_of(values.dtype);
+    const bool series = units == 1 && values.stride[1] == size;
+    const std::int64_t width = series ? series_width : units;
+    const auto padded = static_cast<std::size_t>(strips_of(width) * lanes);
     constexpr F infinite = std::numeric_limits<F>::infinity();
     std::vector<std::vector<F>> lows(static_cast<std::size_t>(threads),
                                      std::vector<F>(padded, infinite));
@@ -122,17 +128,32 @@ bool scan_ranges(const Array3& values, const std::int64_t* lengths, double* low,
     {
         const auto p = static_cast<std::size_t>(omp_get_thread_num());
         const auto [begin, end] = share_of(values.shape[0] * values.shape[1]);
-        for_each_run(values, lengths, begin, end, scratch[p].data(),
-                     [&](const Rows& rows, std::int64_t) {
-                         const bool fine =
-                             fast.extend_range(values.dtype, rows, lows[p].data(), highs[p].data());
-                         if (!fine) clean.store(false);
-                     });
+        const auto extend = [&](const Rows& rows, F* lowest, F* highest) {
+            if (!fast.extend_range(values.dtype, rows, lowest, highest)) clean.store(false);
+        };
+        for_each_run(
+            values, lengths, begin, end, scratch[p].data(), [&](const Rows& run, std::int64_t) {
+                F *lowest = lows[p].data(), *highest = highs[p].data();
+                if (!series) return extend(run, lowest, highest);
+                const std::int64_t done = run.count / width * width, rest = run.count - done;
+                extend({run.data, run.count / width, width * size, width}, lowest, highest);
+                // The kernel fills up what is left with zeros, which must not count: they go where
+                // nobody looks.
+                std::array<F, series_width> low_rest, high_rest;
+                low_rest.fill(infinite);
+                high_rest.fill(-infinite);
+                extend({run.data + done * size, 1, 0, rest}, low_rest.data(), high_rest.data());
+                for (std::size_t i = 0; i < static_cast<std::size_t>(rest); ++i) {
+                    lowest[0] = std::min(lowest[0], low_rest[i]);
+                    highest[0] = std::max(highest[0], high_rest[i]);
+                }
+            });
     }
     for (std::size_t p = 0; p < lows.size(); ++p) {
-        for (std::size_t u = 0; u < units; ++u) {
-            low[u] = std::min(low[u], static_cast<double>(lows[p][u]));
-            high[u] = std::max(high[u], static_cast<double>(highs[p][u]));
+        for (std::int64_t i = 0; i < width; ++i) {
+            const std::int64_t u = series ? 0 : i;
+            low[u] = std::min(low[u], static_cast<double>(lows[p][static_cast<std::size_t>(i)]));
+            high[u] = std::max(high[u], static_cast<double>(highs[p][static_cast<std::size_t>(i)]));
         }
     }
     return clean.load();

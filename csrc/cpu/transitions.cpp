@@ -50,16 +50,31 @@ Schedule schedule_of(const Transitions& work, std::int64_t first, std::int64_t m
                     work.states, first, most, chunk, threads);
 }
 
-// Adds a table to counts (U, bins, bins, states), and clears it.
+// Adds the table of one state to counts (U, bins, bins, states), and clears it.
 void spill(const Group& group, int width, int bins, std::int64_t states, std::int64_t s,
            std::uint16_t* table, std::int64_t* counts) {
     const std::int64_t cells = std::int64_t{bins} * bins;
     for (int past = 0; past < bins; ++past) {
-        for (int next = 0; next < bins; ++next) {
+        for (int next = 0; next < bins; ++next, table += width) {
             std::int64_t* to = counts + (std::int64_t{next} * bins + past) * states + s;
             for (int i = 0; i < group.units; ++i) to[(group.unit + i) * cells * states] += table[i];
             std::fill(table, table + width, std::uint16_t{0});
-            table += width;
+        }
+    }
+}
+
+// The same of all states, whose tables (states, cells, width) follow each other and are not needed
+// any more: in the order in which the counts lie.
+void spill_all(const Group& group, int width, int bins, std::int64_t states,
+               const std::uint16_t* tables, std::int64_t* counts) {
+    const std::int64_t cells = std::int64_t{bins} * bins, each = cells * width;
+    for (int i = 0; i < group.units; ++i) {
+        std::int64_t* to = counts + (group.unit + i) * cells * states;
+        for (int next = 0; next < bins; ++next) {
+            for (int past = 0; past < bins; ++past, to += states) {
+                const std::uint16_t* from = tables + (std::int64_t{past} * bins + next) * width + i;
+                for (std::int64_t s = 0; s < states; ++s) to[s] += from[s * each];
+            }
         }
     }
 }
@@ -103,7 +118,8 @@ class Pipeline {
 
   private:
     Pipeline(const Transitions& work, Block& block, Tables& tables)
-        : block_(block),
+        : kernels_(kernels()),
+          block_(block),
           tables_(tables),
           states_(work.states),
           chunk_rows_(rows_in_chunk(rows_of(work), block.strips())),
@@ -155,8 +171,8 @@ class Pipeline {
             std::uint16_t* table = tables_.at(at.group, at.state);
             const std::int64_t n = schedule.count(c, at.state);
             if (overflows(at.state, n)) empty(group, at.state, table);
-            block_.count(*chunk_[c % 2], group, schedule.rows(c, at.state), n, table,
-                         ahead_of(schedule, c, at));
+            const Moves moves = block_.moves(*chunk_[c % 2], group, schedule.rows(c, at.state), n);
+            kernels_.count(moves, group.lane, block_.width(), table, ahead_of(schedule, c, at));
         }
     }
 
@@ -190,6 +206,7 @@ class Pipeline {
             (overflows(s, n) ? 0 : filled_[static_cast<std::size_t>(s)]) + n;
     }
 
+    const Kernels& kernels_;
     Block& block_;
     Tables& tables_;
     std::int64_t states_, chunk_rows_;
@@ -221,28 +238,61 @@ class Meters {
     std::vector<double> found_;
 };
 
+// Counts of one group and state, measured and forgotten.
+class OneTable {
+  public:
+    OneTable(const Block& block, std::int64_t most_moves)
+        : kernels_(kernels()),
+          width_(block.width()),
+          sparse_(most_moves < block.cells() / block.width() / 4),
+          table_(static_cast<std::size_t>(block.cells())),
+          cells_(sparse_ ? static_cast<std::size_t>(most_moves * block.width()) : 0) {
+        std::fill(table_.data(), table_.data() + table_.size(), std::uint16_t{0});
+    }
+
+    void measure(const Moves& moves, const Group& group, Measure& measure) {
+        kernels_.count(moves, group.lane, width_, table_.data(), {});
+        if (sparse_) {
+            // Few cells were touched, so only those are looked at.
+            kernels_.list_cells(moves, group.lane, width_, cells_.data());
+            measure.take(table_.data(), cells_.data(), moves.count);
+        } else {
+            measure.add(table_.data());
+            std::fill(table_.data(), table_.data() + table_.size(), std::uint16_t{0});
+        }
+    }
+
+  private:
+    const Kernels& kernels_;
+    int width_;
+    bool sparse_;
+    Buffer<std::uint16_t> table_, cells_;
+};
+
 // A small table for each thread is enough where the codes of all rows are there at once.
-bool score_codes(const Transitions& work, const Schedule& schedule, int threads, double* nats) {
+bool score_codes(const Transitions& work, const Schedule& schedule, std::int64_t most_moves,
+                 int threads, double* nats) {
     Block block(work, threads);
     Chunk chunk(rows_of(work) + 1, block.strips(), work.omit);
     Meters meters(block, work.edges.bins, threads);
-    Buffer<std::uint16_t> tables(static_cast<std::size_t>(threads * block.cells()));
-    std::fill(tables.data(), tables.data() + tables.size(), std::uint16_t{0});
+    std::vector<std::unique_ptr<OneTable>> tables;
+    for (int p = 0; p < threads; ++p) {
+        tables.push_back(std::make_unique<OneTable>(block, most_moves));
+    }
 #pragma omp parallel num_threads(threads)
     {
         const std::int64_t parts = omp_get_num_threads(), p = omp_get_thread_num();
-        std::uint16_t* table = tables.data() + p * block.cells();
+        OneTable& table = *tables[static_cast<std::size_t>(p)];
         block.quantise(0, rows_of(work), p, parts, chunk);
 #pragma omp barrier
 #pragma omp for schedule(dynamic)
         for (std::int64_t g = 0; g < block.size(); ++g) {
             const Group& group = block.groups()[static_cast<std::size_t>(g)];
-            Measure& measure = meters.mine();
-            measure.reset();
+            meters.mine().reset();
             for (std::int64_t s = 0; s < work.states; ++s) {
-                block.count(chunk, group, schedule.rows(0, s), schedule.count(0, s), table, {});
-                measure.add(table);
-                std::fill(table, table + block.cells(), std::uint16_t{0});
+                const Moves moves =
+                    block.moves(chunk, group, schedule.rows(0, s), schedule.count(0, s));
+                table.measure(moves, group, meters.mine());
             }
             meters.finish(group, nats);
         }
@@ -274,9 +324,8 @@ bool add_counts(const Transitions& work, int threads, std::int64_t* counts) {
     const bool clean = Pipeline::run(work, block, tables, threads, empty);
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (std::int64_t g = 0; g < block.size(); ++g) {
-        for (std::int64_t s = 0; s < work.states; ++s) {
-            empty(block.groups()[static_cast<std::size_t>(g)], s, tables.at(g, s));
-        }
+        spill_all(block.groups()[static_cast<std::size_t>(g)], block.width(), work.edges.bins,
+                  work.states, tables.at(g, 0), counts);
     }
     return clean;
 }
@@ -318,24 +367,28 @@ bool count_transitions(const Transitions& work, std::int64_t* counts, int thread
 }
 
 bool transfer_entropy(const Transitions& work, double* nats, int threads) {
-    if (most_frequent_state(work) > most_increments) {
+    const std::int64_t most_moves = most_frequent_state(work);
+    if (most_moves > most_increments) {
         return score_through_counts(work, threads, nats);
     }
     const std::int64_t rows = rows_of(work), units = work.target.shape[2];
     const std::int64_t each = cells_of(work) * std::int64_t{sizeof(std::uint16_t)};
+    // Codes may take as much room as the counts would, for large tables within reason.
+    const std::int64_t room =
+        std::clamp(4 * each * units, limits.resident_bytes, 4 * limits.resident_bytes);
     const bool few_rows = rows * units <= 2 * limits.chunk_bytes && units >= threads * lanes;
-    const bool large_tables = each * units > limits.table_bytes && rows * lanes <= limits.resident_bytes;
+    const bool large_tables = each * units > limits.table_bytes && rows * lanes <= room;
     bool clean = true;
     if (few_rows || large_tables) {
         const Schedule schedule = schedule_of(work, 0, rows, rows, threads);
-        for_each_block(work, limits.resident_bytes / rows,
-                       [&](const Transitions& part, std::int64_t first) {
-                           clean &= score_codes(part, schedule, threads, nats + first);
-                       });
-    } else {
-        for_each_block(work, limits.table_bytes / each, [&](const Transitions& part, std::int64_t first) {
-            clean &= score_tables(part, threads, nats + first);
+        for_each_block(work, room / rows, [&](const Transitions& part, std::int64_t first) {
+            clean &= score_codes(part, schedule, most_moves, threads, nats + first);
         });
+    } else {
+        for_each_block(work, limits.table_bytes / each,
+                       [&](const Transitions& part, std::int64_t first) {
+                           clean &= score_tables(part, threads, nats + first);
+                       });
     }
     return clean;
 }

@@ -26,6 +26,7 @@ struct SingleVector {
     static V mul(V a, V b) { return _mm512_mul_ps(a, b); }
     static V min(V a, V b) { return _mm512_min_ps(a, b); }  // b where a is NaN
     static V max(V a, V b) { return _mm512_max_ps(a, b); }
+    static I none() { return _mm512_setzero_si512(); }
     static I whole(V v) { return _mm512_cvttps_epi32(v); }
     static bool differ(I a, I b) { return _mm512_cmpneq_epi32_mask(a, b) != 0; }
     static I step(I code, V v, V threshold) {  // one more where v reaches it
@@ -69,6 +70,7 @@ struct DoubleVector {
     static V mul(V a, V b) { return _mm512_mul_pd(a, b); }
     static V min(V a, V b) { return _mm512_min_pd(a, b); }
     static V max(V a, V b) { return _mm512_max_pd(a, b); }
+    static I none() { return _mm256_setzero_si256(); }
     static I whole(V v) { return _mm512_cvttpd_epi32(v); }
     static bool differ(I a, I b) { return _mm256_cmpneq_epi32_mask(a, b) != 0; }
     static I step(I code, V v, V threshold) {
@@ -119,6 +121,7 @@ struct SingleVector {
     static V mul(V a, V b) { return _mm256_mul_ps(a, b); }
     static V min(V a, V b) { return _mm256_min_ps(a, b); }  // b where a is NaN
     static V max(V a, V b) { return _mm256_max_ps(a, b); }
+    static I none() { return _mm256_setzero_si256(); }
     static I whole(V v) { return _mm256_cvttps_epi32(v); }
     static bool differ(I a, I b) { return _mm256_movemask_epi8(_mm256_cmpeq_epi32(a, b)) != -1; }
     static I step(I code, V v, V threshold) {  // one more where v reaches it
@@ -171,6 +174,7 @@ struct DoubleVector {
     static V mul(V a, V b) { return _mm256_mul_pd(a, b); }
     static V min(V a, V b) { return _mm256_min_pd(a, b); }
     static V max(V a, V b) { return _mm256_max_pd(a, b); }
+    static I none() { return _mm_setzero_si128(); }
     static I whole(V v) { return _mm256_cvttpd_epi32(v); }
     static bool differ(I a, I b) { return _mm_movemask_epi8(_mm_cmpeq_epi32(a, b)) != 0xffff; }
     static I step(I code, V v, V threshold) {
@@ -221,6 +225,7 @@ struct ScalarVector {
     static V mul(V a, V b) { return a * b; }
     static V min(V a, V b) { return a < b ? a : b; }
     static V max(V a, V b) { return a > b ? a : b; }
+    static I none() { return 0; }
     static I whole(V v) { return static_cast<int>(v); }
     static bool differ(I, I) { return true; }  // looking at the threshold is as fast as asking
     static I step(I code, V v, V threshold) { return code + (v >= threshold); }
