@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt
 
-.PHONY: experiment smoke test bench lint format dist clean
+.PHONY: experiment smoke test bench sanitize lint format dist clean
 
 experiment: $(VENV)/installed
 	$(BIN)/python -m tefast.experiment $(ARGS)
@@ -21,16 +21,47 @@ bench: $(VENV)/installed
 	$(BIN)/python -m pytest benchmarks --benchmark-sort=name \
 		--benchmark-columns=median,iqr,rounds --benchmark-json=build/bench.json $(ARGS)
 
+# The kernel's tests under the address and undefined-behaviour sanitizers, in an environment of
+# their own; and its parallel parts under the thread sanitizer where Clang, its libomp and its
+# runtimes are there (Debian: clang libomp-dev), since GCC's OpenMP cannot be watched.
+SANITIZED := build/sanitized
+CLANGXX ?= $(shell command -v clang++ || ls /usr/bin/clang++-* 2>/dev/null | head -1)
+LLVM_LIB = $(shell $(CLANGXX) -print-resource-dir)/../..
+
+sanitize: $(VENV)/installed
+	$(PYTHON) -m venv $(SANITIZED)
+	$(SANITIZED)/bin/python -m pip install --disable-pip-version-check -q -c constraints.txt \
+		numpy pytest hypothesis ml_dtypes scikit-build-core pybind11 cmake ninja
+	$(SANITIZED)/bin/python -m pip install --disable-pip-version-check -q --no-build-isolation \
+		--force-reinstall --no-deps --config-settings=build-dir=build/asan \
+		--config-settings=cmake.define.TEFAST_SANITIZE="address,undefined" .
+	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libubsan.so)" \
+		ASAN_OPTIONS=detect_leaks=0 $(SANITIZED)/bin/python -P -m pytest -q -p no:cacheprovider \
+		tests/test_kernel.py tests/test_counts.py tests/test_known_values.py
+ifeq ($(CLANGXX),)
+	@echo "no Clang: the thread sanitizer was not run"
+else
+	CXX=$(CLANGXX) $(SANITIZED)/bin/cmake -S . -B build/tsan -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo \
+		-DCMAKE_MAKE_PROGRAM=$(abspath $(SANITIZED))/bin/ninja -DTEFAST_SANITIZE=thread \
+		-DOpenMP_CXX_FLAGS=-fopenmp=libomp -DOpenMP_CXX_LIB_NAMES=omp \
+		-DOpenMP_omp_LIBRARY=$(LLVM_LIB)/libomp.so -DCMAKE_EXE_LINKER_FLAGS="-L$(LLVM_LIB)" \
+		-Dpybind11_DIR=$$($(SANITIZED)/bin/python -m pybind11 --cmakedir) \
+		-DPython_EXECUTABLE=$(abspath $(SANITIZED))/bin/python > /dev/null
+	$(SANITIZED)/bin/cmake --build build/tsan --target tefast_stress > /dev/null
+	OMP_TOOL_LIBRARIES=$(LLVM_LIB)/libarcher.so TSAN_OPTIONS="ignore_noninstrumented_modules=1 halt_on_error=1" \
+		build/tsan/tefast_stress
+endif
+
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/clang-format --dry-run --Werror $$(git ls-files 'csrc/*.cpp' 'csrc/*.hpp')
+	$(BIN)/clang-format --dry-run --Werror $$(git ls-files '*.cpp' '*.hpp')
 
 format: $(VENV)/installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/clang-format -i $$(git ls-files 'csrc/*.cpp' 'csrc/*.hpp')
+	$(BIN)/clang-format -i $$(git ls-files '*.cpp' '*.hpp')
 
 # An sdist and a wheel, the wheel tried in an environment of its own.
 dist: $(VENV)/installed

@@ -33,7 +33,7 @@ const pid_t importing_process = getpid();
 template <class T>
 using Dense = py::array_t<T, py::array::c_style>;
 
-Array3 array3(const py::array& array, const std::string& dtype) {
+Array3 array3(const py::array& array, const std::string& dtype, bool mapped = false) {
     static const std::map<std::string, std::pair<DType, int>> known = {
         {"float16", {DType::f16, 2}}, {"bfloat16", {DType::bf16, 2}}, {"float32", {DType::f32, 4}},
         {"float64", {DType::f64, 8}}, {"int8", {DType::i8, 1}},       {"int16", {DType::i16, 2}},
@@ -45,7 +45,7 @@ Array3 array3(const py::array& array, const std::string& dtype) {
     const auto [kind, size] = found->second;
     if (array.ndim() != 3) throw std::invalid_argument("expected an array of rank 3");
     if (array.itemsize() != size) throw std::invalid_argument("item size does not fit " + dtype);
-    Array3 out{static_cast<const char*>(array.data()), kind, {}, {}};
+    Array3 out{static_cast<const char*>(array.data()), kind, {}, {}, mapped};
     for (int axis = 0; axis < 3; ++axis) {
         out.shape[axis] = array.shape(axis);
         out.stride[axis] = array.strides(axis);
@@ -92,9 +92,9 @@ int threads_of(int threads, const Array3& work) {
     return static_cast<int>(std::min<std::int64_t>(worth, omp_get_max_threads()));
 }
 
-py::dict scan(const py::array& values, const std::string& dtype,
+py::dict scan(const py::array& values, const std::string& dtype, bool mapped,
               const std::optional<Dense<std::int64_t>>& lengths, int bins, int threads) {
-    const Array3 array = array3(values, dtype);
+    const Array3 array = array3(values, dtype, mapped);
     const std::int64_t* valid = lengths_of(lengths, array);
     Dense<double> low(array.shape[2]), high(array.shape[2]);
     double *low_data = low.mutable_data(), *high_data = high.mutable_data();
@@ -122,11 +122,11 @@ Dense<std::int16_t> encode(const py::array& values, const std::string& dtype,
     return codes;
 }
 
-void count_values(const py::array& values, const std::string& dtype,
+void count_values(const py::array& values, const std::string& dtype, bool mapped,
                   const std::optional<Dense<double>>& inner, int bins,
                   const std::optional<Dense<std::int64_t>>& lengths, Dense<std::int64_t> counts,
                   int threads) {
-    const Array3 array = array3(values, dtype);
+    const Array3 array = array3(values, dtype, mapped);
     const Edges edges = edges_of(inner, bins, array);
     const std::int64_t* valid = lengths_of(lengths, array);
     if (counts.size() != array.shape[2] * bins)
@@ -137,12 +137,12 @@ void count_values(const py::array& values, const std::string& dtype,
 }
 
 // Checked arguments of a count of transitions; what it refers to must outlive it.
-tefast::Transitions transitions_of(const py::array& target, const std::string& dtype,
+tefast::Transitions transitions_of(const py::array& target, const std::string& dtype, bool mapped,
                                    const std::optional<Dense<double>>& inner, int bins,
                                    const std::optional<Dense<std::int64_t>>& lengths,
                                    const Dense<std::int16_t>& source, std::int64_t states,
                                    bool omit) {
-    const Array3 array = array3(target, dtype);
+    const Array3 array = array3(target, dtype, mapped);
     if (source.size() != array.shape[0] * array.shape[1])
         throw std::invalid_argument("source must have shape (N, T)");
     const auto [least, most] = std::minmax_element(source.data(), source.data() + source.size());
@@ -152,12 +152,13 @@ tefast::Transitions transitions_of(const py::array& target, const std::string& d
             omit};
 }
 
-bool count_transitions(const py::array& target, const std::string& dtype,
+bool count_transitions(const py::array& target, const std::string& dtype, bool mapped,
                        const std::optional<Dense<double>>& inner, int bins,
                        const std::optional<Dense<std::int64_t>>& lengths,
                        const Dense<std::int16_t>& source, std::int64_t states, bool omit,
                        Dense<std::int64_t> counts, int threads) {
-    const auto work = transitions_of(target, dtype, inner, bins, lengths, source, states, omit);
+    const auto work =
+        transitions_of(target, dtype, mapped, inner, bins, lengths, source, states, omit);
     if (counts.size() != work.target.shape[2] * bins * bins * states)
         throw std::invalid_argument("counts must have shape (U, bins, bins, states)");
     std::int64_t* out = counts.mutable_data();
@@ -165,12 +166,13 @@ bool count_transitions(const py::array& target, const std::string& dtype,
     return tefast::count_transitions(work, out, threads_of(threads, work.target));
 }
 
-py::tuple transfer_entropy(const py::array& target, const std::string& dtype,
+py::tuple transfer_entropy(const py::array& target, const std::string& dtype, bool mapped,
                            const std::optional<Dense<double>>& inner, int bins,
                            const std::optional<Dense<std::int64_t>>& lengths,
                            const Dense<std::int16_t>& source, std::int64_t states, bool omit,
                            int threads) {
-    const auto work = transitions_of(target, dtype, inner, bins, lengths, source, states, omit);
+    const auto work =
+        transitions_of(target, dtype, mapped, inner, bins, lengths, source, states, omit);
     Dense<double> nats(work.target.shape[2]);
     double* out = nats.mutable_data();
     bool clean;
@@ -211,11 +213,13 @@ PYBIND11_MODULE(_native, m) {
     // Counts are written in place, so an array of another type must not be converted to a copy.
     m.def("scan", &scan);
     m.def("encode", &encode);
-    m.def("count_values", &count_values, py::arg("values"), py::arg("dtype"), py::arg("inner"),
-          py::arg("bins"), py::arg("lengths"), py::arg("counts").noconvert(), py::arg("threads"));
+    m.def("count_values", &count_values, py::arg("values"), py::arg("dtype"), py::arg("mapped"),
+          py::arg("inner"), py::arg("bins"), py::arg("lengths"), py::arg("counts").noconvert(),
+          py::arg("threads"));
     m.def("count_transitions", &count_transitions, py::arg("target"), py::arg("dtype"),
-          py::arg("inner"), py::arg("bins"), py::arg("lengths"), py::arg("source"),
-          py::arg("states"), py::arg("omit"), py::arg("counts").noconvert(), py::arg("threads"));
+          py::arg("mapped"), py::arg("inner"), py::arg("bins"), py::arg("lengths"),
+          py::arg("source"), py::arg("states"), py::arg("omit"), py::arg("counts").noconvert(),
+          py::arg("threads"));
     m.def("transfer_entropy", &transfer_entropy);
     m.def("score_counts", &score_counts);
     m.def("use_level", &tefast::use_level);

@@ -15,6 +15,7 @@ class _Scan(TypedDict):
 def scan(
     values: npt.NDArray[Any],
     dtype: str,
+    mapped: bool,
     lengths: npt.NDArray[np.int64] | None,
     bins: int,
     threads: int,
@@ -30,6 +31,7 @@ def encode(
 def count_values(
     values: npt.NDArray[Any],
     dtype: str,
+    mapped: bool,
     inner: npt.NDArray[np.float64] | None,
     bins: int,
     lengths: npt.NDArray[np.int64] | None,
@@ -39,6 +41,7 @@ def count_values(
 def count_transitions(
     target: npt.NDArray[Any],
     dtype: str,
+    mapped: bool,
     inner: npt.NDArray[np.float64] | None,
     bins: int,
     lengths: npt.NDArray[np.int64] | None,
@@ -51,6 +54,7 @@ def count_transitions(
 def transfer_entropy(
     target: npt.NDArray[Any],
     dtype: str,
+    mapped: bool,
     inner: npt.NDArray[np.float64] | None,
     bins: int,
     lengths: npt.NDArray[np.int64] | None,

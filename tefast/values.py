@@ -50,6 +50,19 @@ class Values:
         return self.dtype not in FLOATS
 
     @property
+    def is_mapped(self) -> bool:
+        """Whether the array is a mapped file, whose pages can be dropped once they are read.
+
+        Not where changes to it live in memory alone (NumPy's mode "c"): they would be lost.
+        """
+        base: Any = self.array
+        while isinstance(base, np.ndarray):
+            if isinstance(base, np.memmap):
+                return base.mode in ("r", "r+", "w+")
+            base = base.base
+        return False
+
+    @property
     def name(self) -> str:
         """The input's name and role, as messages say it."""
         return ROLES[self.role]

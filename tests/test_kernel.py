@@ -204,7 +204,7 @@ def test_symbols_in_floats_range(level):
 def run(**environment):
     code = "import tefast; print(tefast.build_info()['instruction_set'])"
     return subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-P", "-c", code],
         env={**os.environ, **environment},
         capture_output=True,
         text=True,

@@ -54,12 +54,13 @@ void Block::quantise(std::int64_t from, std::int64_t to, std::int64_t p, std::in
     const std::int64_t begin = from + (last - from) * p / parts;
     const std::int64_t end = from + (last - from) * (p + 1) / parts;
     bool clean = true;
-    for_each_run(values, work_.lengths, begin, end, scratch_[static_cast<std::size_t>(p)].data(),
-                 [&](const Rows& rows, std::int64_t first) {
-                     const Codes codes = chunk.from(first - from);
-                     clean &= alone_ ? quantise_alone(rows, chunk.alone(first - from))
-                                     : kernels_.quantise(values.dtype, rows, cuts_, codes);
-                 });
+    for_each_run_once(values, work_.lengths, begin, end,
+                      scratch_[static_cast<std::size_t>(p)].data(),
+                      [&](const Rows& rows, std::int64_t first) {
+                          const Codes codes = chunk.from(first - from);
+                          clean &= alone_ ? quantise_alone(rows, chunk.alone(first - from))
+                                          : kernels_.quantise(values.dtype, rows, cuts_, codes);
+                      });
     if (!clean) clean_.store(false);
 }
 

@@ -117,7 +117,7 @@ void count_values(const Array3& values, const Edges& edges, const std::int64_t* 
         for (std::int64_t c = 0; c < chunks; ++c) {
             Room& room = rooms[size(omp_get_thread_num())];
             const std::int64_t begin = from + c * chunk, end = std::min(begin + chunk, rows);
-            for_each_run(
+            for_each_run_once(
                 values, lengths, begin, end, room.row.data(), [&](const Rows& run, std::int64_t) {
                     fast.quantise(values.dtype, run, cuts,
                                   {room.codes.data(), lanes * chunk, room.valid.data(), chunk});

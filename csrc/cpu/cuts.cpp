@@ -4,7 +4,6 @@
 #include <cmath>
 #include <limits>
 #include <type_traits>
-#include <utility>
 
 namespace tefast {
 namespace {
@@ -50,7 +49,12 @@ bool guess_holds(const F* row, F low, F scale, int bins) {
 // (low, scale) from evenly spaced edges. Where all edges are one, or there is only one, every
 // value from it on belongs to the last bin: an infinite slope says so.
 template <class F>
-std::pair<F, F> line_through(const double* inner, const F* row, int bins) {
+struct Line {
+    F low, scale;
+};
+
+template <class F>
+Line<F> line_through(const double* inner, const F* row, int bins) {
     const double first = inner[0], last = inner[bins - 2];
     const F infinity = std::numeric_limits<F>::infinity();
     if (!(first < last)) return {std::nextafter(row[0], -infinity), infinity};

@@ -16,6 +16,7 @@ struct Array3 {
     DType dtype;
     std::int64_t shape[3];   // N sequences, T steps, U units
     std::int64_t stride[3];  // in bytes; may be zero or negative
+    bool mapped = false;     // a file's pages, which need not stay resident once they are read
 
     const char* row(std::int64_t n, std::int64_t t, std::int64_t u) const {
         return data + n * stride[0] + t * stride[1] + u * stride[2];

@@ -4,6 +4,10 @@
 #include <cstdlib>
 #include <stdexcept>
 
+#ifdef TEFAST_X86_LEVELS
+#include <cpuid.h>
+#endif
+
 namespace tefast {
 
 extern const Kernels baseline_kernels;
@@ -19,19 +23,28 @@ struct Level {
     bool (*runs_here)();
 };
 
+#ifdef TEFAST_X86_LEVELS
+// Not every compiler's __builtin_cpu_supports knows it.
+bool has_f16c() {
+    unsigned a, b, c, d;
+    return __get_cpuid(1, &a, &b, &c, &d) && (c & (1U << 29));
+}
+
+bool has_avx2() {
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
+}
+
+bool has_avx512() {
+    return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+}
+#endif
+
 const Level levels[] = {
     {&baseline_kernels, [] { return true; }},
 #ifdef TEFAST_X86_LEVELS
-    {&avx2_kernels,
-     [] {
-         return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-                __builtin_cpu_supports("f16c");
-     }},
-    {&avx512_kernels,
-     [] {
-         return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-     }},
+    {&avx2_kernels, has_avx2},
+    {&avx512_kernels, has_avx512},
 #endif
 };
 

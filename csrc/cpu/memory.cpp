@@ -12,10 +12,18 @@
 namespace tefast {
 namespace {
 
+// The address sanitizer is to see where a buffer ends and that it was given back.
+#if defined(__SANITIZE_ADDRESS__)
+constexpr bool exact = true;
+#else
+constexpr bool exact = false;
+#endif
+
 constexpr std::size_t huge_page = std::size_t{2} << 20;
 constexpr std::size_t most_kept = std::size_t{24} << 20;
 
 std::size_t rounded(std::size_t bytes) {
+    if (exact) return bytes;
     const std::size_t page = bytes < huge_page ? 4096 : huge_page;
     return (bytes + page - 1) / page * page;
 }
@@ -76,9 +84,10 @@ bool to_shelf(void* data, std::size_t bytes) {
 void* take_memory(std::size_t bytes) {
     if (bytes == 0) return nullptr;
     const std::size_t size = rounded(bytes);
-    if (size >= huge_page) {
+    if (!exact && size >= huge_page) {
         if (void* const data = from_shelf(size)) return data;
     }
+    if (exact) return ::operator new(size, std::align_val_t{64});
     void* const data = std::aligned_alloc(size < huge_page ? 4096 : huge_page, size);
     if (!data) throw std::bad_alloc();
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
@@ -89,6 +98,7 @@ void* take_memory(std::size_t bytes) {
 
 void give_memory(void* data, std::size_t bytes) {
     const std::size_t size = rounded(bytes);
+    if (exact) return ::operator delete(data, std::align_val_t{64});
     if (size < huge_page || !to_shelf(data, size)) std::free(data);
 }
 

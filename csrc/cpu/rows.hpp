@@ -74,4 +74,22 @@ void for_each_run(const Array3& values, const std::int64_t* lengths, std::int64_
     }
 }
 
+// Lets go of the pages of rows [from, to) that a mapped file has in this process; the system keeps
+// them as long as it has room, and reads them again if they are touched. Rows must lie densely.
+void let_go(const Array3& values, std::int64_t from, std::int64_t to);
+
+// As for_each_run, letting go of what was read.
+template <class Each>
+void for_each_run_once(const Array3& values, const std::int64_t* lengths, std::int64_t from,
+                       std::int64_t to, char* scratch, Each&& each) {
+    if (!values.mapped) return for_each_run(values, lengths, from, to, scratch, each);
+    const std::int64_t row = std::max<std::int64_t>(values.shape[2] * size_of(values.dtype), 1);
+    const std::int64_t piece = (std::int64_t{8} << 20) / row + 1;
+    for (; from < to; from += piece) {
+        const std::int64_t end = std::min(from + piece, to);
+        for_each_run(values, lengths, from, end, scratch, each);
+        let_go(values, from, end);
+    }
+}
+
 }  // namespace tefast

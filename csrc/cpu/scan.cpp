@@ -7,7 +7,6 @@
 #include <atomic>
 #include <cmath>
 #include <limits>
-#include <utility>
 #include <vector>
 
 #include "cpu/kernels.hpp"
@@ -78,11 +77,16 @@ void scan_rows(const Array3& values, const std::int64_t* lengths, int bins, std:
     }
 }
 
-// Each thread's rows.
-std::pair<std::int64_t, std::int64_t> share_of(std::int64_t rows) {
-    const std::int64_t parts = omp_get_num_threads(), part = omp_get_thread_num();
-    return {rows * part / parts, rows * (part + 1) / parts};
-}
+// This thread's rows.
+struct Share {
+    std::int64_t begin, end;
+
+    explicit Share(std::int64_t rows) {
+        const std::int64_t parts = omp_get_num_threads(), part = omp_get_thread_num();
+        begin = rows * part / parts;
+        end = rows * (part + 1) / parts;
+    }
+};
 
 // With every bad value's place: slow, and needed only where there is one.
 ScanResult scan_each(const Array3& values, const std::int64_t* lengths, int bins, double* low,
@@ -95,9 +99,9 @@ ScanResult scan_each(const Array3& values, const std::int64_t* lengths, int bins
 #pragma omp parallel num_threads(threads)
     {
         Partial& partial = partials[static_cast<std::size_t>(omp_get_thread_num())];
-        const auto [begin, end] = share_of(values.shape[0] * values.shape[1]);
+        const Share share(values.shape[0] * values.shape[1]);
         visit(values.dtype, [&](auto kind) {
-            scan_rows<decltype(kind)>(values, lengths, bins, begin, end, partial);
+            scan_rows<decltype(kind)>(values, lengths, bins, share.begin, share.end, partial);
         });
     }
     for (const Partial& partial : partials) partial.add_to(total, low, high);
@@ -127,12 +131,13 @@ bool scan_ranges(const Array3& values, const std::int64_t* lengths, double* low,
 #pragma omp parallel num_threads(threads)
     {
         const auto p = static_cast<std::size_t>(omp_get_thread_num());
-        const auto [begin, end] = share_of(values.shape[0] * values.shape[1]);
+        const Share share(values.shape[0] * values.shape[1]);
         const auto extend = [&](const Rows& rows, F* lowest, F* highest) {
             if (!fast.extend_range(values.dtype, rows, lowest, highest)) clean.store(false);
         };
-        for_each_run(
-            values, lengths, begin, end, scratch[p].data(), [&](const Rows& run, std::int64_t) {
+        for_each_run_once(
+            values, lengths, share.begin, share.end, scratch[p].data(),
+            [&](const Rows& run, std::int64_t) {
                 F *lowest = lows[p].data(), *highest = highs[p].data();
                 if (!series) return extend(run, lowest, highest);
                 const std::int64_t done = run.count / width * width, rest = run.count - done;

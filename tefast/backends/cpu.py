@@ -24,7 +24,9 @@ def missing() -> str | None:
 
 def scan(values: Values, bins: int, lengths: Lengths, threads: int | None) -> Scan:
     """See `tefast.backends.Backend.scan`."""
-    return Scan(**_native.scan(values.array, values.dtype, lengths, bins, threads or 0))
+    return Scan(
+        **_native.scan(values.array, values.dtype, values.is_mapped, lengths, bins, threads or 0)
+    )
 
 
 def encode(values: Values, binning: Binning, lengths: Lengths, threads: int | None) -> Codes:
@@ -39,7 +41,14 @@ def count_values(
 ) -> None:
     """See `tefast.backends.Backend.count_values`."""
     _native.count_values(
-        values.array, values.dtype, binning.edges, binning.bins, lengths, counts, threads or 0
+        values.array,
+        values.dtype,
+        values.is_mapped,
+        binning.edges,
+        binning.bins,
+        lengths,
+        counts,
+        threads or 0,
     )
 
 
@@ -55,6 +64,7 @@ def count_transitions(
     _native.count_transitions(
         target.array,
         target.dtype,
+        target.is_mapped,
         binning.edges,
         binning.bins,
         lengths,
@@ -83,6 +93,7 @@ def transfer_entropy(
     return _native.transfer_entropy(
         target.array,
         target.dtype,
+        target.is_mapped,
         binning.edges,
         binning.bins,
         lengths,

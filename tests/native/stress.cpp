@@ -1,0 +1,103 @@
+// Runs every parallel part of the kernel with several threads, for a thread sanitizer to watch, and
+// checks that one thread gives the same. Built where TEFAST_SANITIZE is set.
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <vector>
+
+#include "cpu/codes.hpp"
+#include "cpu/measure.hpp"
+#include "cpu/scan.hpp"
+#include "cpu/transitions.hpp"
+
+namespace {
+
+using namespace tefast;
+
+std::uint32_t random_bits() {
+    static std::uint64_t state = 1;
+    state = state * 6364136223846793005U + 1442695040888963407U;
+    return static_cast<std::uint32_t>(state >> 33);
+}
+
+void require(bool holds, const char* what) {
+    if (holds) return;
+    std::fprintf(stderr, "%s differs between thread counts\n", what);
+    std::exit(1);
+}
+
+template <class T>
+bool same(const std::vector<T>& a, const std::vector<T>& b) {
+    return std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
+}
+
+struct Case {
+    std::int64_t n, t, u;
+    int bins;
+};
+
+void run(const Case& size, bool omit) {
+    const std::int64_t rows = size.n * size.t;
+    std::vector<float> h(static_cast<std::size_t>(rows * size.u));
+    std::vector<std::int16_t> source(static_cast<std::size_t>(rows));
+    std::vector<double> edges(static_cast<std::size_t>(size.bins - 1));
+    for (float& value : h) value = static_cast<float>(random_bits() % 1000) / 1000;
+    for (auto& state : source)
+        state = static_cast<std::int16_t>(random_bits() % static_cast<unsigned>(size.bins));
+    for (std::size_t i = 0; i < edges.size(); ++i)
+        edges[i] = static_cast<double>(i + 1) / size.bins;
+    const std::int64_t row = size.u * 4;
+    const Array3 values{reinterpret_cast<const char*>(h.data()),
+                        DType::f32,
+                        {size.n, size.t, size.u},
+                        {size.t * row, row, 4}};
+    const Edges cuts{edges.data(), 0, size.bins};
+    const Transitions work{values, cuts, nullptr, source.data(), size.bins, omit};
+    const auto units = static_cast<std::size_t>(size.u), bins = static_cast<std::size_t>(size.bins);
+
+    struct Result {
+        std::vector<double> nats, low, high, scored;
+        std::vector<std::int64_t> counts, occupancy;
+        std::vector<std::int16_t> codes;
+    } first;
+    for (const int threads : {1, 2, 4}) {
+        Result found;
+        for (auto* part : {&found.nats, &found.low, &found.high, &found.scored})
+            part->resize(units);
+        found.counts.resize(units * bins * bins * bins);
+        found.occupancy.resize(units * bins);
+        found.codes.resize(h.size());
+        transfer_entropy(work, found.nats.data(), threads);
+        count_transitions(work, found.counts.data(), threads);
+        score_counts(found.counts.data(), size.u, size.bins, size.bins, found.scored.data(),
+                     threads);
+        scan(values, nullptr, size.bins, found.low.data(), found.high.data(), threads);
+        encode(values, cuts, nullptr, found.codes.data(), threads);
+        count_values(values, cuts, nullptr, found.occupancy.data(), threads);
+        require(same(found.nats, found.scored), "transfer entropy of values and of counts");
+        if (threads == 1) first = found;
+        require(same(found.nats, first.nats) && same(found.counts, first.counts),
+                "transfer entropy");
+        require(same(found.low, first.low) && same(found.high, first.high), "range");
+        require(same(found.codes, first.codes) && same(found.occupancy, first.occupancy), "codes");
+    }
+}
+
+}  // namespace
+
+int main() {
+    for (const bool omit : {false, true}) {
+        for (const Case& size : {Case{40, 25, 70, 4}, Case{1, 3000, 1, 16}, Case{9, 11, 3, 40}}) {
+            use_limits({});
+            run(size, omit);  // the codes of all rows at once
+            use_limits({1, 64, 0, std::int64_t{1} << 25, 500});
+            run(size, omit);  // chunks, and windows of them
+            use_limits({1, 64, 0, 1, 500});
+            run(size, omit);  // units in blocks
+        }
+        use_limits({});
+        run({1, 150000, 2, 2}, omit);  // counters that overflow
+    }
+    std::puts("every thread count gives the same");
+}
