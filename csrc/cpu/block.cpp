@@ -47,12 +47,21 @@ Block::Block(const Transitions& work, int threads)
       groups_(groups_of(work.target.shape[2], width_)),
       scratch_(static_cast<std::size_t>(threads), RowScratch(work.target)) {}
 
-void Block::quantise(std::int64_t from, std::int64_t to, std::int64_t p, std::int64_t parts,
-                     Chunk& chunk) {
+void Block::quantise(std::int64_t from, std::int64_t to, std::int64_t p, Chunk& chunk) {
+    const std::int64_t rows = work_.target.shape[0] * work_.target.shape[1];
+    quantise_rows(from, from, std::min(to + 1, rows), p, chunk);
+}
+
+void Block::quantise_part(std::int64_t from, std::int64_t to, std::int64_t p, std::int64_t parts,
+                          Chunk& chunk) {
+    const std::int64_t rows = work_.target.shape[0] * work_.target.shape[1];
+    const std::int64_t count = std::min(to + 1, rows) - from;
+    quantise_rows(from, from + count * p / parts, from + count * (p + 1) / parts, p, chunk);
+}
+
+void Block::quantise_rows(std::int64_t from, std::int64_t begin, std::int64_t end, std::int64_t p,
+                          Chunk& chunk) {
     const Array3& values = work_.target;
-    const std::int64_t last = std::min(to + 1, values.shape[0] * values.shape[1]);
-    const std::int64_t begin = from + (last - from) * p / parts;
-    const std::int64_t end = from + (last - from) * (p + 1) / parts;
     bool clean = true;
     for_each_run_once(values, work_.lengths, begin, end,
                       scratch_[static_cast<std::size_t>(p)].data(),

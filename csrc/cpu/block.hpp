@@ -61,15 +61,21 @@ class Block {
     std::int64_t cells() const { return cells_; }  // of a table (past, next, width)
     bool clean() const { return clean_.load(); }   // as `Kernels::quantise` says
 
-    // Part p of `parts` of the rows of [from, to), and the row after, into a chunk.
-    void quantise(std::int64_t from, std::int64_t to, std::int64_t p, std::int64_t parts,
-                  Chunk& chunk);
+    // The rows of [from, to), and the row after, into a chunk that begins with row `from`; by
+    // thread p.
+    void quantise(std::int64_t from, std::int64_t to, std::int64_t p, Chunk& chunk);
+
+    // Thread p's part of the same.
+    void quantise_part(std::int64_t from, std::int64_t to, std::int64_t p, std::int64_t parts,
+                       Chunk& chunk);
 
     // A group's transitions from these rows of a chunk.
     Moves moves(const Chunk& chunk, const Group& group, const std::uint32_t* rows,
                 std::int64_t count) const;
 
   private:
+    void quantise_rows(std::int64_t from, std::int64_t begin, std::int64_t end, std::int64_t p,
+                       Chunk& chunk);
     bool quantise_alone(const Rows& rows, std::uint8_t* codes) const;
 
     const Transitions& work_;

@@ -30,6 +30,8 @@ struct Limits {
     // Where the codes of all rows of some units fit in here, no table needs to outlive its state.
     std::int64_t resident_bytes = std::int64_t{40} << 20;
     std::int64_t table_bytes = std::int64_t{32} << 20;
+    // Tables and chunks of threads that go apart.
+    std::int64_t apart_bytes = std::int64_t{48} << 20;
     // Rows that are put in order at a time, four bytes each.
     std::int64_t window_rows = std::int64_t{1} << 21;
 };
