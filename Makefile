@@ -3,9 +3,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt
+INSTALL = $(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt
+EDITABLE = $(INSTALL) --no-build-isolation --config-settings=editable.rebuild=true \
+	--config-settings=editable.verbose=false --config-settings=build-dir=build/editable \
+	--config-settings=cmake.define.TEFAST_WERROR=ON
 
-.PHONY: experiment smoke test bench sanitize lint format dist clean
+.PHONY: experiment smoke test bench growth sanitize lint format dist clean
 
 experiment: $(VENV)/installed
 	$(BIN)/python -m tefast.experiment $(ARGS)
@@ -16,10 +19,17 @@ smoke: $(VENV)/installed
 test: $(VENV)/installed
 	$(BIN)/python -m pytest $(ARGS)
 
+# About ten minutes on an otherwise idle machine; the results go to benchmarks/results.
 bench: $(VENV)/installed
-	$(INSTALL) pytest-benchmark
-	$(BIN)/python -m pytest benchmarks --benchmark-sort=name \
+	$(EDITABLE) -e ".[bench]"
+	$(BIN)/python -m pytest benchmarks -q --benchmark-sort=name \
 		--benchmark-columns=median,iqr,rounds --benchmark-json=build/bench.json $(ARGS)
+	$(BIN)/python benchmarks/report.py build/bench.json
+
+# How time grows with each size: benchmarks/results/growth.json and docs/growth.png.
+growth: $(VENV)/installed
+	$(EDITABLE) -e ".[bench]"
+	$(BIN)/python benchmarks/growth.py
 
 # The kernel's tests under the address and undefined-behaviour sanitizers, in an environment of
 # their own; and its parallel parts under the thread sanitizer where Clang, its libomp and its
@@ -80,7 +90,5 @@ $(VENV)/installed: pyproject.toml constraints.txt CMakeLists.txt
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'tefast needs Python 3.11 or newer: make PYTHON=python3.11 ...')"
 	$(PYTHON) -m venv $(VENV)
 	$(INSTALL) scikit-build-core pybind11 cmake ninja
-	$(INSTALL) --no-build-isolation --config-settings=editable.rebuild=true --config-settings=editable.verbose=false \
-		--config-settings=build-dir=build/editable \
-		--config-settings=cmake.define.TEFAST_WERROR=ON -e ".[test,lint]" build
+	$(EDITABLE) -e ".[test,lint]" build
 	touch $@

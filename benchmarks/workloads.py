@@ -86,7 +86,7 @@ def _uniform(shape):
 
 @cache
 def activations(shape, kind):
-    """"uniform" in -1 .. 1, or "saturated": nine values in ten at an end or at 0, every eighth
+    """ "uniform" in -1 .. 1, or "saturated": nine values in ten at an end or at 0, every eighth
     unit constant."""
     h = _uniform(shape)
     if kind == "uniform":

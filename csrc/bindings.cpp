@@ -223,11 +223,12 @@ PYBIND11_MODULE(_native, m) {
     m.def("transfer_entropy", &transfer_entropy);
     m.def("score_counts", &score_counts);
     m.def("use_level", &tefast::use_level);
-    m.def("use_limits", [](std::int64_t chunk_bytes, std::int64_t least_rows,
-                           std::int64_t resident_bytes, std::int64_t table_bytes,
-                           std::int64_t window_rows) {
-        tefast::use_limits({chunk_bytes, least_rows, resident_bytes, table_bytes, window_rows});
-    });
+    m.def("use_limits",
+          [](std::int64_t chunk_bytes, std::int64_t least_rows, std::int64_t resident_bytes,
+             std::int64_t table_bytes, std::int64_t apart_bytes, std::int64_t window_rows) {
+              tefast::use_limits(
+                  {chunk_bytes, least_rows, resident_bytes, table_bytes, apart_bytes, window_rows});
+          });
     m.def("use_limits", [] { tefast::use_limits({}); });
     m.def("build_info", &build_info);
 }

@@ -70,6 +70,7 @@ def use_limits(
     least_rows: int = ...,
     resident_bytes: int = ...,
     table_bytes: int = ...,
+    apart_bytes: int = ...,
     window_rows: int = ...,
 ) -> None: ...
 def build_info() -> dict[str, Any]: ...

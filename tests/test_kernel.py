@@ -23,8 +23,16 @@ LIMITS = {"h_range": (-1.0, 1.0), "y_range": (0.0, 1.0)}
 
 
 @contextmanager
-def limits(*, chunk_bytes=2**22, least_rows=256, resident=40 * 2**20, tables=2**25, window=2**21):
-    NATIVE.use_limits(chunk_bytes, least_rows, resident, tables, window)
+def limits(
+    *,
+    chunk_bytes=2**22,
+    least_rows=256,
+    resident=40 * 2**20,
+    tables=2**25,
+    apart=48 * 2**20,
+    window=2**21,
+):
+    NATIVE.use_limits(chunk_bytes, least_rows, resident, tables, apart, window)
     try:
         yield
     finally:
@@ -35,7 +43,15 @@ WAYS = {
     "as it comes": {},
     "chunks of one row": {"chunk_bytes": 1, "least_rows": 1, "resident": 0},
     "chunks of 7 rows": {"chunk_bytes": 1, "least_rows": 7, "resident": 0},
+    "one chunk for all threads": {"chunk_bytes": 1, "least_rows": 7, "resident": 0, "apart": 0},
     "windows of 13 rows": {"chunk_bytes": 1, "least_rows": 5, "resident": 0, "window": 13},
+    "windows for all threads": {
+        "chunk_bytes": 1,
+        "least_rows": 5,
+        "resident": 0,
+        "window": 13,
+        "apart": 0,
+    },
     "blocks of units": {"chunk_bytes": 1, "least_rows": 50, "resident": 0, "tables": 1},
     "all codes at once": {"chunk_bytes": 1, "tables": 0},
     "all codes of some units": {"chunk_bytes": 1, "tables": 0, "resident": 3000},
@@ -133,18 +149,20 @@ def test_codes_of_values_on_and_beside_edges(data):
         np.testing.assert_array_equal(codes[0].T, expected)
 
 
+@pytest.mark.parametrize("apart", [0, 48 * 2**20])
 @pytest.mark.parametrize("states", [1, 3])
-def test_counters_that_overflow_16_bits(level, states):
+def test_counters_that_overflow_16_bits(level, states, apart):
     # One cell takes 100,000 and more, in one chunk's worth of rows and over many.
     steps = 250_000
     h = np.zeros((1, steps, 5), np.uint8)
     h[0, ::1000, 1:] = 1
     y = np.zeros((1, steps), np.int64)
     y[0, ::7] = states - 1
-    counts = joint(h, y, 3, "cpu", 2)
+    with limits(apart=apart):
+        counts = joint(h, y, 3, "cpu", 2)
+        te = tefast.transfer_entropy(h, y, 3, threads=2)
     np.testing.assert_array_equal(counts, joint(h, y, 3, "reference"))
     assert counts.max() > 2 * 65_535
-    te = tefast.transfer_entropy(h, y, 3)
     np.testing.assert_array_equal(te, NATIVE.score_counts(counts, 1) / np.log(2))
     np.testing.assert_allclose(
         te, tefast.transfer_entropy(h, y, 3, backend="reference"), atol=1e-12

@@ -1,5 +1,6 @@
 """Cython with OpenMP, compiled for this very processor."""
 
+import logging
 import sys
 from functools import cache
 from pathlib import Path
@@ -13,6 +14,7 @@ def _kernel():
     from Cython.Build import cythonize
     from setuptools import Distribution, Extension
 
+    logging.getLogger().setLevel(logging.WARNING)  # setuptools tells every command
     build = Path(__file__).parents[2] / "build" / "cython"
     flags = ["-O3", "-march=native", "-fopenmp"]
     source = str(Path(__file__).with_name("kernel.pyx"))

@@ -66,21 +66,3 @@ def transfer_entropy(work):
     result = np.empty(units)
     _measure(counts, bins, result)
     return result
-
-
-@numba.njit(parallel=True, fastmath=True, cache=True)
-def _read(flat, sums):
-    size = flat.size // sums.size
-    for p in numba.prange(sums.size):
-        total = np.float32(0)
-        for i in range(p * size, (p + 1) * size):
-            total += flat[i]
-        sums[p] = total
-
-
-def read_once(work):
-    """The sum of h: how fast memory gives it up to the same number of threads."""
-    flat = work.h.reshape(-1)
-    sums = np.empty(max(1, flat.size // 2**16), np.float32)
-    _read(flat, sums)
-    return sums

@@ -1,13 +1,13 @@
 """NumPy: bincount, unit by unit, on a block of units that was laid out for it."""
 
 import numpy as np
-from rivals.measure import bits
 from workloads import H_RANGE, Y_RANGE, bin_of
+
+from rivals.measure import bits
 
 
 def transfer_entropy(work):
-    n, t, units = work.shape
-    bins, block = work.bins, 32
+    units, bins, block = work.shape[2], work.bins, 32
     state = bin_of(work.y, *Y_RANGE, bins)[:, :-1].astype(np.int64)
     result = np.empty(units)
     for first in range(0, units, block):

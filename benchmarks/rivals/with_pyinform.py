@@ -1,6 +1,5 @@
 """PyInform: C, one thread, one pair of series at a time; trials are supported."""
 
-
 import numpy as np
 from pyinform.transferentropy import transfer_entropy as pair
 from workloads import H_RANGE, Y_RANGE, bin_of

@@ -329,9 +329,8 @@ bool extend_range(DType dtype, const Rows& rows, void* low, void* high) {
 
 // ---- codes to counts ----
 
-// Rows whose cells are worked out at a time: short enough to stay in the cache, long enough for
-// the two loops to run side by side.
-constexpr int batch = 32;
+// Rows whose cells are worked out at a time.
+constexpr int batch = 8;
 
 // Asks for the bytes of `from` line by line, so many with every batch that it is done in time.
 class Asking {
@@ -415,20 +414,31 @@ inline void increment(const uint16_t* cells, unsigned counted, uint16_t* table) 
     }
 }
 
+// A few rows ahead of the increments their cells are found, so that waiting for codes and for
+// counters goes on side by side.
 template <int group, bool all_valid>
 void count_group(const Moves& moves, int lane, uint16_t* table, const Ahead& ahead) {
-    alignas(64) uint16_t cells[batch * group];
-    uint16_t counted[batch];
-    const int64_t batches = (moves.count + batch - 1) / batch;
-    if (batches == 0) return;
+    constexpr int64_t lead = 16, ring = 2 * lead;
+    alignas(64) uint16_t cells[ring * group];
+    uint16_t counted[ring];
+    const int64_t count = moves.count;
+    if (count == 0) return;
+    const int64_t batches = (count + lead - 1) / lead;
     Asking codes(ahead.codes, ahead.code_bytes, batches);
     Asking next(ahead.table, ahead.table_bytes, batches);
-    for (int64_t from = 0; from < moves.count; from += batch) {
-        const int64_t left = moves.count - from, count = left < batch ? left : batch;
+    const auto find = [&](int64_t from) {
+        if (from >= count) return;
+        const int64_t left = count - from, slot = from % ring;
+        find_cells<group, all_valid>(moves, moves.rows + from, left < lead ? left : lead, lane,
+                                     cells + slot * group, counted + slot);
+    };
+    find(0);
+    for (int64_t from = 0; from < count; from += lead) {
         codes.go_on();
         next.go_on();
-        find_cells<group, all_valid>(moves, moves.rows + from, count, lane, cells, counted);
-        for (int64_t k = 0; k < count; ++k) {
+        find(from + lead);
+        const int64_t left = count - from, rows = left < lead ? left : lead;
+        for (int64_t k = from % ring, end = k + rows; k < end; ++k) {
             increment<group, all_valid>(cells + k * group, all_valid ? 0U : counted[k], table);
         }
     }

@@ -91,9 +91,11 @@ int main() {
         for (const Case& size : {Case{40, 25, 70, 4}, Case{1, 3000, 1, 16}, Case{9, 11, 3, 40}}) {
             use_limits({});
             run(size, omit);  // the codes of all rows at once
-            use_limits({1, 64, 0, std::int64_t{1} << 25, 500});
-            run(size, omit);  // chunks, and windows of them
-            use_limits({1, 64, 0, 1, 500});
+            use_limits({1, 64, 0, std::int64_t{1} << 25, std::int64_t{1} << 25, 500});
+            run(size, omit);  // chunks for each thread, and windows of them
+            use_limits({1, 64, 0, std::int64_t{1} << 25, 0, 500});
+            run(size, omit);  // chunks for all threads together
+            use_limits({1, 64, 0, 1, 0, 500});
             run(size, omit);  // units in blocks
         }
         use_limits({});
