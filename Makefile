@@ -67,6 +67,8 @@ lint: $(VENV)/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/clang-format --dry-run --Werror $$(git ls-files '*.cpp' '*.hpp')
+	@if find build/editable -path '*levels*' -name '*.o' -exec nm -C {} + | grep -E ' [uVWw] '; then \
+		echo "a kernel shares these symbols with code for other instruction sets"; exit 1; fi
 
 format: $(VENV)/installed
 	$(BIN)/ruff check --fix .

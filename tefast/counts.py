@@ -11,40 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from tefast.backends import Backend, Codes, Counts, Lengths
+from tefast.backends import Backend, Counts, Lengths
 from tefast.binning import Binning
 from tefast.values import Values
 
 BLOCK_BYTES = 64 * 2**20
-"""Counts of all units are made at once while they fit in here, else a block of units at a time."""
-
-
-def transitions(
-    backend: Backend,
-    target: Values,
-    binning: Binning,
-    source: Codes,
-    states: int,
-    lengths: Lengths,
-    threads: int | None,
-) -> Counts:
-    """Joint counts of (next, past, source state) of every unit.
-
-    Parameters
-    ----------
-    target : Values of shape (N, T, U)
-    source : ndarray of int16, shape (N, T)
-        The source's state at each step, ``0 .. states - 1`` or missing.
-
-    Returns
-    -------
-    ndarray of int64, shape (U, bins, bins, states)
-        A transition never crosses from one sequence into the next.
-    """
-    shape = (target.array.shape[2], binning.bins, binning.bins, states)
-    counts = allocate(shape)
-    backend.count_transitions(target, binning, lengths, source, counts, threads)
-    return counts
+"""What the counts of units that are worked on together may take."""
 
 
 def values(

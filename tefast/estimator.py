@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from tefast import backends, counts, measures, values
 from tefast import binning as binnings
@@ -161,11 +159,8 @@ def entropy(
     limits = binnings.check_range(h_range, "h", target.array.shape[2])
     h_binning = options.learn(target, valid, limits)
 
-    def score(part: Values, part_binning: Binning) -> measures.Scores:
-        table = counts.values(options.backend, part, part_binning, valid, options.threads)
-        return measures.entropy(table, options.base)
-
-    scores = in_blocks(target, h_binning, options.bins, score)
+    table = counts.values(options.backend, target, h_binning, valid, options.threads)
+    scores = measures.entropy(table, options.base)
     if np.isnan(scores).all():
         raise ValueError("no value is left to count: every one lies past `lengths` or is NaN")
     return target.wrap(scores)
@@ -258,20 +253,6 @@ def source_states(options: Options, source: Values, lengths: Lengths, binning: B
     """The source's state at each step, shape (N, T)."""
     codes = options.backend.encode(source, binning, lengths, options.threads)
     return np.ascontiguousarray(codes[:, :, 0])
-
-
-def in_blocks(
-    target: Values,
-    binning: Binning,
-    cells: int,
-    score: Callable[[Values, Binning], measures.Scores],
-) -> measures.Scores:
-    """Score blocks of units whose tables of `cells` counts fit in memory together."""
-    units = target.array.shape[2]
-    scores: npt.NDArray[np.float64] = np.empty(units)
-    for start, stop in counts.unit_blocks(units, cells):
-        scores[start:stop] = score(target.units(start, stop), binning.units(start, stop))
-    return scores
 
 
 def _extent(found: Scan) -> tuple[Edges, Edges]:

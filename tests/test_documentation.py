@@ -46,7 +46,7 @@ def test_other_examples_run(tmp_path, monkeypatch):
 def test_commands_of_the_readme_exist():
     text = README.read_text(encoding="utf-8")
     makefile = (README.parent / "Makefile").read_text(encoding="utf-8")
-    for target in set(re.findall(r"^make (\w+)", text, re.M)):
+    for target in set(re.findall(r"(?:^|`)make (\w+)", text, re.M)):
         assert f"\n{target}:" in makefile
     assert {"experiment", "test"} <= set(re.findall(r"^make (\w+)", text, re.M))
     done = subprocess.run(
@@ -54,6 +54,15 @@ def test_commands_of_the_readme_exist():
     )
     for option in set(re.findall(r"`(--[a-z-]+)", text)):
         assert option in done.stdout
+
+
+def test_the_table_of_benchmarks_is_the_committed_results(monkeypatch):
+    monkeypatch.syspath_prepend(README.parent / "benchmarks")
+    import report
+
+    text = README.read_text(encoding="utf-8")
+    assert report.table(report.committed()) in text
+    assert report.readme(text, report.committed()) == text
 
 
 def test_the_readmes_table_is_the_committed_runs():
