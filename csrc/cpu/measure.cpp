@@ -28,9 +28,16 @@ const std::uint64_t* narrow_terms() {
     return terms.data();
 }
 
-Wide term(std::uint64_t n) {
-    return n < narrow_end ? narrow_terms()[n] : static_cast<Wide>(scaled(n));
-}
+// n ln n of any count.
+class Terms {
+  public:
+    Wide operator()(std::uint64_t n) const {
+        return n < narrow_end ? narrow_[n] : static_cast<Wide>(scaled(n));
+    }
+
+  private:
+    const std::uint64_t* narrow_ = narrow_terms();
+};
 
 // The sum over the cells of `width` neighbouring units. It fits into 64 bits, since there are no
 // more than 65,535 transitions.
@@ -68,7 +75,7 @@ void Measure::add(const std::uint16_t* table) {
     for (; u < units; ++u) add_terms<1>(table + u, cells, units, &joint_[u]);
     std::fill(pasts_.begin(), pasts_.end(), std::uint64_t{0});
     kernels_->add_margins(table, bins_, units_, moves_.data(), pasts_.data());
-    for (std::size_t i = 0; i < pasts_.size(); ++i) past_state_[i % units] += term(pasts_[i]);
+    add_past_states();
 }
 
 void Measure::take(std::uint16_t* table, const std::uint16_t* cells, std::int64_t moves) {
@@ -85,10 +92,19 @@ void Measure::take(std::uint16_t* table, const std::uint16_t* cells, std::int64_
             pasts_[cells[u] / (bins * units) * units + u] += n;
         }
     }
-    for (std::size_t i = 0; i < pasts_.size(); ++i) past_state_[i % units] += term(pasts_[i]);
+    add_past_states();
+}
+
+void Measure::add_past_states() {
+    const Terms term;
+    const std::size_t units = joint_.size();
+    for (std::size_t i = 0; i < pasts_.size(); i += units) {
+        for (std::size_t u = 0; u < units; ++u) past_state_[u] += term(pasts_[i + u]);
+    }
 }
 
 void Measure::add(const std::int64_t* counts, std::int64_t stride) {
+    const Terms term;
     for (int past = 0; past < bins_; ++past) {
         std::uint64_t total = 0;
         for (int next = 0; next < bins_; ++next) {
@@ -102,6 +118,7 @@ void Measure::add(const std::int64_t* counts, std::int64_t stride) {
 }
 
 void Measure::finish(double* nats) const {
+    const Terms term;
     const std::size_t units = joint_.size(), bins = static_cast<std::size_t>(bins_);
     for (std::size_t u = 0; u < units; ++u) {
         Wide given = 0, spread = past_state_[u];

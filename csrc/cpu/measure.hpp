@@ -41,6 +41,8 @@ class Measure {
     void finish(double* nats) const;
 
   private:
+    void add_past_states();
+
     const Kernels* kernels_;
     int bins_, units_;
     std::vector<Wide> joint_, past_state_;      // A and D of each unit so far

@@ -36,7 +36,8 @@ struct Limits {
     std::int64_t window_rows = std::int64_t{1} << 21;
 };
 
-// Not while anything is counted.
+// Those in use; changed not while anything is counted.
+extern Limits limits;
 void use_limits(const Limits& other);
 
 // Adds to counts (U, bins, bins, states) how often unit u went from past to next while the source
