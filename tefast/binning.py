@@ -145,11 +145,13 @@ def uniform_edges(low: Edges, high: Edges, bins: int) -> Edges:
     Returns
     -------
     ndarray of float64, shape (U or 1, bins - 1)
-        For a unit without extent all edges are equal up to rounding.
+        For a unit without extent all edges are its value.
     """
     part = np.arange(1, bins) / bins
     edges = low[:, np.newaxis] * (1.0 - part) + high[:, np.newaxis] * part
-    # In a range of few representable numbers rounding could make neighbours change places.
+    # In a range of few representable numbers rounding could make neighbours change places, or carry
+    # them out of the range.
+    edges = np.clip(edges, low[:, np.newaxis], high[:, np.newaxis])
     return np.ascontiguousarray(np.maximum.accumulate(edges, axis=1))
 
 

@@ -83,10 +83,15 @@ def entropy(counts: Counts, base: float) -> Scores:
     ndarray of float64, shape (U,)
         In units of ``log(base)``; never negative; NaN for a unit without values.
     """
-    total = counts.sum(axis=1)
-    n = counts.astype(np.float64)
-    ratio = np.divide(total[:, np.newaxis], n, out=np.ones_like(n), where=n > 0)
-    return np.asarray(_mean((n * np.log(ratio)).sum(axis=1), total) / math.log(base))
+    scores = np.empty(len(counts))
+    size = max(1, BLOCK_CELLS // counts.shape[1])
+    for start in range(0, len(counts), size):
+        part = counts[start : start + size]
+        total = part.sum(axis=1)
+        n = part.astype(np.float64)
+        ratio = np.divide(total[:, np.newaxis], n, out=np.ones_like(n), where=n > 0)
+        scores[start : start + size] = _mean((n * np.log(ratio)).sum(axis=1), total)
+    return np.asarray(scores / math.log(base))
 
 
 def _mean(sums: Scores, total: Counts) -> Scores:

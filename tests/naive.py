@@ -12,7 +12,7 @@ def uniform_edges(low, high, bins):
     """Inner edges of equal-width bins over [low, high]."""
     edges = []
     for i in range(1, bins):
-        edge = low * (1.0 - i / bins) + high * (i / bins)
+        edge = min(max(low * (1.0 - i / bins) + high * (i / bins), low), high)
         edges.append(max([edge, *edges[-1:]]))
     return edges
 

@@ -219,6 +219,18 @@ def test_symbols_in_floats_range(level):
     assert (ranged[::2] == 0).all()
 
 
+def test_equal_widths_are_guessed_constant_units_among_them():
+    # A dead unit has all its edges in one place; it must not slow the units beside it down.
+    low = np.linspace(-1, 1, 40)
+    for bins in (2, 3, 16, 64, 256):
+        high = low + np.linspace(0.5, 2, 40)
+        high[[3, 20]] = low[[3, 20]]
+        edges = binning.uniform_edges(low, high, bins)
+        for dtype in ("float32", "float64"):
+            assert NATIVE.all_guessed(edges, dtype, 40)
+    assert not NATIVE.all_guessed(np.array([[0.0, 0.1, 1.0]]), "float32", 5)
+
+
 def run(**environment):
     code = "import tefast; print(tefast.build_info()['instruction_set'])"
     return subprocess.run(

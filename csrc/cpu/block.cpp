@@ -22,16 +22,6 @@ std::vector<Group> groups_of(std::int64_t units, int width) {
     return groups;
 }
 
-// The edges, if values of this kind are cut in precision F.
-template <class F>
-Cuts<F> cuts_in(const Transitions& work) {
-    const bool used = (work.target.dtype == DType::f64) == std::is_same_v<F, double>;
-    Edges edges = work.edges;
-    if (work.target.shape[2] == 1) edges.unit_stride = 0;
-    if (!used) edges.inner = nullptr;
-    return Cuts<F>(edges, work.target.shape[2]);
-}
-
 }  // namespace
 
 Block::Block(const Transitions& work, int threads)
@@ -39,9 +29,8 @@ Block::Block(const Transitions& work, int threads)
       alone_(work.target.shape[2] == 1 && !work.omit &&
              work.target.stride[1] == size_of(work.target.dtype)),
       kernels_(kernels()),
-      single_(cuts_in<float>(work)),
-      twice_(cuts_in<double>(work)),
-      cuts_{work.edges.bins, single_.view(), twice_.view()},
+      all_cuts_(work.edges, work.target.dtype, work.target.shape[2]),
+      cuts_(all_cuts_.view()),
       width_(group_width(work.edges.bins, work.target.shape[2])),
       cells_(std::int64_t{work.edges.bins} * work.edges.bins * width_),
       groups_(groups_of(work.target.shape[2], width_)),

@@ -83,8 +83,7 @@ class Block {
     // for units.
     bool alone_;
     const Kernels& kernels_;
-    Cuts<float> single_;
-    Cuts<double> twice_;
+    CutsFor all_cuts_;
     AnyCuts cuts_;
     int width_;
     std::int64_t cells_;

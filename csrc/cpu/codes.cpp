@@ -56,11 +56,8 @@ void encode(const Array3& values, const Edges& edges, const std::int64_t* length
     const std::int64_t sequences = values.shape[0], steps = values.shape[1];
     const std::int64_t units = values.shape[2];
     const bool series = is_series(values);
-    const Edges used{edges.inner, units == 1 ? 0 : edges.unit_stride, edges.bins};
-    const Cuts<float> single(used, units);
-    const Cuts<double> twice(used, units);
-    const AnyCuts cuts{edges.bins, single.view(), twice.view()};
-    const RowEncoder encoder(values, cuts, series ? std::min(piece, steps) : units);
+    const CutsFor cuts(edges, values.dtype, units);
+    const RowEncoder encoder(values, cuts.view(), series ? std::min(piece, steps) : units);
     std::vector<RowEncoder> encoders(static_cast<std::size_t>(threads), encoder);
     std::vector<RowScratch> scratch(encoders.size(), RowScratch(values));
     const std::int64_t pieces = (steps + piece - 1) / piece;
@@ -87,15 +84,16 @@ void encode(const Array3& values, const Edges& edges, const std::int64_t* length
     }
 }
 
-void count_values(const Array3& values, const Edges& edges, const std::int64_t* lengths,
-                  std::int64_t* counts, int threads) {
+namespace {
+
+void count_block(const Array3& values, const Edges& edges, const std::int64_t* lengths,
+                 std::int64_t* counts, int threads) {
     const std::int64_t rows = values.shape[0] * values.shape[1], units = values.shape[2];
     const std::int64_t strips = strips_of(units), bins = edges.bins, cells = bins * lanes;
     // Rows whose codes stay in the cache.
     const std::int64_t chunk = std::clamp<std::int64_t>((1 << 18) / (strips * lanes), 1, 128);
-    const Cuts<float> single(edges, units);
-    const Cuts<double> twice(edges, units);
-    const AnyCuts cuts{edges.bins, single.view(), twice.view()};
+    const CutsFor all_cuts(edges, values.dtype, units);
+    const AnyCuts cuts = all_cuts.view();
     const Kernels& fast = kernels();
     // Threads have rows of their own, so each needs counts of its own: too few rows for a counter
     // of 32 bits to overflow are counted at a time.
@@ -135,6 +133,24 @@ void count_values(const Array3& values, const Edges& edges, const std::int64_t* 
             }
             std::fill(room.tables.begin(), room.tables.end(), 0U);
         }
+    }
+}
+
+}  // namespace
+
+void count_values(const Array3& values, const Edges& edges, const std::int64_t* lengths,
+                  std::int64_t* counts, int threads) {
+    // As many units at a time as the threads' tables and codes have room for.
+    constexpr std::int64_t room = std::int64_t{32} << 20;
+    const std::int64_t units = values.shape[2], each = threads * (4 * edges.bins + 3);
+    const std::int64_t most = std::max(room / each / lanes, std::int64_t{1}) * lanes;
+    for (std::int64_t u = 0; u < units; u += most) {
+        Array3 part = values;
+        part.data += u * values.stride[2];
+        part.shape[2] = std::min(most, units - u);
+        Edges own = edges;
+        if (own.inner) own.inner += u * own.unit_stride;
+        count_block(part, own, lengths, counts + u * edges.bins, threads);
     }
 }
 

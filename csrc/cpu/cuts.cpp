@@ -36,12 +36,13 @@ int guess(F value, F low, F scale, F lift, int bins) {
 template <class F>
 bool guess_holds(const F* row, F low, F scale, int bins) {
     const F below = -std::numeric_limits<F>::infinity();
-    for (int i = 0; i + 1 < bins; ++i) {
+    for (int i = 0, next = 1; i + 1 < bins; i = next++) {
+        while (next + 1 < bins && row[next] == row[i]) ++next;
+        // Thresholds i .. next - 1 are one: the code is `next` there and i just before.
         const int at = guess(row[i], low, scale, F(0), bins);
         const int lifted = guess(row[i], low, scale, 2 * margin<F>, bins);
         const int before = guess(std::nextafter(row[i], below), low, scale, F(0), bins);
-        // The code is i + 1 at threshold i and at most i before it.
-        if (before > i || at > i + 1 || at < i || (at == i && lifted == i)) return false;
+        if (before > i || at > next || at < next - 1 || lifted < next) return false;
     }
     return true;
 }
@@ -102,6 +103,29 @@ CutsView<F> Cuts<F>::view() const {
     return {bins_,       shared_,       2 * margin<F>, method_.data(),
             low_.data(), scale_.data(), rows_.data(),  columns_.data()};
 }
+
+template <class F>
+bool Cuts<F>::all_guessed() const {
+    return std::all_of(method_.begin(), method_.end(),
+                       [](Method method) { return method == Method::guess; });
+}
+
+namespace {
+
+Edges used_by(Edges edges, std::int64_t units, bool used) {
+    if (units == 1) edges.unit_stride = 0;
+    if (!used) edges.inner = nullptr;
+    return edges;
+}
+
+}  // namespace
+
+CutsFor::CutsFor(const Edges& edges, DType dtype, std::int64_t units)
+    : bins_(edges.bins),
+      single_(used_by(edges, units, dtype != DType::f64), units),
+      twice_(used_by(edges, units, dtype == DType::f64), units) {}
+
+bool CutsFor::all_guessed() const { return single_.all_guessed() && twice_.all_guessed(); }
 
 template class Cuts<float>;
 template class Cuts<double>;

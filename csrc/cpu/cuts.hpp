@@ -51,6 +51,7 @@ class Cuts {
     Cuts(const Edges& edges, std::int64_t units);
 
     CutsView<F> view() const;
+    bool all_guessed() const;
 
   private:
     int bins_;
@@ -67,6 +68,22 @@ struct AnyCuts {
     int bins;
     CutsView<float> single;
     CutsView<double> twice;
+};
+
+// Only those that values of `dtype` are cut by. A unit that is alone shares its edges with nobody.
+class CutsFor {
+  public:
+    CutsFor(const Edges& edges, DType dtype, std::int64_t units);
+
+    AnyCuts view() const { return {bins_, single_.view(), twice_.view()}; }
+
+    // Whether all codes are guessed.
+    bool all_guessed() const;
+
+  private:
+    int bins_;
+    Cuts<float> single_;
+    Cuts<double> twice_;
 };
 
 }  // namespace tefast

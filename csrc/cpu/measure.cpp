@@ -31,19 +31,21 @@ const std::uint64_t* narrow_terms() {
 // n ln n of any count.
 class Terms {
   public:
+    explicit Terms(const std::uint64_t* narrow) : narrow_(narrow) {}
+
     Wide operator()(std::uint64_t n) const {
         return n < narrow_end ? narrow_[n] : static_cast<Wide>(scaled(n));
     }
 
   private:
-    const std::uint64_t* narrow_ = narrow_terms();
+    const std::uint64_t* narrow_;
 };
 
 // The sum over the cells of `width` neighbouring units. It fits into 64 bits, since there are no
 // more than 65,535 transitions.
 template <int width>
-void add_terms(const std::uint16_t* table, std::size_t cells, std::size_t stride, Wide* sums) {
-    const std::uint64_t* terms = narrow_terms();
+void add_terms(const std::uint64_t* terms, const std::uint16_t* table, std::size_t cells,
+               std::size_t stride, Wide* sums) {
     std::uint64_t sum[width] = {};
     for (std::size_t cell = 0; cell < cells; ++cell, table += stride) {
         for (int i = 0; i < width; ++i) sum[i] += terms[table[i]];
@@ -55,6 +57,7 @@ void add_terms(const std::uint16_t* table, std::size_t cells, std::size_t stride
 
 Measure::Measure(int bins, int units)
     : kernels_(&kernels()),
+      terms_(narrow_terms()),
       bins_(bins),
       units_(units),
       joint_(static_cast<std::size_t>(units)),
@@ -71,15 +74,14 @@ void Measure::reset() {
 void Measure::add(const std::uint16_t* table) {
     const std::size_t units = joint_.size(), cells = moves_.size() / units;
     std::size_t u = 0;
-    for (; u + 4 <= units; u += 4) add_terms<4>(table + u, cells, units, &joint_[u]);
-    for (; u < units; ++u) add_terms<1>(table + u, cells, units, &joint_[u]);
+    for (; u + 4 <= units; u += 4) add_terms<4>(terms_, table + u, cells, units, &joint_[u]);
+    for (; u < units; ++u) add_terms<1>(terms_, table + u, cells, units, &joint_[u]);
     std::fill(pasts_.begin(), pasts_.end(), std::uint64_t{0});
     kernels_->add_margins(table, bins_, units_, moves_.data(), pasts_.data());
     add_past_states();
 }
 
 void Measure::take(std::uint16_t* table, const std::uint16_t* cells, std::int64_t moves) {
-    const std::uint64_t* terms = narrow_terms();
     const std::size_t units = joint_.size(), bins = static_cast<std::size_t>(bins_);
     std::fill(pasts_.begin(), pasts_.end(), std::uint64_t{0});
     for (std::int64_t k = 0; k < moves; ++k, cells += units) {
@@ -87,7 +89,7 @@ void Measure::take(std::uint16_t* table, const std::uint16_t* cells, std::int64_
             const std::size_t cell = cells[u] + u;
             const std::uint16_t n = table[cell];
             table[cell] = 0;  // a cell is met as often as it was counted, and taken once
-            joint_[u] += terms[n];
+            joint_[u] += terms_[n];
             moves_[cell] += n;
             pasts_[cells[u] / (bins * units) * units + u] += n;
         }
@@ -96,7 +98,7 @@ void Measure::take(std::uint16_t* table, const std::uint16_t* cells, std::int64_
 }
 
 void Measure::add_past_states() {
-    const Terms term;
+    const Terms term(terms_);
     const std::size_t units = joint_.size();
     for (std::size_t i = 0; i < pasts_.size(); i += units) {
         for (std::size_t u = 0; u < units; ++u) past_state_[u] += term(pasts_[i + u]);
@@ -104,7 +106,7 @@ void Measure::add_past_states() {
 }
 
 void Measure::add(const std::int64_t* counts, std::int64_t stride) {
-    const Terms term;
+    const Terms term(terms_);
     for (int past = 0; past < bins_; ++past) {
         std::uint64_t total = 0;
         for (int next = 0; next < bins_; ++next) {
@@ -118,7 +120,7 @@ void Measure::add(const std::int64_t* counts, std::int64_t stride) {
 }
 
 void Measure::finish(double* nats) const {
-    const Terms term;
+    const Terms term(terms_);
     const std::size_t units = joint_.size(), bins = static_cast<std::size_t>(bins_);
     for (std::size_t u = 0; u < units; ++u) {
         Wide given = 0, spread = past_state_[u];

@@ -44,6 +44,7 @@ class Measure {
     void add_past_states();
 
     const Kernels* kernels_;
+    const std::uint64_t* terms_;  // n ln n of small counts
     int bins_, units_;
     std::vector<Wide> joint_, past_state_;      // A and D of each unit so far
     std::vector<std::uint64_t> moves_, pasts_;  // (bins * bins, units), (bins, units)

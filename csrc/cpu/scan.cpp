@@ -168,9 +168,11 @@ bool scan_ranges(const Array3& values, const std::int64_t* lengths, double* low,
 
 ScanResult scan(const Array3& values, const std::int64_t* lengths, int bins, double* low,
                 double* high, int threads) {
-    // Each thread has ranges of its own for all units, which must not outgrow the data.
+    // Each thread has ranges of its own for all units, which must not outgrow the data or the room.
     const std::int64_t rows = values.shape[0] * values.shape[1];
-    threads = static_cast<int>(std::clamp<std::int64_t>(rows, 1, threads));
+    constexpr std::int64_t room = std::int64_t{32} << 20;
+    const std::int64_t most = std::min(rows, room / (16 * values.shape[2]));
+    threads = static_cast<int>(std::clamp<std::int64_t>(most, 1, threads));
     const auto forget = [&] {
         std::fill(low, low + values.shape[2], infinity);
         std::fill(high, high + values.shape[2], -infinity);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <memory>
 #include <mutex>
+#include <stdexcept>
 #include <vector>
 
 #include "cpu/block.hpp"
@@ -24,6 +25,13 @@ Transitions of_units(Transitions work, std::int64_t first, std::int64_t units) {
     work.target.shape[2] = units;
     if (work.edges.inner) work.edges.inner += first * work.edges.unit_stride;
     return work;
+}
+
+// Units whose tables of `each` bytes have room, and whose chunks do not need more than theirs for
+// the least of rows.
+std::int64_t units_with_room(std::int64_t each) {
+    return std::min(limits.table_bytes / each,
+                    std::max(limits.chunk_bytes / limits.least_rows, lanes));
 }
 
 // Calls each(part, first unit) for blocks of at most `most` units, whole strips if it can be.
@@ -195,7 +203,7 @@ bool add_counts(const Transitions& work, int threads, std::int64_t* counts) {
 
 bool score_through_counts(const Transitions& work, int threads, double* nats) {
     bool clean = true;
-    const std::int64_t each = cells_of(work), most = limits.table_bytes / (each * 8);
+    const std::int64_t each = cells_of(work), most = units_with_room(each * 8);
     for_each_block(work, most, [&](const Transitions& part, std::int64_t first) {
         const std::int64_t units = part.target.shape[2];
         Buffer<std::int64_t> counts(static_cast<std::size_t>(units * each));
@@ -219,12 +227,16 @@ std::int64_t most_frequent_state(const Transitions& work) {
 
 Limits limits;
 
-void use_limits(const Limits& other) { limits = other; }
+void use_limits(const Limits& other) {
+    if (other.least_rows < 1 || other.least_rows > 32768 || other.window_rows < 1)
+        throw std::invalid_argument("rows must be positive, and least_rows at most 32768");
+    limits = other;
+}
 
 bool count_transitions(const Transitions& work, std::int64_t* counts, int threads) {
     bool clean = true;
     const std::int64_t each = cells_of(work);
-    for_each_block(work, limits.table_bytes / (each * 2),
+    for_each_block(work, units_with_room(each * 2),
                    [&](const Transitions& part, std::int64_t first) {
                        clean &= add_counts(part, threads, counts + first * each);
                    });
@@ -250,7 +262,7 @@ bool transfer_entropy(const Transitions& work, double* nats, int threads) {
             clean &= score_codes(part, schedule, most_moves, threads, nats + first);
         });
     } else {
-        for_each_block(work, limits.table_bytes / each,
+        for_each_block(work, units_with_room(each),
                        [&](const Transitions& part, std::int64_t first) {
                            clean &= score_tables(part, threads, nats + first);
                        });

@@ -2,7 +2,7 @@
 //
 // Rows are quantised a chunk at a time, straight through memory, into byte codes that stay in the
 // cache; what is counted from there are small tables, one for each group of units and state of the
-// source. Nothing of the size of the values is ever written.
+// source. Only where such tables would be larger are the codes of all rows kept instead.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-"""The C++/OpenMP kernel: parallel over units, without the GIL."""
+"""The C++/OpenMP kernel: all units at once, on all threads, without the GIL."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
 // Runs every parallel part of the kernel with several threads, for a thread sanitizer to watch, and
 // checks that one thread gives the same. Built where TEFAST_SANITIZE is set.
+#include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -42,7 +43,12 @@ void run(const Case& size, bool omit) {
     std::vector<float> h(static_cast<std::size_t>(rows * size.u));
     std::vector<std::int16_t> source(static_cast<std::size_t>(rows));
     std::vector<double> edges(static_cast<std::size_t>(size.bins - 1));
-    for (float& value : h) value = static_cast<float>(random_bits() % 1000) / 1000;
+    std::vector<std::int64_t> lengths(static_cast<std::size_t>(size.n), size.t);
+    for (float& value : h) {
+        const bool gap = omit && random_bits() % 50 == 0;
+        value = gap ? std::nanf("") : static_cast<float>(random_bits() % 1000) / 1000;
+    }
+    if (omit && size.n > 1) lengths[1] = size.t / 2;
     for (auto& state : source)
         state = static_cast<std::int16_t>(random_bits() % static_cast<unsigned>(size.bins));
     for (std::size_t i = 0; i < edges.size(); ++i)
@@ -53,7 +59,7 @@ void run(const Case& size, bool omit) {
                         {size.n, size.t, size.u},
                         {size.t * row, row, 4}};
     const Edges cuts{edges.data(), 0, size.bins};
-    const Transitions work{values, cuts, nullptr, source.data(), size.bins, omit};
+    const Transitions work{values, cuts, lengths.data(), source.data(), size.bins, omit};
     const auto units = static_cast<std::size_t>(size.u), bins = static_cast<std::size_t>(size.bins);
 
     struct Result {
@@ -72,9 +78,9 @@ void run(const Case& size, bool omit) {
         count_transitions(work, found.counts.data(), threads);
         score_counts(found.counts.data(), size.u, size.bins, size.bins, found.scored.data(),
                      threads);
-        scan(values, nullptr, size.bins, found.low.data(), found.high.data(), threads);
-        encode(values, cuts, nullptr, found.codes.data(), threads);
-        count_values(values, cuts, nullptr, found.occupancy.data(), threads);
+        scan(values, lengths.data(), size.bins, found.low.data(), found.high.data(), threads);
+        encode(values, cuts, lengths.data(), found.codes.data(), threads);
+        count_values(values, cuts, lengths.data(), found.occupancy.data(), threads);
         require(same(found.nats, found.scored), "transfer entropy of values and of counts");
         if (threads == 1) first = found;
         require(same(found.nats, first.nats) && same(found.counts, first.counts),
