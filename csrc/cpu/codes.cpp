@@ -110,11 +110,12 @@ void count_block(const Array3& values, const Edges& edges, const std::int64_t* l
     std::vector<Room> rooms(size(threads), empty);
     constexpr std::int64_t most = std::int64_t{1} << 31;
     for (std::int64_t from = 0; from < rows; from += most) {
-        const std::int64_t chunks = (std::min(rows - from, most) + chunk - 1) / chunk;
+        const std::int64_t until = std::min(from + most, rows);
+        const std::int64_t chunks = (until - from + chunk - 1) / chunk;
 #pragma omp parallel for num_threads(threads) schedule(static)
         for (std::int64_t c = 0; c < chunks; ++c) {
             Room& room = rooms[size(omp_get_thread_num())];
-            const std::int64_t begin = from + c * chunk, end = std::min(begin + chunk, rows);
+            const std::int64_t begin = from + c * chunk, end = std::min(begin + chunk, until);
             for_each_run_once(
                 values, lengths, begin, end, room.row.data(), [&](const Rows& run, std::int64_t) {
                     fast.quantise(values.dtype, run, cuts,
