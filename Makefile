@@ -66,14 +66,14 @@ lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/clang-format --dry-run --Werror $$(git ls-files '*.cpp' '*.hpp')
+	$(BIN)/clang-format --dry-run --Werror $$(git ls-files '*.cpp' '*.hpp' '*.cu' '*.cuh' '*.h')
 	@if find build/editable -path '*levels*' -name '*.o' -exec nm -C {} + | grep -E ' [uVWw] '; then \
 		echo "a kernel shares these symbols with code for other instruction sets"; exit 1; fi
 
 format: $(VENV)/installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/clang-format -i $$(git ls-files '*.cpp' '*.hpp')
+	$(BIN)/clang-format -i $$(git ls-files '*.cpp' '*.hpp' '*.cu' '*.cuh' '*.h')
 
 # An sdist and a wheel, the wheel tried in an environment of its own.
 dist: $(VENV)/installed

@@ -8,7 +8,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "cpu/element.hpp"
+#include "edges.hpp"
+#include "element.hpp"
 
 namespace tefast {
 
@@ -16,13 +17,6 @@ namespace tefast {
 constexpr std::int64_t lanes = 16;
 
 constexpr std::int64_t strips_of(std::int64_t units) { return (units + lanes - 1) / lanes; }
-
-// Inner edges as the caller has them.
-struct Edges {
-    const double* inner;       // (U, bins - 1) or (1, bins - 1), rising; null: values are symbols
-    std::int64_t unit_stride;  // bins - 1, or 0 where all units share one row
-    int bins;
-};
 
 enum class Method : std::uint8_t {
     guess,    // code or code - 1 from (value - low) * scale, then one threshold decides

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "cpu/cuts.hpp"
-#include "cpu/element.hpp"
+#include "element.hpp"
 
 namespace tefast {
 

@@ -5,29 +5,10 @@
 #include <cstdint>
 #include <vector>
 
-#include "cpu/element.hpp"
 #include "cpu/kernels.hpp"
+#include "element.hpp"
 
 namespace tefast {
-
-constexpr std::int64_t size_of(DType dtype) {
-    switch (dtype) {
-        case DType::i8:
-        case DType::u8:
-            return 1;
-        case DType::f16:
-        case DType::bf16:
-        case DType::i16:
-        case DType::u16:
-            return 2;
-        case DType::f32:
-        case DType::i32:
-        case DType::u32:
-            return 4;
-        default:
-            return 8;
-    }
-}
 
 // Room for one row's units side by side, where they do not lie so already.
 class RowScratch {

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "cpu/element.hpp"
+#include "element.hpp"
 
 namespace tefast {
 

@@ -8,7 +8,7 @@
 #include <cstdint>
 
 #include "cpu/cuts.hpp"
-#include "cpu/element.hpp"
+#include "element.hpp"
 
 namespace tefast {
 

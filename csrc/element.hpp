@@ -8,7 +8,35 @@
 
 namespace tefast {
 
+// Inlined wherever it is used: a copy of its own, compiled for one instruction set, could end up
+// being called on a processor that lacks it. The CUDA compiler makes it for the device as well.
+#ifdef __CUDACC__
+#define TEFAST_INLINE __host__ __device__ __forceinline__
+#else
+#define TEFAST_INLINE [[gnu::always_inline]] inline
+#endif
+
 enum class DType { f16, bf16, f32, f64, i8, i16, i32, i64, u8, u16, u32, u64 };
+
+// Bytes of one element.
+constexpr std::int64_t size_of(DType dtype) {
+    switch (dtype) {
+        case DType::i8:
+        case DType::u8:
+            return 1;
+        case DType::f16:
+        case DType::bf16:
+        case DType::i16:
+        case DType::u16:
+            return 2;
+        case DType::f32:
+        case DType::i32:
+        case DType::u32:
+            return 4;
+        default:
+            return 8;
+    }
+}
 
 // An array of shape (N, T, U) that is read where it lies: any strides, any alignment.
 struct Array3 {
@@ -18,7 +46,7 @@ struct Array3 {
     std::int64_t stride[3];  // in bytes; may be zero or negative
     bool mapped = false;     // a file's pages, which need not stay resident once they are read
 
-    const char* row(std::int64_t n, std::int64_t t, std::int64_t u) const {
+    TEFAST_INLINE const char* row(std::int64_t n, std::int64_t t, std::int64_t u) const {
         return data + n * stride[0] + t * stride[1] + u * stride[2];
     }
 };
@@ -35,10 +63,6 @@ constexpr bool holds_symbols(DType dtype) {
     return dtype != DType::f16 && dtype != DType::bf16 && dtype != DType::f32 &&
            dtype != DType::f64;
 }
-
-// Inlined wherever it is used: a copy of its own, compiled for one instruction set, could end up
-// being called on a processor that lacks it.
-#define TEFAST_INLINE [[gnu::always_inline]] inline
 
 // memcpy, because an element of a strided view may lie at any address.
 template <class T>

@@ -1,0 +1,43 @@
+// What is made before counting: cuts from edges, and moves from the source.
+#pragma once
+
+#include "cuda/codes.cuh"
+#include "cuda/plan.hpp"
+#include "cuda/walk.cuh"
+
+namespace tefast::cuda {
+
+// Cuts of any dtype; the one that is used depends on it.
+struct AnyCuts {
+    Cuts<float> single;
+    Cuts<double> twice;
+
+    template <class F>
+    __host__ __device__ const Cuts<F>& of() const {
+        if constexpr (std::is_same_v<F, double>) {
+            return twice;
+        } else {
+            return single;
+        }
+    }
+};
+
+AnyCuts make_cuts(const Queue& queue, const Input& input);
+
+// How the rows of `values` are walked.
+Walk walk_of(const Input& input, const Segments& segments);
+
+// The moves (segments, batches) of the walk of a target, from a source (N, T, 1). seen: what the
+// source holds that must not be there, shifted left by two; may be null.
+const Moves* make_moves(const Queue& queue, const Walk& walk, const Input& source,
+                        const AnyCuts& cuts, int* seen);
+
+// Zeros.
+void clear(const Queue& queue, void* at, std::size_t bytes);
+
+template <class T>
+T* allocate(const Queue& queue, std::int64_t count) {
+    return static_cast<T*>(queue.allocate(static_cast<std::size_t>(count) * sizeof(T)));
+}
+
+}  // namespace tefast::cuda

@@ -1,0 +1,152 @@
+"""The CUDA kernels on an emulated device: compiled for the host, called with NumPy arrays.
+
+`tests/native/emulated` stands in for the CUDA runtime: threads of a block are fibers that run in a
+random order, shared memory is poisoned and fenced.
+"""
+
+import ctypes
+import functools
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from tefast import values
+
+ROOT = Path(__file__).parent.parent
+NATIVE = ROOT / "tests" / "native"
+COMPILER = os.environ.get("CXX") or shutil.which("g++")
+DTYPES = (
+    "float16", "bfloat16", "float32", "float64",
+    "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
+)  # fmt: skip
+DEFAULTS = {"processors": 3, "shared": 232448, "threads": 256}
+
+
+class Passed(ctypes.Structure):
+    """An input as tests/native/exports.cpp takes it."""
+
+    _fields_ = (
+        ("data", ctypes.c_void_p),
+        ("dtype", ctypes.c_int),
+        ("shape", ctypes.c_int64 * 3),
+        ("stride", ctypes.c_int64 * 3),
+        ("edges", ctypes.c_void_p),
+        ("unit_stride", ctypes.c_int64),
+        ("bins", ctypes.c_int),
+        ("lengths", ctypes.c_void_p),
+    )
+
+
+@functools.cache
+def library():
+    """The compiled kernels."""
+    sources = [*(ROOT / "csrc" / "cuda").glob("*.cu"), *(ROOT / "csrc" / "cuda").glob("*.cpp")]
+    sources += [NATIVE / "exports.cpp", NATIVE / "emulated" / "emulated.cpp"]
+    out = Path(tempfile.mkdtemp()) / "libtefast_emulated.so"
+    command = [
+        COMPILER, "-std=c++17", "-O2", "-fPIC", "-shared", "-ffp-contract=off",
+        "-Wall", "-Wextra", "-Wno-unknown-pragmas",
+        f"-I{NATIVE / 'emulated'}", f"-I{ROOT / 'csrc'}", "-x", "c++", *map(str, sources),
+        "-lpthread", "-o", str(out),
+    ]  # fmt: skip
+    subprocess.run(command, check=True)
+    loaded = ctypes.CDLL(str(out))
+    shutil.rmtree(out.parent)
+    loaded.tefast_message.restype = ctypes.c_char_p
+    loaded.emulated_launches.restype = ctypes.c_long
+    loaded.emulated_fail_after.argtypes = [ctypes.c_long]
+    return loaded
+
+
+def set_device(**limits):
+    """Multiprocessors, bytes of shared memory and threads of a block; the others by default."""
+    for name, value in {**DEFAULTS, **limits}.items():
+        library().emulated_set(name.encode(), ctypes.c_int(value))
+
+
+def _call(name, *arguments):
+    if getattr(library(), name)(*arguments):
+        raise RuntimeError(library().tefast_message().decode())
+
+
+def _at(array):
+    return None if array is None else ctypes.c_void_p(array.ctypes.data)
+
+
+def _passed(data, binning, lengths):
+    """Keeps no reference: the caller's arrays must outlive the call."""
+    edges = binning.edges
+    return Passed(
+        data.array.ctypes.data,
+        DTYPES.index(data.dtype),
+        (ctypes.c_int64 * 3)(*data.array.shape),
+        (ctypes.c_int64 * 3)(*data.array.strides),
+        None if edges is None else edges.ctypes.data,
+        0 if edges is None or len(edges) == 1 else binning.bins - 1,
+        binning.bins,
+        None if lengths is None else lengths.ctypes.data,
+    )
+
+
+def scan(data, bins, lengths=None):
+    """found (5,), low and high (U,)."""
+    found = np.full(5, 77, np.int64)
+    low, high = np.full((2, data.array.shape[2]), 77.0)
+    passed = _passed(data, values_binning(bins), lengths)
+    _call("tefast_scan", ctypes.byref(passed), _at(found), _at(low), _at(high))
+    return found, low, high
+
+
+def encode(data, binning, lengths=None):
+    """Codes (N, T, U)."""
+    codes = np.full(data.array.shape, 77, np.int16)
+    _call("tefast_encode", ctypes.byref(_passed(data, binning, lengths)), _at(codes))
+    return codes
+
+
+def count_values(data, binning, lengths=None):
+    """Counts (U, bins)."""
+    counts = np.zeros((data.array.shape[2], binning.bins), np.int64)
+    _call("tefast_count_values", ctypes.byref(_passed(data, binning, lengths)), _at(counts))
+    return counts
+
+
+def count_transitions(target, binning, source, states, lengths=None):
+    """Counts (U, bins, bins, states)."""
+    counts = np.zeros((target.array.shape[2], binning.bins, binning.bins, states), np.int64)
+    passed = _passed(target, binning, lengths)
+    _call("tefast_count_transitions", ctypes.byref(passed), _at(source), states, _at(counts))
+    return counts
+
+
+def score_counts(counts):
+    """Nats (U,)."""
+    nats = np.full(len(counts), 77.0)
+    units, bins, _, states = counts.shape
+    _call("tefast_score_counts", _at(counts), ctypes.c_int64(units), bins, states, _at(nats))
+    return nats
+
+
+def transfer_entropy(target, h_binning, source, y_binning, lengths=None, omit=False):
+    """Nats (U,) and what was seen."""
+    nats, seen = np.full(target.array.shape[2], 77.0), np.full(1, 77, np.int32)
+    passed = [_passed(target, h_binning, lengths), _passed(source, y_binning, lengths)]
+    _call("tefast_transfer_entropy", *map(ctypes.byref, passed), int(omit), _at(nats), _at(seen))
+    return nats, int(seen[0])
+
+
+def values_binning(bins):
+    """A binning without edges."""
+    from tefast.binning import Binning
+
+    return Binning(bins, None)
+
+
+def inputs(h, y):
+    """Both as `tefast.values.Values`."""
+    target = values.target(h)
+    return target, values.source(y, target)
