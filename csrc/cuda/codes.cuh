@@ -83,10 +83,9 @@ struct Reader {
 template <>
 struct Reader<Symbol> {
     using F = float;
-    using Raw = std::int64_t;
+    using Raw = int;
     Cutter<F> cut;  // of which only bins is used
 
-    // Values beyond int64 are given as -1: no symbol either.
     __device__ static Raw read(const char* at, DType dtype) {
         switch (dtype) {
             case DType::i8:
@@ -100,14 +99,15 @@ struct Reader<Symbol> {
             case DType::u16:
                 return *reinterpret_cast<const std::uint16_t*>(at);
             case DType::u32:
-                return *reinterpret_cast<const std::uint32_t*>(at);
-            case DType::u64: {
-                const auto wide = *reinterpret_cast<const std::uint64_t*>(at);
-                return wide >> 63 ? -1 : static_cast<std::int64_t>(wide);
-            }
-            default:
-                return *reinterpret_cast<const std::int64_t*>(at);
+                return narrow(*reinterpret_cast<const std::uint32_t*>(at));
+            default:  // a negative int64 is a large uint64: no symbol either way
+                return narrow(*reinterpret_cast<const std::uint64_t*>(at));
         }
+    }
+
+    // What is too large for any symbol becomes -1, which is none either.
+    __device__ static int narrow(std::uint64_t wide) {
+        return wide > 0xffff ? -1 : static_cast<int>(wide);
     }
 
     __device__ int code(Raw raw, int& seen) const {

@@ -70,27 +70,26 @@ __global__ void __launch_bounds__(most_threads, 1) count(Job job, Cuts<Compared<
     const std::int64_t begin = piece_begin(job, piece), end = piece_begin(job, piece + 1);
     std::uint32_t* column = table + lane;
     std::int64_t* row = in_table ? nullptr : job.counts + own * job.cells;
-    walk_rows<T, pairs>(job.walk, job.moves, unit, live ? begin + walker : end, end, walkers,
-                        [&](const Fetched<T>& got, int i) {
-                            int ignored = 0;
-                            const bool valid = i < got.rows;
-                            const int code = reader.code(got.raw[i], valid ? seen : ignored);
-                            int cell = code;
-                            bool taken = valid && code >= 0;
-                            if constexpr (pairs) {
-                                const int state = got.moves.state[i];
-                                taken = code >= 0 && past >= 0 && state >= 0;
-                                cell = code * across + past + state;
-                                past = code < 0 ? code : code * job.states;
-                            }
-                            if (!taken) return;
-                            if constexpr (in_table) {
-                                atomicAdd(column + ((cell >> 1) << job.log2_units),
-                                          1u << (16 * (cell & 1)));
-                            } else {
-                                atomicAdd(reinterpret_cast<unsigned long long*>(row) + cell, 1ull);
-                            }
-                        });
+    walk_rows<T, pairs>(
+        job.walk, job.moves, unit, live ? begin + walker : end, end, walkers,
+        [&](const Fetched<T>& got, int i) {
+            const bool valid = i < got.rows;
+            const int code = reader.code(got.raw[i], seen);  // zeros, where it is not valid
+            int cell = code;
+            bool taken = valid && code >= 0;
+            if constexpr (pairs) {
+                const int state = got.moves.state[i];
+                taken = code >= 0 && past >= 0 && state >= 0;
+                cell = code * across + past + state;
+                past = code < 0 ? code : code * job.states;
+            }
+            if (!taken) return;
+            if constexpr (in_table) {
+                atomicAdd(column + ((cell >> 1) << job.log2_units), 1u << (16 * (cell & 1)));
+            } else {
+                atomicAdd(reinterpret_cast<unsigned long long*>(row) + cell, 1ull);
+            }
+        });
     if (seen && job.seen) atomicOr(job.seen, seen);
     if constexpr (in_table) {
         __syncthreads();
