@@ -111,18 +111,28 @@ __device__ __forceinline__ void walk_rows(const Walk& walk, const Moves* moves, 
                                           std::int64_t begin, std::int64_t end, std::int64_t step,
                                           Each&& each) {
     Fetcher<T, pairs> fetcher(walk, moves, unit, begin, end, step);
-    if (!fetcher.more()) return;
-    Fetched<T> next;
-    fetcher.fetch(next);
-    for (;;) {
-        const Fetched<T> now = next;
-        const bool more = fetcher.more();
-        if (more) fetcher.fetch(next);
+    const auto work = [&](const Fetched<T>& now) {
 #pragma unroll
         for (int i = 0; i < batch; ++i) {
             if (i < walk.batch_rows) each(now, i);
         }
-        if (!more) return;
+    };
+    Fetched<T> now;
+    if constexpr (sizeof now.raw[0] > 4) {  // there are no registers for two batches of these
+        while (fetcher.more()) {
+            fetcher.fetch(now);
+            work(now);
+        }
+        return;
+    }
+    if (!fetcher.more()) return;
+    Fetched<T> next;
+    fetcher.fetch(next);
+    for (bool more = true; more;) {
+        now = next;
+        more = fetcher.more();
+        if (more) fetcher.fetch(next);
+        work(now);
     }
 }
 
