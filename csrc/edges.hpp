@@ -20,6 +20,9 @@ struct Edges {
     int bins;
 };
 
+// A value that is NaN or past its sequence's length has this code.
+constexpr std::int16_t missing = -1;
+
 // Guesses are lowered by this many bins, so that rounding never makes one too high.
 template <class F>
 constexpr F margin = std::is_same_v<F, float> ? F(1) / (1 << 12) : F(1) / (1 << 30);

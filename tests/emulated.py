@@ -18,7 +18,7 @@ from tefast import values
 
 ROOT = Path(__file__).parent.parent
 NATIVE = ROOT / "tests" / "native"
-COMPILER = os.environ.get("CXX") or shutil.which("g++")
+COMPILER = os.environ.get("CXX") or shutil.which("g++") or shutil.which("c++")
 DTYPES = (
     "float16", "bfloat16", "float32", "float64",
     "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
@@ -57,6 +57,7 @@ def library():
     loaded = ctypes.CDLL(str(out))
     shutil.rmtree(out.parent)
     loaded.tefast_message.restype = ctypes.c_char_p
+    loaded.tefast_taken.restype = ctypes.c_size_t
     loaded.emulated_launches.restype = ctypes.c_long
     loaded.emulated_fail_after.argtypes = [ctypes.c_long]
     return loaded
@@ -66,6 +67,16 @@ def set_device(**limits):
     """Multiprocessors, bytes of shared memory and threads of a block; the others by default."""
     for name, value in {**DEFAULTS, **limits}.items():
         library().emulated_set(name.encode(), ctypes.c_int(value))
+
+
+def limit(tables=0, joint=0):
+    """Bytes that tables, and counts to be measured, may take together; 0: what is usual."""
+    library().tefast_limit(ctypes.c_int64(tables), ctypes.c_int64(joint))
+
+
+def taken():
+    """Bytes of memory that the last call asked for."""
+    return library().tefast_taken()
 
 
 def _call(name, *arguments):

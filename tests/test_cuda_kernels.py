@@ -12,7 +12,7 @@ from tefast import backends
 from tefast.binning import Binning, uniform_edges
 
 ml_dtypes = pytest.importorskip("ml_dtypes")
-pytestmark = pytest.mark.skipif(not emulated.COMPILER, reason="needs g++")
+pytestmark = pytest.mark.skipif(not emulated.COMPILER, reason="needs a C++ compiler")
 
 CPU = backends.load("cpu")
 H_NAN, H_BAD, Y_NAN, Y_BAD, COUNTED = 1, 2, 4, 8, 16
@@ -22,6 +22,7 @@ KINDS = ["f2", ml_dtypes.bfloat16, "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2
 @pytest.fixture(autouse=True)
 def device():
     emulated.set_device()
+    emulated.limit()
 
 
 def shared_edges(bins, low=-1.0, high=1.0):
@@ -104,6 +105,26 @@ def test_any_shape_lengths_and_gaps(data):
     )
     emulated.library().emulated_seed(data.draw(st.integers(0, 1000)))
     check(h, y, bins, lengths)
+
+
+@pytest.mark.parametrize("bins", [4, 60])
+@pytest.mark.parametrize("tables", [1, 4000, 12_000])
+def test_memory_stays_within_its_limits_and_changes_nothing(bins, tables):
+    # Units in blocks and pieces in turns, down to one table at a time.
+    h, y = sample((40, 65, 70 if bins == 4 else 3), "f4", bins)
+    for threads, joint in ((256, 1), (512, 3000)):
+        emulated.set_device(threads=threads, processors=20)
+        emulated.limit(tables, joint)
+        check(h, y, bins)
+        target, source = emulated.inputs(h, y)
+        cuts = shared_edges(bins)
+        emulated.transfer_entropy(target, cuts, source, cuts)
+        fits = bins == 4  # into shared memory; the margins of all units then lie there at once
+        tables_taken = max(tables, 4 * 32 * bins**3 // 2) if fits else 0
+        margins = (8 * bins**2 + 16) * (70 if fits else 1)
+        moves, thresholds = 40 * 16 * 18, 2 * 4 * (bins + 2)
+        most = tables_taken + max(joint, 8 * bins**3) + margins + moves + thresholds
+        assert emulated.taken() <= most
 
 
 def test_edges_of_each_unit_even_or_not():

@@ -8,9 +8,6 @@
 
 namespace tefast {
 
-// A value that is NaN or past its sequence's length has this code.
-constexpr std::int16_t missing = -1;
-
 // codes: (N, T, U), contiguous.
 void encode(const Array3& values, const Edges& edges, const std::int64_t* lengths,
             std::int16_t* codes, int threads);

@@ -1,7 +1,9 @@
 // One value of an input: how it is read, and its code.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
+#include <limits>
 #include <type_traits>
 
 #include "cuda/device.cuh"
@@ -115,25 +117,20 @@ struct Reader<Symbol> {
             seen |= saw_bad;
             return missing;
         }
-        return static_cast<int>(raw);
+        return raw;
     }
 };
 
 // Calls f with an empty value of the type that a kernel for this dtype is made for.
 template <class F>
 void with_type(DType dtype, F&& f) {
-    switch (dtype) {
-        case DType::f16:
-            return f(Half{});
-        case DType::bf16:
-            return f(BFloat16{});
-        case DType::f32:
-            return f(float{});
-        case DType::f64:
-            return f(double{});
-        default:
-            return f(Symbol{});
-    }
+    visit(dtype, [&](auto value) {
+        if constexpr (is_symbol<decltype(value)>) {
+            f(Symbol{});
+        } else {
+            f(value);
+        }
+    });
 }
 
 }  // namespace tefast::cuda

@@ -22,8 +22,8 @@ struct Job {
 
 // Segments of a piece: those of pieces are as equal as can be.
 __device__ __forceinline__ std::int64_t piece_begin(const Job& job, std::int64_t piece) {
-    const std::int64_t each = job.walk.segments / job.pieces;
-    const std::int64_t left = job.walk.segments - each * job.pieces;
+    const std::int64_t each = job.walk.segments.count / job.pieces;
+    const std::int64_t left = job.walk.segments.count - each * job.pieces;
     return each * piece + (piece < left ? piece : left);
 }
 
@@ -152,21 +152,26 @@ Job job_of(const Counting& work, std::int64_t first, std::int64_t units) {
 Plan Counting::plan(const Queue& queue) const {
     const bool wide = walk.values.dtype == DType::f64;
     const std::size_t size = holds_symbols(walk.values.dtype) ? 0 : wide ? 8 : 4;
-    const Segments segments{walk.segments, walk.parts,   walk.advance,
-                            walk.rows,     walk.batches, walk.batch_rows};
-    return cuda::plan(queue, segments, walk.values.shape[2], cells(),
+    return cuda::plan(queue, walk.segments, walk.values.shape[2], cells(),
                       size * static_cast<std::size_t>(cuts.single.bins));
 }
 
+std::uint32_t* allocate_tables(const Queue& queue, const Plan& plan) {
+    if (!plan.fits()) return nullptr;
+    const std::int64_t blocks = plan.pieces_together * plan.slabs(plan.units);
+    return allocate<std::uint32_t>(queue, blocks * plan.table_words());
+}
+
 Tables count_pieces(const Queue& queue, const Plan& plan, const Counting& work, std::int64_t first,
-                    std::int64_t units, std::int64_t begin, std::int64_t end) {
+                    std::int64_t units, std::int64_t begin, std::int64_t end,
+                    std::uint32_t* tables) {
     Job job = job_of(work, first, units);
     job.log2_units = plan.log2_units;
     job.slabs = plan.slabs(units);
     job.piece = begin;
     job.pieces = plan.pieces;
     job.words = plan.words;
-    job.tables = allocate<std::uint32_t>(queue, (end - begin) * job.slabs * plan.table_words());
+    job.tables = tables;
     launch_count<true>(queue, work, job, job.slabs * (end - begin), plan.threads, plan.shared);
     return {job.tables, end - begin, job.slabs, plan.words, plan.log2_units};
 }
@@ -180,12 +185,12 @@ void gather(const Queue& queue, const Tables& tables, std::int64_t units, std::i
 }
 
 void count_into(const Queue& queue, const Plan& plan, const Counting& work, std::int64_t first,
-                std::int64_t units, std::int64_t* counts) {
+                std::int64_t units, std::uint32_t* tables, std::int64_t* counts) {
     if (plan.fits()) {
-        const std::int64_t step = plan.pieces_together(plan.slabs(units));
+        const std::int64_t step = plan.pieces_together;
         for (std::int64_t piece = 0; piece < plan.pieces; piece += step) {
             const std::int64_t end = std::min(piece + step, plan.pieces);
-            gather(queue, count_pieces(queue, plan, work, first, units, piece, end), units,
+            gather(queue, count_pieces(queue, plan, work, first, units, piece, end, tables), units,
                    work.cells(), counts);
         }
         return;
@@ -194,10 +199,10 @@ void count_into(const Queue& queue, const Plan& plan, const Counting& work, std:
     job.log2_units = 5;
     job.slabs = blocks_for(units, 32);
     const std::int64_t walkers = plan.threads / 32;
-    job.pieces =
-        std::max<std::int64_t>(std::min(blocks_for(work.walk.segments, static_cast<int>(walkers)),
-                                        8 * queue.processors / job.slabs + 1),
-                               1);
+    job.pieces = std::max<std::int64_t>(
+        std::min(blocks_for(work.walk.segments.count, static_cast<int>(walkers)),
+                 8 * queue.processors / job.slabs + 1),
+        1);
     job.counts = counts;
     const std::size_t size = work.walk.values.dtype == DType::f64 ? 8 : 4;
     launch_count<false>(queue, work, job, job.slabs * job.pieces, plan.threads,

@@ -39,9 +39,14 @@ struct Counting {
     Plan plan(const Queue& queue) const;
 };
 
-// Units first .. first + units, which are whole slabs, over pieces begin .. end.
+// Room for the tables that lie in memory together; null where there are none.
+std::uint32_t* allocate_tables(const Queue& queue, const Plan& plan);
+
+// Units first .. first + units over pieces begin .. end, no more of either than lie in memory
+// together.
 Tables count_pieces(const Queue& queue, const Plan& plan, const Counting& work, std::int64_t first,
-                    std::int64_t units, std::int64_t begin, std::int64_t end);
+                    std::int64_t units, std::int64_t begin, std::int64_t end,
+                    std::uint32_t* tables);
 
 // Adds tables to counts (units, cells).
 void gather(const Queue& queue, const Tables& tables, std::int64_t units, std::int64_t cells,
@@ -49,6 +54,6 @@ void gather(const Queue& queue, const Tables& tables, std::int64_t units, std::i
 
 // Adds to counts (units, cells) those of units first .. first + units, by whatever way there is.
 void count_into(const Queue& queue, const Plan& plan, const Counting& work, std::int64_t first,
-                std::int64_t units, std::int64_t* counts);
+                std::int64_t units, std::uint32_t* tables, std::int64_t* counts);
 
 }  // namespace tefast::cuda

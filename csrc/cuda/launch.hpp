@@ -15,7 +15,8 @@ namespace tefast::cuda {
 
 using Stream = void*;  // a cudaStream_t
 
-// Memory on the device that may be used until the work queued so far is done.
+// Memory on the device for the work of one call: it may be taken back for work that is queued on
+// the same stream after the call.
 using Allocate = std::function<void*(std::size_t bytes)>;
 
 // Where and with what work is queued.
@@ -25,6 +26,9 @@ struct Queue {
     int processors;      // multiprocessors of the device
     std::size_t shared;  // bytes of shared memory that a block may have
     int threads;         // that a block may have
+    // Of tables, and of counts that are only measured, that may lie in memory together.
+    std::int64_t table_bytes = std::int64_t{1} << 28;
+    std::int64_t joint_bytes = std::int64_t{1} << 30;
 };
 
 // The limits of a device by its index.
@@ -45,9 +49,6 @@ enum Seen : int {
     y_bad = 8,
     counted = 16,  // at least one transition
 };
-
-// A value that is NaN or past its sequence's length has this code.
-constexpr std::int16_t missing = -1;
 
 // found: (5,): how many NaN, infinite and outside values, the flat positions of the first NaN and
 // of the first infinite or outside value, -1 where there is none. low, high: (U,), the range of

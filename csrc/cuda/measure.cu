@@ -123,10 +123,8 @@ __global__ void finish(Margins margins, std::int64_t units, int bins, double* na
 
 template <class Counts>
 void measure_any(const Queue& queue, const Counts& counts, std::int64_t units, int bins, int states,
-                 double* nats, int* seen) {
+                 const Margins& margins, double* nats, int* seen) {
     const std::int64_t moves = std::int64_t{bins} * bins;
-    Margins margins{allocate<long long>(queue, 2 * units),
-                    allocate<unsigned long long>(queue, units * moves)};
     clear(queue, margins.sums, static_cast<std::size_t>(units) * 2 * sizeof(long long));
     const int width = width_of(counts);
     const std::int64_t padded = blocks_for(units, 1 << width) << width;
@@ -145,15 +143,20 @@ __global__ void make_nan(std::int64_t units, int forbidden, double* nats, const 
 
 }  // namespace
 
+Margins allocate_margins(const Queue& queue, std::int64_t units, int bins) {
+    return {allocate<long long>(queue, 2 * units),
+            allocate<unsigned long long>(queue, units * bins * bins)};
+}
+
 void measure(const Queue& queue, const Tables& counts, std::int64_t units, int bins, int states,
-             double* nats, int* seen) {
-    measure_any(queue, counts, units, bins, states, nats, seen);
+             const Margins& margins, double* nats, int* seen) {
+    measure_any(queue, counts, units, bins, states, margins, nats, seen);
 }
 
 void measure(const Queue& queue, const std::int64_t* counts, std::int64_t units, int bins,
-             int states, double* nats, int* seen) {
+             int states, const Margins& margins, double* nats, int* seen) {
     const Joint joint{counts, std::int64_t{bins} * bins * states};
-    measure_any(queue, joint, units, bins, states, nats, seen);
+    measure_any(queue, joint, units, bins, states, margins, nats, seen);
 }
 
 void withhold(const Queue& queue, std::int64_t units, bool omit, double* nats, const int* seen) {

@@ -14,12 +14,15 @@ struct Margins {
     unsigned long long* moves;  // (units, bins * bins), next * bins + past
 };
 
+// Room for so many units.
+Margins allocate_margins(const Queue& queue, std::int64_t units, int bins);
+
 // nats: (units,). `counts` gives the count of one cell of one unit, (next, past, state). seen may
 // be null.
 void measure(const Queue& queue, const Tables& counts, std::int64_t units, int bins, int states,
-             double* nats, int* seen);
+             const Margins& margins, double* nats, int* seen);
 void measure(const Queue& queue, const std::int64_t* counts, std::int64_t units, int bins,
-             int states, double* nats, int* seen);
+             int states, const Margins& margins, double* nats, int* seen);
 
 // Makes nats (units,) NaN where `seen` forbids a result.
 void withhold(const Queue& queue, std::int64_t units, bool omit, double* nats, const int* seen);

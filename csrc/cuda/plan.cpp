@@ -7,7 +7,6 @@ namespace {
 
 constexpr std::int64_t most_rows = 64;        // of a segment
 constexpr std::int64_t most_counted = 65535;  // by a block, of a unit
-constexpr std::int64_t table_bytes = std::int64_t{1} << 28;
 constexpr std::int64_t block_cost = 48;  // of clearing and storing a table, in rows of a walker
 
 constexpr std::int64_t up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
@@ -35,7 +34,7 @@ Segments cut_rows(const Array3& values, bool pairs) {
     const std::int64_t steps = std::max<std::int64_t>(values.shape[1] - extra, 1);
     const std::int64_t parts = up(steps, most_rows - extra);
     const std::int64_t advance = up(steps, parts), rows = advance + extra;
-    const std::int64_t batches = up(rows, 8);
+    const std::int64_t batches = up(rows, batch);
     return {values.shape[0] * parts,   parts,
             static_cast<int>(advance), static_cast<int>(rows),
             static_cast<int>(batches), static_cast<int>(up(rows, batches))};
@@ -60,7 +59,7 @@ Plan plan(const Queue& queue, const Segments& segments, std::int64_t units, std:
         --made.log2_units;
     made.shared = bytes();
     const std::int64_t slabs_together =
-        std::max<std::int64_t>(table_bytes / (made.table_words() * 4), 1);
+        std::max<std::int64_t>(queue.table_bytes / (made.table_words() * 4), 1);
     const std::int64_t slabs = std::min(made.slabs(units), slabs_together);
     made.units = std::min(units, slabs << made.log2_units);
     const std::int64_t counted = segments.advance;
@@ -68,12 +67,8 @@ Plan plan(const Queue& queue, const Segments& segments, std::int64_t units, std:
         up(segments.count, std::max<std::int64_t>(most_counted / counted, 1)), 1);
     made.pieces =
         best_pieces(least, slabs, made.threads >> made.log2_units, segments, queue.processors);
+    made.pieces_together = std::min(made.pieces, std::max<std::int64_t>(slabs_together / slabs, 1));
     return made;
-}
-
-std::int64_t Plan::pieces_together(std::int64_t of_slabs) const {
-    const std::int64_t fitting = table_bytes / (table_words() * 4 * of_slabs);
-    return std::min(pieces, std::max<std::int64_t>(fitting, 1));
 }
 
 }  // namespace tefast::cuda

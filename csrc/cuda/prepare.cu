@@ -38,18 +38,18 @@ Cuts<F> make(const Queue& queue, const Edges& edges, std::int64_t units) {
 template <class T>
 __global__ void schedule(Walk walk, Input source, Cuts<Compared<T>> cuts, Moves* moves, int* seen) {
     const std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
-    const std::int64_t places = std::int64_t{walk.batches} * batch;
+    const std::int64_t places = std::int64_t{walk.segments.batches} * batch;
     const std::int64_t at = i / places;
-    if (at >= walk.segments) return;
+    if (at >= walk.segments.count) return;
     const int place = static_cast<int>(i - at * places) % batch;
     const int number = static_cast<int>(i - at * places) / batch;
-    const int row = number * walk.batch_rows + place;
+    const int row = number * walk.segments.batch_rows + place;
     const Segment segment(walk, at);
     Reader<T> reader{};
     reader.cut.bins = cuts.bins;
     if (cuts.low) reader.cut = {*cuts.low, *cuts.scale, cuts.row, 1, cuts.bins};
     int state = missing, saw = 0, nothing = 0;
-    if (place < walk.batch_rows && row < segment.rows) {
+    if (place < walk.segments.batch_rows && row < segment.rows) {
         const std::int64_t t = segment.t + row;
         const auto value = [&](std::int64_t step) {
             return Reader<T>::read(source.values.row(segment.n, step, 0), source.values.dtype);
@@ -57,7 +57,7 @@ __global__ void schedule(Walk walk, Input source, Cuts<Compared<T>> cuts, Moves*
         reader.code(value(t), saw);
         if (row > 0) state = reader.code(value(t - 1), nothing);
     }
-    moves[at * walk.batches + number].state[place] = static_cast<std::int16_t>(state);
+    moves[at * walk.segments.batches + number].state[place] = static_cast<std::int16_t>(state);
     if (seen && saw) atomicOr(seen, saw << 2);
 }
 
@@ -77,14 +77,9 @@ AnyCuts make_cuts(const Queue& queue, const Input& input) {
     return cuts;
 }
 
-Walk walk_of(const Input& input, const Segments& segments) {
-    return {input.values,     input.lengths, segments.count,   segments.parts,
-            segments.advance, segments.rows, segments.batches, segments.batch_rows};
-}
-
 const Moves* make_moves(const Queue& queue, const Walk& walk, const Input& source,
                         const AnyCuts& cuts, int* seen) {
-    const std::int64_t count = walk.segments * walk.batches;
+    const std::int64_t count = walk.segments.count * walk.segments.batches;
     Moves* moves = allocate<Moves>(queue, count);
     with_type(source.values.dtype, [&](auto type) {
         using T = decltype(type);

@@ -24,9 +24,6 @@ struct AnyCuts {
 
 AnyCuts make_cuts(const Queue& queue, const Input& input);
 
-// How the rows of `values` are walked.
-Walk walk_of(const Input& input, const Segments& segments);
-
 // The moves (segments, batches) of the walk of a target, from a source (N, T, 1). seen: what the
 // source holds that must not be there, shifted left by two; may be null.
 const Moves* make_moves(const Queue& queue, const Walk& walk, const Input& source,

@@ -49,7 +49,7 @@ __global__ void scan_rows(Walk walk, int bins, std::int64_t slabs, Partial parti
     reader.cut.bins = bins;
     F low = std::numeric_limits<F>::infinity(), high = -low;
     walk_rows<T, false>(
-        walk, nullptr, unit, first, walk.segments, chunks * walkers,
+        walk, nullptr, unit, first, walk.segments.count, chunks * walkers,
         [&](const Fetched<T>& got, int i) {
             if (i >= got.rows) return;
             int saw = 0;
@@ -118,10 +118,10 @@ void scan(const Queue& queue, const Input& input, std::int64_t* found, double* l
     const std::int64_t small = blocks_for(units > 5 ? units : 5, block);
     launch("scanning", start, small, block, 0, queue.stream, partial, units);
     if (values.shape[0] > 0 && values.shape[1] > 0 && units > 0) {
-        const Walk walk = walk_of(input, cut_rows(values, false));
+        const Walk walk{values, input.lengths, cut_rows(values, false)};
         const std::int64_t slabs = blocks_for(units, warp);
         const std::int64_t most = 16 * std::int64_t{queue.processors} / slabs + 1;
-        const std::int64_t needed = blocks_for(walk.segments, walkers);
+        const std::int64_t needed = blocks_for(walk.segments.count, walkers);
         const std::int64_t chunks = needed < most ? needed : most;
         with_type(values.dtype, [&](auto type) {
             launch("scanning", scan_rows<decltype(type)>, slabs * chunks, walkers * warp, 0,

@@ -8,10 +8,9 @@
 #include <cstdint>
 
 #include "cuda/codes.cuh"
+#include "cuda/plan.hpp"
 
 namespace tefast::cuda {
-
-constexpr int batch = 8;  // rows whose loads are in flight together
 
 // Source states of the transitions into the rows of a batch; negative: not to be counted.
 struct alignas(16) Moves {
@@ -21,12 +20,7 @@ struct alignas(16) Moves {
 struct Walk {
     Array3 values;
     const std::int64_t* lengths;
-    std::int64_t segments;  // of all sequences
-    std::int64_t parts;     // segments of a sequence
-    int advance;            // steps from a segment's first row to that of the next
-    int rows;               // of a segment, at most
-    int batches;            // of a segment
-    int batch_rows;         // of a batch, at most `batch`
+    Segments segments;
 
     __host__ __device__ std::int64_t length(std::int64_t n) const {
         return lengths ? lengths[n] : values.shape[1];
@@ -39,12 +33,13 @@ struct Segment {
     int rows;           // that are valid
 
     __device__ Segment(const Walk& walk, std::int64_t segment) : n(segment), t(0) {
-        if (walk.parts > 1) {
-            n = segment / walk.parts;
-            t = (segment - n * walk.parts) * walk.advance;
+        const Segments& all = walk.segments;
+        if (all.parts > 1) {
+            n = segment / all.parts;
+            t = (segment - n * all.parts) * all.advance;
         }
         const std::int64_t left = walk.length(n) - t;
-        rows = left < walk.rows ? (left > 0 ? static_cast<int>(left) : 0) : walk.rows;
+        rows = left < all.rows ? (left > 0 ? static_cast<int>(left) : 0) : all.rows;
     }
 };
 
@@ -73,17 +68,18 @@ class Fetcher {
     __device__ void fetch(Fetched<T>& out) {
         const std::int64_t stride = walk_.values.stride[1];
         out.segment = segment_;
-        out.first = number_ * walk_.batch_rows;
+        out.first = number_ * walk_.segments.batch_rows;
         out.rows = rows_ - out.first;
-        const int loaded = out.rows < walk_.batch_rows ? out.rows : walk_.batch_rows;
+        const int loaded =
+            out.rows < walk_.segments.batch_rows ? out.rows : walk_.segments.batch_rows;
 #pragma unroll
         for (int i = 0; i < batch; ++i) {
             out.raw[i] = {};
             if (i < loaded) out.raw[i] = Reader<T>::read(at_ + i * stride, walk_.values.dtype);
         }
-        if constexpr (pairs) out.moves = moves_[segment_ * walk_.batches + number_];
-        at_ += walk_.batch_rows * stride;
-        if (++number_ == walk_.batches) {
+        if constexpr (pairs) out.moves = moves_[segment_ * walk_.segments.batches + number_];
+        at_ += walk_.segments.batch_rows * stride;
+        if (++number_ == walk_.segments.batches) {
             segment_ += step_;
             if (more()) enter();
         }
@@ -114,7 +110,7 @@ __device__ __forceinline__ void walk_rows(const Walk& walk, const Moves* moves, 
     const auto work = [&](const Fetched<T>& now) {
 #pragma unroll
         for (int i = 0; i < batch; ++i) {
-            if (i < walk.batch_rows) each(now, i);
+            if (i < walk.segments.batch_rows) each(now, i);
         }
     };
     Fetched<T> now;

@@ -29,6 +29,8 @@ namespace {
 
 std::string message;
 std::vector<std::unique_ptr<char[]>> scratch;
+std::size_t taken = 0;  // bytes of the last call
+std::int64_t table_limit = 0, joint_limit = 0;
 
 Input input_of(const Passed& passed) {
     Array3 values{passed.data, static_cast<DType>(passed.dtype), {}, {}, false};
@@ -42,12 +44,17 @@ template <class Work>
 int run(Work&& work) {
     // Filled with what no kernel may rely on.
     const auto allocate = [](std::size_t bytes) -> void* {
+        taken += bytes;
         scratch.push_back(std::make_unique<char[]>(bytes + 16));
         std::memset(scratch.back().get(), 0xA5, bytes + 16);
         return scratch.back().get();
     };
+    taken = 0;
     try {
-        work(queue_on(0, nullptr, allocate));
+        Queue queue = queue_on(0, nullptr, allocate);
+        if (table_limit) queue.table_bytes = table_limit;
+        if (joint_limit) queue.joint_bytes = joint_limit;
+        work(queue);
         message.clear();
     } catch (const std::exception& error) {
         message = error.what();
@@ -59,6 +66,14 @@ int run(Work&& work) {
 }  // namespace
 
 extern "C" {
+
+// Bytes that tables, and counts to be measured, may take together; 0: what is usual.
+void tefast_limit(std::int64_t tables, std::int64_t joint) {
+    table_limit = tables;
+    joint_limit = joint;
+}
+
+std::size_t tefast_taken() { return taken; }
 
 const char* tefast_message() { return message.c_str(); }
 
