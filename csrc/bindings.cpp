@@ -209,7 +209,7 @@ bool all_guessed(const Dense<double>& inner, const std::string& dtype, py::ssize
 py::dict build_info() {
     return py::dict(py::arg("version") = TEFAST_VERSION, py::arg("openmp") = _OPENMP,
                     py::arg("max_threads") = omp_get_max_threads(),
-                    py::arg("compiler") = __VERSION__,
+                    py::arg("compiler") = __VERSION__, py::arg("cuda") = TEFAST_CUDA_VERSION,
                     py::arg("instruction_sets") = tefast::level_names(true),
                     py::arg("instruction_set") = tefast::kernels().name);
 }

@@ -22,8 +22,10 @@ struct Walk {
     const std::int64_t* lengths;
     Segments segments;
 
+    // Lengths lie on the device, where nobody has checked them.
     __host__ __device__ std::int64_t length(std::int64_t n) const {
-        return lengths ? lengths[n] : values.shape[1];
+        const std::int64_t steps = values.shape[1];
+        return lengths && lengths[n] < steps ? lengths[n] : steps;
     }
 };
 
