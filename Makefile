@@ -6,7 +6,10 @@ BIN := $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt
 EDITABLE = $(INSTALL) --no-build-isolation --config-settings=editable.rebuild=true \
 	--config-settings=editable.verbose=false --config-settings=build-dir=build/editable \
-	--config-settings=cmake.define.TEFAST_WERROR=ON
+	--config-settings=cmake.define.TEFAST_WERROR=ON \
+	--config-settings=cmake.define.TEFAST_CUDA=$(TEFAST_CUDA)
+# Minutes of compiling that only a machine with a GPU has any use for; `make cuda` builds it anyway.
+TEFAST_CUDA ?= $(if $(shell nvidia-smi -L 2>/dev/null),AUTO,OFF)
 
 .PHONY: experiment smoke test bench growth sanitize lint format dist clean
 
@@ -91,6 +94,6 @@ clean:
 $(VENV)/installed: pyproject.toml constraints.txt CMakeLists.txt
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'tefast needs Python 3.11 or newer: make PYTHON=python3.11 ...')"
 	$(PYTHON) -m venv $(VENV)
-	$(INSTALL) scikit-build-core pybind11 cmake ninja
+	$(INSTALL) scikit-build-core pybind11 cmake ninja $(if $(filter OFF,$(TEFAST_CUDA)),,torch)
 	$(EDITABLE) -e ".[test,lint]" build
 	touch $@

@@ -178,6 +178,35 @@ def quantile_edges(values: Values, bins: int, lengths: npt.NDArray[np.int64] | N
     return edges
 
 
+def quantile_places(
+    sizes: npt.NDArray[np.int64], bins: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Edges]:
+    """Where the quantiles ``i / bins`` lie among sorted values, as `numpy.quantile` has it.
+
+    Parameters
+    ----------
+    sizes : ndarray, shape (U,)
+        How many values each unit has.
+
+    Returns
+    -------
+    below, above : ndarray of int64, shape (U, bins - 1)
+        Indices of the values that a quantile lies between; 0 for a unit without values.
+    weight : ndarray of float64, shape (U, bins - 1)
+        How far it lies from the one towards the other.
+    """
+    last = np.maximum(sizes - 1, 0)[:, np.newaxis]
+    place = last * (np.arange(1, bins) / bins)
+    below = np.minimum(np.floor(place).astype(np.int64), last)
+    return below, np.minimum(below + 1, last), place - below
+
+
+def between(low: Edges, high: Edges, weight: Edges) -> Edges:
+    """From `low` towards `high` by `weight`, with the rounding of `numpy.quantile`."""
+    width = high - low
+    return np.where(weight < 0.5, low + width * weight, high - width * (1 - weight))
+
+
 def as_float64(array: npt.NDArray[Any], dtype: str) -> npt.NDArray[np.float64]:
     """Floats of any of the supported types as float64, exactly."""
     if dtype == "bfloat16":  # bits in uint16: the upper half of a float32

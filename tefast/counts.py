@@ -5,6 +5,7 @@ Integers, so they add up exactly over batches, files, threads and machines, in a
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 
 from tefast.backends import Backend, Counts, Lengths
 from tefast.binning import Binning
-from tefast.values import Values
+from tefast.values import Values, to_numpy
 
 BLOCK_BYTES = 64 * 2**20
 """What the counts of units that are worked on together may take."""
@@ -23,23 +24,25 @@ def values(
     backend: Backend, target: Values, binning: Binning, lengths: Lengths, threads: int | None
 ) -> Counts:
     """Counts (U, bins) of every bin of every unit."""
-    counts = allocate((target.array.shape[2], binning.bins))
+    counts = backend.table(allocate((target.array.shape[2], binning.bins)), target)
     backend.count_values(target, binning, lengths, counts, threads)
-    return counts
+    return to_numpy(counts)
 
 
 def allocate(shape: tuple[int, ...]) -> Counts:
     """Zeros of `shape`, or a ValueError that says how large they would have been."""
-    cells = 1
-    for size in shape:
-        cells *= size  # Python's integers: the product may be beyond 64 bits
-    available = memory_limit()
-    if cells * 8 > available:
-        raise ValueError(
-            f"joint counts of shape {shape} take {cells * 8 / 2**30:.1f} GiB, more than the "
-            f"{available / 2**30:.1f} GiB of memory here; use fewer bins or fewer units at a time"
-        )
+    check_room(shape, memory_limit(), "of memory here")
     return np.zeros(shape, np.int64)
+
+
+def check_room(shape: tuple[int, ...], available: int, where: str) -> None:
+    """Raise a ValueError if counts of `shape` are larger than `available` bytes."""
+    size = 8 * math.prod(shape)  # Python's integers: the product may be beyond 64 bits
+    if size > available:
+        raise ValueError(
+            f"joint counts of shape {shape} take {size / 2**30:.1f} GiB, more than the "
+            f"{available / 2**30:.1f} GiB {where}; use fewer bins or fewer units at a time"
+        )
 
 
 def memory_limit() -> int:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from tefast import backends, counts, measures, values
 from tefast import binning as binnings
-from tefast.backends import Backend, Codes, Lengths, Scan
+from tefast.backends import Backend, Lengths, Scan, Table
 from tefast.binning import Binning, Edges
 from tefast.values import Values
 
@@ -59,12 +59,13 @@ def transfer_entropy(
         "omit" leaves out every transition that touches a NaN.
     base : float, default 2
         Base of the logarithm: 2 gives bits, ``math.e`` nats.
-    backend : {"auto", "cpu", "reference", "cuda"}, default "auto"
-        Only "auto" falls back to another.
+    backend : {"auto", "cpu", "cuda", "reference"}, default "auto"
+        "auto" counts where `h` lies: on its GPU, if this build of tefast has CUDA, else on the
+        CPU. Only "auto" falls back to another. "cuda" copies what lies elsewhere to the GPU.
     threads : int, optional
         Default: as many as OpenMP would use (``OMP_NUM_THREADS``), fewer for little data. In a
         process that was forked after tefast had been imported it is always 1, since OpenMP does
-        not survive a fork.
+        not survive a fork. Of no effect on a GPU.
 
     Returns
     -------
@@ -105,20 +106,23 @@ def transfer_entropy(
     binnings.check_combination([target, source], options.binning, {"h": h_range, "y": y_range})
     units = target.array.shape[2]
     ranges = binnings.check_range(h_range, "h", units), binnings.check_range(y_range, "y", 1)
-    # Where the edges are known the target is read once: what must not be in it shows on the way.
-    h_binning = options.known_binning(target, ranges[0]) or options.learn(target, valid, ranges[0])
-    states = source_states(options, source, valid, options.learn(source, valid, ranges[1]))
-    nats, clean = options.backend.transfer_entropy(
-        target, h_binning, valid, states, options.omit, options.threads
+    options, target, source = options.placed(target, source)
+    # Where the edges are known the data are read once: what must not be in them shows on the way.
+    h_binning, y_binning = (
+        options.known_binning(data, limits) or options.learn(data, valid, limits)
+        for data, limits in zip((target, source), ranges, strict=True)
     )
-    if not clean:
+    found = options.backend.transfer_entropy(
+        target, h_binning, source, y_binning, valid, options.omit, options.threads
+    )
+    if not found.clean:
         options.scan(target, valid)
-    scores = nats / math.log(options.base)
-    if np.isnan(scores).all():
+        options.scan(source, valid)
+    if not found.counted:
         raise ValueError(
             "no transition is left to count: every one lies past `lengths` or touches a NaN"
         )
-    return target.wrap(scores)
+    return target.wrap(found.nats / math.log(options.base))
 
 
 def entropy(
@@ -157,6 +161,7 @@ def entropy(
     valid = values.sequence_lengths(lengths, target)
     binnings.check_combination([target], options.binning, {"h": h_range})
     limits = binnings.check_range(h_range, "h", target.array.shape[2])
+    options, target = options.placed(target)
     h_binning = options.learn(target, valid, limits)
 
     table = counts.values(options.backend, target, h_binning, valid, options.threads)
@@ -182,6 +187,23 @@ class Options:
         """The backend's module; its name is what is kept, so that options can be pickled."""
         return backends.load(self.backend_name)
 
+    def placed(self, *inputs: Values) -> tuple[Any, ...]:
+        """The options with a backend for where the first input lies, and the inputs where it reads.
+
+        Until then "auto" may stand for a backend.
+        """
+        options, first = self, inputs[0]
+        if self.backend_name == "auto":
+            options = replace(self, backend_name=backends.fastest(first.device, first.name))
+        return options, *options.backend.place(*inputs)
+
+    def backend_of(self, table: Table) -> Backend:
+        """The backend that measures counts where they lie."""
+        if not isinstance(table, np.ndarray):
+            return backends.load("cuda")
+        on_host = self.backend_name in ("cpu", "reference")
+        return backends.load(self.backend_name if on_host else backends.fastest(None))
+
     @classmethod
     def check(
         cls, bins: Any, binning: Any, nan_policy: Any, base: Any, backend: Any, threads: Any
@@ -196,7 +218,7 @@ class Options:
             binning=binnings.check_binning(binning, bins),
             omit=nan_policy == "omit",
             base=measures.check_base(base),
-            backend_name=backends.resolve(backend),
+            backend_name=backends.check_name(backend),
             threads=backends.check_threads(threads),
         )
 
@@ -207,7 +229,7 @@ class Options:
         if known is not None:
             return known
         if self.binning == "quantile":
-            return Binning(self.bins, binnings.quantile_edges(data, self.bins, lengths))
+            return Binning(self.bins, self.backend.quantile_edges(data, self.bins, lengths))
         low, high = _extent(found)
         return Binning(self.bins, binnings.uniform_edges(low, high, self.bins))
 
@@ -231,7 +253,7 @@ class Options:
 def check_scan(found: Scan, data: Values, bins: int, omit: bool) -> None:
     """Raise a ValueError for what `found` says must not be counted."""
     if found.outside:
-        value = data.array[np.unravel_index(found.first_bad, data.array.shape)]
+        value = data.array[np.unravel_index(found.first_bad, data.array.shape)].item()
         raise ValueError(
             f"{data.name} holds integers, which are symbols 0 .. {bins - 1} (bins={bins}), but "
             f"{data.index(found.first_bad)} = {value} is not one; {found.outside} lie outside. "
@@ -249,10 +271,9 @@ def check_scan(found: Scan, data: Values, bins: int, omit: bool) -> None:
         )
 
 
-def source_states(options: Options, source: Values, lengths: Lengths, binning: Binning) -> Codes:
+def source_states(options: Options, source: Values, lengths: Lengths, binning: Binning) -> Table:
     """The source's state at each step, shape (N, T)."""
-    codes = options.backend.encode(source, binning, lengths, options.threads)
-    return np.ascontiguousarray(codes[:, :, 0])
+    return options.backend.encode(source, binning, lengths, options.threads)[:, :, 0]
 
 
 def _extent(found: Scan) -> tuple[Edges, Edges]:

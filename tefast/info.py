@@ -7,7 +7,7 @@ from typing import Any
 
 from tefast.backends import NAMES
 
-_NATIVE = ("openmp", "max_threads", "compiler", "instruction_sets", "instruction_set")
+_NATIVE = ("cuda", "openmp", "max_threads", "compiler", "instruction_sets", "instruction_set")
 
 
 def build_info() -> dict[str, Any]:
@@ -21,7 +21,8 @@ def build_info() -> dict[str, Any]:
         ``max_threads``: the threads used by default. ``compiler``: the version of the compiler.
         ``instruction_sets``: those that the kernel was compiled for and this processor has.
         ``instruction_set``: the one in use: the last of them, or what the environment variable
-        ``TEFAST_SIMD_LEVEL`` names. ``cuda``: the CUDA version or None.
+        ``TEFAST_SIMD_LEVEL`` names. ``cuda``: the version of the CUDA toolkit, such as "13.0", that
+        its CUDA library was built with, or None.
     """
     reasons = {name: import_module(f"tefast.backends.{name}").missing() for name in NAMES}
     info: dict[str, Any] = {
@@ -37,5 +38,5 @@ def build_info() -> dict[str, Any]:
         from tefast import _native
 
         native = _native.build_info()
-        info |= {key: native[key] for key in _NATIVE}
+        info |= {key: native[key] or None for key in _NATIVE}
     return info

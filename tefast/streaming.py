@@ -11,7 +11,7 @@ import numpy as np
 
 from tefast import binning as binnings
 from tefast import counts, measures, values
-from tefast.backends import Counts, Lengths
+from tefast.backends import Counts, Lengths, Table
 from tefast.estimator import Options, source_states
 from tefast.values import Values
 
@@ -42,7 +42,8 @@ class _Streaming(ABC):
             role: binnings.check_range(given, role, self.units if role == "h" else 1)
             for role, given in ranges.items()
         }
-        self._counts: Counts = counts.allocate(self._shape())
+        # They go where the data are: to a GPU with the first batch that lies there.
+        self._counts: Table = counts.allocate(self._shape())
         self._symbols: dict[str, bool] = {}
         self._wrap: Any = np.asarray
 
@@ -53,20 +54,20 @@ class _Streaming(ABC):
 
     @property
     def counts(self) -> Counts:
-        """The counts so far, a read-only view."""
-        view = self._counts.view()
+        """The counts so far, read-only: a view of those in memory, a copy of those on a GPU."""
+        view: Counts = values.to_numpy(self._counts).view()
         view.flags.writeable = False
         return view
 
     def merge(self, other: Self) -> None:
-        """Add the counts of another one that was made with the same settings."""
+        """Add the counts of another one that was made with the same settings, on any device."""
         if type(other) is not type(self):
             raise TypeError(f"merge takes a {type(self).__name__}, got {type(other).__name__}")
         self._require(other._settings(), "merge")
         self._agree(other._symbols)
         if not self._symbols:
             self._wrap = other._wrap
-        self._counts += other._counts
+        self._counts += self._here(other._counts)
         self._symbols |= other._symbols
 
     def reset(self) -> None:
@@ -81,7 +82,7 @@ class _Streaming(ABC):
         Not which kind of array the data were: what is loaded computes NumPy until it is updated.
         """
         symbols = {role: bool(flag) for role, flag in self._symbols.items()}
-        return {"counts": self._counts.copy(), "symbols": symbols, **self._settings()}
+        return {"counts": self.counts.copy(), "symbols": symbols, **self._settings()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over the counts of `state`, which must come from the same settings."""
@@ -123,7 +124,15 @@ class _Streaming(ABC):
     def _shape(self) -> tuple[int, ...]: ...
 
     @abstractmethod
-    def _measure(self, table: Counts) -> measures.Scores: ...
+    def _measure(self, table: Table) -> Table: ...
+
+    def _here(self, table: Table) -> Table:
+        """Counts from anywhere where this one's are."""
+        if isinstance(self._counts, np.ndarray):
+            return values.to_numpy(table)
+        if isinstance(table, np.ndarray):
+            table = self._counts.new_tensor(table)
+        return table.to(self._counts.device)
 
     def _target(self, h: Any) -> Values:
         target = values.target(h)
@@ -134,15 +143,15 @@ class _Streaming(ABC):
             )
         return target
 
-    def _learn(self, data: Values, lengths: Lengths) -> binnings.Binning:
+    def _learn(self, options: Options, data: Values, lengths: Lengths) -> binnings.Binning:
         limits = self._ranges[data.role]
-        uniform = isinstance(self._options.binning, str)
+        uniform = isinstance(options.binning, str)
         if uniform and limits is None and not data.is_symbols:
             raise ValueError(
                 f"{data.name} holds floats, whose range cannot be known before the last batch: "
                 f"pass {data.role}_range=(low, high), or inner edges as binning=[...]"
             )
-        return self._options.learn(data, lengths, limits)
+        return options.learn(data, lengths, limits)
 
     def _agree(self, symbols: dict[str, bool]) -> None:
         """Raise if these inputs are symbols where earlier ones were floats, or the reverse."""
@@ -229,17 +238,18 @@ class TransferEntropy(_Streaming):
         lengths : array_like of int, shape (N,), optional
             Valid steps of each sequence.
         """
-        options = self._options
         target = self._target(h)
         source = values.source(y, target)
         values.check_steps(target)
         valid = values.sequence_lengths(lengths, target)
         symbols = {"h": target.is_symbols, "y": source.is_symbols}
         given = dict(self._ranges)
-        binnings.check_combination([target, source], options.binning, given)
+        binnings.check_combination([target, source], self._options.binning, given)
         self._agree(symbols)
-        h_binning = self._learn(target, valid)
-        states = source_states(options, source, valid, self._learn(source, valid))
+        options, target, source = self._options.placed(target, source)
+        h_binning = self._learn(options, target, valid)
+        states = source_states(options, source, valid, self._learn(options, source, valid))
+        self._counts = options.backend.table(self._counts, target)
         options.backend.count_transitions(
             target, h_binning, valid, states, self._counts, options.threads
         )
@@ -248,9 +258,9 @@ class TransferEntropy(_Streaming):
     def _shape(self) -> tuple[int, ...]:
         return (self.units, self.bins, self.bins, self.bins)
 
-    def _measure(self, table: Counts) -> measures.Scores:
-        nats = self._options.backend.score_counts(table, self._options.threads)
-        return np.asarray(nats / math.log(self._options.base))
+    def _measure(self, table: Table) -> Table:
+        nats = self._options.backend_of(table).score_counts(table, self._options.threads)
+        return nats / math.log(self._options.base)
 
 
 class Entropy(_Streaming):
@@ -283,20 +293,17 @@ class Entropy(_Streaming):
         valid = values.sequence_lengths(lengths, target)
         binnings.check_combination([target], self._options.binning, dict(self._ranges))
         self._agree({"h": target.is_symbols})
-        self._counts += counts.values(
-            self._options.backend,
-            target,
-            self._learn(target, valid),
-            valid,
-            self._options.threads,
-        )
+        options, target = self._options.placed(target)
+        h_binning = self._learn(options, target, valid)
+        self._counts = options.backend.table(self._counts, target)
+        options.backend.count_values(target, h_binning, valid, self._counts, options.threads)
         self._symbols, self._wrap = {"h": target.is_symbols}, target.wrap
 
     def _shape(self) -> tuple[int, ...]:
         return (self.units, self.bins)
 
-    def _measure(self, table: Counts) -> measures.Scores:
-        return measures.entropy(table, self._options.base)
+    def _measure(self, table: Table) -> Table:
+        return measures.entropy(values.to_numpy(table), self._options.base)
 
 
 def _check_units(units: Any) -> int:

@@ -1,4 +1,4 @@
-"""Values: what callers pass in, seen as one NumPy array of shape (N, T, U) without a copy."""
+"""Values: what callers pass in, seen as one array of shape (N, T, U) without a copy."""
 
 from __future__ import annotations
 
@@ -26,8 +26,9 @@ class Values:
 
     Attributes
     ----------
-    array : ndarray, shape (N, T, U)
-        The caller's own memory, any strides. bfloat16 is held as its bits in uint16.
+    array : ndarray or torch.Tensor, shape (N, T, U)
+        The caller's own memory, any strides. What lies in the host's memory is an ndarray, where
+        bfloat16 is held as its bits in uint16; what lies on another device is a tensor.
     dtype : str
         One of `FLOATS`, or an integer type: the array holds symbols.
     role : str
@@ -35,10 +36,11 @@ class Values:
     shape : tuple of int
         The shape the caller passed.
     wrap : callable
-        Makes of a result the kind of array the caller passed, on its device.
+        Makes of a result, an ndarray or a tensor, the kind of array the caller passed, on its
+        device.
     """
 
-    array: Array
+    array: Any
     dtype: str
     role: str
     shape: tuple[int, ...]
@@ -48,6 +50,24 @@ class Values:
     def is_symbols(self) -> bool:
         """Whether the values are integer symbols, which are not binned."""
         return self.dtype not in FLOATS
+
+    @property
+    def device(self) -> Any:
+        """The ``torch.device`` where the values lie, None for the host's memory."""
+        return None if isinstance(self.array, np.ndarray) else self.array.device
+
+    def on_host(self) -> Values:
+        """The same in the host's memory."""
+        if isinstance(self.array, np.ndarray):
+            return self
+        return replace(self, array=_numpy_of(self.array.cpu()))
+
+    def on_device(self, device: Any) -> Values:
+        """The same as a tensor on a ``torch.device``."""
+        array = self.array
+        if isinstance(array, np.ndarray):
+            array = _tensor_of(array, self.dtype)
+        return replace(self, array=array.to(device))
 
     @property
     def is_mapped(self) -> bool:
@@ -82,8 +102,8 @@ class Values:
 
 def target(h: Any) -> Values:
     """Take the target `h`: (N, T, U), (T, U) or (T,)."""
-    array, dtype, wrap = _as_numpy(h, "h")
-    shape = array.shape
+    array, dtype, wrap = _as_array(h, "h")
+    shape = tuple(array.shape)
     if array.ndim not in (1, 2, 3):
         raise ValueError(f"{ROLES['h']} must have shape (N, T, U), (T, U) or (T,), got {shape}")
     if array.ndim == 1:
@@ -95,18 +115,19 @@ def target(h: Any) -> Values:
 
 def source(y: Any, h: Values) -> Values:
     """Take the source `y`: (N, T) beside a target (N, T, U), else (T,)."""
-    array, dtype, wrap = _as_numpy(y, "y")
-    expected = h.array.shape[:2] if len(h.shape) == 3 else h.array.shape[1:2]
-    if array.shape != expected:
+    array, dtype, wrap = _as_array(y, "y")
+    shape = tuple(array.shape)
+    expected = tuple(h.array.shape[:2] if len(h.shape) == 3 else h.array.shape[1:2])
+    if shape != expected:
         raise ValueError(
             f"{ROLES['y']} must have shape {expected} to go with {ROLES['h']} of shape {h.shape}, "
-            f"got {array.shape}"
+            f"got {shape}"
         )
     return Values(
         array.reshape(1, -1, 1) if array.ndim == 1 else array[..., np.newaxis],
         dtype,
         "y",
-        array.shape,
+        shape,
         wrap,
     )
 
@@ -143,8 +164,8 @@ def _checked(values: Values) -> Values:
     return values
 
 
-def _as_numpy(x: Any, role: str) -> tuple[Array, str, Callable[[Array], Any]]:
-    """`x` as an array, the name of its dtype, and the way back from NumPy to x's kind."""
+def _as_array(x: Any, role: str) -> tuple[Any, str, Callable[[Any], Any]]:
+    """`x` as an array, the name of its dtype, and the way back to x's kind."""
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(x, torch.Tensor):
         return _from_torch(x, role)
@@ -160,10 +181,10 @@ def _as_numpy(x: Any, role: str) -> tuple[Array, str, Callable[[Array], Any]]:
         array = array.astype(array.dtype.newbyteorder("="))
     name = array.dtype.name
     if name == "bfloat16":  # ml_dtypes, which JAX uses
-        return array.view(np.uint16), name, np.asarray
+        return array.view(np.uint16), name, to_numpy
     if name not in FLOATS and array.dtype.kind not in "iu":
         raise TypeError(_wrong_dtype(role, name))
-    return array, name, np.asarray
+    return array, name, to_numpy
 
 
 def _from_dlpack(x: Any, role: str) -> Array:
@@ -178,7 +199,7 @@ def _from_dlpack(x: Any, role: str) -> Array:
         raise ValueError(f"{ROLES[role]} cannot be read as one array: {error}") from None
 
 
-def _from_torch(x: torch.Tensor, role: str) -> tuple[Array, str, Callable[[Array], Any]]:
+def _from_torch(x: torch.Tensor, role: str) -> tuple[Any, str, Callable[[Any], Any]]:
     import torch
 
     name = str(x.dtype).removeprefix("torch.")
@@ -191,18 +212,53 @@ def _from_torch(x: torch.Tensor, role: str) -> tuple[Array, str, Callable[[Array
     if not known or x.is_quantized:
         raise TypeError(_wrong_dtype(role, name))
     wrap = partial(_to_torch, device=x.device)
-    x = x.detach().cpu().resolve_neg()
-    if name == "bfloat16":
-        return x.view(torch.uint16).numpy(), name, wrap
+    x = x.detach().resolve_neg()
     if name == "bool":
-        return x.view(torch.uint8).numpy(), "uint8", wrap
-    return x.numpy(), name, wrap
+        x, name = x.view(torch.uint8), "uint8"
+    return (_numpy_of(x) if x.device.type == "cpu" else x), name, wrap
 
 
-def _to_torch(result: Array, device: torch.device) -> torch.Tensor:
+def _numpy_of(x: torch.Tensor) -> Array:
+    """A tensor in the host's memory as `Values` holds it."""
     import torch
 
-    return torch.from_numpy(np.ascontiguousarray(result)).to(device)
+    array: Array = x.view(torch.uint16).numpy() if x.dtype == torch.bfloat16 else x.numpy()
+    return array
+
+
+class _Writable:
+    """The memory of an array as one that may be written to, which is what PyTorch takes in silence.
+
+    Nothing is ever written.
+    """
+
+    def __init__(self, array: Array) -> None:
+        address, _ = array.__array_interface__["data"]
+        self.__array_interface__ = {**array.__array_interface__, "data": (address, False)}
+        self.owner = array
+
+
+def _tensor_of(array: Array, dtype: str) -> torch.Tensor:
+    """The reverse of `_numpy_of`, without a copy where PyTorch has such strides."""
+    import torch
+
+    odd = any(stride < 0 or stride % array.itemsize for stride in array.strides)
+    tensor = torch.from_numpy(np.asarray(_Writable(np.ascontiguousarray(array) if odd else array)))
+    return tensor.view(torch.bfloat16) if dtype == "bfloat16" else tensor
+
+
+def to_numpy(result: Any) -> Array:
+    """An ndarray, or a tensor on any device, as an ndarray."""
+    return result if isinstance(result, np.ndarray) else np.asarray(result.cpu())
+
+
+def _to_torch(result: Any, device: torch.device) -> torch.Tensor:
+    import torch
+
+    if isinstance(result, np.ndarray):
+        result = torch.from_numpy(np.ascontiguousarray(result))
+    tensor: torch.Tensor = result.to(device)
+    return tensor
 
 
 def _wrong_dtype(role: str, name: str) -> str:

@@ -1,13 +1,34 @@
 """What several test files share."""
 
+import os
+
 import pytest
 
-BACKENDS = ["reference", "cpu"]
+from tefast import backends
+
+# "emulated" is the backend "cuda" on an emulated device, which needs a C++ compiler alone.
+BACKENDS = ["reference", "cpu", "emulated", pytest.param("cuda", marks=pytest.mark.cuda)]
+
+
+def pytest_runtest_setup(item):
+    if item.get_closest_marker("cuda"):
+        reason = backends.load("cuda").missing()
+        if reason and os.environ.get("TEFAST_REQUIRE_CUDA", "0") not in ("", "0"):
+            pytest.fail(f"TEFAST_REQUIRE_CUDA is set, but {reason}", pytrace=False)
+        if reason:
+            pytest.skip(reason)
 
 
 @pytest.fixture(params=BACKENDS)
 def backend(request):
-    return request.param
+    """The name of a backend."""
+    if request.param != "emulated":
+        yield request.param
+        return
+    import emulated
+
+    with emulated.backend():
+        yield "cuda"
 
 
 @pytest.fixture(scope="module")

@@ -1,18 +1,22 @@
 """The CUDA kernels on an emulated device: compiled for the host, called with NumPy arrays.
 
 `tests/native/emulated` stands in for the CUDA runtime: threads of a block are fibers that run in a
-random order, shared memory is poisoned and fenced.
+random order, shared memory is poisoned and fenced. `operators` has PyTorch's operators on top of
+them, registered for tensors of the CPU, and `backend` makes of these the backend "cuda".
 """
 
+import atexit
 import ctypes
 import functools
 import os
 import shutil
 import subprocess
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from tefast import values
 
@@ -23,6 +27,7 @@ DTYPES = (
     "float16", "bfloat16", "float32", "float64",
     "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
 )  # fmt: skip
+NAMESPACE = "tefast_emulated"
 DEFAULTS = {"processors": 3, "shared": 232448, "threads": 256}
 
 
@@ -42,25 +47,73 @@ class Passed(ctypes.Structure):
 
 
 @functools.cache
-def library():
-    """The compiled kernels."""
-    sources = [*(ROOT / "csrc" / "cuda").glob("*.cu"), *(ROOT / "csrc" / "cuda").glob("*.cpp")]
-    sources += [NATIVE / "exports.cpp", NATIVE / "emulated" / "emulated.cpp"]
-    out = Path(tempfile.mkdtemp()) / "libtefast_emulated.so"
+def folder():
+    """Where libraries are built, until the process ends."""
+    made = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, made)
+    return made
+
+
+def compile_shared(name, sources, *options):
+    """The path of a shared library made of these sources."""
+    out = folder() / name
     command = [
         COMPILER, "-std=c++17", "-O2", "-fPIC", "-shared", "-ffp-contract=off",
-        "-Wall", "-Wextra", "-Wno-unknown-pragmas",
-        f"-I{NATIVE / 'emulated'}", f"-I{ROOT / 'csrc'}", "-x", "c++", *map(str, sources),
-        "-lpthread", "-o", str(out),
+        "-Wall", "-Wextra", "-Wno-unknown-pragmas", f"-I{ROOT / 'csrc'}",
+        "-x", "c++", *map(str, sources), "-x", "none", *options, "-o", str(out),
     ]  # fmt: skip
     subprocess.run(command, check=True)
+    return out
+
+
+@functools.cache
+def library():
+    """The compiled kernels."""
+    sources = [*(ROOT / "csrc" / "cuda").glob("*.cu"), ROOT / "csrc" / "cuda" / "plan.cpp"]
+    sources += [NATIVE / "exports.cpp", NATIVE / "emulated" / "emulated.cpp"]
+    out = compile_shared("libemulated.so", sources, f"-I{NATIVE / 'emulated'}", "-lpthread")
     loaded = ctypes.CDLL(str(out))
-    shutil.rmtree(out.parent)
     loaded.tefast_message.restype = ctypes.c_char_p
     loaded.tefast_taken.restype = ctypes.c_size_t
     loaded.emulated_launches.restype = ctypes.c_long
     loaded.emulated_fail_after.argtypes = [ctypes.c_long]
     return loaded
+
+
+@functools.cache
+def operators():
+    """``torch.ops.tefast_emulated``: the operators for tensors of the CPU."""
+    import torch
+
+    from tefast.backends import operators as real
+
+    library()
+    torch_folder = Path(torch.__file__).parent
+    out = compile_shared(
+        "libemulated_operators.so",
+        [ROOT / "csrc" / "cuda" / "operators.cpp"],
+        "-DTEFAST_EMULATED_DEVICE", f"-DTEFAST_NAMESPACE={NAMESPACE}",
+        "-DTORCH_TARGET_VERSION=0x020a000000000000", "-isystem", str(torch_folder / "include"),
+        str(folder() / "libemulated.so"), f"-Wl,-rpath,{folder()}",
+        f"-L{torch_folder / 'lib'}", "-Wl,--no-as-needed", "-ltorch", "-ltorch_cpu",
+    )  # fmt: skip
+    torch.ops.load_library(out)
+    real.register_fakes(NAMESPACE)
+    return torch.ops.tefast_emulated
+
+
+@contextmanager
+def backend():
+    """`tefast.backends.cuda` on the emulated device, whose tensors are those of the CPU."""
+    from tefast.backends import cuda
+    from tefast.backends import operators as real
+
+    operators()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cuda, "KIND", "cpu")
+        patch.setattr(cuda, "missing", lambda: None)
+        patch.setattr(real, "NAMESPACE", NAMESPACE)
+        yield cuda
 
 
 def set_device(**limits):

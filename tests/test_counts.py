@@ -28,11 +28,12 @@ def joint(h, y, bins, backend, threads=None, lengths=None, h_range=(-1.0, 1.0), 
         low, high = (np.array([float(end)]) for end in limits)
         return binning.Binning(bins, binning.uniform_edges(low, high, bins))
 
-    codes = engine.encode(source, binned(source, y_range), valid, threads)[:, :, 0].copy()
+    target, source = engine.place(target, source)
+    codes = engine.encode(source, binned(source, y_range), valid, threads)[:, :, 0]
     limits = binned(target, h_range)
-    table = counts.allocate((target.array.shape[2], bins, bins, bins))
+    table = engine.table(counts.allocate((target.array.shape[2], bins, bins, bins)), target)
     engine.count_transitions(target, limits, valid, codes, table, threads)
-    return table
+    return values.to_numpy(table)
 
 
 def naive_joint(h, y, bins, lengths=None, h_range=(-1.0, 1.0), y_range=(0.0, 1.0)):

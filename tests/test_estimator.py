@@ -262,8 +262,6 @@ ERRORS = [
     # names and numbers
     ((H, Y), {"nan_policy": "drop"}, ValueError, "unknown nan_policy 'drop'; known are 'raise'"),
     ((H, Y), {"backend": "gpu"}, ValueError, "unknown backend 'gpu'; known are 'auto'"),
-    ((H, Y), {"backend": "cuda"}, ValueError,
-     "backend 'cuda' is not available: this release of tefast has no CUDA kernel; pass"),
     ((H, Y), {"threads": 0}, ValueError, r"threads must lie in 1 \.\. 4096, got 0"),
     ((H, Y), {"threads": 1.5}, TypeError, "threads must be a positive integer or None, got 1.5"),
     ((H, Y), {"base": 1}, ValueError, "base must be a finite number above 1"),

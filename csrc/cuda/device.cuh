@@ -44,6 +44,7 @@ __device__ __forceinline__ float to_float(BFloat16 value) {
 
 inline void check(cudaError_t error, const char* doing) {
     if (error == cudaSuccess) return;
+    cudaGetLastError();  // else the next launch would be blamed for it
     throw std::runtime_error(std::string("tefast: CUDA error while ") + doing + ": " +
                              cudaGetErrorString(error) + " (" + cudaGetErrorName(error) + ")");
 }

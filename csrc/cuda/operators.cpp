@@ -145,8 +145,8 @@ cuda::Input input_of(const Call& call, const Tensor& values, const MaybeTensor& 
     call.require_here(values, "every input");
     STD_TORCH_CHECK(values.dim() == 3, "tefast: values must have three axes");
     STD_TORCH_CHECK(bins >= 2 && bins <= 256, "tefast: bins must lie in 2 .. 256");
-    Array3 array{static_cast<const char*>(values.const_data_ptr()), dtype_of(values), {}, {},
-                 false};
+    Array3 array{
+        static_cast<const char*>(values.const_data_ptr()), dtype_of(values), {}, {}, false};
     for (std::size_t axis = 0; axis < 3; ++axis) {
         array.shape[axis] = values.sizes()[axis];
         array.stride[axis] = values.strides()[axis] * tefast::size_of(array.dtype);
@@ -273,8 +273,7 @@ std::tuple<Tensor, Tensor> transfer_entropy(Tensor h, MaybeTensor h_edges, Tenso
 TEFAST_LIBRARY(TEFAST_NAMESPACE, m) {
     m.def("scan(Tensor values, int bins, Tensor? lengths) -> (Tensor, Tensor, Tensor)");
     m.def("encode(Tensor values, Tensor? edges, int bins, Tensor? lengths) -> Tensor");
-    m.def(
-        "count_values_(Tensor(a!) counts, Tensor values, Tensor? edges, Tensor? lengths) -> ()");
+    m.def("count_values_(Tensor(a!) counts, Tensor values, Tensor? edges, Tensor? lengths) -> ()");
     m.def(
         "count_transitions_(Tensor(a!) counts, Tensor h, Tensor? edges, Tensor source, "
         "Tensor? lengths) -> ()");

@@ -32,9 +32,11 @@ const Moves* make_moves(const Queue& queue, const Walk& walk, const Input& sourc
 // Zeros.
 void clear(const Queue& queue, void* at, std::size_t bytes);
 
+// Never null: for moves that would mean that values are counted.
 template <class T>
 T* allocate(const Queue& queue, std::int64_t count) {
-    return static_cast<T*>(queue.allocate(static_cast<std::size_t>(count) * sizeof(T)));
+    return static_cast<T*>(
+        queue.allocate(static_cast<std::size_t>(count > 0 ? count : 1) * sizeof(T)));
 }
 
 }  // namespace tefast::cuda

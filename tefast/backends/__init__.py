@@ -6,12 +6,12 @@ import operator
 import warnings
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, Protocol, cast
+from typing import Any, NamedTuple, Protocol, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from tefast.binning import Binning
+from tefast.binning import Binning, Edges
 from tefast.values import Values
 
 NAMES = ("reference", "cpu", "cuda")
@@ -20,6 +20,8 @@ Codes = npt.NDArray[np.int16]
 Counts = npt.NDArray[np.int64]
 Lengths = npt.NDArray[np.int64] | None
 Nats = npt.NDArray[np.float64]
+Table: TypeAlias = Any
+"""Codes, counts or nats where the backend keeps them: an ndarray, or a tensor on a device."""
 
 MISSING = -1
 """The code of a value that is NaN or lies past its sequence's length."""
@@ -38,11 +40,40 @@ class Scan:
     high: npt.NDArray[np.float64]
 
 
+class Scores(NamedTuple):
+    """What one pass over the data gave.
+
+    Attributes
+    ----------
+    nats : array, shape (U,)
+        NaN for a unit without transitions.
+    counted : bool
+        Whether there was a transition at all.
+    clean : bool
+        False where a value may have been among them that must not be there: NaN (unless they are
+        left out), infinite, or a symbol outside ``0 .. bins - 1``. Then only a scan can tell
+        whether the nats are of use.
+    """
+
+    nats: Table
+    counted: bool
+    clean: bool
+
+
 class Backend(Protocol):
     """What a backend module offers. All counts are exact; they are added to what is passed in."""
 
     def missing(self) -> str | None:
         """Why this backend cannot run here, and what would give it; None if it can."""
+
+    def place(self, *inputs: Values) -> list[Values]:
+        """The inputs where this backend reads them, all in one place, copied if need be."""
+
+    def table(self, counts: Table, beside: Values) -> Table:
+        """Counts of any backend where this one adds to them: beside placed values."""
+
+    def quantile_edges(self, values: Values, bins: int, lengths: Lengths) -> Edges:
+        """See `tefast.binning.quantile_edges`."""
 
     def scan(self, values: Values, bins: int, lengths: Lengths, threads: int | None) -> Scan:
         """Count NaN, infinities and symbols outside ``0 .. bins - 1``, and find unit ranges.
@@ -53,7 +84,7 @@ class Backend(Protocol):
 
     def encode(
         self, values: Values, binning: Binning, lengths: Lengths, threads: int | None
-    ) -> Codes:
+    ) -> Table:
         """Codes of shape (N, T, U)."""
 
     def count_values(
@@ -61,7 +92,7 @@ class Backend(Protocol):
         values: Values,
         binning: Binning,
         lengths: Lengths,
-        counts: Counts,
+        counts: Table,
         threads: int | None,
     ) -> None:
         """Add to counts (U, bins) the occupancy of every bin."""
@@ -71,8 +102,8 @@ class Backend(Protocol):
         target: Values,
         binning: Binning,
         lengths: Lengths,
-        source: Codes,
-        counts: Counts,
+        source: Table,
+        counts: Table,
         threads: int | None,
     ) -> None:
         """Add to counts (U, next, past, state) every step of every unit.
@@ -80,37 +111,26 @@ class Backend(Protocol):
         `source` (N, T) holds the source's state at each step. What touches a NaN is left out.
         """
 
-    def score_counts(self, counts: Counts, threads: int | None) -> Nats:
+    def score_counts(self, counts: Table, threads: int | None) -> Table:
         """Transfer entropy (U,) of such counts; NaN for a unit without transitions."""
 
     def transfer_entropy(
         self,
         target: Values,
-        binning: Binning,
+        h_binning: Binning,
+        source: Values,
+        y_binning: Binning,
         lengths: Lengths,
-        source: Codes,
         omit: bool,
         threads: int | None,
-    ) -> tuple[Nats, bool]:
-        """Both of the above, without keeping the counts; and whether every value could count.
-
-        The second is False where a value is NaN, infinite or a symbol outside ``0 .. bins - 1``;
-        the first is then of use only if these were all NaN, and `omit` was true.
-        """
+    ) -> Scores:
+        """All of the above from values to scores, without keeping the counts."""
 
 
-def resolve(name: Any) -> str:
-    """The name of a backend that can run here; "auto" gives the fastest."""
+def check_name(name: Any) -> str:
+    """`name` if it is "auto", or that of a backend that can run here."""
     if name == "auto":
-        reason = load("cpu").missing()
-        if reason is None:
-            return "cpu"
-        warnings.warn(
-            f"tefast counts with NumPy, which is far slower than its kernel: {reason}",
-            RuntimeWarning,
-            stacklevel=4,
-        )
-        return "reference"
+        return "auto"
     if name not in NAMES:
         known = ", ".join(map(repr, ("auto", *NAMES)))
         raise ValueError(f"unknown backend {name!r}; known are {known}")
@@ -118,6 +138,26 @@ def resolve(name: Any) -> str:
     if reason is not None:
         raise ValueError(f"backend {name!r} is not available: {reason}")
     return str(name)
+
+
+def fastest(device: Any, name: str = "") -> str:
+    """What "auto" means for data called `name` that lie on `device`; None is the host's memory."""
+    reason: str | None
+    if device is not None and device.type == "cuda":
+        reason = load("cuda").missing()
+        if reason is None:
+            return "cuda"
+        _warn(f"tefast copies {name} from {device} to count on the CPU: {reason}")
+    reason = load("cpu").missing()
+    if reason is None:
+        return "cpu"
+    _warn(f"tefast counts with NumPy, which is far slower than its kernel: {reason}")
+    return "reference"
+
+
+def _warn(message: str) -> None:
+    # The caller of the public function: past here, fastest, Options.placed and that function.
+    warnings.warn(message, RuntimeWarning, stacklevel=5)
 
 
 def check_threads(threads: Any) -> int | None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from tefast.backends import Codes, Counts, Lengths, Nats, Scan
-from tefast.binning import Binning
-from tefast.values import Values
+import numpy as np
+
+from tefast.backends import Codes, Counts, Lengths, Nats, Scan, Scores, Table
+from tefast.binning import Binning, quantile_edges
+from tefast.values import Values, to_numpy
+
+__all__ = ["quantile_edges"]
 
 try:
     from tefast import _native
@@ -20,6 +24,16 @@ else:
 def missing() -> str | None:
     """Why the compiled module is not there."""
     return _reason
+
+
+def place(*inputs: Values) -> list[Values]:
+    """See `tefast.backends.Backend.place`."""
+    return [values.on_host() for values in inputs]
+
+
+def table(counts: Table, beside: Values) -> Counts:
+    """See `tefast.backends.Backend.table`."""
+    return to_numpy(counts)
 
 
 def scan(values: Values, bins: int, lengths: Lengths, threads: int | None) -> Scan:
@@ -83,22 +97,29 @@ def score_counts(counts: Counts, threads: int | None) -> Nats:
 
 def transfer_entropy(
     target: Values,
-    binning: Binning,
+    h_binning: Binning,
+    source: Values,
+    y_binning: Binning,
     lengths: Lengths,
-    source: Codes,
     omit: bool,
     threads: int | None,
-) -> tuple[Nats, bool]:
+) -> Scores:
     """See `tefast.backends.Backend.transfer_entropy`."""
-    return _native.transfer_entropy(
+    # One series beside all units: a pass of its own costs next to nothing.
+    found = scan(source, y_binning.bins, lengths, threads)
+    if found.infinite or found.outside or (found.nan and not omit):
+        return Scores(np.full(target.array.shape[2], np.nan), True, False)
+    codes = encode(source, y_binning, lengths, threads)
+    nats, clean = _native.transfer_entropy(
         target.array,
         target.dtype,
         target.is_mapped,
-        binning.edges,
-        binning.bins,
+        h_binning.edges,
+        h_binning.bins,
         lengths,
-        source,
-        binning.bins,
+        codes[:, :, 0],
+        y_binning.bins,
         omit,
         threads or 0,
     )
+    return Scores(nats, not np.isnan(nats).all(), clean)

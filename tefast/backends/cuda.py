@@ -1,11 +1,160 @@
-"""The name under which a CUDA kernel will be found; until one exists, it says so."""
+"""The CUDA kernels, on tensors where they lie. `threads` has no meaning here."""
 
 from __future__ import annotations
 
+from typing import Any
 
-def missing() -> str | None:
-    """What the CUDA backend lacks."""
-    return (
-        "this release of tefast has no CUDA kernel; pass backend='cpu', or 'auto', which takes "
-        "tensors of any device and returns the result there"
+import numpy as np
+
+from tefast import counts as tables
+from tefast.backends import Lengths, Scan, Scores, Table, operators
+from tefast.binning import Binning, Edges, between, quantile_places
+from tefast.values import Values
+
+KIND = "cuda"
+"""The type of the devices whose tensors are read where they lie; others are copied there."""
+
+missing = operators.missing
+
+# What `seen` of the operators holds, see csrc/cuda/launch.hpp.
+_NAN, _BAD, _COUNTED = 1 | 4, 2 | 8, 16
+
+
+def _ops() -> Any:
+    import torch
+
+    return getattr(torch.ops, operators.NAMESPACE)
+
+
+def place(*inputs: Values) -> list[Values]:
+    """See `tefast.backends.Backend.place`."""
+    import torch
+
+    _check_capture()
+    there = [v.array.device for v in inputs if v.device is not None and v.device.type == KIND]
+    device = there[0] if there else torch.device(KIND)
+    return [values.on_device(device) for values in inputs]
+
+
+def table(counts: Table, beside: Values) -> Table:
+    """See `tefast.backends.Backend.table`."""
+    import torch
+
+    device = beside.array.device
+    if isinstance(counts, np.ndarray):
+        if device.type == "cuda":
+            tables.check_room(counts.shape, torch.cuda.mem_get_info(device)[1], f"on {device}")
+        counts = torch.from_numpy(counts)
+    return counts.to(device)
+
+
+def scan(values: Values, bins: int, lengths: Lengths, threads: int | None) -> Scan:
+    """See `tefast.backends.Backend.scan`."""
+    import torch
+
+    found, *ends = _ops().scan(values.array, bins, _uploaded(lengths, values))
+    # One copy back, and one wait for it.
+    row = torch.cat([found.view(torch.float64), *ends]).cpu().numpy()
+    nan, infinite, outside, first_nan, first_bad = row[:5].view(np.int64).tolist()
+    low, high = np.split(row[5:], 2)
+    return Scan(nan, infinite, outside, first_nan, first_bad, low, high)
+
+
+def quantile_edges(values: Values, bins: int, lengths: Lengths) -> Edges:
+    """See `tefast.backends.Backend.quantile_edges`."""
+    import torch
+
+    sequences, steps, units = values.array.shape
+    edges = np.zeros((units, bins - 1))
+    past = None
+    if lengths is not None:
+        step = torch.arange(steps, device=values.array.device)
+        past = step >= _uploaded(lengths, values)[:, None]
+    for start, stop in tables.unit_blocks(units, sequences * steps):
+        block = values.array[:, :, start:stop].double()
+        if past is not None:
+            block = block.masked_fill(past[..., None], torch.nan)
+        # (units, values), each row rising, NaN at its end.
+        block = block.movedim(2, 0).reshape(stop - start, -1).sort(dim=1).values
+        sizes = (~block.isnan()).sum(dim=1).cpu().numpy()
+        below, above, weight = quantile_places(sizes, bins)
+        at = torch.tensor(np.hstack([below, above]), device=block.device)
+        low, high = np.hsplit(block.gather(1, at).cpu().numpy(), 2)
+        found = between(low, high, weight)
+        edges[start:stop] = np.where(sizes[:, np.newaxis] > 0, found, 0.0)
+    return np.maximum.accumulate(edges, axis=1)
+
+
+def encode(values: Values, binning: Binning, lengths: Lengths, threads: int | None) -> Table:
+    """See `tefast.backends.Backend.encode`."""
+    edges = _uploaded(binning.edges, values)
+    return _ops().encode(values.array, edges, binning.bins, _uploaded(lengths, values))
+
+
+def count_values(
+    values: Values, binning: Binning, lengths: Lengths, counts: Table, threads: int | None
+) -> None:
+    """See `tefast.backends.Backend.count_values`."""
+    edges = _uploaded(binning.edges, values)
+    _ops().count_values_(counts, values.array, edges, _uploaded(lengths, values))
+
+
+def count_transitions(
+    target: Values,
+    binning: Binning,
+    lengths: Lengths,
+    source: Table,
+    counts: Table,
+    threads: int | None,
+) -> None:
+    """See `tefast.backends.Backend.count_transitions`."""
+    edges = _uploaded(binning.edges, target)
+    _ops().count_transitions_(counts, target.array, edges, source, _uploaded(lengths, target))
+
+
+def score_counts(counts: Table, threads: int | None) -> Table:
+    """See `tefast.backends.Backend.score_counts`."""
+    return _ops().score_counts(counts)
+
+
+def transfer_entropy(
+    target: Values,
+    h_binning: Binning,
+    source: Values,
+    y_binning: Binning,
+    lengths: Lengths,
+    omit: bool,
+    threads: int | None,
+) -> Scores:
+    """See `tefast.backends.Backend.transfer_entropy`."""
+    nats, seen = _ops().transfer_entropy(
+        target.array,
+        _uploaded(h_binning.edges, target),
+        source.array,
+        _uploaded(y_binning.edges, target),
+        h_binning.bins,
+        _uploaded(lengths, target),
+        omit,
     )
+    flags = int(seen)  # the only wait
+    clean = not flags & (_BAD if omit else _BAD | _NAN)
+    return Scores(nats, bool(flags & _COUNTED), clean)
+
+
+def _uploaded(array: Edges | Lengths, beside: Values) -> Any:
+    """A small array as a tensor on the device of `beside`; None stays None."""
+    import torch
+
+    return None if array is None else torch.tensor(array, device=beside.array.device)
+
+
+def _check_capture() -> None:
+    """Raise while a CUDA graph is captured: results could not be looked at, nor edges copied."""
+    import torch
+
+    if KIND == "cuda" and torch.cuda.is_current_stream_capturing():
+        raise RuntimeError(
+            "tefast's functions look at their results, which a CUDA graph cannot while it is "
+            f"captured; call torch.ops.{operators.NAMESPACE}.transfer_entropy with edges on the "
+            "device instead"
+        )

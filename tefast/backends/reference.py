@@ -9,14 +9,26 @@ import numpy.typing as npt
 
 from tefast import counts as tables
 from tefast import measures
-from tefast.backends import MISSING, Codes, Counts, Lengths, Nats, Scan
-from tefast.binning import Binning, as_float64
-from tefast.values import Values
+from tefast.backends import MISSING, Codes, Counts, Lengths, Nats, Scan, Scores, Table
+from tefast.binning import Binning, as_float64, quantile_edges
+from tefast.values import Values, to_numpy
+
+__all__ = ["quantile_edges"]
 
 
 def missing() -> str | None:
     """NumPy is always there."""
     return None
+
+
+def place(*inputs: Values) -> list[Values]:
+    """See `tefast.backends.Backend.place`."""
+    return [values.on_host() for values in inputs]
+
+
+def table(counts: Table, beside: Values) -> Counts:
+    """See `tefast.backends.Backend.table`."""
+    return to_numpy(counts)
 
 
 def scan(values: Values, bins: int, lengths: Lengths, threads: int | None) -> Scan:
@@ -85,22 +97,26 @@ def score_counts(counts: Counts, threads: int | None) -> Nats:
 
 def transfer_entropy(
     target: Values,
-    binning: Binning,
+    h_binning: Binning,
+    source: Values,
+    y_binning: Binning,
     lengths: Lengths,
-    source: Codes,
     omit: bool,
     threads: int | None,
-) -> tuple[Nats, bool]:
+) -> Scores:
     """See `tefast.backends.Backend.transfer_entropy`."""
-    found = scan(target, binning.bins, lengths, threads)
-    units, bins = target.array.shape[2], binning.bins
+    units, bins, states = target.array.shape[2], h_binning.bins, y_binning.bins
     nats = np.full(units, np.nan)
-    if not found.outside:
-        for start, stop in tables.unit_blocks(units, bins**3):
-            part, table = target.units(start, stop), tables.allocate((stop - start, *(bins,) * 3))
-            count_transitions(part, binning.units(start, stop), lengths, source, table, threads)
-            nats[start:stop] = score_counts(table, threads)
-    return nats, not (found.nan or found.infinite or found.outside)
+    scans = [scan(target, bins, lengths, threads), scan(source, states, lengths, threads)]
+    if any(found.infinite or found.outside or (found.nan and not omit) for found in scans):
+        return Scores(nats, True, False)
+    codes = encode(source, y_binning, lengths, threads)[:, :, 0]
+    shape = bins, bins, states
+    for start, stop in tables.unit_blocks(units, math.prod(shape)):
+        part, counted = target.units(start, stop), tables.allocate((stop - start, *shape))
+        count_transitions(part, h_binning.units(start, stop), lengths, codes, counted, threads)
+        nats[start:stop] = score_counts(counted, threads)
+    return Scores(nats, not np.isnan(nats).all(), True)
 
 
 def _valid(values: Values, lengths: Lengths) -> npt.NDArray[np.bool_]:
