@@ -11,7 +11,7 @@ EDITABLE = $(INSTALL) --no-build-isolation --config-settings=editable.rebuild=tr
 # Minutes of compiling that only a machine with a GPU has any use for; `make cuda` builds it anyway.
 TEFAST_CUDA ?= $(if $(shell nvidia-smi -L 2>/dev/null),AUTO,OFF)
 
-.PHONY: experiment smoke test bench growth sanitize lint format dist clean
+.PHONY: experiment smoke test cuda bench growth sanitize lint format dist clean
 
 experiment: $(VENV)/installed
 	$(BIN)/python -m tefast.experiment $(ARGS)
@@ -64,6 +64,19 @@ else
 	OMP_TOOL_LIBRARIES=$(LLVM_LIB)/libarcher.so TSAN_OPTIONS="ignore_noninstrumented_modules=1 halt_on_error=1" \
 		build/tsan/tefast_stress
 endif
+
+# The CUDA library for all architectures, where nvcc is; no GPU is needed. Its kernels must not spill
+# registers, and what can run without a GPU is tested.
+cuda: $(VENV)/installed
+	$(BIN)/cmake -S . -B build/cuda -G Ninja -DTEFAST_CUDA=ON -DTEFAST_WERROR=ON -DCMAKE_CUDA_FLAGS=-Xptxas=-v \
+		-DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja -DPython_EXECUTABLE=$(abspath $(BIN))/python \
+		-Dpybind11_DIR=$$($(BIN)/python -m pybind11 --cmakedir) > build/cuda-configure.log \
+		|| { cat build/cuda-configure.log; exit 1; }
+	$(BIN)/cmake --build build/cuda --clean-first --target tefast_cuda > build/cuda.log 2>&1 \
+		|| { cat build/cuda.log; exit 1; }
+	$(BIN)/python tests/native/ptxas.py build/cuda.log
+	TEFAST_CUDA_LIBRARY=$(abspath build/cuda/csrc/cuda/libtefast_cuda.so) \
+		$(BIN)/python -m pytest -q tests/test_cuda_library.py
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

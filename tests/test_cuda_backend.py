@@ -1,4 +1,4 @@
-"""The backend "cuda" behind the public functions: on an emulated device, and on a GPU if there is one.
+"""The backend "cuda" behind the public functions: on an emulated device, and on a GPU.
 
 What every backend must do is in the other files; here is what only a device can get wrong.
 """
@@ -109,7 +109,7 @@ def test_any_memory_of_the_host(device, tmp_path):
 
 def test_tensors_on_a_graph_and_odd_layouts(device):
     h = torch.from_numpy(H).to(device).requires_grad_()
-    kinds = [h * 1, h.transpose(0, 1).contiguous().transpose(0, 1), h.flip(1).flip(1), -(-h)]
+    kinds = [h * 1, h.transpose(0, 1).contiguous().transpose(0, 1), h.flip(1).flip(1)]
     expected = tefast.transfer_entropy(H, Y, backend="cpu", **LIMITS)
     for x in kinds:
         result = tefast.transfer_entropy(x, Y, backend="cuda", **LIMITS)
