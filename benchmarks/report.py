@@ -115,8 +115,12 @@ def readme(text, results):
 
 
 def committed():
-    """The results that the README shows."""
-    (path,) = (path for path in RESULTS.glob("*.json") if path.stem != "growth")
+    """The results that the README shows of the CPU."""
+    (path,) = (
+        path
+        for path in RESULTS.glob("*.json")
+        if path.stem != "growth" and not path.stem.startswith("gpu-")
+    )
     return json.loads(path.read_text(encoding="utf-8"))
 
 
