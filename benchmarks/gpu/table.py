@@ -39,7 +39,10 @@ def table(results):
 
 
 def on_device(results):
-    """Every case: tefast, how near it comes to a copy, and the best of each library."""
+    """Every case: tefast, how near it comes to a copy, and the best of each library.
+
+    A copy's speed counts the bytes that it reads and those that it writes, tefast's those of h.
+    """
     gpu = results["hardware"]["gpu"]["name"]
     heads = [f"{gpu}, data on it", "tefast, ms", "operator", "graph", "of a copy's speed", *RIVALS]
     return markdown(heads, [row_of(name, row) for name, row in results["cases"].items()])
