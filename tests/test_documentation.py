@@ -2,6 +2,7 @@
 
 import doctest
 import json
+import math
 import re
 import subprocess
 import sys
@@ -24,8 +25,8 @@ def test_docstrings(module):
     assert failed == 0
 
 
-def blocks(language):
-    return re.findall(rf"```{language}\n(.*?)```", README.read_text(encoding="utf-8"), re.S)
+def blocks(language, page=README):
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), re.S)
 
 
 def test_first_example_prints_what_the_readme_says(capsys):
@@ -41,6 +42,16 @@ def test_other_examples_run(tmp_path, monkeypatch):
     for block in blocks("python")[1:]:
         exec(block, space)
     assert len(blocks("python")) > 1
+
+
+@pytest.mark.cuda
+def test_examples_on_a_gpu_run():
+    import torch
+
+    space = {}
+    for block in blocks("python", README.parent / "docs" / "cuda.md"):
+        exec(block, space)
+    torch.testing.assert_close(space["nats"] / math.log(2), space["te"], rtol=0, atol=0)
 
 
 def test_commands_of_the_readme_exist():
