@@ -18,6 +18,7 @@ from tefast.experiment.config import (
     Config,
     check,
 )
+from tefast.experiment.interrupts import not_lost
 
 INTERRUPTED = 130
 
@@ -27,7 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     options = parser().parse_args(given)
     try:
-        _run(options, given)
+        with not_lost():
+            _run(options, given)
     except KeyboardInterrupt:
         how = "the same command without --fresh" if options.fresh else "the same command"
         print(f"\ninterrupted; {how} goes on from here", file=sys.stderr)
