@@ -92,6 +92,9 @@ class Block {
     std::atomic<bool> clean_{true};
 };
 
+// What a 16-bit counter takes before it has to be emptied.
+constexpr std::int64_t most_increments = 65535;
+
 // Tables (groups, states, cells) that live through all chunks, cleared by all threads.
 class Tables {
   public:

@@ -105,6 +105,20 @@ void Measure::add_past_states() {
     }
 }
 
+void Measure::add(const std::uint64_t* table) {
+    const Terms term(terms_);
+    const std::size_t units = joint_.size(), bins = static_cast<std::size_t>(bins_);
+    std::fill(pasts_.begin(), pasts_.end(), std::uint64_t{0});
+    for (std::size_t cell = 0; cell < bins * bins; ++cell, table += units) {
+        for (std::size_t u = 0; u < units; ++u) {
+            joint_[u] += term(table[u]);
+            moves_[cell * units + u] += table[u];
+            pasts_[cell / bins * units + u] += table[u];
+        }
+    }
+    add_past_states();
+}
+
 void Measure::add(const std::int64_t* counts, std::int64_t stride) {
     const Terms term(terms_);
     for (int past = 0; past < bins_; ++past) {

@@ -33,6 +33,9 @@ class Measure {
     // table is cleared.
     void take(std::uint16_t* table, const std::uint16_t* cells, std::int64_t moves);
 
+    // The same for counts of any size.
+    void add(const std::uint64_t* table);
+
     // The same for counts of any size, of one unit alone: cell (next, past) of the state is
     // counts[(next * bins + past) * stride].
     void add(const std::int64_t* counts, std::int64_t stride);

@@ -15,17 +15,11 @@
 
 namespace tefast {
 
-// What a 16-bit counter takes before it has to be emptied.
-constexpr std::int64_t most_increments = 65535;
-
-inline std::int64_t rows_of(const Transitions& work) {
-    return work.target.shape[0] * work.target.shape[1];
-}
-
-inline Schedule schedule_of(const Transitions& work, std::int64_t first, std::int64_t most,
-                            std::int64_t chunk, int threads) {
-    return Schedule(work.source, work.lengths, work.target.shape[0], work.target.shape[1],
-                    work.states, first, most, chunk, threads);
+// For chunks of `chunk` rows, of which no more than `most` rows from `first` on.
+inline Schedule schedule_for(const Transitions& work, std::int64_t first, std::int64_t most,
+                             std::int64_t chunk) {
+    return Schedule(work.lengths, work.target.shape[0], work.target.shape[1], work.states, first,
+                    most, chunk);
 }
 
 // Where part p of all (group, state) pairs begins: parts have equally many transitions.
@@ -141,8 +135,8 @@ class Pipeline {
     template <class Empty>
     void run(Empty&& empty) {
         for (std::int64_t from = 0; from < rows_of(work_); from += limits.window_rows) {
-            const Schedule schedule =
-                schedule_of(work_, from, limits.window_rows, chunk_rows_, threads_);
+            Schedule schedule = schedule_for(work_, from, limits.window_rows, chunk_rows_);
+            schedule.order(work_.source, threads_);
             if (apart_) {
                 go_apart(schedule, empty);
             } else {

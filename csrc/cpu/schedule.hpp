@@ -13,11 +13,14 @@ namespace tefast {
 
 class Schedule {
   public:
-    // source: (N, T) states, below 0 where missing. lengths: (N,) or null. Chunks of `chunk` rows,
-    // of which no more than `most` rows from `first` on.
-    Schedule(const std::int16_t* source, const std::int64_t* lengths, std::int64_t sequences,
-             std::int64_t steps, std::int64_t states, std::int64_t first, std::int64_t most,
-             std::int64_t chunk, int threads);
+    // lengths: (N,) or null. Chunks of `chunk` rows, of which no more than `most` rows from `first`
+    // on. Room for it alone; no transition is there before `order`.
+    Schedule(const std::int64_t* lengths, std::int64_t sequences, std::int64_t steps,
+             std::int64_t states, std::int64_t first, std::int64_t most, std::int64_t chunk);
+
+    // source: (N, T) states, below 0 where missing. In place of the source before, if there was
+    // one.
+    void order(const std::int16_t* source, int threads);
 
     std::int64_t chunks() const { return chunks_; }
     std::int64_t states() const { return states_; }
@@ -39,13 +42,13 @@ class Schedule {
         return static_cast<std::size_t>(c * (states_ + 1) + s);
     }
     template <class Each>
-    void for_each_transition(std::int64_t c, Each&& each) const;
+    void for_each_transition(const std::int16_t* source, std::int64_t c, Each&& each) const;
 
-    const std::int16_t* source_;
     const std::int64_t* lengths_;
     std::int64_t steps_, states_, first_, last_, chunk_, chunks_;
     std::vector<std::uint32_t> rows_;
     std::vector<std::int64_t> starts_;  // (chunks, states + 1)
+    std::vector<std::int64_t> filled_;  // (chunks, states)
 };
 
 }  // namespace tefast

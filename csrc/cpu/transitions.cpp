@@ -1,16 +1,15 @@
 #include "cpu/transitions.hpp"
 
-#include <omp.h>
-
 #include <algorithm>
-#include <memory>
 #include <mutex>
 #include <stdexcept>
 #include <vector>
 
 #include "cpu/block.hpp"
 #include "cpu/measure.hpp"
+#include "cpu/meters.hpp"
 #include "cpu/pipeline.hpp"
+#include "cpu/resident.hpp"
 #include "cpu/schedule.hpp"
 
 namespace tefast {
@@ -74,96 +73,19 @@ void spill_all(const Group& group, int width, int bins, std::int64_t states,
     }
 }
 
-// One for each thread: sums, and where the results of a group go before they are known to exist.
-class Meters {
-  public:
-    Meters(const Block& block, int bins, int threads)
-        : measures_(static_cast<std::size_t>(threads), Measure(bins, block.width())),
-          found_(static_cast<std::size_t>(threads * lanes)) {}
-
-    Measure& mine() {
-        Measure& measure = measures_[static_cast<std::size_t>(omp_get_thread_num())];
-        return measure;
-    }
-
-    void finish(const Group& group, double* nats) {
-        double* found = found_.data() + omp_get_thread_num() * lanes;
-        mine().finish(found);
-        std::copy(found, found + group.units, nats + group.unit);
-    }
-
-  private:
-    std::vector<Measure> measures_;
-    std::vector<double> found_;
-};
-
-// Counts of one group and state, measured and forgotten.
-class OneTable {
-  public:
-    OneTable(const Block& block, std::int64_t most_moves)
-        : kernels_(kernels()),
-          width_(block.width()),
-          sparse_(most_moves < block.cells() / block.width() / 4),
-          table_(static_cast<std::size_t>(block.cells())),
-          cells_(sparse_ ? static_cast<std::size_t>(most_moves * block.width()) : 0) {
-        std::fill(table_.data(), table_.data() + table_.size(), std::uint16_t{0});
-    }
-
-    void measure(const Moves& moves, const Group& group, Measure& measure) {
-        kernels_.count(moves, group.lane, width_, table_.data(), {});
-        if (sparse_) {
-            // Few cells were touched, so only those are looked at.
-            kernels_.list_cells(moves, group.lane, width_, cells_.data());
-            measure.take(table_.data(), cells_.data(), moves.count);
-        } else {
-            measure.add(table_.data());
-            std::fill(table_.data(), table_.data() + table_.size(), std::uint16_t{0});
-        }
-    }
-
-  private:
-    const Kernels& kernels_;
-    int width_;
-    bool sparse_;
-    Buffer<std::uint16_t> table_, cells_;
-};
-
-// A small table for each thread is enough where the codes of all rows are there at once.
-bool score_codes(const Transitions& work, const Schedule& schedule, std::int64_t most_moves,
-                 int threads, double* nats) {
-    Block block(work, threads);
-    Chunk chunk(rows_of(work) + 1, block.strips(), work.omit);
-    Meters meters(block, work.edges.bins, threads);
-    std::vector<std::unique_ptr<OneTable>> tables;
-    for (int p = 0; p < threads; ++p) {
-        tables.push_back(std::make_unique<OneTable>(block, most_moves));
-    }
-#pragma omp parallel num_threads(threads)
-    {
-        const std::int64_t parts = omp_get_num_threads(), p = omp_get_thread_num();
-        OneTable& table = *tables[static_cast<std::size_t>(p)];
-        block.quantise_part(0, rows_of(work), p, parts, chunk);
-#pragma omp barrier
-#pragma omp for schedule(dynamic)
-        for (std::int64_t g = 0; g < block.size(); ++g) {
-            const Group& group = block.groups()[static_cast<std::size_t>(g)];
-            meters.mine().reset();
-            for (std::int64_t s = 0; s < work.states; ++s) {
-                const Moves moves =
-                    block.moves(chunk, group, schedule.rows(0, s), schedule.count(0, s));
-                table.measure(moves, group, meters.mine());
-            }
-            meters.finish(group, nats);
-        }
-    }
-    return block.clean();
+// The codes of all rows are there at once, and tables need not outlive their state.
+bool score_codes(const Transitions& work, const std::vector<Schedule>& schedules, int threads,
+                 double* nats) {
+    Resident codes(work, threads);
+    codes.score(schedules, 1, nats, work.target.shape[2]);
+    return codes.clean();
 }
 
 bool score_tables(const Transitions& work, int threads, double* nats) {
     Block block(work, threads);
     Pipeline pipeline(work, block, threads);
     pipeline.run([](const Group&, std::int64_t, std::uint16_t*) {});  // no counter can overflow
-    Meters meters(block, work.edges.bins, threads);
+    Meters meters(work.edges.bins, block.width(), threads);
     auto& counters = pipeline.counters();
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (std::int64_t g = 0; g < block.size(); ++g) {
@@ -244,8 +166,7 @@ bool count_transitions(const Transitions& work, std::int64_t* counts, int thread
 }
 
 bool transfer_entropy(const Transitions& work, double* nats, int threads) {
-    const std::int64_t most_moves = most_frequent_state(work);
-    if (most_moves > most_increments) {
+    if (most_frequent_state(work) > most_increments) {
         return score_through_counts(work, threads, nats);
     }
     const std::int64_t rows = rows_of(work), units = work.target.shape[2];
@@ -257,9 +178,10 @@ bool transfer_entropy(const Transitions& work, double* nats, int threads) {
     const bool large_tables = each * units > limits.table_bytes && rows * lanes <= room;
     bool clean = true;
     if (few_rows || large_tables) {
-        const Schedule schedule = schedule_of(work, 0, rows, rows, threads);
+        std::vector<Schedule> schedules(1, schedule_for(work, 0, rows, rows));
+        schedules[0].order(work.source, threads);
         for_each_block(work, room / rows, [&](const Transitions& part, std::int64_t first) {
-            clean &= score_codes(part, schedule, most_moves, threads, nats + first);
+            clean &= score_codes(part, schedules, threads, nats + first);
         });
     } else {
         for_each_block(work, units_with_room(each),

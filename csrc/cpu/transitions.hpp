@@ -21,6 +21,10 @@ struct Transitions {
     bool omit;  // leave out transitions that touch a NaN; without it none may be there
 };
 
+inline std::int64_t rows_of(const Transitions& work) {
+    return work.target.shape[0] * work.target.shape[1];
+}
+
 // How much is worked on at a time. No result depends on it; tests make it small.
 struct Limits {
     // The codes of a chunk. Two chunks are in work at a time, and they and the tables should fit

@@ -1,0 +1,35 @@
+// A measure for each thread, and where the results of a group go before they are known to exist.
+#pragma once
+
+#include <omp.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+#include "cpu/block.hpp"
+#include "cpu/measure.hpp"
+
+namespace tefast {
+
+class Meters {
+  public:
+    Meters(int bins, int width, int threads)
+        : measures_(static_cast<std::size_t>(threads), Measure(bins, width)),
+          found_(static_cast<std::size_t>(threads * lanes)) {}
+
+    Measure& mine() { return measures_[static_cast<std::size_t>(omp_get_thread_num())]; }
+
+    // nats (U,)
+    void finish(const Group& group, double* nats) {
+        double* found = found_.data() + omp_get_thread_num() * lanes;
+        mine().finish(found);
+        std::copy(found, found + group.units, nats + group.unit);
+    }
+
+  private:
+    std::vector<Measure> measures_;
+    std::vector<double> found_;
+};
+
+}  // namespace tefast
