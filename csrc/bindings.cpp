@@ -82,13 +82,14 @@ const std::int64_t* lengths_of(const std::optional<Dense<std::int64_t>>& lengths
 // Values below which starting another thread costs more than it saves.
 constexpr std::int64_t worth_a_thread = 32768;
 
-// The number of threads asked for, or as many as the work is worth.
-int threads_of(int threads, const Array3& work) {
+// The number of threads asked for, or as many as the work is worth when done so many times.
+int threads_of(int threads, const Array3& work, std::int64_t times = 1) {
     // GNU's OpenMP waits forever for the threads of a parent that a forked child does not have, so
     // such a child (a worker of a data loader, say) counts with one.
     if (getpid() != importing_process) return 1;
     if (threads > 0) return threads;
-    const std::int64_t worth = work.shape[0] * work.shape[1] * work.shape[2] / worth_a_thread + 1;
+    const std::int64_t worth =
+        work.shape[0] * work.shape[1] * work.shape[2] * times / worth_a_thread + 1;
     return static_cast<int>(std::min<std::int64_t>(worth, omp_get_max_threads()));
 }
 
@@ -136,6 +137,13 @@ void count_values(const py::array& values, const std::string& dtype, bool mapped
     tefast::count_values(array, edges, valid, out, threads_of(threads, array));
 }
 
+void check_states(const Dense<std::int16_t>& source, std::int64_t states) {
+    const std::int16_t* const end = source.data() + source.size();
+    const auto [least, most] = std::minmax_element(source.data(), end);
+    if (least != end && (*least < tefast::missing || *most >= states))
+        throw std::invalid_argument("source holds a state outside -1 .. states - 1");
+}
+
 // Checked arguments of a count of transitions; what it refers to must outlive it.
 tefast::Transitions transitions_of(const py::array& target, const std::string& dtype, bool mapped,
                                    const std::optional<Dense<double>>& inner, int bins,
@@ -145,9 +153,7 @@ tefast::Transitions transitions_of(const py::array& target, const std::string& d
     const Array3 array = array3(target, dtype, mapped);
     if (source.size() != array.shape[0] * array.shape[1])
         throw std::invalid_argument("source must have shape (N, T)");
-    const auto [least, most] = std::minmax_element(source.data(), source.data() + source.size());
-    if (*least < tefast::missing || *most >= states)
-        throw std::invalid_argument("source holds a state outside -1 .. states - 1");
+    check_states(source, states);
     return {array, edges_of(inner, bins, array), lengths_of(lengths, array), source.data(), states,
             omit};
 }
@@ -179,6 +185,30 @@ py::tuple transfer_entropy(const py::array& target, const std::string& dtype, bo
     {
         py::gil_scoped_release release;
         clean = tefast::transfer_entropy(work, out, threads_of(threads, work.target));
+    }
+    return py::make_tuple(nats, clean);
+}
+
+py::tuple transfer_entropies(const py::array& target, const std::string& dtype, bool mapped,
+                             const std::optional<Dense<double>>& inner, int bins,
+                             const std::optional<Dense<std::int64_t>>& lengths,
+                             const Dense<std::int16_t>& sources, std::int64_t states, bool omit,
+                             int threads) {
+    const Array3 array = array3(target, dtype, mapped);
+    if (sources.ndim() != 3 || sources.shape(1) != array.shape[0] ||
+        sources.shape(2) != array.shape[1])
+        throw std::invalid_argument("sources must have shape (S, N, T)");
+    check_states(sources, states);
+    const tefast::Transitions work{
+        array, edges_of(inner, bins, array), lengths_of(lengths, array), nullptr, states, omit};
+    const std::int64_t S = sources.shape(0);
+    Dense<double> nats({S, array.shape[2]});
+    double* out = nats.mutable_data();
+    const std::int16_t* in = sources.data();
+    bool clean;
+    {
+        py::gil_scoped_release release;
+        clean = tefast::transfer_entropies(work, in, S, out, threads_of(threads, array, S));
     }
     return py::make_tuple(nats, clean);
 }
@@ -228,15 +258,17 @@ PYBIND11_MODULE(_native, m) {
           py::arg("source"), py::arg("states"), py::arg("omit"), py::arg("counts").noconvert(),
           py::arg("threads"));
     m.def("transfer_entropy", &transfer_entropy);
+    m.def("transfer_entropies", &transfer_entropies);
     m.def("score_counts", &score_counts);
     // What tests look at and turn.
     m.def("all_guessed", &all_guessed);
     m.def("use_level", &tefast::use_level);
     m.def("use_limits",
           [](std::int64_t chunk_bytes, std::int64_t least_rows, std::int64_t resident_bytes,
-             std::int64_t table_bytes, std::int64_t apart_bytes, std::int64_t window_rows) {
-              tefast::use_limits(
-                  {chunk_bytes, least_rows, resident_bytes, table_bytes, apart_bytes, window_rows});
+             std::int64_t table_bytes, std::int64_t apart_bytes, std::int64_t window_rows,
+             std::int64_t kept_bytes, std::int64_t schedule_bytes) {
+              tefast::use_limits({chunk_bytes, least_rows, resident_bytes, table_bytes, apart_bytes,
+                                  window_rows, kept_bytes, schedule_bytes});
           });
     m.def("use_limits", [] { tefast::use_limits({}); });
     m.def("build_info", &build_info);

@@ -63,6 +63,18 @@ def transfer_entropy(
     omit: bool,
     threads: int,
 ) -> tuple[npt.NDArray[np.float64], bool]: ...
+def transfer_entropies(
+    target: npt.NDArray[Any],
+    dtype: str,
+    mapped: bool,
+    inner: npt.NDArray[np.float64] | None,
+    bins: int,
+    lengths: npt.NDArray[np.int64] | None,
+    sources: npt.NDArray[np.int16],
+    states: int,
+    omit: bool,
+    threads: int,
+) -> tuple[npt.NDArray[np.float64], bool]: ...
 def score_counts(counts: npt.NDArray[np.int64], threads: int) -> npt.NDArray[np.float64]: ...
 def all_guessed(inner: npt.NDArray[np.float64], dtype: str, units: int) -> bool: ...
 def use_level(name: str) -> None: ...
@@ -73,5 +85,7 @@ def use_limits(
     table_bytes: int = ...,
     apart_bytes: int = ...,
     window_rows: int = ...,
+    kept_bytes: int = ...,
+    schedule_bytes: int = ...,
 ) -> None: ...
 def build_info() -> dict[str, Any]: ...

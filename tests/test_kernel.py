@@ -31,8 +31,10 @@ def limits(
     tables=2**25,
     apart=48 * 2**20,
     window=2**21,
+    kept=256 * 2**20,
+    schedules=16 * 2**20,
 ):
-    NATIVE.use_limits(chunk_bytes, least_rows, resident, tables, apart, window)
+    NATIVE.use_limits(chunk_bytes, least_rows, resident, tables, apart, window, kept, schedules)
     try:
         yield
     finally:

@@ -192,4 +192,30 @@ bool transfer_entropy(const Transitions& work, double* nats, int threads) {
     return clean;
 }
 
+bool transfer_entropies(const Transitions& work, const std::int16_t* sources, std::int64_t S,
+                        double* nats, int threads) {
+    const std::int64_t rows = rows_of(work), units = work.target.shape[2];
+    const std::int64_t unit_bytes = work.omit ? rows + rows / 8 : rows;
+    // No fewer than threads, some of which else would wait where there are few units.
+    const std::int64_t fit = std::max<std::int64_t>(limits.schedule_bytes / (4 * rows), threads);
+    const std::int64_t most = std::min(fit, S);
+    std::vector<Schedule> schedules(static_cast<std::size_t>(most),
+                                    schedule_for(work, 0, rows, rows));
+    bool clean = true;
+    const std::int64_t kept = limits.kept_bytes / unit_bytes;
+    for_each_block(work, kept, [&](const Transitions& part, std::int64_t u) {
+        Resident codes(part, threads);
+        for (std::int64_t first = 0; first < S; first += most) {
+            const std::int64_t count = std::min(most, S - first);
+#pragma omp parallel for num_threads(threads) schedule(static)
+            for (std::int64_t i = 0; i < count; ++i) {
+                schedules[static_cast<std::size_t>(i)].order(sources + (first + i) * rows, 1);
+            }
+            codes.score(schedules, count, nats + first * units + u, units);
+        }
+        clean &= codes.clean();
+    });
+    return clean;
+}
+
 }  // namespace tefast

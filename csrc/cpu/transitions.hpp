@@ -38,6 +38,10 @@ struct Limits {
     std::int64_t apart_bytes = std::int64_t{48} << 20;
     // Rows that are put in order at a time, four bytes each.
     std::int64_t window_rows = std::int64_t{1} << 21;
+    // The codes of all rows of the units that many sources are counted for.
+    std::int64_t kept_bytes = std::int64_t{256} << 20;
+    // The schedules of sources that are in work at a time.
+    std::int64_t schedule_bytes = std::int64_t{16} << 20;
 };
 
 // Those in use; changed not while anything is counted.
@@ -53,5 +57,11 @@ bool count_transitions(const Transitions& work, std::int64_t* counts, int thread
 // nats (U,): the transfer entropy of each unit from such counts, NaN where there are none, which
 // need not ever lie in memory together. False as above.
 bool transfer_entropy(const Transitions& work, double* nats, int threads);
+
+// nats (S, U): the same from each of many sources (S, N, T), contiguous, in place of work.source.
+// The target is quantised once, unless the codes of all its units have no room together: then it
+// is for one block of units after the other.
+bool transfer_entropies(const Transitions& work, const std::int16_t* sources, std::int64_t S,
+                        double* nats, int threads);
 
 }  // namespace tefast

@@ -126,6 +126,21 @@ class Backend(Protocol):
     ) -> Scores:
         """All of the above from values to scores, without keeping the counts."""
 
+    def transfer_entropies(
+        self,
+        target: Values,
+        binning: Binning,
+        lengths: Lengths,
+        sources: Codes,
+        states: int,
+        omit: bool,
+        threads: int | None,
+    ) -> tuple[Nats, bool]:
+        """The same (S, U) from each of many sources (S, N, T), for one quantising of the target.
+
+        `states` is how many a source has, which need not be the bins of the target.
+        """
+
 
 def check_name(name: Any) -> str:
     """`name` if it is "auto", or that of a backend that can run here."""

@@ -123,3 +123,27 @@ def transfer_entropy(
         threads or 0,
     )
     return Scores(nats, not np.isnan(nats).all(), clean)
+
+
+def transfer_entropies(
+    target: Values,
+    binning: Binning,
+    lengths: Lengths,
+    sources: Codes,
+    states: int,
+    omit: bool,
+    threads: int | None,
+) -> tuple[Nats, bool]:
+    """See `tefast.backends.Backend.transfer_entropies`."""
+    return _native.transfer_entropies(
+        target.array,
+        target.dtype,
+        target.is_mapped,
+        binning.edges,
+        binning.bins,
+        lengths,
+        sources,
+        states,
+        omit,
+        threads or 0,
+    )

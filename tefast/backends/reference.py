@@ -105,18 +105,37 @@ def transfer_entropy(
     threads: int | None,
 ) -> Scores:
     """See `tefast.backends.Backend.transfer_entropy`."""
-    units, bins, states = target.array.shape[2], h_binning.bins, y_binning.bins
-    nats = np.full(units, np.nan)
-    scans = [scan(target, bins, lengths, threads), scan(source, states, lengths, threads)]
-    if any(found.infinite or found.outside or (found.nan and not omit) for found in scans):
-        return Scores(nats, True, False)
-    codes = encode(source, y_binning, lengths, threads)[:, :, 0]
-    shape = bins, bins, states
-    for start, stop in tables.unit_blocks(units, math.prod(shape)):
-        part, counted = target.units(start, stop), tables.allocate((stop - start, *shape))
-        count_transitions(part, h_binning.units(start, stop), lengths, codes, counted, threads)
-        nats[start:stop] = score_counts(counted, threads)
-    return Scores(nats, not np.isnan(nats).all(), True)
+    found = scan(source, y_binning.bins, lengths, threads)
+    if found.infinite or found.outside or (found.nan and not omit):
+        return Scores(np.full(target.array.shape[2], np.nan), True, False)
+    codes = encode(source, y_binning, lengths, threads)[np.newaxis, :, :, 0]
+    (nats,), clean = transfer_entropies(
+        target, h_binning, lengths, codes, y_binning.bins, omit, threads
+    )
+    return Scores(nats, not np.isnan(nats).all(), clean)
+
+
+def transfer_entropies(
+    target: Values,
+    binning: Binning,
+    lengths: Lengths,
+    sources: Codes,
+    states: int,
+    omit: bool,
+    threads: int | None,
+) -> tuple[Nats, bool]:
+    """See `tefast.backends.Backend.transfer_entropies`."""
+    found = scan(target, binning.bins, lengths, threads)
+    units, bins = target.array.shape[2], binning.bins
+    nats = np.full((len(sources), units), np.nan)
+    if not found.outside:
+        for start, stop in tables.unit_blocks(units, bins**2 * states):
+            part, cuts = target.units(start, stop), binning.units(start, stop)
+            for row, source in zip(nats, sources, strict=True):
+                table = tables.allocate((stop - start, bins, bins, states))
+                count_transitions(part, cuts, lengths, source, table, threads)
+                row[start:stop] = score_counts(table, threads)
+    return nats, not (found.nan or found.infinite or found.outside)
 
 
 def _valid(values: Values, lengths: Lengths) -> npt.NDArray[np.bool_]:
