@@ -50,7 +50,7 @@ sanitize: $(VENV)/installed
 		--config-settings=cmake.define.TEFAST_SANITIZE="address,undefined" .
 	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libubsan.so)" \
 		ASAN_OPTIONS=detect_leaks=0 $(SANITIZED)/bin/python -P -m pytest -q -p no:cacheprovider \
-		tests/test_kernel.py tests/test_counts.py tests/test_known_values.py
+		tests/test_kernel.py tests/test_surrogates.py tests/test_counts.py tests/test_known_values.py
 ifeq ($(CLANGXX),)
 	@echo "no Clang: the thread sanitizer was not run"
 else

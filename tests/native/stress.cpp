@@ -1,5 +1,6 @@
 // Runs every parallel part of the kernel with several threads, for a thread sanitizer to watch, and
 // checks that one thread gives the same. Built where TEFAST_SANITIZE is set.
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -33,6 +34,8 @@ bool same(const std::vector<T>& a, const std::vector<T>& b) {
     return std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
 }
 
+bool same_bits(double a, double b) { return std::memcmp(&a, &b, sizeof a) == 0; }
+
 struct Case {
     std::int64_t n, t, u;
     int bins;
@@ -60,10 +63,13 @@ void run(const Case& size, bool omit) {
                         {size.t * row, row, 4}};
     const Edges cuts{edges.data(), 0, size.bins};
     const Transitions work{values, cuts, lengths.data(), source.data(), size.bins, omit};
+    constexpr std::int64_t S = 5;
+    std::vector<std::int16_t> sources;
+    for (int i = 0; i < S; ++i) sources.insert(sources.end(), source.begin(), source.end());
     const auto units = static_cast<std::size_t>(size.u), bins = static_cast<std::size_t>(size.bins);
 
     struct Result {
-        std::vector<double> nats, low, high, scored;
+        std::vector<double> nats, many, low, high, scored;
         std::vector<std::int64_t> counts, occupancy;
         std::vector<std::int16_t> codes;
     } first;
@@ -71,10 +77,15 @@ void run(const Case& size, bool omit) {
         Result found;
         for (auto* part : {&found.nats, &found.low, &found.high, &found.scored})
             part->resize(units);
+        found.many.resize(S * units);
         found.counts.resize(units * bins * bins * bins);
         found.occupancy.resize(units * bins);
         found.codes.resize(h.size());
         transfer_entropy(work, found.nats.data(), threads);
+        transfer_entropies(work, sources.data(), S, found.many.data(), threads);
+        for (std::size_t i = 0; i < found.many.size(); i += units)
+            require(std::equal(found.nats.begin(), found.nats.end(), &found.many[i], same_bits),
+                    "transfer entropy of one source and of many");
         count_transitions(work, found.counts.data(), threads);
         score_counts(found.counts.data(), size.u, size.bins, size.bins, found.scored.data(),
                      threads);
@@ -101,7 +112,7 @@ int main() {
             run(size, omit);  // chunks for each thread, and windows of them
             use_limits({1, 64, 0, std::int64_t{1} << 25, 0, 500});
             run(size, omit);  // chunks for all threads together
-            use_limits({1, 64, 0, 1, 0, 500});
+            use_limits({1, 64, 0, 1, 0, 500, 20000, 1});
             run(size, omit);  // units in blocks
         }
         use_limits({});
