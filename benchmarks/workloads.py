@@ -51,7 +51,12 @@ class Workload:
         h = np.empty((self.shape[2], *self.shape[:2]), np.int32)
         for u, unit in enumerate(h):
             unit[:] = bin_of(self.h[:, :, u], *H_RANGE, self.bins)
-        return h, bin_of(self.y, *Y_RANGE, self.bins)
+        return h, self.codes_of_y
+
+    @property
+    def codes_of_y(self):
+        """y binned beforehand: int32 of shape (N, T)."""
+        return bin_of(self.y, *Y_RANGE, self.bins)
 
 
 WORKLOADS = {

@@ -182,26 +182,36 @@ void tally(const uint8_t* codes, const uint16_t* valid, int64_t rows, uint32_t* 
 
 // ---- counts to their margins ----
 
-template <int group>
+template <int group, bool with_moves>
 void add_margins_of(const uint16_t* table, int bins, uint64_t* moves, uint64_t* pasts) {
     for (int x = 0; x < bins; ++x) {
         uint32_t sum[group] = {};
-        for (int64_t cell = 0; cell < bins; ++cell, table += group, moves += group) {
-            for (int i = 0; i < group; ++i) {
-                moves[i] += table[i];
-                sum[i] += table[i];
+        for (int64_t cell = 0; cell < bins; ++cell, table += group) {
+            for (int i = 0; i < group; ++i) sum[i] += table[i];
+            if constexpr (with_moves) {
+                for (int i = 0; i < group; ++i) moves[i] += table[i];
+                moves += group;
             }
         }
         for (int i = 0; i < group; ++i) pasts[x * group + i] += sum[i];
     }
 }
 
+template <int group>
+void add_margins_in(const uint16_t* table, int bins, uint64_t* moves, uint64_t* pasts) {
+    if (moves) {
+        add_margins_of<group, true>(table, bins, moves, pasts);
+    } else {
+        add_margins_of<group, false>(table, bins, moves, pasts);
+    }
+}
+
 void add_margins(const uint16_t* table, int bins, int group, uint64_t* moves, uint64_t* pasts) {
     if (group == strip) {
-        add_margins_of<strip>(table, bins, moves, pasts);
+        add_margins_in<strip>(table, bins, moves, pasts);
     } else if (group == 4) {
-        add_margins_of<4>(table, bins, moves, pasts);
+        add_margins_in<4>(table, bins, moves, pasts);
     } else {
-        add_margins_of<1>(table, bins, moves, pasts);
+        add_margins_in<1>(table, bins, moves, pasts);
     }
 }

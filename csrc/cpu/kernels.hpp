@@ -70,8 +70,8 @@ struct Kernels {
     void (*tally)(const std::uint8_t* codes, const std::uint16_t* valid, std::int64_t rows,
                   std::uint32_t* table);
 
-    // Adds table (bins * bins, group) to moves (bins * bins, group), and its sums over next to
-    // pasts (bins, group).
+    // Adds table (bins * bins, group) to moves (bins * bins, group), unless that is null, and its
+    // sums over next to pasts (bins, group).
     void (*add_margins)(const std::uint16_t* table, int bins, int group, std::uint64_t* moves,
                         std::uint64_t* pasts);
 };

@@ -65,10 +65,11 @@ Measure::Measure(int bins, int units)
       moves_(static_cast<std::size_t>(bins) * static_cast<std::size_t>(bins) * joint_.size()),
       pasts_(static_cast<std::size_t>(bins) * joint_.size()) {}
 
-void Measure::reset() {
+void Measure::reset(const Margins* known) {
+    known_ = known;
     std::fill(joint_.begin(), joint_.end(), Wide{0});
     std::fill(past_state_.begin(), past_state_.end(), Wide{0});
-    std::fill(moves_.begin(), moves_.end(), std::uint64_t{0});
+    if (!known) std::fill(moves_.begin(), moves_.end(), std::uint64_t{0});
 }
 
 void Measure::add(const std::uint16_t* table) {
@@ -77,12 +78,14 @@ void Measure::add(const std::uint16_t* table) {
     for (; u + 4 <= units; u += 4) add_terms<4>(terms_, table + u, cells, units, &joint_[u]);
     for (; u < units; ++u) add_terms<1>(terms_, table + u, cells, units, &joint_[u]);
     std::fill(pasts_.begin(), pasts_.end(), std::uint64_t{0});
-    kernels_->add_margins(table, bins_, units_, moves_.data(), pasts_.data());
+    std::uint64_t* const moves = known_ ? nullptr : moves_.data();
+    kernels_->add_margins(table, bins_, units_, moves, pasts_.data());
     add_past_states();
 }
 
 void Measure::take(std::uint16_t* table, const std::uint16_t* cells, std::int64_t moves) {
-    const std::size_t units = joint_.size(), bins = static_cast<std::size_t>(bins_);
+    const std::size_t units = joint_.size();
+    const auto row = static_cast<std::uint32_t>(bins_ * units_);  // 32 bits divide faster
     std::fill(pasts_.begin(), pasts_.end(), std::uint64_t{0});
     for (std::int64_t k = 0; k < moves; ++k, cells += units) {
         for (std::size_t u = 0; u < units; ++u) {
@@ -90,8 +93,8 @@ void Measure::take(std::uint16_t* table, const std::uint16_t* cells, std::int64_
             const std::uint16_t n = table[cell];
             table[cell] = 0;  // a cell is met as often as it was counted, and taken once
             joint_[u] += terms_[n];
-            moves_[cell] += n;
-            pasts_[cells[u] / (bins * units) * units + u] += n;
+            if (!known_) moves_[cell] += n;
+            pasts_[cells[u] / row * units + u] += n;
         }
     }
     add_past_states();
@@ -112,7 +115,7 @@ void Measure::add(const std::uint64_t* table) {
     for (std::size_t cell = 0; cell < bins * bins; ++cell, table += units) {
         for (std::size_t u = 0; u < units; ++u) {
             joint_[u] += term(table[u]);
-            moves_[cell * units + u] += table[u];
+            if (!known_) moves_[cell * units + u] += table[u];
             pasts_[cell / bins * units + u] += table[u];
         }
     }
@@ -133,27 +136,35 @@ void Measure::add(const std::int64_t* counts, std::int64_t stride) {
     }
 }
 
-void Measure::finish(double* nats) const {
+Margins Measure::margins_of(std::size_t u) const {
     const Terms term(terms_);
     const std::size_t units = joint_.size(), bins = static_cast<std::size_t>(bins_);
-    for (std::size_t u = 0; u < units; ++u) {
-        Wide given = 0, spread = past_state_[u];
-        std::uint64_t all = 0;
-        for (std::size_t past = 0; past < bins; ++past) {
-            std::uint64_t total = 0;
-            for (std::size_t next = 0; next < bins; ++next) {
-                const std::uint64_t n = moves_[(past * bins + next) * units + u];
-                spread += term(n);
-                total += n;
-            }
-            given += term(total);
-            all += total;
+    Margins found{0, 0, 0};
+    for (std::size_t past = 0; past < bins; ++past) {
+        std::uint64_t total = 0;
+        for (std::size_t next = 0; next < bins; ++next) {
+            const std::uint64_t n = moves_[(past * bins + next) * units + u];
+            found.moves += term(n);
+            total += n;
         }
-        given += joint_[u];
+        found.past += term(total);
+        found.all += total;
+    }
+    return found;
+}
+
+void Measure::margins(Margins* margins) const {
+    for (std::size_t u = 0; u < joint_.size(); ++u) margins[u] = margins_of(u);
+}
+
+void Measure::finish(double* nats) const {
+    for (std::size_t u = 0; u < joint_.size(); ++u) {
+        const Margins known = known_ ? known_[u] : margins_of(u);
+        const Wide given = joint_[u] + known.past, spread = past_state_[u] + known.moves;
         // Never negative but for rounding, of which nobody should see a trace.
         const double sum = given > spread ? static_cast<double>(given - spread) : 0.0;
-        nats[u] =
-            all ? sum / one / static_cast<double>(all) : std::numeric_limits<double>::quiet_NaN();
+        nats[u] = known.all ? sum / one / static_cast<double>(known.all)
+                            : std::numeric_limits<double>::quiet_NaN();
     }
 }
 

@@ -18,12 +18,19 @@ namespace tefast {
 // n ln n in units of 2**-44. 128 bits hold it for every sum of counts below 2**63.
 __extension__ typedef unsigned __int128 Wide;
 
+// B, C and N of a unit: the same for every source that has a state at the same transitions.
+struct Margins {
+    Wide past, moves;
+    std::uint64_t all;
+};
+
 // Sums up the counts of a few units whose tables come one source state at a time.
 class Measure {
   public:
     Measure(int bins, int units);
 
-    void reset();
+    // known: (units,), or null: what tables add is to be summed up. If given, it must last.
+    void reset(const Margins* known = nullptr);
 
     // table: (bins * bins, units), row past * bins + next, of one source state; no more than
     // 65,535 transitions of a unit.
@@ -43,11 +50,16 @@ class Measure {
     // Transfer entropy in nats of each unit; NaN where nothing was counted.
     void finish(double* nats) const;
 
+    // margins: (units,), of what was added; none may have been known.
+    void margins(Margins* margins) const;
+
   private:
     void add_past_states();
+    Margins margins_of(std::size_t u) const;
 
     const Kernels* kernels_;
     const std::uint64_t* terms_;  // n ln n of small counts
+    const Margins* known_ = nullptr;
     int bins_, units_;
     std::vector<Wide> joint_, past_state_;      // A and D of each unit so far
     std::vector<std::uint64_t> moves_, pasts_;  // (bins * bins, units), (bins, units)

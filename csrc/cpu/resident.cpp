@@ -70,22 +70,39 @@ Resident::Resident(const Transitions& work, int threads)
 
 Resident::~Resident() = default;
 
-// All sources of a group in turn, so that its codes come from the cache for all but the first.
-void Resident::score(const std::vector<Schedule>& schedules, std::int64_t count, double* nats,
-                     std::int64_t stride) {
+void Resident::score_group(std::int64_t g, const Schedule& schedule, const Margins* known,
+                           double* nats) {
+    const Group& group = block_.groups()[static_cast<std::size_t>(g)];
+    OneTable& table = *tables_[static_cast<std::size_t>(omp_get_thread_num())];
+    Measure& measure = meters_.mine();
+    measure.reset(known);
+    for (std::int64_t s = 0; s < schedule.states(); ++s) {
+        const Moves moves = block_.moves(chunk_, group, schedule.rows(0, s), schedule.count(0, s));
+        table.measure(moves, group, measure);
+    }
+    meters_.finish(group, nats);
+}
+
+void Resident::score(const std::vector<Schedule>& schedules, const std::vector<char>& alike,
+                     std::int64_t count, double* nats, std::int64_t stride) {
+    std::int64_t first = 0;
+    if (count > 1 && margins_.empty()) {
+        margins_.resize(static_cast<std::size_t>(block_.size() * block_.width()));
+#pragma omp parallel for num_threads(threads_) schedule(dynamic)
+        for (std::int64_t g = 0; g < block_.size(); ++g) {
+            score_group(g, schedules[0], nullptr, nats);
+            meters_.mine().margins(margins(g));
+        }
+        first = 1;
+    }
+    // All sources of a group in turn, so that its codes come from a near cache for all but the
+    // first.
 #pragma omp parallel for collapse(2) num_threads(threads_) schedule(dynamic)
     for (std::int64_t g = 0; g < block_.size(); ++g) {
-        for (std::int64_t i = 0; i < count; ++i) {
-            const Group& group = block_.groups()[static_cast<std::size_t>(g)];
-            const Schedule& schedule = schedules[static_cast<std::size_t>(i)];
-            OneTable& table = *tables_[static_cast<std::size_t>(omp_get_thread_num())];
-            meters_.mine().reset();
-            for (std::int64_t s = 0; s < schedule.states(); ++s) {
-                const Moves moves =
-                    block_.moves(chunk_, group, schedule.rows(0, s), schedule.count(0, s));
-                table.measure(moves, group, meters_.mine());
-            }
-            meters_.finish(group, nats + i * stride);
+        for (std::int64_t i = first; i < count; ++i) {
+            const auto at = static_cast<std::size_t>(i);
+            const bool known = !margins_.empty() && alike[at];
+            score_group(g, schedules[at], known ? margins(g) : nullptr, nats + i * stride);
         }
     }
 }

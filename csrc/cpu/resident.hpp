@@ -25,17 +25,22 @@ class Resident {
 
     bool clean() const { return block_.clean(); }
 
-    // The transfer entropy of each unit by each of the first `count` schedules, which have all
-    // rows in one chunk: that of unit u by schedule i goes to nats[i * stride + u].
-    void score(const std::vector<Schedule>& schedules, std::int64_t count, double* nats,
-               std::int64_t stride);
+    // The transfer entropy of each unit by each of the first `count` sources, whose schedules have
+    // all rows in one chunk: that of unit u by source i goes to nats[i * stride + u]. alike[i]:
+    // whether it has a state at the same transitions as the first source of the first call.
+    void score(const std::vector<Schedule>& schedules, const std::vector<char>& alike,
+               std::int64_t count, double* nats, std::int64_t stride);
 
   private:
+    void score_group(std::int64_t g, const Schedule& schedule, const Margins* known, double* nats);
+    Margins* margins(std::int64_t g) { return margins_.data() + g * block_.width(); }
+
     int threads_;
     Block block_;
     Chunk chunk_;
     Meters meters_;
     std::vector<std::unique_ptr<OneTable>> tables_;  // one for each thread
+    std::vector<Margins> margins_;  // (groups, width) of the first source, where there are more
 };
 
 }  // namespace tefast

@@ -77,7 +77,7 @@ void spill_all(const Group& group, int width, int bins, std::int64_t states,
 bool score_codes(const Transitions& work, const std::vector<Schedule>& schedules, int threads,
                  double* nats) {
     Resident codes(work, threads);
-    codes.score(schedules, 1, nats, work.target.shape[2]);
+    codes.score(schedules, {true}, 1, nats, work.target.shape[2]);
     return codes.clean();
 }
 
@@ -145,6 +145,11 @@ std::int64_t most_frequent_state(const Transitions& work) {
     return *std::max_element(seen.begin(), seen.end());
 }
 
+// Whether two sources (rows,) miss the same states.
+bool same_gaps(const std::int16_t* a, const std::int16_t* b, std::int64_t rows) {
+    return std::equal(a, a + rows, b, [](int s, int t) { return (s < 0) == (t < 0); });
+}
+
 }  // namespace
 
 Limits limits;
@@ -201,17 +206,23 @@ bool transfer_entropies(const Transitions& work, const std::int16_t* sources, st
     const std::int64_t most = std::min(fit, S);
     std::vector<Schedule> schedules(static_cast<std::size_t>(most),
                                     schedule_for(work, 0, rows, rows));
+    std::vector<char> alike(schedules.size());
+    const auto prepare = [&](std::int64_t from, std::int64_t count) {
+#pragma omp parallel for num_threads(threads) schedule(static)
+        for (std::int64_t i = 0; i < count; ++i) {
+            const std::int16_t* const source = sources + (from + i) * rows;
+            schedules[static_cast<std::size_t>(i)].order(source, 1);
+            alike[static_cast<std::size_t>(i)] = same_gaps(source, sources, rows);
+        }
+    };
     bool clean = true;
     const std::int64_t kept = limits.kept_bytes / unit_bytes;
     for_each_block(work, kept, [&](const Transitions& part, std::int64_t u) {
         Resident codes(part, threads);
-        for (std::int64_t first = 0; first < S; first += most) {
-            const std::int64_t count = std::min(most, S - first);
-#pragma omp parallel for num_threads(threads) schedule(static)
-            for (std::int64_t i = 0; i < count; ++i) {
-                schedules[static_cast<std::size_t>(i)].order(sources + (first + i) * rows, 1);
-            }
-            codes.score(schedules, count, nats + first * units + u, units);
+        for (std::int64_t from = 0; from < S; from += most) {
+            const std::int64_t count = std::min(most, S - from);
+            prepare(from, count);
+            codes.score(schedules, alike, count, nats + from * units + u, units);
         }
         clean &= codes.clean();
     });
