@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -63,3 +64,73 @@ def unit_blocks(units: int, cells: int) -> Iterator[tuple[int, int]]:
     size = max(1, BLOCK_BYTES // (8 * cells))
     for start in range(0, units, size):
         yield start, min(start + size, units)
+
+
+@dataclass(frozen=True)
+class Dense:
+    """Counts of every cell there can be.
+
+    Attributes
+    ----------
+    counts : ndarray of int64, shape (U, ...)
+    axes : tuple of str
+        The names of the axes after the first.
+    """
+
+    counts: Counts
+    axes: tuple[str, ...]
+
+    @property
+    def total(self) -> Counts:
+        """How many were counted of each unit, shape (U,)."""
+        return np.asarray(self.counts.reshape(len(self.counts), -1).sum(axis=1))
+
+    def marginals(self, axes: tuple[str, ...]) -> Iterator[Counts]:
+        """Counts (some units, cells) of these axes alone, added up over the others."""
+        others = tuple(i + 1 for i, axis in enumerate(self.axes) if axis not in axes)
+        yield self.counts.sum(axis=others).reshape(len(self.counts), -1)
+
+
+@dataclass(frozen=True)
+class Sparse:
+    """Counts of the cells that are not empty.
+
+    Attributes
+    ----------
+    cells, counts : list of ndarray of int64, one of each for every unit
+        Cells as one integer, the last axis the least significant, rising; and how often each was.
+    shape : tuple of int
+        The sizes of the axes.
+    axes : tuple of str
+        Their names.
+    """
+
+    cells: list[Counts]
+    counts: list[Counts]
+    shape: tuple[int, ...]
+    axes: tuple[str, ...]
+
+    @property
+    def total(self) -> Counts:
+        """How many were counted of each unit, shape (U,)."""
+        return np.array([n.sum() for n in self.counts], dtype=np.int64)
+
+    def marginals(self, axes: tuple[str, ...]) -> Iterator[Counts]:
+        """Counts (1, cells) of these axes alone, unit by unit; empty cells are not among them."""
+        for cells, counts in zip(self.cells, self.counts, strict=True):
+            yield self._added(cells, counts, axes)[np.newaxis]
+
+    def _added(self, cells: Counts, counts: Counts, axes: tuple[str, ...]) -> Counts:
+        kept, step = np.zeros_like(cells), 1
+        for name, size in zip(reversed(self.axes), reversed(self.shape), strict=True):
+            if name in axes:
+                kept += cells % size * step
+                step *= size
+            cells = cells // size
+        order = np.argsort(kept, kind="stable")
+        kept = kept[order]
+        first = np.flatnonzero(np.concatenate([[True], kept[1:] != kept[:-1]]))
+        return np.add.reduceat(counts[order], first) if kept.size else counts
+
+
+Table = Dense | Sparse

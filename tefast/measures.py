@@ -7,13 +7,18 @@ counts.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from tefast.counts import Table
+
 Counts = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float64]
+Axes = tuple[str, ...]
 
 BLOCK_CELLS = 2**16
 """Cells worked on at a time, few enough to stay in a processor's cache."""
@@ -98,3 +103,131 @@ def _mean(sums: Scores, total: Counts) -> Scores:
     """Sums over cells divided by the total of each unit; rounding must not make one negative."""
     with np.errstate(invalid="ignore"):  # 0 / 0: a unit that was never observed
         return np.asarray(np.maximum(sums / total, 0.0))
+
+
+# What follows works on tables of any axes (`tefast.counts.Dense` and `Sparse`), and is made of sums
+# of n ln n alone: every information measure is a difference of such sums, its bias is one of the
+# numbers of their cells.
+
+_UNIT = 2.0**-44
+"""What sums are whole multiples of, in nats: their order cannot matter then."""
+_LIMB = 2.0**40
+
+BIASES = (None, "miller_madow", "grassberger")
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Sums over the cells of each unit; they are added and subtracted like numbers.
+
+    Attributes
+    ----------
+    limbs : ndarray of int64, shape (3, U)
+        Sum of ``n ln n``, in units of 2**-44 nats, as whole multiples of 2**80, 2**40 and 1.
+    cells : ndarray of int64, shape (U,)
+        Number of cells that are not empty.
+    """
+
+    limbs: Counts
+    cells: Counts
+
+    def __add__(self, other: Sums) -> Sums:
+        return Sums(self.limbs + other.limbs, self.cells + other.cells)
+
+    def __sub__(self, other: Sums) -> Sums:
+        return Sums(self.limbs - other.limbs, self.cells - other.cells)
+
+    @property
+    def nats(self) -> Scores:
+        """The sum of ``n ln n``."""
+        high, middle, low = self.limbs.astype(np.float64)
+        return np.asarray(((high * _LIMB + middle) * _LIMB + low) * _UNIT)
+
+
+def sums_of(n: Counts, grassberger: bool = False) -> Sums:
+    """Sums over cells n (U, cells), with ``n G(n)`` in place of ``n ln n`` if asked."""
+    count = n.astype(np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = grassberger_log(n) if grassberger else np.log(count)
+        terms = np.where(n > 0, np.rint(count * logs / _UNIT), 0.0)
+    high = np.floor(terms / _LIMB**2)
+    terms -= high * _LIMB**2
+    middle = np.floor(terms / _LIMB)
+    parts = (high, middle, terms - middle * _LIMB)
+    limbs = np.stack([part.astype(np.int64).sum(axis=1) for part in parts])
+    return Sums(limbs, np.count_nonzero(n, axis=1))
+
+
+def grassberger_log(n: Counts) -> Scores:
+    """G(n), which in place of ``ln n`` makes an estimate of entropy less biased.
+
+    ``G(n) = ln 2 + psi(floor(n / 2) + 1/2)`` for n >= 1, with psi the digamma function
+    (P. Grassberger, "Entropy estimates from insufficient samplings", arXiv:physics/0307138).
+    """
+    half = n // 2
+    # psi(m + 1/2) = -gamma - 2 ln 2 + 2 sum of 1 / (2 j - 1), j = 1 .. m; from 32 on, a series
+    # whose error is below 1e-16.
+    small = np.concatenate([[0.0], np.cumsum(2.0 / (2.0 * np.arange(1, 32) - 1.0))])
+    few = small[np.minimum(half, 31)] - np.euler_gamma - 2 * math.log(2)
+    x = np.maximum(half, 32).astype(np.float64)
+    squared = x**-2
+    many = np.log(x) + squared * (1 / 24 - squared * (7 / 960 - squared * (31 / 8064)))
+    return np.asarray(np.where(half < 32, few, many) + math.log(2))
+
+
+def sums(table: Table, *axes: str, grassberger: bool = False) -> Sums:
+    """Sums over the cells of these axes of a table, counts added up over the others."""
+    parts = [sums_of(cells, grassberger) for cells in table.marginals(axes)]
+    return Sums(
+        np.concatenate([part.limbs for part in parts], axis=1),
+        np.concatenate([part.cells for part in parts]),
+    )
+
+
+def conditional_information(
+    table: Table, x: Axes, y: Axes, given: Axes = (), grassberger: bool = False
+) -> Sums:
+    """N times ``I(X; Y | Z)``, as sums over a table with the axes x, y and given.
+
+    ``N I = L(x, y, z) - L(x, z) - L(y, z) + L(z)`` with L the sum of ``n ln n`` over the cells of
+    these axes.
+    """
+    of = partial(sums, table, grassberger=grassberger)
+    return of(*x, *y, *given) - of(*x, *given) - of(*y, *given) + of(*given)
+
+
+def conditional_entropy(table: Table, x: Axes, given: Axes = (), grassberger: bool = False) -> Sums:
+    """N times ``H(X | Z)``: ``L(z) - L(x, z)``."""
+    of = partial(sums, table, grassberger=grassberger)
+    return of(*given) - of(*x, *given)
+
+
+def mean(summed: Sums, total: Counts, base: float, bias: str | None = None) -> Scores:
+    """Sums divided by N, in units of ``log(base)``; NaN where N is 0.
+
+    Parameters
+    ----------
+    summed : Sums
+        N times a measure in nats.
+    total : ndarray of int64, shape (U,)
+        N.
+    bias : {None, "miller_madow", "grassberger"}
+        Without one the result is not negative. "miller_madow" subtracts ``K / (2 N)`` nats, with K
+        the same difference of numbers of cells that the measure is of sums: each entropy in it
+        is short of ``(cells - 1) / (2 N)`` nats to first order (G. Miller, 1955).
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        nats = summed.nats / total
+        if bias is None:
+            nats = np.maximum(nats, 0.0)
+        elif bias == "miller_madow":
+            nats = nats - summed.cells / (2 * total)
+    return np.asarray(nats / math.log(base))
+
+
+def check_bias(bias: Any) -> str | None:
+    """Raise ValueError for a correction there is not."""
+    if bias not in BIASES:
+        known = ", ".join(map(repr, BIASES))
+        raise ValueError(f"unknown bias {bias!r}; known are {known}")
+    return None if bias is None else str(bias)

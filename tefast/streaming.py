@@ -12,7 +12,8 @@ import numpy as np
 from tefast import binning as binnings
 from tefast import counts, measures, values
 from tefast.backends import Counts, Lengths, Table
-from tefast.estimator import Options, source_states
+from tefast.options import Options, source_states
+from tefast.states import Embedding
 from tefast.values import Values
 
 
@@ -240,7 +241,7 @@ class TransferEntropy(_Streaming):
         """
         target = self._target(h)
         source = values.source(y, target)
-        values.check_steps(target)
+        Embedding().check_steps(target)
         valid = values.sequence_lengths(lengths, target)
         symbols = {"h": target.is_symbols, "y": source.is_symbols}
         given = dict(self._ranges)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import torch
 
 FLOATS = ("float16", "bfloat16", "float32", "float64")
-ROLES = {"h": "h (target)", "y": "y (source)"}
+ROLES = {"h": "h (target)", "y": "y (source)", "z": "z (condition)"}
 
 Array = npt.NDArray[Any]
 
@@ -93,11 +93,12 @@ class Values:
 
     def index(self, flat: int) -> str:
         """The caller's index of the value at a flat (N, T, U) position, such as ``h[3, 0, 7]``."""
-        position = np.unravel_index(flat, self.array.shape)
+        sizes = tuple(self.array.shape)
+        position = [int(i) for i in np.unravel_index(flat, sizes)]
         # Leading and trailing axes of length 1 were added here, so drop what the caller has not.
-        n, t, u = (int(i) for i in position)
-        named = {3: (n, t, u), 2: (t, u) if self.role == "h" else (n, t), 1: (t,)}[len(self.shape)]
-        return f"{self.role}{list(named)}"
+        parts = (slice(0, 3), slice(1, 3), slice(0, 2), slice(1, 2))
+        named = next(position[part] for part in parts if sizes[part] == self.shape)
+        return f"{self.role}{named}"
 
 
 def target(h: Any) -> Values:
@@ -117,28 +118,36 @@ def source(y: Any, h: Values) -> Values:
     """Take the source `y`: (N, T) beside a target (N, T, U), else (T,)."""
     array, dtype, wrap = _as_array(y, "y")
     shape = tuple(array.shape)
-    expected = tuple(h.array.shape[:2] if len(h.shape) == 3 else h.array.shape[1:2])
+    expected = series_shape(h)
     if shape != expected:
         raise ValueError(
             f"{ROLES['y']} must have shape {expected} to go with {ROLES['h']} of shape {h.shape}, "
             f"got {shape}"
         )
-    return Values(
-        array.reshape(1, -1, 1) if array.ndim == 1 else array[..., np.newaxis],
-        dtype,
-        "y",
-        shape,
-        wrap,
+    array = array.reshape(1, -1, 1) if array.ndim == 1 else array[..., np.newaxis]
+    return Values(array, dtype, "y", shape, wrap)
+
+
+def conditions(z: Any, h: Values) -> Values:
+    """Take one condition `z`, of the source's shape, or several in an axis more at the end."""
+    array, dtype, wrap = _as_array(z, "z")
+    shape = tuple(array.shape)
+    expected = series_shape(h)
+    if shape[: len(expected)] != expected or array.ndim > len(expected) + 1:
+        raise ValueError(
+            f"{ROLES['z']} must have shape {expected}, or {(*expected, 'Z')} for Z conditions, to "
+            f"go with {ROLES['h']} of shape {h.shape}, got {shape}"
+        )
+    if array.ndim == len(expected):
+        array = array[..., np.newaxis]
+    return _checked(
+        Values(array if array.ndim == 3 else array[np.newaxis], dtype, "z", shape, wrap)
     )
 
 
-def check_steps(h: Values) -> None:
-    """Raise unless `h` has the two steps that a transition takes."""
-    if h.array.shape[1] < 2:
-        raise ValueError(
-            f"a transition takes at least 2 steps, {h.name} of shape {h.shape} has "
-            f"{h.array.shape[1]}"
-        )
+def series_shape(h: Values) -> tuple[int, ...]:
+    """The shape of one series beside the target: (N, T), or (T,)."""
+    return tuple(h.array.shape[:2] if len(h.shape) == 3 else h.array.shape[1:2])
 
 
 def sequence_lengths(lengths: Any, h: Values) -> npt.NDArray[np.int64] | None:

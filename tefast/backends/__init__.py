@@ -135,10 +135,11 @@ class Backend(Protocol):
         states: int,
         omit: bool,
         threads: int | None,
-    ) -> tuple[Nats, bool]:
-        """The same (S, U) from each of many sources (S, N, T), for one quantising of the target.
+    ) -> tuple[Table, bool]:
+        """Scores (S, U) from each of many sources (S, N, T), for one quantising of the target.
 
-        `states` is how many a source has, which need not be the bins of the target.
+        `states` is how many a source has, which need not be the bins of the target. The second
+        is False where a value may have been there that must not be, as in `Scores.clean`.
         """
 
 

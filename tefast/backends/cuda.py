@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from tefast import counts as tables
-from tefast.backends import Lengths, Scan, Scores, Table, operators
+from tefast.backends import Codes, Lengths, Scan, Scores, Table, operators
 from tefast.binning import Binning, Edges, between, quantile_places
 from tefast.values import Values
 
@@ -139,6 +140,31 @@ def transfer_entropy(
     flags = int(seen)  # the only wait
     clean = not flags & (_BAD if omit else _BAD | _NAN)
     return Scores(nats, bool(flags & _COUNTED), clean)
+
+
+def transfer_entropies(
+    target: Values,
+    binning: Binning,
+    lengths: Lengths,
+    sources: Codes,
+    states: int,
+    omit: bool,
+    threads: int | None,
+) -> tuple[Table, bool]:
+    """See `tefast.backends.Backend.transfer_entropies`."""
+    import torch
+
+    bins, units = binning.bins, target.array.shape[2]
+    shape = (bins, bins, states)
+    nats = torch.empty(len(sources), units, dtype=torch.float64, device=target.array.device)
+    on_device = torch.tensor(sources, device=target.array.device)
+    for start, stop in tables.unit_blocks(units, math.prod(shape)):
+        part, cuts = target.units(start, stop), binning.units(start, stop)
+        counts = torch.empty(stop - start, *shape, dtype=torch.int64, device=target.array.device)
+        for row, source in zip(nats, on_device, strict=True):
+            count_transitions(part, cuts, lengths, source, counts.zero_(), threads)
+            row[start:stop] = score_counts(counts, threads)
+    return nats, False  # nothing was looked at
 
 
 def _uploaded(array: Edges | Lengths, beside: Values) -> Any:

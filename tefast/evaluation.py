@@ -1,0 +1,177 @@
+"""Evaluation: from checked inputs to scores, by the way that is shortest for what is asked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tefast import binning as binnings
+from tefast import measures, values, windows
+from tefast.backends import Lengths
+from tefast.binning import Binning
+from tefast.counts import Table
+from tefast.measures import Scores, Sums
+from tefast.options import Options
+from tefast.states import Embedding, States, history
+from tefast.values import Values
+from tefast.windows import Windows
+
+MOST_STATES = 2**15 - 1
+"""States of the source that the kernels of single steps take."""
+
+Measure = Callable[[Table, bool], Sums]
+"""N times a measure, from a table, and whether logarithms are Grassberger's."""
+
+Series = npt.NDArray[np.int16]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Target and other series, checked, where the backend reads them.
+
+    Attributes
+    ----------
+    options : Options
+    target : Values
+    others : list of Values
+    lengths : ndarray of int64, shape (N,), or None
+    ranges : dict
+        Of each role, as (low, high), or None.
+    """
+
+    options: Options
+    target: Values
+    others: list[Values]
+    lengths: Lengths
+    ranges: dict[str, Any]
+
+    @classmethod
+    def check(
+        cls, options: Options, target: Values, others: list[Values], lengths: Any, ranges: Any
+    ) -> Inputs:
+        """Raise ValueError or TypeError for what does not go together."""
+        valid = values.sequence_lengths(lengths, target)
+        binnings.check_combination([target, *others], options.binning, ranges)
+        columns = {each.role: each.array.shape[2] for each in (target, *others)}
+        limits = {
+            role: binnings.check_range(given, role, columns[role]) for role, given in ranges.items()
+        }
+        placed, first, *rest = options.placed(target, *others)
+        return cls(placed, first, rest, valid, limits)
+
+    @property
+    def bins(self) -> int:
+        """Number of bins, or of symbols."""
+        return self.options.bins
+
+    def learned(self, data: Values) -> Binning:
+        """The bins of an input, which is scanned; raise if it must not be counted."""
+        return self.options.learn(data, self.lengths, self.ranges[data.role])
+
+    def known_or_learned(self, data: Values) -> Binning:
+        """The same, but where the bins do not depend on the data these are not looked at."""
+        known = self.options.known_binning(data, self.ranges[data.role])
+        return known or self.learned(data)
+
+    def codes(self, i: int = 0) -> Series:
+        """Codes (N, T, columns) of another series than the target, in the host's memory."""
+        data, options = self.others[i], self.options
+        found = options.backend.encode(data, self.learned(data), self.lengths, options.threads)
+        return np.asarray(values.to_numpy(found))
+
+
+def of_steps(inputs: Inputs) -> Any:
+    """Transfer entropy in nats (U,) from one step of the source over one step: the fastest way."""
+    options, target, (source,) = inputs.options, inputs.target, inputs.others
+    found = options.backend.transfer_entropy(
+        target,
+        inputs.known_or_learned(target),
+        source,
+        inputs.known_or_learned(source),
+        inputs.lengths,
+        options.omit,
+        options.threads,
+    )
+    if not found.clean:
+        options.scan(target, inputs.lengths)
+        options.scan(source, inputs.lengths)
+    if not found.counted:
+        raise_nothing_left()
+    return found.nats
+
+
+def of_states(inputs: Inputs, states: States, size: int) -> Any:
+    """Transfer entropies in nats (S, U) from rows of states (S, N, T) over one step of the target.
+
+    size: how many states there are, no more than `MOST_STATES`.
+    """
+    options, target = inputs.options, inputs.target
+    nats, clean = options.backend.transfer_entropies(
+        target,
+        inputs.known_or_learned(target),
+        inputs.lengths,
+        np.ascontiguousarray(states, dtype=np.int16),
+        size,
+        options.omit,
+        options.threads,
+    )
+    if not clean:
+        options.scan(target, inputs.lengths)
+    return nats
+
+
+def of_windows(inputs: Inputs, counted: Windows, measure: Measure, bias: str | None) -> Scores:
+    """Whatever can be measured of windows, (U,), in units of the base."""
+    options, target = inputs.options, inputs.target
+    scores = np.empty(target.array.shape[2])
+    tables = windows.tables(
+        options.backend, target, inputs.learned(target), inputs.lengths, counted, options.threads
+    )
+    for some, table in tables:
+        sums = measure(table, bias == "grassberger")
+        scores[some] = measures.mean(sums, table.total, options.base, bias)
+    if np.isnan(scores).all():
+        raise_nothing_left()
+    return scores
+
+
+def transitions(inputs: Inputs, embedding: Embedding) -> Windows:
+    """The windows (past, next) of the target beside the source's states."""
+    bins, past = inputs.bins, embedding.target_history
+    codes = inputs.codes()[:, :, 0]
+    states = history(codes, bins, embedding.source_history, shift=embedding.delay)
+    own, beside = (bins**past, bins), (bins**embedding.source_history,)
+    return Windows(past + 1, own, states, beside, ("past", "next", "source"))
+
+
+def transfer_entropy(inputs: Inputs, embedding: Embedding, bias: str | None) -> Any:
+    """Transfer entropy (U,) in units of the base."""
+    options, bins = inputs.options, inputs.bins
+    size = bins**embedding.source_history
+    if bias is None and embedding == Embedding():
+        return of_steps(inputs) / math.log(options.base)
+    if bias is None and embedding.target_history == 1 and size <= MOST_STATES:
+        codes = inputs.codes()[:, :, 0]
+        states = history(codes, bins, embedding.source_history, shift=embedding.delay - 1)
+        nats = of_states(inputs, states[np.newaxis], size)[0]
+        if not bool((nats == nats).any()):
+            raise_nothing_left()
+        return nats / math.log(options.base)
+    return of_windows(inputs, transitions(inputs, embedding), transferred, bias)
+
+
+def transferred(table: Table, grassberger: bool) -> Sums:
+    """N times transfer entropy, of tables with the axes next, source and past."""
+    return measures.conditional_information(table, ("next",), ("source",), ("past",), grassberger)
+
+
+def raise_nothing_left() -> None:
+    """Raise the ValueError for data in which nothing can be counted."""
+    raise ValueError(
+        "no transition is left to count: every one lies past `lengths` or touches a NaN"
+    )

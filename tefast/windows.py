@@ -1,0 +1,127 @@
+"""Windows: codes of several successive steps of a unit, counted beside a state shared by all units.
+
+Whatever is not a single step's transition is counted here: longer histories, measures without a
+source, the way from each unit to the source. Tables are dense where all cells there can be are few,
+else sparse; what is measured of them is the same.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from tefast.backends import MISSING, Backend, Codes, Counts, Lengths
+from tefast.binning import Binning
+from tefast.counts import BLOCK_BYTES, Dense, Sparse, Table, allocate
+from tefast.states import States, history
+from tefast.values import Values, to_numpy
+
+MOST_CELLS = 2**62
+"""Cells are numbered in 64 bits."""
+DENSE_CELLS = 2**22
+"""A unit's table of more cells than these is sparse."""
+
+
+@dataclass(frozen=True)
+class Windows:
+    """What is counted of each unit.
+
+    Attributes
+    ----------
+    length : int
+        Steps of a window.
+    own : tuple of int
+        Sizes of the axes that a window's code is split into, the latest step in the last.
+    shared : ndarray of int64, shape (N, T)
+        A state for the windows that end at each step, `MISSING` where none is to be counted.
+    beside : tuple of int
+        Sizes of the axes that `shared` is split into.
+    axes : tuple of str
+        The names of all axes.
+    """
+
+    length: int
+    own: tuple[int, ...]
+    shared: States
+    beside: tuple[int, ...]
+    axes: tuple[str, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes of all axes."""
+        return self.own + self.beside
+
+    def check(self) -> None:
+        """Raise a ValueError if its cells cannot be numbered."""
+        if math.prod(self.shape) > MOST_CELLS:
+            named = zip(self.shape, self.axes, strict=True)
+            sizes = " x ".join(f"{size} ({axis})" for size, axis in named)
+            raise ValueError(
+                f"{sizes} joint states are more than 2**62; use fewer bins or shorter histories"
+            )
+
+
+def tables(
+    backend: Backend,
+    target: Values,
+    binning: Binning,
+    lengths: Lengths,
+    windows: Windows,
+    threads: int | None,
+) -> Iterator[tuple[slice, Table]]:
+    """Counts of all units, some at a time, so that they never lie in memory together."""
+    windows.check()
+    sequences, steps, units = target.array.shape
+    cells, rows = math.prod(windows.shape), sequences * steps
+    # A dense table is cleared and read whole; a sparse one costs the sorting of all rows.
+    dense = cells <= DENSE_CELLS and cells <= 2**16 + 16 * rows
+    each = 8 * cells if dense else 0
+    size = max(1, BLOCK_BYTES // max(each, 2 * rows))
+    for start in range(0, units, size):
+        some = slice(start, min(start + size, units))
+        codes = codes_of(backend, target, binning, lengths, some, threads)
+        yield some, (count_dense if dense else count_sparse)(codes, windows, binning.bins)
+
+
+def codes_of(
+    backend: Backend,
+    target: Values,
+    binning: Binning,
+    lengths: Lengths,
+    some: slice,
+    threads: int | None,
+) -> Codes:
+    """Codes (N, T, units) of some units, in the host's memory."""
+    part, cuts = target.units(some.start, some.stop), binning.units(some.start, some.stop)
+    return to_numpy(backend.encode(part, cuts, lengths, threads))
+
+
+def keys(codes: npt.NDArray[np.int16], windows: Windows, bins: int) -> States:
+    """The cell of every window of one unit, codes (N, T); `MISSING` where none is counted."""
+    own = history(codes, bins, windows.length)
+    seen = (own != MISSING) & (windows.shared != MISSING)
+    return np.where(seen, own * math.prod(windows.beside) + windows.shared, MISSING)
+
+
+def count_dense(codes: Codes, windows: Windows, bins: int) -> Dense:
+    """Counts of all cells of the units of codes (N, T, U)."""
+    units, cells = codes.shape[2], math.prod(windows.shape)
+    counts: Counts = allocate((units, cells))
+    for u in range(units):
+        cell = keys(codes[:, :, u], windows, bins)
+        counts[u] = np.bincount(cell[cell != MISSING], minlength=cells)
+    return Dense(counts.reshape(units, *windows.shape), windows.axes)
+
+
+def count_sparse(codes: Codes, windows: Windows, bins: int) -> Sparse:
+    """Counts of the cells that are not empty."""
+    found = []
+    for u in range(codes.shape[2]):
+        cell = keys(codes[:, :, u], windows, bins)
+        found.append(np.unique(cell[cell != MISSING], return_counts=True))
+    cells, counts = ([pair[i].astype(np.int64) for pair in found] for i in (0, 1))
+    return Sparse(cells, counts, windows.shape, windows.axes)
