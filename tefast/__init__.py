@@ -10,6 +10,15 @@ from typing import Any
 
 from tefast.estimator import entropy, transfer_entropy
 from tefast.info import build_info
+from tefast.information import (
+    active_information,
+    conditional_transfer_entropy,
+    entropy_rate,
+    local_transfer_entropy,
+    mutual_information,
+    normalized_transfer_entropy,
+    reverse_transfer_entropy,
+)
 from tefast.streaming import Entropy, TransferEntropy
 
 __version__ = "0.1.0"
@@ -17,8 +26,15 @@ __version__ = "0.1.0"
 __all__ = [
     "Entropy",
     "TransferEntropy",
+    "active_information",
     "build_info",
+    "conditional_transfer_entropy",
     "entropy",
+    "entropy_rate",
+    "local_transfer_entropy",
+    "mutual_information",
+    "normalized_transfer_entropy",
+    "reverse_transfer_entropy",
     "transfer_entropy",
 ]
 
