@@ -24,14 +24,17 @@ EVERY_LEVEL = pytest.mark.parametrize("level", levels.RUNNABLE)
 
 
 def sample(shape, dtype="f4", *, sources=6, states=5, seed=0):
-    """h, or symbols 0 .. 4, and states of several sources, some missing, each in its own places."""
+    """h, or symbols 0 .. 4, and states of several sources, of which every other one misses the
+    same as the first and the rest what they like."""
     rng = np.random.default_rng(seed)
     if np.dtype(dtype).kind in "iu":
         h = rng.integers(0, 5, shape).astype(dtype)
     else:
         h = rng.uniform(-1.2, 1.2, shape).astype(dtype)
     drawn = rng.integers(0, states, (sources, *shape[:2])).astype(np.int16)
-    drawn[rng.random(drawn.shape) < 0.05] = backends.MISSING
+    gaps = rng.random(drawn.shape) < 0.05
+    gaps[::2] = gaps[:1]
+    drawn[gaps] = backends.MISSING
     return h, drawn
 
 
