@@ -20,13 +20,16 @@ from tefast.information import (
     reverse_transfer_entropy,
 )
 from tefast.streaming import Entropy, TransferEntropy
+from tefast.surrogates import Significance, benjamini_hochberg, significance
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Entropy",
+    "Significance",
     "TransferEntropy",
     "active_information",
+    "benjamini_hochberg",
     "build_info",
     "conditional_transfer_entropy",
     "entropy",
@@ -35,6 +38,7 @@ __all__ = [
     "mutual_information",
     "normalized_transfer_entropy",
     "reverse_transfer_entropy",
+    "significance",
     "transfer_entropy",
 ]
 

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from tefast.backends import Backend, Counts, Lengths
 from tefast.binning import Binning
 from tefast.values import Values, to_numpy
 
+Floats = npt.NDArray[np.float64]
 BLOCK_BYTES = 64 * 2**20
 """What the counts of units that are worked on together may take."""
 
@@ -90,6 +92,25 @@ class Dense:
         others = tuple(i + 1 for i, axis in enumerate(self.axes) if axis not in axes)
         yield self.counts.sum(axis=others).reshape(len(self.counts), -1)
 
+    def reciprocals(self, axes: tuple[str, ...], given: tuple[str, ...]) -> Iterator[Floats]:
+        """Sums of ``1 / n`` over the cells of `axes` that are not empty, (some units, given)."""
+        kept = (*axes, *given)
+        others = tuple(i + 1 for i, axis in enumerate(self.axes) if axis not in kept)
+        n = self.counts.sum(axis=others)
+        named = [axis for axis in self.axes if axis in kept]
+        part = np.divide(1.0, n, out=np.zeros(n.shape), where=n > 0)
+        summed = part.sum(axis=tuple(i + 1 for i, axis in enumerate(named) if axis in axes))
+        yield summed.reshape(len(self.counts), -1)
+
+    def beside(self, *sets: tuple[str, ...]) -> Iterator[tuple[Counts, list[Counts]]]:
+        """All counts (some units, cells), and beside each those of some axes alone."""
+        found = []
+        for axes in sets:
+            others = tuple(i + 1 for i, axis in enumerate(self.axes) if axis not in axes)
+            part = self.counts.sum(axis=others, keepdims=True)
+            found.append(np.broadcast_to(part, self.counts.shape).reshape(len(self.counts), -1))
+        yield self.counts.reshape(len(self.counts), -1), found
+
 
 @dataclass(frozen=True)
 class Sparse:
@@ -120,17 +141,44 @@ class Sparse:
         for cells, counts in zip(self.cells, self.counts, strict=True):
             yield self._added(cells, counts, axes)[np.newaxis]
 
+    def reciprocals(self, axes: tuple[str, ...], given: tuple[str, ...]) -> Iterator[Floats]:
+        """Sums of ``1 / n`` over the cells of `axes` that are not empty, (1, given) a unit."""
+        for cells, counts in zip(self.cells, self.counts, strict=True):
+            kept = self._kept(cells, (*axes, *given))
+            _, first, place = np.unique(kept, return_index=True, return_inverse=True)
+            n = np.zeros(len(first), np.int64)
+            np.add.at(n, place, counts)
+            _, of = np.unique(self._kept(cells[first], given), return_inverse=True)
+            summed: Floats = np.bincount(of, 1.0 / n)
+            yield summed[np.newaxis]
+
+    def beside(self, *sets: tuple[str, ...]) -> Iterator[tuple[Counts, list[Counts]]]:
+        """All counts (1, cells) of each unit, and beside each those of some axes alone."""
+        for cells, counts in zip(self.cells, self.counts, strict=True):
+            found = []
+            for axes in sets:
+                _, place = np.unique(self._kept(cells, axes), return_inverse=True)
+                added = np.zeros(len(cells), np.int64)
+                np.add.at(added, place, counts)
+                found.append(added[place][np.newaxis])
+            yield counts[np.newaxis], found
+
     def _added(self, cells: Counts, counts: Counts, axes: tuple[str, ...]) -> Counts:
+        kept = self._kept(cells, axes)
+        order = np.argsort(kept, kind="stable")
+        kept = kept[order]
+        first = np.flatnonzero(np.concatenate([[True], kept[1:] != kept[:-1]]))
+        return np.add.reduceat(counts[order], first) if kept.size else counts
+
+    def _kept(self, cells: Counts, axes: tuple[str, ...]) -> Counts:
+        """The cells with some axes alone."""
         kept, step = np.zeros_like(cells), 1
         for name, size in zip(reversed(self.axes), reversed(self.shape), strict=True):
             if name in axes:
                 kept += cells % size * step
                 step *= size
             cells = cells // size
-        order = np.argsort(kept, kind="stable")
-        kept = kept[order]
-        first = np.flatnonzero(np.concatenate([[True], kept[1:] != kept[:-1]]))
-        return np.add.reduceat(counts[order], first) if kept.size else counts
+        return kept
 
 
 Table = Dense | Sparse

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,12 +17,9 @@ from tefast.binning import Binning
 from tefast.counts import Table
 from tefast.measures import Scores, Sums
 from tefast.options import Options
-from tefast.states import Embedding, States, history
+from tefast.states import Embedding, States, history, moved
 from tefast.values import Values
-from tefast.windows import Windows
-
-MOST_STATES = 2**15 - 1
-"""States of the source that the kernels of single steps take."""
+from tefast.windows import MOST_STATES, Windows
 
 Measure = Callable[[Table, bool], Sums]
 """N times a measure, from a table, and whether logarithms are Grassberger's."""
@@ -49,6 +46,7 @@ class Inputs:
     others: list[Values]
     lengths: Lengths
     ranges: dict[str, Any]
+    _binnings: dict[str, Binning] = field(default_factory=dict)
 
     @classmethod
     def check(
@@ -70,12 +68,16 @@ class Inputs:
         return self.options.bins
 
     def learned(self, data: Values) -> Binning:
-        """The bins of an input, which is scanned; raise if it must not be counted."""
-        return self.options.learn(data, self.lengths, self.ranges[data.role])
+        """The bins of an input, which is scanned once; raise if it must not be counted."""
+        if data.role not in self._binnings:
+            limits = self.ranges[data.role]
+            self._binnings[data.role] = self.options.learn(data, self.lengths, limits)
+        return self._binnings[data.role]
 
     def known_or_learned(self, data: Values) -> Binning:
         """The same, but where the bins do not depend on the data these are not looked at."""
-        known = self.options.known_binning(data, self.ranges[data.role])
+        known = self._binnings.get(data.role)
+        known = known or self.options.known_binning(data, self.ranges[data.role])
         return known or self.learned(data)
 
     def codes(self, i: int = 0) -> Series:
@@ -140,13 +142,23 @@ def of_windows(inputs: Inputs, counted: Windows, measure: Measure, bias: str | N
     return scores
 
 
-def transitions(inputs: Inputs, embedding: Embedding) -> Windows:
-    """The windows (past, next) of the target beside the source's states."""
+def source_states(codes: Series, bins: int, embedding: Embedding) -> States:
+    """The source's state for the transitions that start at each step, of codes (N, T)."""
+    return history(codes, bins, embedding.source_history, shift=embedding.delay - 1)
+
+
+def transitions(inputs: Inputs, embedding: Embedding, states: States | None = None) -> Windows:
+    """The windows (past, next) of the target beside the source's states, or beside others."""
     bins, past = inputs.bins, embedding.target_history
-    codes = inputs.codes()[:, :, 0]
-    states = history(codes, bins, embedding.source_history, shift=embedding.delay)
-    own, beside = (bins**past, bins), (bins**embedding.source_history,)
-    return Windows(past + 1, own, states, beside, ("past", "next", "source"))
+    if states is None:
+        states = source_states(inputs.codes()[:, :, 0], bins, embedding)
+    return Windows(
+        past + 1,
+        (bins**past, bins),
+        moved(states, 1),  # a window ends at the step that a transition leads to
+        (bins**embedding.source_history,),
+        ("past", "next", "source"),
+    )
 
 
 def transfer_entropy(inputs: Inputs, embedding: Embedding, bias: str | None) -> Any:
@@ -156,8 +168,7 @@ def transfer_entropy(inputs: Inputs, embedding: Embedding, bias: str | None) -> 
     if bias is None and embedding == Embedding():
         return of_steps(inputs) / math.log(options.base)
     if bias is None and embedding.target_history == 1 and size <= MOST_STATES:
-        codes = inputs.codes()[:, :, 0]
-        states = history(codes, bins, embedding.source_history, shift=embedding.delay - 1)
+        states = source_states(inputs.codes()[:, :, 0], bins, embedding)
         nats = of_states(inputs, states[np.newaxis], size)[0]
         if not bool((nats == nats).any()):
             raise_nothing_left()

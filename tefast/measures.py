@@ -225,6 +225,43 @@ def mean(summed: Sums, total: Counts, base: float, bias: str | None = None) -> S
     return np.asarray(nats / math.log(base))
 
 
+def standard_error(table: Table, x: Axes, y: Axes, given: Axes = ()) -> Scores:
+    """Of the plug-in estimate of ``I(X; Y | Z)``, in nats.
+
+    ``sqrt((mean of squares - squared mean) / N)`` of the local values
+    ``ln(n(x, y, z) n(z) / (n(x, z) n(y, z)))`` over everything counted, as if all were independent;
+    NaN where nothing was counted.
+    """
+    found = []
+    for n, (both, one, other) in table.beside(given, (*x, *given), (*y, *given)):
+        count, total = n.astype(np.float64), n.sum(axis=1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            local = np.where(n > 0, np.log((count / one) / (other / both)), 0.0)
+            mean_local = (count * local).sum(axis=1) / total
+            squares = (count * local**2).sum(axis=1) / total
+            found.append(np.sqrt(np.maximum(squares - mean_local**2, 0.0) / total))
+    return np.concatenate(found)
+
+
+def excess_of_g(table: Table, x: Axes, y: Axes, given: Axes = ()) -> Scores:
+    """By how much the mean of ``G = 2 N I(X; Y | Z)`` (nats) exceeds its degrees of freedom.
+
+    ``sum over z of (n(z) sum of 1/n(x, z) - 1) (n(z) sum of 1/n(y, z) - 1) / (6 n(z))``, to the
+    first order in 1 / n, if X and Y are independent given Z (D. A. Williams, Biometrika 63, 33,
+    1976).
+    """
+    found = []
+    for n, of_x, of_y in zip(
+        table.marginals(given),
+        table.reciprocals(x, given),
+        table.reciprocals(y, given),
+        strict=True,
+    ):
+        parts = (n * of_x - 1.0) * (n * of_y - 1.0)
+        found.append(np.divide(parts, 6.0 * n, out=np.zeros(n.shape), where=n > 0).sum(axis=1))
+    return np.concatenate(found)
+
+
 def check_bias(bias: Any) -> str | None:
     """Raise ValueError for a correction there is not."""
     if bias not in BIASES:

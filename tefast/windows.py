@@ -17,11 +17,13 @@ import numpy.typing as npt
 from tefast.backends import MISSING, Backend, Codes, Counts, Lengths
 from tefast.binning import Binning
 from tefast.counts import BLOCK_BYTES, Dense, Sparse, Table, allocate
-from tefast.states import States, history
+from tefast.states import States, history, moved
 from tefast.values import Values, to_numpy
 
 MOST_CELLS = 2**62
 """Cells are numbered in 64 bits."""
+MOST_STATES = 2**15 - 1
+"""Of those who share a step that the kernels of single steps take."""
 DENSE_CELLS = 2**22
 """A unit's table of more cells than these is sparse."""
 
@@ -55,6 +57,11 @@ class Windows:
         """Sizes of all axes."""
         return self.own + self.beside
 
+    @property
+    def are_steps(self) -> bool:
+        """Whether they are what the kernels of single steps count."""
+        return self.length == 2 and math.prod(self.beside) <= MOST_STATES
+
     def check(self) -> None:
         """Raise a ValueError if its cells cannot be numbered."""
         if math.prod(self.shape) > MOST_CELLS:
@@ -83,8 +90,31 @@ def tables(
     size = max(1, BLOCK_BYTES // max(each, 2 * rows))
     for start in range(0, units, size):
         some = slice(start, min(start + size, units))
+        if dense and windows.are_steps:
+            yield some, count_steps(backend, target, binning, lengths, some, windows, threads)
+            continue
         codes = codes_of(backend, target, binning, lengths, some, threads)
         yield some, (count_dense if dense else count_sparse)(codes, windows, binning.bins)
+
+
+def count_steps(
+    backend: Backend,
+    target: Values,
+    binning: Binning,
+    lengths: Lengths,
+    some: slice,
+    windows: Windows,
+    threads: int | None,
+) -> Dense:
+    """Counts of all cells of windows of two steps, by the kernel that counts these."""
+    part, cuts = target.units(some.start, some.stop), binning.units(some.start, some.stop)
+    bins, states = binning.bins, math.prod(windows.beside)
+    # The kernel wants the state where a step begins.
+    beside = np.ascontiguousarray(moved(windows.shared, -1), dtype=np.int16)
+    counts = backend.table(allocate((some.stop - some.start, bins, bins, states)), part)
+    backend.count_transitions(part, cuts, lengths, backend.table(beside, part), counts, threads)
+    past_next = to_numpy(counts).swapaxes(1, 2)
+    return Dense(past_next.reshape(len(counts), *windows.shape), windows.axes)
 
 
 def codes_of(

@@ -70,7 +70,7 @@ class Backend(Protocol):
         """The inputs where this backend reads them, all in one place, copied if need be."""
 
     def table(self, counts: Table, beside: Values) -> Table:
-        """Counts of any backend where this one adds to them: beside placed values."""
+        """Counts, or codes, of any backend where this one takes them: beside placed values."""
 
     def quantile_edges(self, values: Values, bins: int, lengths: Lengths) -> Edges:
         """See `tefast.binning.quantile_edges`."""

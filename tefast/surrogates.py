@@ -1,0 +1,323 @@
+"""Significance: is it more than chance gives? Surrogates, chi-square, false discoveries."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tefast import evaluation, measures, values, windows
+from tefast.backends import MISSING, Lengths
+from tefast.evaluation import Inputs
+from tefast.options import Options
+from tefast.states import Embedding, States, check_positive
+from tefast.values import Values
+from tefast.windows import MOST_STATES
+
+METHODS = ("shuffle", "trials", "circular", "chi2")
+BATCH_BYTES = 64 * 2**20
+"""Of surrogates that are in memory together."""
+
+Floats = npt.NDArray[np.float64]
+Draw = Callable[[np.random.Generator], States]
+
+
+@dataclass(frozen=True)
+class Significance:
+    """What `significance` found; every field but the last has shape (U,), in the kind of `h`.
+
+    Attributes
+    ----------
+    te : array
+        Transfer entropy, in units of ``log(base)``.
+    p_value : array
+        The chance of as much or more without a coupling.
+    q_value : array
+        p adjusted for the number of units: rejecting all units with q up to 0.05 keeps the expected
+        share of false ones at 5 % (`benjamini_hochberg`).
+    null_mean, null_std : array
+        Mean and standard deviation of transfer entropy without a coupling.
+    effective_te : array
+        ``te - null_mean``: what is left once the bias has been taken off. May be negative.
+    standard_error : array
+        Of `te`, from the spread of its local values over transitions, as if these were independent.
+    method : str
+    """
+
+    te: Any
+    p_value: Any
+    q_value: Any
+    null_mean: Any
+    null_std: Any
+    effective_te: Any
+    standard_error: Any
+    method: str
+
+
+def significance(
+    h: Any,
+    y: Any,
+    bins: int = 16,
+    *,
+    method: str = "shuffle",
+    surrogates: int = 200,
+    seed: int = 0,
+    target_history: int = 1,
+    source_history: int = 1,
+    delay: int = 1,
+    binning: Any = "uniform",
+    h_range: Any = None,
+    y_range: Any = None,
+    lengths: Any = None,
+    nan_policy: str = "raise",
+    base: float = 2,
+    backend: str = "auto",
+    threads: int | None = None,
+) -> Significance:
+    """Test transfer entropy from `y` to every unit of `h` against its absence.
+
+    Parameters
+    ----------
+    h, y
+        **Target** and **source**, as in `transfer_entropy`, and so are all parameters that are not
+        described here.
+    method : {"shuffle", "trials", "circular", "chi2"}, default "shuffle"
+        "shuffle" permutes the source's states among all transitions: right where the source has no
+        memory of its own, or the target none. "circular" shifts the source in every sequence by
+        a random number of steps, around its end, which keeps its memory. "trials" permutes the
+        sources of the sequences, which keeps whatever a source is, and needs several sequences
+        that could be exchanged. "chi2" needs no surrogates: ``2 N T`` (nats) follows a chi-square
+        law with as many degrees of freedom as the occupied cells leave (with Williams' factor);
+        it needs SciPy, no memory in the source beyond the histories, and some 30 transitions for
+        every cell: with 5 it rejects far too often.
+    surrogates : int, default 200
+        The least p-value is ``1 / (surrogates + 1)``.
+    seed : int, default 0
+        Surrogate i is drawn from (seed, i): the same whatever the threads and batches.
+
+    Returns
+    -------
+    Significance
+
+    Raises
+    ------
+    ValueError, TypeError
+        Before any counting, saying what was expected and what came.
+
+    Notes
+    -----
+    ``p = (1 + number of surrogates with as much or more) / (1 + surrogates)``. The target is
+    binned once; a surrogate costs one pass of counting.
+
+    Examples
+    --------
+    >>> import numpy as np, tefast
+    >>> rng = np.random.default_rng(0)
+    >>> y = rng.integers(0, 2, (100, 50))
+    >>> h = rng.integers(0, 2, (100, 50, 3))
+    >>> h[:, 1:, 1] = np.where(rng.random((100, 49)) < 0.1, y[:, :-1], h[:, 1:, 1])
+    >>> (tefast.significance(h, y, bins=2).q_value < 0.05).nonzero()[0]
+    array([1])
+    """
+    embedding = Embedding.check(target_history, source_history, delay)
+    if method not in METHODS:
+        raise ValueError(f"unknown method {method!r}; known are {', '.join(map(repr, METHODS))}")
+    count, root = check_positive(surrogates, "surrogates"), _check_seed(seed)
+    options = Options.check(bins, binning, nan_policy, base, backend, threads)
+    target = values.target(h)
+    source = values.source(y, target)
+    embedding.check_steps(target)
+    if method == "trials" and target.array.shape[0] < 2:
+        raise ValueError(
+            "method='trials' exchanges the sources of sequences, and there is one sequence alone; "
+            "use 'circular' or 'shuffle'"
+        )
+    if method == "chi2":
+        _import_scipy()
+    inputs = Inputs.check(options, target, [source], lengths, {"h": h_range, "y": y_range})
+    found = _test(inputs, embedding, method, count, root)
+    fields = {name: target.wrap(value) for name, value in found.items()}
+    return Significance(**fields, method=method)
+
+
+def benjamini_hochberg(p_value: Any) -> Floats:
+    """Adjusted p-values that control the false discovery rate over all of them.
+
+    Parameters
+    ----------
+    p_value : array_like of any shape
+        NaN stays NaN and does not count.
+
+    Returns
+    -------
+    float64 ndarray of the same shape
+        ``q = min over j >= i of p(j) m / j``, with p(1) .. p(m) rising (Y. Benjamini and
+        Y. Hochberg, J. R. Stat. Soc. B 57, 289, 1995).
+    """
+    p = np.asarray(p_value, dtype=np.float64)
+    known = ~np.isnan(p)
+    some = p[known]
+    if some.size and not ((some >= 0) & (some <= 1)).all():
+        raise ValueError(f"p-values must lie in 0 .. 1, got {some.min()} .. {some.max()}")
+    order = np.argsort(some)
+    adjusted = some[order] * some.size / np.arange(1, some.size + 1)
+    q = np.full(p.shape, np.nan)
+    ranked = np.empty_like(some)
+    ranked[order] = np.minimum(np.minimum.accumulate(adjusted[::-1])[::-1], 1.0)
+    q[known] = ranked
+    return q
+
+
+def _test(
+    inputs: Inputs, embedding: Embedding, method: str, count: int, seed: int
+) -> dict[str, Floats]:
+    te, error, freedom, excess, total = _estimate(inputs, embedding)
+    if method == "chi2":
+        p, mean, deviation = _chi_square(te, freedom, excess, total)
+    else:
+        p, mean, deviation = _from_surrogates(inputs, embedding, method, count, seed, te)
+    unit = math.log(inputs.options.base)
+    return {
+        "te": te / unit,
+        "p_value": p,
+        "q_value": benjamini_hochberg(p),
+        "null_mean": mean / unit,
+        "null_std": deviation / unit,
+        "effective_te": (te - mean) / unit,
+        "standard_error": error / unit,
+    }
+
+
+def _estimate(inputs: Inputs, embedding: Embedding) -> tuple[Floats, ...]:
+    """Transfer entropy and its standard error in nats, what chi-square takes, transitions; (U,)."""
+    options, target = inputs.options, inputs.target
+    te, error, freedom, excess, total = np.empty((5, target.array.shape[2]))
+    counted = evaluation.transitions(inputs, embedding)
+    tables = windows.tables(
+        options.backend, target, inputs.learned(target), inputs.lengths, counted, options.threads
+    )
+    for some, table in tables:
+        sums = evaluation.transferred(table, False)
+        total[some] = table.total
+        te[some] = measures.mean(sums, table.total, math.e)
+        freedom[some] = sums.cells
+        error[some] = measures.standard_error(table, ("next",), ("source",), ("past",))
+        excess[some] = measures.excess_of_g(table, ("next",), ("source",), ("past",))
+    if np.isnan(te).all():
+        evaluation.raise_nothing_left()
+    return te, error, freedom, excess, total
+
+
+def _chi_square(
+    te: Floats, freedom: Floats, excess: Floats, total: Floats
+) -> tuple[Floats, Floats, Floats]:
+    """p, mean and standard deviation, ``2 N T`` being chi-square; p is 1 where nothing is free.
+
+    Its mean exceeds the degrees of freedom where cells hold few transitions each, which Williams'
+    factor takes back.
+    """
+    chi2 = _import_scipy()
+    free = freedom > 0
+    with np.errstate(invalid="ignore", divide="ignore"):
+        factor = 1 + excess / freedom
+        p = chi2.sf(2 * total * te / factor, np.where(free, freedom, np.nan))
+        mean, deviation = (
+            np.where(free, law, 0.0) * np.where(free, factor, 1.0) / (2 * total)
+            for law in (freedom, np.sqrt(2 * freedom))
+        )
+    return np.where(free, p, np.where(total > 0, 1.0, np.nan)), mean, deviation
+
+
+def _from_surrogates(
+    inputs: Inputs, embedding: Embedding, method: str, count: int, seed: int, te: Floats
+) -> tuple[Floats, Floats, Floats]:
+    """p, mean and standard deviation over surrogates."""
+    nulls = np.concatenate(list(_nulls(inputs, embedding, method, count, seed)))
+    # Ties are frequent in small data, and rounding must not break them.
+    more = (nulls >= te - 1e-12).sum(axis=0)
+    p = np.where(np.isnan(te), np.nan, (1.0 + more) / (1.0 + count))
+    deviation = nulls.std(axis=0, ddof=1) if count > 1 else np.full(te.shape, np.nan)
+    return p, nulls.mean(axis=0), deviation
+
+
+def _nulls(
+    inputs: Inputs, embedding: Embedding, method: str, count: int, seed: int
+) -> Iterator[Floats]:
+    """Transfer entropies in nats of surrogates, (some, U) at a time."""
+    draw = _drawing(inputs, embedding, method)
+    size = inputs.bins**embedding.source_history
+    sequences, steps, _ = inputs.target.array.shape
+    batch = max(1, BATCH_BYTES // (8 * sequences * steps))
+    for first in range(0, count, batch):
+        some = [
+            draw(np.random.default_rng([seed, i])) for i in range(first, min(first + batch, count))
+        ]
+        if embedding.target_history == 1 and size <= MOST_STATES:
+            nats = evaluation.of_states(inputs, np.stack(some), size)
+            yield values.to_numpy(nats)
+        else:
+            yield np.stack([_of_windows(inputs, embedding, states) for states in some])
+
+
+def _of_windows(inputs: Inputs, embedding: Embedding, states: States) -> Floats:
+    counted = evaluation.transitions(inputs, embedding, states)
+    nats = evaluation.of_windows(inputs, counted, evaluation.transferred, None)
+    return nats * math.log(inputs.options.base)
+
+
+def _drawing(inputs: Inputs, embedding: Embedding, method: str) -> Draw:
+    """A function that draws the source's states (N, T) anew, for transitions that start at t."""
+    codes = inputs.codes()[:, :, 0]
+    valid = _valid(inputs.target, inputs.lengths)
+    states = evaluation.source_states(codes, inputs.bins, embedding)
+    if method == "shuffle":
+        # Where a transition can start: its next step is there, and so are both histories.
+        starts = np.zeros_like(valid)
+        starts[:, embedding.first : -1] = valid[:, embedding.first + 1 :]
+        places = starts & (states != MISSING)
+        return lambda rng: _replaced(states, places, rng.permutation(states[places]))
+    if method == "trials":
+        return lambda rng: states[rng.permutation(len(states))]
+    steps = valid.sum(axis=1)
+    return lambda rng: evaluation.source_states(_shifted(codes, steps, rng), inputs.bins, embedding)
+
+
+def _valid(target: Values, lengths: Lengths) -> npt.NDArray[np.bool_]:
+    sequences, steps, _ = target.array.shape
+    if lengths is None:
+        return np.ones((sequences, steps), bool)
+    return np.asarray(np.arange(steps) < lengths[:, np.newaxis])
+
+
+def _replaced(states: States, places: npt.NDArray[np.bool_], by: States) -> States:
+    out = np.full_like(states, MISSING)
+    out[places] = by
+    return out
+
+
+def _shifted(
+    codes: npt.NDArray[np.int16], lengths: npt.NDArray[np.int64], rng: np.random.Generator
+) -> npt.NDArray[np.int16]:
+    """Every sequence's first steps, as many as it has, turned by a random number of them."""
+    length = np.maximum(lengths, 1)[:, np.newaxis]
+    by = rng.integers(0, length)
+    step = np.arange(codes.shape[1])
+    return np.take_along_axis(codes, np.where(step < length, (step - by) % length, step), axis=1)
+
+
+def _check_seed(seed: Any) -> int:
+    return check_positive(seed + 1 if isinstance(seed, (int, np.integer)) else seed, "seed + 1") - 1
+
+
+def _import_scipy() -> Any:
+    try:
+        from scipy.stats import chi2
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            "method='chi2' needs SciPy: pip install \"tefast[significance]\""
+        ) from error
+    return chi2
