@@ -149,8 +149,7 @@ class Sparse:
             n = np.zeros(len(first), np.int64)
             np.add.at(n, place, counts)
             _, of = np.unique(self._kept(cells[first], given), return_inverse=True)
-            summed: Floats = np.bincount(of, 1.0 / n)
-            yield summed[np.newaxis]
+            yield np.asarray(np.bincount(of, 1.0 / n), dtype=np.float64)[np.newaxis]
 
     def beside(self, *sets: tuple[str, ...]) -> Iterator[tuple[Counts, list[Counts]]]:
         """All counts (1, cells) of each unit, and beside each those of some axes alone."""
