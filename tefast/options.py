@@ -116,11 +116,6 @@ def check_scan(found: Scan, data: Values, bins: int, omit: bool) -> None:
         )
 
 
-def source_states(options: Options, source: Values, lengths: Lengths, binning: Binning) -> Table:
-    """The source's state at each step, shape (N, T)."""
-    return options.backend.encode(source, binning, lengths, options.threads)[:, :, 0]
-
-
 def _extent(found: Scan) -> tuple[Edges, Edges]:
     """The data's own range, (0, 0) for a unit without a finite value."""
     seen = np.isfinite(found.low)

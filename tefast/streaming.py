@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 import operator
 from abc import ABC, abstractmethod
+from dataclasses import asdict
 from typing import Any, Self
 
 import numpy as np
 
 from tefast import binning as binnings
-from tefast import counts, measures, values
-from tefast.backends import Counts, Lengths, Table
-from tefast.options import Options, source_states
+from tefast import counts, evaluation, measures, values, windows
+from tefast.backends import Counts, Table
+from tefast.evaluation import Inputs
+from tefast.options import Options
 from tefast.states import Embedding
 from tefast.values import Values
 
@@ -46,7 +48,7 @@ class _Streaming(ABC):
         # They go where the data are: to a GPU with the first batch that lies there.
         self._counts: Table = counts.allocate(self._shape())
         self._symbols: dict[str, bool] = {}
-        self._wrap: Any = np.asarray
+        self._wrap: Any = values.to_numpy
 
     @property
     def bins(self) -> int:
@@ -71,10 +73,42 @@ class _Streaming(ABC):
         self._counts += self._here(other._counts)
         self._symbols |= other._symbols
 
+    def all_reduce(self, group: Any = None) -> None:
+        """Add up the counts of all processes of ``torch.distributed``; each then has the sum.
+
+        Counts are integers: the result is the same to the bit for any number of processes.
+
+        Parameters
+        ----------
+        group : torch.distributed.ProcessGroup, optional
+            Default: all processes. With NCCL counts go by way of the current CUDA device.
+
+        Raises
+        ------
+        RuntimeError
+            If there is no process group.
+        ValueError
+            If the processes were made with different settings; nothing is changed then.
+        """
+        import torch.distributed as dist
+
+        if not (dist.is_available() and dist.is_initialized()):
+            raise RuntimeError(
+                "all_reduce needs a process group: call torch.distributed.init_process_group first"
+            )
+        others: list[Any] = [None] * dist.get_world_size(group)
+        dist.all_gather_object(others, (self._settings(), self._symbols), group=group)
+        for settings, symbols in others:
+            self._require(settings, "all_reduce")
+            self._agree(symbols)
+        self._counts = _summed(self._counts, group)
+        for _, symbols in others:
+            self._symbols |= symbols
+
     def reset(self) -> None:
         """Forget all counts; settings stay."""
         self._counts[:] = 0
-        self._wrap = np.asarray
+        self._wrap = values.to_numpy
         self._symbols = {}
 
     def state_dict(self) -> dict[str, Any]:
@@ -144,15 +178,20 @@ class _Streaming(ABC):
             )
         return target
 
-    def _learn(self, options: Options, data: Values, lengths: Lengths) -> binnings.Binning:
-        limits = self._ranges[data.role]
-        uniform = isinstance(options.binning, str)
-        if uniform and limits is None and not data.is_symbols:
-            raise ValueError(
-                f"{data.name} holds floats, whose range cannot be known before the last batch: "
-                f"pass {data.role}_range=(low, high), or inner edges as binning=[...]"
-            )
-        return options.learn(data, lengths, limits)
+    def _inputs(
+        self, target: Values, others: list[Values], lengths: Any, symbols: dict[str, bool]
+    ) -> Inputs:
+        """A batch, checked."""
+        inputs = Inputs.check(self._options, target, others, lengths, dict(self._ranges))
+        self._agree(symbols)
+        for data in (target, *others):
+            unknown = self._ranges[data.role] is None and not data.is_symbols
+            if unknown and isinstance(self._options.binning, str):
+                raise ValueError(
+                    f"{data.name} holds floats, whose range cannot be known before the last batch: "
+                    f"pass {data.role}_range=(low, high), or inner edges as binning=[...]"
+                )
+        return inputs
 
     def _agree(self, symbols: dict[str, bool]) -> None:
         """Raise if these inputs are symbols where earlier ones were floats, or the reverse."""
@@ -197,8 +236,9 @@ class TransferEntropy(_Streaming):
         As in `transfer_entropy`, but for "quantile", which needs all data at once.
     h_range, y_range : (low, high), optional
         Needed for floats with uniform bins: the range of data that is still to come is unknown.
-    nan_policy, base, backend, threads
-        As in `transfer_entropy`.
+    target_history, source_history, delay, bias, nan_policy, base, backend, threads
+        As in `transfer_entropy`. Counts of all joint states are kept, 8 bytes for each of
+        ``units * bins**(1 + target_history + source_history)``.
 
     Examples
     --------
@@ -216,14 +256,20 @@ class TransferEntropy(_Streaming):
         units: int,
         bins: int = 16,
         *,
+        target_history: int = 1,
+        source_history: int = 1,
+        delay: int = 1,
         binning: Any = "uniform",
         h_range: Any = None,
         y_range: Any = None,
         nan_policy: str = "raise",
+        bias: str | None = None,
         base: float = 2,
         backend: str = "auto",
         threads: int | None = None,
     ) -> None:
+        self._embedding = Embedding.check(target_history, source_history, delay)
+        self._bias = measures.check_bias(bias)
         ranges = {"h": h_range, "y": y_range}
         super().__init__(units, bins, binning, nan_policy, base, backend, threads, ranges)
 
@@ -241,27 +287,38 @@ class TransferEntropy(_Streaming):
         """
         target = self._target(h)
         source = values.source(y, target)
-        Embedding().check_steps(target)
-        valid = values.sequence_lengths(lengths, target)
+        self._embedding.check_steps(target)
         symbols = {"h": target.is_symbols, "y": source.is_symbols}
-        given = dict(self._ranges)
-        binnings.check_combination([target, source], self._options.binning, given)
-        self._agree(symbols)
-        options, target, source = self._options.placed(target, source)
-        h_binning = self._learn(options, target, valid)
-        states = source_states(options, source, valid, self._learn(options, source, valid))
-        self._counts = options.backend.table(self._counts, target)
-        options.backend.count_transitions(
-            target, h_binning, valid, states, self._counts, options.threads
+        inputs = self._inputs(target, [source], lengths, symbols)
+        states = evaluation.source_states(inputs.codes()[:, :, 0], self.bins, self._embedding)
+        counted = evaluation.transitions(inputs, self._embedding, states)
+        self._counts = inputs.options.backend.table(self._counts, inputs.target)
+        windows.add(
+            inputs.options.backend,
+            inputs.target,
+            inputs.learned(inputs.target),
+            inputs.lengths,
+            counted,
+            self._counts,
+            inputs.options.threads,
         )
         self._symbols, self._wrap = symbols, target.wrap
 
     def _shape(self) -> tuple[int, ...]:
-        return (self.units, self.bins, self.bins, self.bins)
+        k, source = self._embedding.target_history, self._embedding.source_history
+        return (self.units, self.bins, self.bins**k, self.bins**source)
+
+    def _settings(self) -> dict[str, Any]:
+        return {**super()._settings(), **asdict(self._embedding)}
 
     def _measure(self, table: Table) -> Table:
-        nats = self._options.backend_of(table).score_counts(table, self._options.threads)
-        return nats / math.log(self._options.base)
+        options = self._options
+        if self._bias is None and self._embedding.target_history == 1:
+            nats = options.backend_of(table).score_counts(table, options.threads)
+            return nats / math.log(options.base)
+        dense = counts.Dense(values.to_numpy(table), ("next", "past", "source"))
+        sums = evaluation.transferred(dense, self._bias == "grassberger")
+        return measures.mean(sums, dense.total, options.base, self._bias)
 
 
 class Entropy(_Streaming):
@@ -291,14 +348,13 @@ class Entropy(_Streaming):
     def update(self, h: Any, lengths: Any = None) -> None:
         """Count a batch (N, T, U) or (T, U); if it raises, nothing was counted."""
         target = self._target(h)
-        valid = values.sequence_lengths(lengths, target)
-        binnings.check_combination([target], self._options.binning, dict(self._ranges))
-        self._agree({"h": target.is_symbols})
-        options, target = self._options.placed(target)
-        h_binning = self._learn(options, target, valid)
-        self._counts = options.backend.table(self._counts, target)
-        options.backend.count_values(target, h_binning, valid, self._counts, options.threads)
-        self._symbols, self._wrap = {"h": target.is_symbols}, target.wrap
+        symbols = {"h": target.is_symbols}
+        inputs = self._inputs(target, [], lengths, symbols)
+        options, data = inputs.options, inputs.target
+        h_binning = inputs.learned(data)
+        self._counts = options.backend.table(self._counts, data)
+        options.backend.count_values(data, h_binning, inputs.lengths, self._counts, options.threads)
+        self._symbols, self._wrap = symbols, target.wrap
 
     def _shape(self) -> tuple[int, ...]:
         return (self.units, self.bins)
@@ -315,3 +371,17 @@ def _check_units(units: Any) -> int:
     if number < 1:
         raise ValueError(f"units must be a positive integer, got {number}")
     return number
+
+
+def _summed(table: Table, group: Any) -> Table:
+    """The sum of all processes' counts, where this process has them."""
+    import torch
+    import torch.distributed as dist
+
+    on_host = isinstance(table, np.ndarray)
+    # A copy: the counts stay as they are, should it fail.
+    tensor = torch.tensor(table) if on_host else table.clone()
+    if on_host and dist.get_backend(group) == "nccl":
+        tensor = tensor.cuda()
+    dist.all_reduce(tensor, group=group)
+    return values.to_numpy(tensor) if on_host else tensor

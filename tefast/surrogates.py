@@ -116,7 +116,7 @@ def significance(
     Examples
     --------
     >>> import numpy as np, tefast
-    >>> rng = np.random.default_rng(1)
+    >>> rng = np.random.default_rng(2)
     >>> y = rng.integers(0, 2, (100, 50))
     >>> h = rng.integers(0, 2, (100, 50, 3))
     >>> h[:, 1:, 1] = np.where(rng.random((100, 49)) < 0.1, y[:, :-1], h[:, 1:, 1])

@@ -62,6 +62,11 @@ class Windows:
         """Whether they are what the kernels of single steps count."""
         return self.length == 2 and math.prod(self.beside) <= MOST_STATES
 
+    @property
+    def at_start(self) -> npt.NDArray[np.int16]:
+        """`shared` at the first of two steps, where the kernels of single steps want it."""
+        return np.ascontiguousarray(moved(self.shared, -1), dtype=np.int16)
+
     def check(self) -> None:
         """Raise a ValueError if its cells cannot be numbered."""
         if math.prod(self.shape) > MOST_CELLS:
@@ -97,6 +102,32 @@ def tables(
         yield some, (count_dense if dense else count_sparse)(codes, windows, binning.bins)
 
 
+def add(
+    backend: Backend,
+    target: Values,
+    binning: Binning,
+    lengths: Lengths,
+    windows: Windows,
+    counts: Counts,
+    threads: int | None,
+) -> None:
+    """Add to counts (U, next, past, state) windows (past, next), where the backend has them."""
+    windows.check()
+    if windows.are_steps:
+        states = backend.table(windows.at_start, target)
+        backend.count_transitions(target, binning, lengths, states, counts, threads)
+        return
+    sequences, steps, units = target.array.shape
+    size = max(1, BLOCK_BYTES // max(8 * math.prod(windows.shape), 2 * sequences * steps))
+    for start in range(0, units, size):
+        some = slice(start, min(start + size, units))
+        codes = codes_of(backend, target, binning, lengths, some, threads)
+        found = count_dense(codes, windows, binning.bins).counts
+        part, past, following = len(found), *windows.own
+        added = found.reshape(part, past, following, -1).swapaxes(1, 2)
+        counts[some] += backend.table(np.ascontiguousarray(added), target)
+
+
 def count_steps(
     backend: Backend,
     target: Values,
@@ -109,10 +140,9 @@ def count_steps(
     """Counts of all cells of windows of two steps, by the kernel that counts these."""
     part, cuts = target.units(some.start, some.stop), binning.units(some.start, some.stop)
     bins, states = binning.bins, math.prod(windows.beside)
-    # The kernel wants the state where a step begins.
-    beside = np.ascontiguousarray(moved(windows.shared, -1), dtype=np.int16)
     counts = backend.table(allocate((some.stop - some.start, bins, bins, states)), part)
-    backend.count_transitions(part, cuts, lengths, backend.table(beside, part), counts, threads)
+    beside = backend.table(windows.at_start, part)
+    backend.count_transitions(part, cuts, lengths, beside, counts, threads)
     past_next = to_numpy(counts).swapaxes(1, 2)
     return Dense(past_next.reshape(len(counts), *windows.shape), windows.axes)
 

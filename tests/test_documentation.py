@@ -10,15 +10,16 @@ from pathlib import Path
 
 import pytest
 
-import tefast.estimator
-import tefast.streaming
 from tefast.experiment.findings import findings, paper_table
 from tefast.experiment.results import Results, read_rows
 
 README = Path(__file__).parent.parent / "README.md"
 
 
-@pytest.mark.parametrize("module", [tefast.estimator, tefast.streaming])
+MODULES = ("tefast.estimator", "tefast.streaming", "tefast.surrogates")
+
+
+@pytest.mark.parametrize("module", [sys.modules[name] for name in MODULES])
 def test_docstrings(module):
     failed, tried = doctest.testmod(module)
     assert tried > 0
