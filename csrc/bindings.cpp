@@ -240,6 +240,7 @@ py::dict build_info() {
     return py::dict(py::arg("version") = TEFAST_VERSION, py::arg("openmp") = _OPENMP,
                     py::arg("max_threads") = omp_get_max_threads(),
                     py::arg("compiler") = __VERSION__, py::arg("cuda") = TEFAST_CUDA_VERSION,
+                    py::arg("cuda_architectures") = TEFAST_CUDA_ARCHITECTURES,
                     py::arg("instruction_sets") = tefast::level_names(true),
                     py::arg("instruction_set") = tefast::kernels().name);
 }

@@ -7,7 +7,10 @@ from typing import Any
 
 from tefast.backends import NAMES
 
-_NATIVE = ("cuda", "openmp", "max_threads", "compiler", "instruction_sets", "instruction_set")
+_NATIVE = (
+    "cuda", "cuda_architectures", "openmp", "max_threads", "compiler", "instruction_sets",
+    "instruction_set",
+)  # fmt: skip
 
 
 def build_info() -> dict[str, Any]:
@@ -22,7 +25,8 @@ def build_info() -> dict[str, Any]:
         ``instruction_sets``: those that the kernel was compiled for and this processor has.
         ``instruction_set``: the one in use: the last of them, or what the environment variable
         ``TEFAST_SIMD_LEVEL`` names. ``cuda``: the version of the CUDA toolkit, such as "13.0", that
-        its CUDA library was built with, or None.
+        its CUDA library was built with, or None. ``cuda_architectures``: what that is for, as CMake
+        says it (``"80-real 90"``), or None.
     """
     reasons = {name: import_module(f"tefast.backends.{name}").missing() for name in NAMES}
     info: dict[str, Any] = {
@@ -33,6 +37,7 @@ def build_info() -> dict[str, Any]:
         "max_threads": 1,
         "compiler": None,
         "cuda": None,
+        "cuda_architectures": None,
     }
     if reasons["cpu"] is None:
         from tefast import _native

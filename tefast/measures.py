@@ -111,7 +111,7 @@ def _mean(sums: Scores, total: Counts) -> Scores:
 
 _UNIT = 2.0**-44
 """What sums are whole multiples of, in nats: their order cannot matter then."""
-_LIMB = 2.0**40
+_LIMB = 2.0**32
 
 BIASES = (None, "miller_madow", "grassberger")
 
@@ -123,7 +123,7 @@ class Sums:
     Attributes
     ----------
     limbs : ndarray of int64, shape (3, U)
-        Sum of ``n ln n``, in units of 2**-44 nats, as whole multiples of 2**80, 2**40 and 1.
+        Sum of ``n ln n``, in units of 2**-44 nats, as whole multiples of 2**64, 2**32 and 1.
     cells : ndarray of int64, shape (U,)
         Number of cells that are not empty.
     """

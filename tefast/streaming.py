@@ -142,6 +142,7 @@ class _Streaming(ABC):
             raise ValueError(f"symbols must say for h and y whether they are, got {symbols!r}")
         self._counts = table.copy()
         self._symbols = dict(symbols)
+        self._wrap = values.to_numpy
 
     def compute(self) -> Any:
         """The measure of everything seen so far, float64 of shape (U,).

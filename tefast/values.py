@@ -183,6 +183,8 @@ def _as_array(x: Any, role: str) -> tuple[Any, str, Callable[[Any], Any]]:
             f"{ROLES[role]} is a masked array, whose mask would be lost; "
             "fill it with NaN and pass nan_policy='omit'"
         )
+    if _lies_on_cuda(x):
+        return _from_cuda(x, role)
     array = np.asarray(x) if isinstance(x, np.ndarray) else _from_dlpack(x, role)
     if array.dtype == bool:
         array = array.view(np.uint8)
@@ -206,6 +208,27 @@ def _from_dlpack(x: Any, role: str) -> Array:
         return np.asarray(x)
     except (ValueError, RuntimeError) as error:  # a ragged list, or tensors on a graph in one
         raise ValueError(f"{ROLES[role]} cannot be read as one array: {error}") from None
+
+
+def _lies_on_cuda(x: Any) -> bool:
+    """Whether another library's array is on a CUDA device (2 or 13 in DLPack's numbers)."""
+    return hasattr(x, "__dlpack_device__") and int(x.__dlpack_device__()[0]) in (2, 13)
+
+
+def _from_cuda(x: Any, role: str) -> tuple[Any, str, Callable[[Any], Any]]:
+    """CuPy's or JAX's array on a GPU, by way of PyTorch, without a copy."""
+    try:
+        import torch
+    except ModuleNotFoundError:
+        raise TypeError(
+            f"{ROLES[role]} is a {type(x).__name__} on a GPU, which is taken by way of PyTorch: "
+            'pip install "tefast[torch]", or pass it as a NumPy array'
+        ) from None
+    array, name, wrap = _from_torch(torch.from_dlpack(x), role)  # type: ignore[attr-defined]
+    if not hasattr(x, "__array_namespace__"):
+        return array, name, wrap
+    back = x.__array_namespace__().from_dlpack
+    return array, name, lambda result: back(wrap(result))
 
 
 def _from_torch(x: torch.Tensor, role: str) -> tuple[Any, str, Callable[[Any], Any]]:

@@ -3,6 +3,8 @@
 What every backend must do is in the other files; here is what only a device can get wrong.
 """
 
+import copy
+import pickle
 import sys
 
 import emulated
@@ -198,6 +200,88 @@ def test_a_batch_that_is_refused_leaves_nothing(device):
     np.testing.assert_array_equal(te.counts, before)
 
 
+def test_streaming_within_inference_mode_and_after_it(device):
+    te = tefast.TransferEntropy(6, 8, backend="cuda", **LIMITS)
+    h, y = torch.from_numpy(H).to(device), torch.from_numpy(Y).to(device)
+    with torch.inference_mode():
+        te.update(h * 1, y * 1)
+    te.update(h, y)
+    te.merge(copy.deepcopy(te))
+    assert te.counts.sum() == 4 * 12 * 8 * 6
+    te.reset()
+    assert not te.counts.any()
+
+
+def test_a_loaded_state_computes_numpy_until_it_is_updated(device):
+    te = tefast.TransferEntropy(6, 8, backend="cuda", **LIMITS)
+    h, y = torch.from_numpy(H).to(device), torch.from_numpy(Y).to(device)
+    te.update(h, y)
+    state = te.state_dict()
+    assert isinstance(te.compute(), torch.Tensor)
+    te.load_state_dict(state)
+    assert isinstance(te.compute(), np.ndarray)
+    other = tefast.TransferEntropy(6, 8, backend="cuda", **LIMITS)
+    other.update(h, y)
+    other.reset()
+    other.merge(te)
+    assert isinstance(other.compute(), np.ndarray)
+    other = pickle.loads(pickle.dumps(other))
+    other.update(h, y)
+    assert other.compute().device.type == device.type
+
+
+def test_arrays_of_other_libraries_go_by_way_of_pytorch(device):
+    """Here is none on a GPU, so one that says it is."""
+
+    class Namespace:
+        @staticmethod
+        def from_dlpack(x):
+            return "theirs", np.from_dlpack(x.cpu())
+
+    class Theirs:
+        __array_namespace__ = staticmethod(Namespace)
+
+        def __dlpack_device__(self):
+            return 2, 0
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, "from_dlpack", lambda x: torch.from_numpy(H).to(device))
+        kind, result = tefast.transfer_entropy(Theirs(), Y, backend="cuda", **LIMITS)
+        assert kind == "theirs"
+        expected = tefast.transfer_entropy(H, Y, backend="cpu", **LIMITS)
+        np.testing.assert_allclose(result, expected, rtol=0, atol=1e-13)
+        patch.setitem(sys.modules, "torch", None)
+        with pytest.raises(TypeError, match=r"is a Theirs on a GPU, which is taken by way of PyT"):
+            tefast.transfer_entropy(Theirs(), Y)
+
+
+CAPABILITIES = [
+    ("80-real 86-real 90", (7, 5), False),
+    ("80-real 86-real 90", (8, 0), True),
+    ("80-real 86-real 90", (8, 9), True),
+    ("80-real 86-real 90", (9, 0), True),
+    ("80-real 86-real 90", (10, 3), True),
+    ("90-real", (10, 0), False),
+    ("90a", (9, 0), True),
+    ("100-real 120", (12, 1), True),
+    ("native", (7, 0), True),
+]
+
+
+@pytest.mark.parametrize(("built", "capability", "served"), CAPABILITIES)
+def test_devices_that_a_build_has_no_code_for(monkeypatch, built, capability, served):
+    from tefast import _native
+
+    monkeypatch.setattr(_native, "build_info", lambda: {"cuda_architectures": built})
+    reason = operators._unsupported(capability)
+    if served:
+        assert reason is None
+    else:
+        number = "".join(map(str, capability))
+        assert f"is for {built}; build it with" in reason
+        assert f"CMAKE_CUDA_ARCHITECTURES={number}`" in reason
+
+
 def test_units_of_a_network(device):
     from tefast import nn as tnn
 
@@ -237,6 +321,8 @@ def test_says_what_is_missing(monkeypatch, tmp_path):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     check("PyTorch finds no CUDA device")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (9, 0))
+    monkeypatch.setattr(operators, "_unsupported", lambda capability: None)
     check(f"{operators.FILE} does not load into PyTorch .* build tefast again beside this PyTorch")
 
 

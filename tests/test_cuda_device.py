@@ -67,22 +67,30 @@ def test_auto_counts_on_the_gpu_without_a_warning():
     assert tefast.build_info()["cuda"]
 
 
-def test_work_is_queued_on_the_current_stream():
-    h, y = sample((400, 25, 1024))
-    expected = tefast.transfer_entropy(h, y, **LIMITS)
-    stream = torch.cuda.Stream()
-    torch.cuda.synchronize()
-    for _ in range(10):
-        with torch.cuda.stream(stream):
-            torch.cuda._sleep(20_000_000)  # what follows must wait for the copy behind it
-            other = h.roll(1, dims=2)
-            result = tefast.transfer_entropy(other, y, **LIMITS)
-        assert torch.equal(result.roll(-1), expected)
-
-
 def edges_on_device(low, high, bins=16):
     edges = uniform_edges(np.array([float(low)]), np.array([float(high)]), bins)
     return torch.tensor(edges, device="cuda")
+
+
+def test_work_is_queued_on_the_current_stream():
+    assert backends.load("cuda").missing() is None  # which loads the library
+    h, y = sample((400, 25, 1024))
+    y = y[..., None].contiguous()
+    edges = edges_on_device(-1, 1), edges_on_device(0, 1)
+    expected = tefast.transfer_entropy(h, y[..., 0], **LIMITS)
+    stream = torch.cuda.Stream()
+    for _ in range(10):
+        later = torch.full_like(h, torch.nan)
+        torch.cuda.synchronize()
+        with torch.cuda.stream(stream):
+            torch.cuda._sleep(20_000_000)  # kernels on another stream would not wait for the copy
+            later.copy_(h)
+            nats, seen = torch.ops.tefast.transfer_entropy(
+                later, edges[0], y, edges[1], 16, None, False
+            )
+        torch.cuda.current_stream().wait_stream(stream)
+        assert seen.item() == 16
+        assert torch.equal(nats / np.log(2), expected)
 
 
 def test_operator_in_a_graph():

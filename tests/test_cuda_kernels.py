@@ -220,3 +220,12 @@ def test_a_failed_launch_is_an_error():
         with pytest.raises(RuntimeError, match=r"CUDA error while .*invalid configuration"):
             emulated.transfer_entropy(target, shared_edges(4), source, shared_edges(4))
     emulated.library().emulated_fail_after(0)
+
+
+def test_a_table_of_very_many_cells_is_summed_without_loss():
+    # Two limbs add up to the sum of 2**24 terms.
+    rng = np.random.default_rng(0)
+    counts = rng.choice([21, 35], (1, 256, 256, 256))
+    np.testing.assert_allclose(
+        emulated.score_counts(counts), CPU.score_counts(counts, 1), rtol=0, atol=1e-13
+    )

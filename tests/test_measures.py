@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from tefast import measures
+from tefast import counts, measures
 
 tables = hnp.arrays(
     np.int64,
@@ -81,3 +81,13 @@ def test_exactly_zero_where_one_variable_is_constant(axis):
 def test_a_base_that_is_none(base, error):
     with pytest.raises(error, match=r"base must be a .*number above 1"):
         measures.check_base(base)
+
+
+def test_a_table_of_very_many_cells_is_summed_without_loss():
+    # The least limbs of 2**24 terms must not overflow.
+    rng = np.random.default_rng(0)
+    table = rng.choice([21, 35], (1, 256, 256, 256))
+    dense = counts.Dense(table, ("next", "past", "source"))
+    sums = measures.conditional_information(dense, ("next",), ("source",), ("past",))
+    result = measures.mean(sums, dense.total, 2)
+    np.testing.assert_allclose(result, measures.transfer_entropy(table, 2), rtol=0, atol=1e-12)

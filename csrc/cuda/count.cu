@@ -105,7 +105,7 @@ void launch_count(const Queue& queue, const Counting& work, const Job& job, std:
     with_type(work.walk.values.dtype, [&](auto type) {
         using T = decltype(type);
         const auto kernel = work.moves ? count<T, true, in_table> : count<T, false, in_table>;
-        launch("counting", kernel, blocks, threads, shared, queue.stream, job,
+        launch("counting", kernel, blocks, threads, shared, queue, job,
                work.cuts.of<Compared<T>>());
     });
 }
@@ -180,8 +180,8 @@ void gather(const Queue& queue, const Tables& tables, std::int64_t units, std::i
             std::int64_t* counts) {
     const std::int64_t tiles = blocks_for(cells, tile_cells);
     const std::size_t shared = (std::size_t{8} << tables.log2_units) * (tile_cells + 1);
-    launch("adding tables", add_tables, tables.slabs * tiles, gather_threads, shared, queue.stream,
-           tables, units, cells, tiles, counts);
+    launch("adding tables", add_tables, tables.slabs * tiles, gather_threads, shared, queue, tables,
+           units, cells, tiles, counts);
 }
 
 void count_into(const Queue& queue, const Plan& plan, const Counting& work, std::int64_t first,

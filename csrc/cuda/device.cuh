@@ -58,19 +58,20 @@ constexpr std::int64_t blocks_for(std::int64_t items, int threads) {
 // Launches blocks of one dimension; none where there is nothing to do.
 template <class... Parameters, class... Arguments>
 void launch(const char* doing, void (*kernel)(Parameters...), std::int64_t blocks, int threads,
-            std::size_t shared, Stream stream, Arguments&&... arguments) {
+            std::size_t shared, const Queue& queue, Arguments&&... arguments) {
     if (blocks == 0) return;
     if (blocks > most_blocks) throw std::runtime_error("tefast: too many blocks for one launch");
     if (shared > 48 * 1024) {
+        // All that a block may have, not what this one takes: other threads launch it too.
         check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                   static_cast<int>(shared)),
+                                   static_cast<int>(queue.shared)),
               doing);
     }
     cudaLaunchConfig_t config{};
     config.gridDim = dim3(static_cast<unsigned>(blocks));
     config.blockDim = dim3(static_cast<unsigned>(threads));
     config.dynamicSmemBytes = shared;
-    config.stream = static_cast<cudaStream_t>(stream);
+    config.stream = static_cast<cudaStream_t>(queue.stream);
     check(cudaLaunchKernelEx(&config, kernel, std::forward<Arguments>(arguments)...), doing);
     check(cudaGetLastError(), doing);
 }

@@ -6,8 +6,8 @@ namespace tefast::cuda {
 namespace {
 
 constexpr int block = 256;
-constexpr double one = 0x1p44;  // a nat
-constexpr double limb = 0x1p40;
+constexpr double one = 0x1p44;   // a nat
+constexpr double limb = 0x1p32;  // 2**31 cells can add up to no more than 64 bits hold
 
 struct Sum {
     long long high = 0, low = 0;
@@ -128,12 +128,12 @@ void measure_any(const Queue& queue, const Counts& counts, std::int64_t units, i
     clear(queue, margins.sums, static_cast<std::size_t>(units) * 2 * sizeof(long long));
     const int width = width_of(counts);
     const std::int64_t padded = blocks_for(units, 1 << width) << width;
-    launch("measuring", sum_states<Counts>, blocks_for(padded * moves, block), block, 0,
-           queue.stream, counts, units, bins, states, width, margins);
+    launch("measuring", sum_states<Counts>, blocks_for(padded * moves, block), block, 0, queue,
+           counts, units, bins, states, width, margins);
     launch("measuring", sum_next<Counts>, blocks_for(padded * bins * states, block), block, 0,
-           queue.stream, counts, units, bins, states, width, margins);
-    launch("measuring", finish, blocks_for(units * warp, block), block, 0, queue.stream, margins,
-           units, bins, nats, seen);
+           queue, counts, units, bins, states, width, margins);
+    launch("measuring", finish, blocks_for(units * warp, block), block, 0, queue, margins, units,
+           bins, nats, seen);
 }
 
 __global__ void make_nan(std::int64_t units, int forbidden, double* nats, const int* seen) {
@@ -161,8 +161,8 @@ void measure(const Queue& queue, const std::int64_t* counts, std::int64_t units,
 
 void withhold(const Queue& queue, std::int64_t units, bool omit, double* nats, const int* seen) {
     const int forbidden = h_bad | y_bad | (omit ? 0 : h_nan | y_nan);
-    launch("measuring", make_nan, blocks_for(units, block), block, 0, queue.stream, units,
-           forbidden, nats, seen);
+    launch("measuring", make_nan, blocks_for(units, block), block, 0, queue, units, forbidden, nats,
+           seen);
 }
 
 }  // namespace tefast::cuda

@@ -1,7 +1,7 @@
 // Counts to transfer entropy: N T = A + B - C - D, each a sum of n ln n, as on the CPU.
 //
 // Terms are whole multiples of 2**-44 nats, so that sums do not depend on their order. A sum is
-// kept as two integers, high * 2**40 + low, which atomics can add to.
+// kept as two integers, high * 2**32 + low, which atomics can add to.
 #pragma once
 
 #include "cuda/count.cuh"

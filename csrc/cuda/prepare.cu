@@ -29,8 +29,8 @@ Cuts<F> make(const Queue& queue, const Edges& edges, std::int64_t units) {
     const std::int64_t rows = shared ? 1 : units;
     F* low = allocate<F>(queue, rows * (2 + edges.bins));
     F *scale = low + rows, *thresholds = scale + rows;
-    launch("making cuts", cut<F>, blocks_for(rows, block), block, 0, queue.stream, edges, rows, low,
-           scale, thresholds);
+    launch("making cuts", cut<F>, blocks_for(rows, block), block, 0, queue, edges, rows, low, scale,
+           thresholds);
     return {low, scale, thresholds, shared, edges.bins};
 }
 
@@ -83,8 +83,8 @@ const Moves* make_moves(const Queue& queue, const Walk& walk, const Input& sourc
     Moves* moves = allocate<Moves>(queue, count);
     with_type(source.values.dtype, [&](auto type) {
         using T = decltype(type);
-        launch("reading the source", schedule<T>, blocks_for(count * batch, block), block, 0,
-               queue.stream, walk, source, cuts.of<Compared<T>>(), moves, seen);
+        launch("reading the source", schedule<T>, blocks_for(count * batch, block), block, 0, queue,
+               walk, source, cuts.of<Compared<T>>(), moves, seen);
     });
     return moves;
 }

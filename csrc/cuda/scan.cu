@@ -116,7 +116,7 @@ void scan(const Queue& queue, const Input& input, std::int64_t* found, double* l
     auto* keys = allocate<unsigned long long>(queue, 2 * units + 5);
     const Partial partial{keys, keys + units, keys + 2 * units};
     const std::int64_t small = blocks_for(units > 5 ? units : 5, block);
-    launch("scanning", start, small, block, 0, queue.stream, partial, units);
+    launch("scanning", start, small, block, 0, queue, partial, units);
     if (values.shape[0] > 0 && values.shape[1] > 0 && units > 0) {
         const Walk walk{values, input.lengths, cut_rows(values, false)};
         const std::int64_t slabs = blocks_for(units, warp);
@@ -124,11 +124,11 @@ void scan(const Queue& queue, const Input& input, std::int64_t* found, double* l
         const std::int64_t needed = blocks_for(walk.segments.count, walkers);
         const std::int64_t chunks = needed < most ? needed : most;
         with_type(values.dtype, [&](auto type) {
-            launch("scanning", scan_rows<decltype(type)>, slabs * chunks, walkers * warp, 0,
-                   queue.stream, walk, input.edges.bins, slabs, partial);
+            launch("scanning", scan_rows<decltype(type)>, slabs * chunks, walkers * warp, 0, queue,
+                   walk, input.edges.bins, slabs, partial);
         });
     }
-    launch("scanning", end, small, block, 0, queue.stream, partial, units, found, low, high);
+    launch("scanning", end, small, block, 0, queue, partial, units, found, low, high);
 }
 
 void encode(const Queue& queue, const Input& input, std::int16_t* codes) {
@@ -137,8 +137,8 @@ void encode(const Queue& queue, const Input& input, std::int16_t* codes) {
     const AnyCuts cuts = make_cuts(queue, input);
     with_type(input.values.dtype, [&](auto type) {
         using T = decltype(type);
-        launch("making codes", encode_each<T>, blocks_for(count, block), block, 0, queue.stream,
-               input, cuts.of<Compared<T>>(), count, codes);
+        launch("making codes", encode_each<T>, blocks_for(count, block), block, 0, queue, input,
+               cuts.of<Compared<T>>(), count, codes);
     });
 }
 

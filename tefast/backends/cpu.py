@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from tefast.backends import Codes, Counts, Lengths, Nats, Scan, Scores, Table
-from tefast.binning import Binning, quantile_edges
-from tefast.values import Values, to_numpy
+from tefast.backends import Codes, Counts, Lengths, Nats, Scan, Scores
+from tefast.backends.host import place, quantile_edges, table
+from tefast.binning import Binning
+from tefast.values import Values
 
-__all__ = ["quantile_edges"]
+__all__ = ["place", "quantile_edges", "table"]
 
 try:
     from tefast import _native
@@ -24,16 +25,6 @@ else:
 def missing() -> str | None:
     """Why the compiled module is not there."""
     return _reason
-
-
-def place(*inputs: Values) -> list[Values]:
-    """See `tefast.backends.Backend.place`."""
-    return [values.on_host() for values in inputs]
-
-
-def table(counts: Table, beside: Values) -> Counts:
-    """See `tefast.backends.Backend.table`."""
-    return to_numpy(counts)
 
 
 def scan(values: Values, bins: int, lengths: Lengths, threads: int | None) -> Scan:

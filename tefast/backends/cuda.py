@@ -46,7 +46,9 @@ def table(counts: Table, beside: Values) -> Table:
         if device.type == "cuda":
             tables.check_room(counts.shape, torch.cuda.mem_get_info(device)[1], f"on {device}")
         counts = torch.from_numpy(counts)
-    return counts.to(device)
+    with torch.inference_mode(False):  # else nobody could add to them outside that mode
+        placed = counts.to(device)
+        return placed.clone() if placed.is_inference() else placed
 
 
 def scan(values: Values, bins: int, lengths: Lengths, threads: int | None) -> Scan:
@@ -137,7 +139,7 @@ def transfer_entropy(
         _uploaded(lengths, target),
         omit,
     )
-    flags = int(seen)  # the only wait
+    flags = int(seen)  # waits
     clean = not flags & (_BAD if omit else _BAD | _NAN)
     return Scores(nats, bool(flags & _COUNTED), clean)
 
@@ -171,7 +173,13 @@ def _uploaded(array: Edges | Lengths, beside: Values) -> Any:
     """A small array as a tensor on the device of `beside`; None stays None."""
     import torch
 
-    return None if array is None else torch.tensor(array, device=beside.array.device)
+    if array is None:
+        return None
+    device = beside.array.device
+    if device.type != "cuda":
+        return torch.tensor(array, device=device)
+    # From pinned memory, which nobody has to wait for.
+    return torch.tensor(array).pin_memory().to(device, non_blocking=True)
 
 
 def _check_capture() -> None:

@@ -7,6 +7,7 @@ stream of the device that holds their first tensor, and none waits.
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -48,7 +49,25 @@ def missing() -> str | None:
             "PyTorch finds no CUDA device; look whether `nvidia-smi` lists one and whether "
             "CUDA_VISIBLE_DEVICES hides it"
         )
-    return _failure(file)
+    return _unsupported(torch.cuda.get_device_capability()) or _failure(file)
+
+
+def _unsupported(capability: tuple[int, int]) -> str | None:
+    """Why the library has no code for devices of this compute capability, or None."""
+    built = str(import_module("tefast._native").build_info()["cuda_architectures"])
+    major, minor = capability
+    for architecture in built.split():
+        number = re.match(r"(\d+?)(\d)[a-z]?(-real|-virtual)?$", architecture)
+        if not number:  # "native", "all": whoever asked for that knows
+            return None
+        own = int(number[1]), int(number[2])
+        # Machine code serves its own major version, PTX whatever comes after it.
+        if own <= capability and (number[3] != "-real" or own[0] == major):
+            return None
+    return (
+        f"the device has compute capability {major}.{minor}, and this build's CUDA library is for "
+        f"{built}; build it with `-C cmake.define.CMAKE_CUDA_ARCHITECTURES={major}{minor}`"
+    )
 
 
 @functools.cache

@@ -9,26 +9,17 @@ import numpy.typing as npt
 
 from tefast import counts as tables
 from tefast import measures
-from tefast.backends import MISSING, Codes, Counts, Lengths, Nats, Scan, Scores, Table
-from tefast.binning import Binning, as_float64, quantile_edges
-from tefast.values import Values, to_numpy
+from tefast.backends import MISSING, Codes, Counts, Lengths, Nats, Scan, Scores
+from tefast.backends.host import place, quantile_edges, table
+from tefast.binning import Binning, as_float64
+from tefast.values import Values
 
-__all__ = ["quantile_edges"]
+__all__ = ["place", "quantile_edges", "table"]
 
 
 def missing() -> str | None:
     """NumPy is always there."""
     return None
-
-
-def place(*inputs: Values) -> list[Values]:
-    """See `tefast.backends.Backend.place`."""
-    return [values.on_host() for values in inputs]
-
-
-def table(counts: Table, beside: Values) -> Counts:
-    """See `tefast.backends.Backend.table`."""
-    return to_numpy(counts)
 
 
 def scan(values: Values, bins: int, lengths: Lengths, threads: int | None) -> Scan:
@@ -83,11 +74,11 @@ def count_transitions(
     """See `tefast.backends.Backend.count_transitions`."""
     codes = encode(target, binning, lengths, threads)
     state = source[:, :-1].astype(np.int64)
-    for u, table in enumerate(counts):
+    for u, unit in enumerate(counts):
         past, following = codes[:, :-1, u].astype(np.int64), codes[:, 1:, u].astype(np.int64)
         seen = (following != MISSING) & (past != MISSING) & (state != MISSING)
-        cell = np.ravel_multi_index((following[seen], past[seen], state[seen]), table.shape)
-        table += np.bincount(cell, minlength=table.size).reshape(table.shape)
+        cell = np.ravel_multi_index((following[seen], past[seen], state[seen]), unit.shape)
+        unit += np.bincount(cell, minlength=unit.size).reshape(unit.shape)
 
 
 def score_counts(counts: Counts, threads: int | None) -> Nats:
@@ -132,9 +123,9 @@ def transfer_entropies(
         for start, stop in tables.unit_blocks(units, bins**2 * states):
             part, cuts = target.units(start, stop), binning.units(start, stop)
             for row, source in zip(nats, sources, strict=True):
-                table = tables.allocate((stop - start, bins, bins, states))
-                count_transitions(part, cuts, lengths, source, table, threads)
-                row[start:stop] = score_counts(table, threads)
+                counts = tables.allocate((stop - start, bins, bins, states))
+                count_transitions(part, cuts, lengths, source, counts, threads)
+                row[start:stop] = score_counts(counts, threads)
     return nats, not (found.nan or found.infinite or found.outside)
 
 

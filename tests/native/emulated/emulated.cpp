@@ -274,7 +274,8 @@ std::uint64_t shuffle(unsigned mask, std::uint64_t value, unsigned lanes) {
 
 cudaError_t allow_shared(const void* kernel, int bytes) {
     const std::lock_guard<std::mutex> lock(launching);
-    if (bytes < 0 || bytes > settings["shared"]) return keep(cudaErrorInvalidValue);
+    // Less than there is would be too little for whoever launches the kernel from another thread.
+    if (bytes != settings["shared"]) return keep(cudaErrorInvalidValue);
     shared_allowed[kernel] = static_cast<std::size_t>(bytes);
     return cudaSuccess;
 }
