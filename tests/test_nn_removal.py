@@ -1,6 +1,4 @@
-"""Masking and removal: what is left computes what it computed beside the masked units."""
-
-import math
+"""What masking and removal take, keep and refuse; `test_nn_layers` holds them to their equality."""
 
 import numpy as np
 import pytest
@@ -8,8 +6,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.nn.utils import prune as pruning
 
-from tefast.nn import SequenceClassifier, mask, mask_units, prune, remove_units
+from tefast.nn import (
+    RecurrentStack,
+    SequenceClassifier,
+    mask,
+    mask_units,
+    prune,
+    remove_units,
+    slice_state,
+)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -23,120 +30,31 @@ def layer(kind: str, inputs: int, units: int, **options) -> nn.Module:  # type: 
     return cell(inputs, units, **{"batch_first": True, "dtype": torch.float64, **options})
 
 
-def sigmoid(value: float) -> float:
-    return 1.0 / (1.0 + math.exp(-value))
+def tagger(seed: int = 0, **options) -> nn.Module:  # type: ignore[no-untyped-def]
+    """A model with a head over both directions of the last layer."""
+    torch.manual_seed(seed)
+    rnn = layer("lstm", 3, 6, **{"num_layers": 2, "bidirectional": True, **options})
+    head = nn.Linear(2 * (rnn.proj_size or 6), 4, dtype=torch.float64)
+    return Tagger(nn.ModuleDict({"rnn": rnn, "head": head}))
 
 
-def sequential(rnn: nn.Module, x: list[list[float]]) -> list[list[float]]:
-    """One sequence through a layer in plain Python, every sum from left to right.
+class Tagger(nn.Module):
+    def __init__(self, parts: nn.ModuleDict) -> None:
+        super().__init__()
+        self.parts = parts
 
-    In such sums a term that is exactly 0 changes nothing, so removed must equal masked here.
-    """
-    units = rnn.hidden_size
-    weights = {name: p.detach().tolist() for name, p in rnn.named_parameters()}
-    nothing = [0.0] * len(weights["weight_ih_l0"])
-
-    def product(part: str, row: int, vector: list[float]) -> float:
-        total = weights.get(f"bias_{part}_l0", nothing)[row]
-        for weight, value in zip(weights[f"weight_{part}_l0"][row], vector, strict=True):
-            total += weight * value
-        return total
-
-    h, c, outputs = [0.0] * units, [0.0] * units, []
-    for step in x:
-        before, h = h, []
-        for unit in range(units):
-            rows = range(unit, len(nothing), units)
-            a = [product("ih", row, step) for row in rows]
-            b = [product("hh", row, before) for row in rows]
-            if rnn.mode == "LSTM":
-                i, f, g, o = (p + q for p, q in zip(a, b, strict=True))
-                c[unit] = sigmoid(f) * c[unit] + sigmoid(i) * math.tanh(g)
-                h.append(sigmoid(o) * math.tanh(c[unit]))
-            elif rnn.mode == "GRU":
-                r, z = sigmoid(a[0] + b[0]), sigmoid(a[1] + b[1])
-                n = math.tanh(a[2] + r * b[2])
-                h.append((1.0 - z) * n + z * before[unit])
-            else:
-                total = a[0] + b[0]
-                h.append(math.tanh(total) if rnn.mode == "RNN_TANH" else max(total, 0.0))
-        outputs.append(h)
-    return outputs
-
-
-@st.composite
-def layers_and_units(draw: st.DrawFn) -> tuple[nn.Module, list[int], torch.Tensor]:
-    kind = draw(st.sampled_from(KINDS))
-    inputs, units = draw(st.integers(1, 5)), draw(st.integers(1, 9))
-    count = draw(st.sampled_from([0, 1, units // 2, units - 1]).filter(lambda n: n < units))
-    chosen = draw(st.permutations(range(units)))[:count]
-    torch.manual_seed(draw(st.integers(0, 10_000)))
-    rnn = layer(kind, inputs, units, bias=draw(st.booleans()))
-    return rnn, list(chosen), torch.randn(3, draw(st.integers(1, 8)), inputs, dtype=torch.float64)
-
-
-def kept(units: int, removed: list[int]) -> list[int]:
-    return [unit for unit in range(units) if unit not in removed]
-
-
-@settings(max_examples=60, deadline=None)
-@given(layers_and_units())
-def test_twin_in_plain_python_agrees_with_torch(case) -> None:  # type: ignore[no-untyped-def]
-    rnn, _, x = case
-    ours = torch.tensor([sequential(rnn, sequence) for sequence in x.tolist()])
-    torch.testing.assert_close(ours.double(), rnn(x)[0].detach(), rtol=1e-5, atol=1e-6)
-
-
-@settings(max_examples=150, deadline=None)
-@given(layers_and_units())
-def test_removed_equals_masked_to_the_bit_in_sequential_sums(case) -> None:  # type: ignore[no-untyped-def]
-    rnn, units, x = case
-    masked, removed = mask_units(rnn, units), remove_units(rnn, units)
-    stay = kept(rnn.hidden_size, units)
-    for sequence in x.tolist():
-        full, small = sequential(masked, sequence), sequential(removed, sequence)
-        for step, reduced in zip(full, small, strict=True):
-            assert [step[unit].hex() for unit in stay] == [value.hex() for value in reduced]
-            assert all(step[unit] == 0.0 for unit in units)
-
-
-@settings(max_examples=200, deadline=None)
-@given(layers_and_units(), st.sampled_from([torch.float64, torch.float32]))
-def test_removed_equals_masked_in_torch(case, dtype: torch.dtype) -> None:  # type: ignore[no-untyped-def]
-    rnn, units, x = case
-    rnn, x = rnn.to(dtype), x.to(dtype)
-    tolerance = {torch.float64: 1e-12, torch.float32: 1e-5}[dtype]
-    masked, removed = mask_units(rnn, units), remove_units(rnn, units)
-    stay = torch.tensor(kept(rnn.hidden_size, units))
-    ours, last = removed(x)
-    full, final = masked(x)
-    assert (full[:, :, units] == 0).all()
-    assert ours.shape[2] == len(stay)
-    torch.testing.assert_close(ours, full[:, :, stay], rtol=tolerance, atol=tolerance)
-    if rnn.mode == "LSTM":
-        torch.testing.assert_close(last[1], final[1][:, :, stay], rtol=tolerance, atol=tolerance)
-    ours.square().sum().backward()
-    full.square().sum().backward()
-    gates = len(rnn.weight_hh_l0) // rnn.hidden_size
-    rows = torch.cat([stay + gate * rnn.hidden_size for gate in range(gates)])
-    for name, parameter in removed.named_parameters():
-        gradient = masked.get_parameter(name).grad[rows]
-        gradient = gradient[:, stay] if name == "weight_hh_l0" else gradient
-        scale = 1.0 + gradient.abs().max()
-        torch.testing.assert_close(
-            parameter.grad / scale, gradient / scale, rtol=tolerance, atol=tolerance
-        )
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.parts["head"](self.parts["rnn"](x)[0])
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_masking_zeroes_the_gate_rows_and_nothing_else(kind: str) -> None:
+def test_all_units_may_be_masked(kind: str) -> None:
     rnn = layer(kind, 3, 5)
-    masked = mask_units(rnn, [4, 1])
-    for name, before in rnn.named_parameters():
-        expected = before.detach().clone().unflatten(0, (-1, 5))
-        expected[:, [1, 4]] = 0
-        assert torch.equal(masked.get_parameter(name), expected.flatten(0, 1))
     assert (mask_units(rnn, range(5))(torch.randn(2, 3, 3).double())[0] == 0).all()
+    both = layer(kind, 3, 5, bidirectional=True)
+    output, _ = mask_units(both, {"l0_reverse": range(5)})(torch.randn(2, 3, 3).double())
+    assert (output[..., 5:] == 0).all()
+    assert (output[..., :5] != 0).any()
 
 
 @pytest.mark.parametrize("act", [mask_units, remove_units])
@@ -158,6 +76,28 @@ def test_everything_else_is_kept(act, kind, dtype, batch_first) -> None:  # type
         assert parameter.dtype == dtype
         assert parameter.is_contiguous()
         assert parameter.requires_grad == (name != "weight_ih_l0")
+        parameter.data.fill_(7)
+    for name, parameter in rnn.named_parameters():
+        assert torch.equal(parameter, before[name])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("kind", KINDS)
+def test_everything_else_is_kept_in_a_stack(kind: str, dtype: torch.dtype) -> None:
+    options = {"num_layers": 2, "bidirectional": True, "dropout": 0.5, "dtype": dtype}
+    rnn = layer(kind, 3, 5, bias=False, **options).eval()
+    rnn.weight_hh_l1_reverse.requires_grad_(False)
+    before = {name: p.detach().clone() for name, p in rnn.named_parameters()}
+    random = torch.get_rng_state()
+    stack = remove_units(rnn, {"l0": [0]})
+    assert torch.equal(torch.get_rng_state(), random)
+    assert type(stack) is RecurrentStack
+    assert (stack.mode, stack.batch_first, stack.dropout) == (rnn.mode, True, 0.5)
+    assert not any(module.training for module in stack.modules())
+    for name, parameter in stack.named_parameters():
+        assert parameter.dtype == dtype
+        assert parameter.is_contiguous()
+        assert parameter.requires_grad == (name != "layers.l1_reverse.weight_hh_l0")
         parameter.data.fill_(7)
     for name, parameter in rnn.named_parameters():
         assert torch.equal(parameter, before[name])
@@ -269,20 +209,127 @@ class Odd(nn.LSTM):
     pass
 
 
+TWO_WAYS = nn.LSTM(2, 6, num_layers=2, bidirectional=True, proj_size=3)
+
+
 @pytest.mark.parametrize("act", [mask_units, remove_units])
 @pytest.mark.parametrize(
-    ("module", "error", "message"),
+    ("units", "projections", "error", "message"),
     [
-        (nn.Linear(2, 6), TypeError, "expected an nn.LSTM, nn.GRU or nn.RNN, got Linear"),
-        (Odd(2, 6), TypeError, "got Odd"),
-        (nn.GRU(2, 6, num_layers=2), ValueError, "num_layers=1, got 2"),
-        (nn.LSTM(2, 6, bidirectional=True), ValueError, "got bidirectional=True"),
-        (nn.LSTM(2, 6, proj_size=3), ValueError, "proj_size=0, got 3"),
+        ([0], None, TypeError, "mapping from l0, l0_reverse, l1, l1_reverse .* 4 .* got list"),
+        ([], None, TypeError, "units: expected a mapping .* got list"),
+        ("l0", None, TypeError, "units: expected a mapping .* got str"),
+        ({"l2": [0]}, None, ValueError, r"units: expected keys from l0, .*\(0, 0\), got 'l2'"),
+        ({(1, 2): [0]}, None, ValueError, r"got \(1, 2\)"),
+        ({0: [0]}, None, ValueError, "got 0"),
+        ({None: [0]}, None, ValueError, "got None"),
+        ({"l0": [0], (0, 0): [1]}, None, ValueError, "units: l0 is given more than once"),
+        ({"l1": [6]}, None, ValueError, r"units\['l1'\]: expected 0\.\.5, got 6"),
+        ({(1, 1): [2, 2]}, None, ValueError, r"units\[\(1, 1\)\]: unit 2 is given more than"),
+        ({"l1": 3}, None, TypeError, r"units\['l1'\]: expected integers .* got int"),
+        ({}, [0], TypeError, "projections: expected a mapping"),
+        ({}, {"l0": [3]}, ValueError, r"projections\['l0'\]: expected 0\.\.2, got 3"),
     ],
 )
-def test_bad_layers(act, module, error, message: str) -> None:  # type: ignore[no-untyped-def]
+def test_bad_mappings(act, units, projections, error, message: str) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(error, match=message):
-        act(module, [0])
+        act(TWO_WAYS, units, projections)
+
+
+@pytest.mark.parametrize("act", [mask_units, remove_units])
+def test_keys_of_a_mapping(act) -> None:  # type: ignore[no-untyped-def]
+    expected = act(TWO_WAYS, {(0, 0): [1], (1, 1): [0, 2]}, {(1, 0): [2]}).state_dict()
+    named = act(TWO_WAYS, {"l1_reverse": np.array([2, 0]), (0, 0): (1,), "l1": []}, {"l1": [2]})
+    for name, weight in named.state_dict().items():
+        assert torch.equal(weight, expected[name])
+    only = layer("gru", 2, 6)
+    expected = act(only, [1, 4]).state_dict()
+    for units in (
+        {"l0": [4, 1]},
+        {(0, 0): torch.tensor([1, 4])},
+        {(np.int64(0), 0): range(1, 5, 3)},
+    ):
+        for name, weight in act(only, units).state_dict().items():
+            assert torch.equal(weight, expected[name])
+
+
+def test_too_few_units_beside_projections() -> None:
+    few = r"units: 3 of l1 would be left beside 3 projected outputs"
+    with pytest.raises(ValueError, match=few):
+        remove_units(TWO_WAYS, {"l1": [0, 1, 2]})
+    left = remove_units(TWO_WAYS, {"l1": [0, 1, 2]}, {"l1": [0]})
+    assert (left.hidden_sizes[1, 0], left.proj_sizes[1, 0]) == (3, 2)
+
+
+@pytest.mark.parametrize("act", [mask_units, remove_units])
+def test_no_projections_there(act) -> None:  # type: ignore[no-untyped-def]
+    for rnn in (nn.LSTM(2, 6), nn.GRUCell(2, 6), RecurrentStack("GRU", 2, [(6,)])):
+        with pytest.raises(ValueError, match="projections: expected an LSTM with proj_size"):
+            act(rnn, [0], [1])
+
+
+def computed(make) -> nn.Module:  # type: ignore[no-untyped-def]
+    rnn = nn.LSTM(2, 6, num_layers=2)
+    make(rnn)
+    return rnn
+
+
+def tie(rnn: nn.LSTM) -> None:
+    rnn.weight_hh_l1 = rnn.weight_hh_l0
+
+
+def extend(rnn: nn.LSTM) -> None:
+    rnn.scale = nn.Parameter(torch.ones(1))
+
+
+def one_for_both() -> RecurrentStack:
+    stack = RecurrentStack("LSTM", 6, [(6,), (6,)])
+    stack.layers["l1"] = stack.layers["l0"]
+    return stack
+
+
+def parametrized_part() -> RecurrentStack:
+    stack = RecurrentStack("LSTM", 6, [(6,), (5,)])
+    nn.utils.parametrizations.weight_norm(stack.layers["l1"], "weight_hh_l0")
+    return stack
+
+
+weight_norm = nn.utils.parametrizations.weight_norm
+
+
+@pytest.mark.parametrize("act", [mask_units, remove_units])
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: nn.Linear(2, 6), TypeError, "expected an nn.LSTM, nn.GRU .* got Linear"),
+        (lambda: Odd(2, 6), TypeError, "got Odd"),
+        (
+            lambda: computed(lambda rnn: weight_norm(rnn, "weight_hh_l1")),
+            ValueError,
+            "'weight_hh_l1' is not a plain parameter",
+        ),
+        (
+            lambda: computed(lambda rnn: pruning.l1_unstructured(rnn, "weight_ih_l0", 0.5)),
+            ValueError,
+            "'weight_ih_l0' is not a plain parameter",
+        ),
+        (lambda: computed(tie), ValueError, "not shared, got weight_hh_l0 and weight_hh_l1 in one"),
+        (lambda: computed(extend), ValueError, "unexpected parameter 'scale'"),
+        (one_for_both, ValueError, "one module for two of them"),
+        (parametrized_part, ValueError, "'weight_hh_l0' is not a plain parameter"),
+    ],
+)
+def test_bad_layers(act, make, error, message: str) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(error, match=message):
+        act(make(), {})
+
+
+def test_old_weight_norm_is_refused() -> None:
+    rnn = nn.GRU(2, 6)
+    with pytest.warns(FutureWarning):
+        nn.utils.weight_norm(rnn, "weight_hh_l0")
+    with pytest.raises(ValueError, match="'weight_hh_l0' is not a plain parameter"):
+        remove_units(rnn, [0])
 
 
 def test_removing_all_is_refused() -> None:
@@ -290,6 +337,117 @@ def test_removing_all_is_refused() -> None:
         remove_units(nn.GRU(2, 6), range(6))
     with pytest.raises(ValueError, match="all 8 units given"):
         prune(SequenceClassifier(2, 2, hidden_size=8, fc_size=3), range(8))
+    with pytest.raises(ValueError, match=r"units\['l0_reverse'\]: all 6 units given"):
+        remove_units(TWO_WAYS, {"l1": [0], "l0_reverse": range(6)})
+    with pytest.raises(ValueError, match=r"projections\['l1'\]: all 3 units given"):
+        prune(tagger(proj_size=3), {}, "parts.rnn", ["parts.head"], {"l1": [0, 1, 2]})
+
+
+@pytest.mark.parametrize("proj_size", [0, 2])
+@pytest.mark.parametrize(
+    "units", [{}, {"l0": [1]}, {"l1": [0, 5]}, {(0, 1): [2], "l1_reverse": [3]}]
+)
+def test_head_over_both_directions(units: dict, proj_size: int) -> None:
+    model, x = tagger(proj_size=proj_size), torch.randn(2, 5, 3, dtype=torch.float64)
+    projections = {"l1_reverse": [0]} if proj_size else None
+    pruned = prune(model, units, "parts.rnn", ["parts.head"], projections)
+    masked = mask(model, units, "parts.rnn", projections)
+    torch.testing.assert_close(pruned(x), masked(x), rtol=1e-12, atol=1e-12)
+    assert torch.equal(masked(x), model(x)) == (not units and not projections)
+    gone = sum(len(chosen) for part, chosen in units.items() if "l1" in part)
+    assert pruned.parts["head"].in_features == (3 if proj_size else 12 - gone)
+
+
+def test_model_that_runs_a_cell() -> None:
+    class Loop(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.cell, self.head = nn.LSTMCell(3, 6), nn.Linear(6, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            state = None
+            for step in x:
+                state = self.cell(step, state)
+            return self.head(state[0])
+
+    torch.manual_seed(0)
+    model, x = Loop().double(), torch.randn(5, 2, 3, dtype=torch.float64)
+    pruned, masked = prune(model, [4, 0], "cell", ["head"]), mask(model, [4, 0], "cell")
+    assert pruned.cell.hidden_size == pruned.head.in_features == 4
+    torch.testing.assert_close(pruned(x), masked(x), rtol=1e-12, atol=1e-12)
+
+
+def test_weights_shared_between_modules_are_refused() -> None:
+    model = Nested()
+    model.other.weight = nn.Parameter(torch.zeros(2, 6))
+    model.heads[0].weight = model.other.weight
+    names = {"rnn": "body.cell", "consumers": ["heads.0"]}
+    with pytest.raises(ValueError, match=r"got heads\.0\.weight and other\.weight in one"):
+        prune(model, [0], **names)
+    model = Nested()
+    model.twin = nn.GRU(3, 6)
+    model.twin.bias_hh_l0 = model.body["cell"].bias_hh_l0
+    shared = r"body\.cell\.bias_hh_l0 and twin\.bias_hh_l0 in one"
+    with pytest.raises(ValueError, match=shared):
+        mask(model, [0], "body.cell")
+    with pytest.raises(ValueError, match=shared):
+        prune(model, [0], "body.cell", ["heads.0"])
+    alias = Nested()
+    alias.again = alias.body["cell"]  # one module under two names is no trouble
+    pruned = prune(alias, [0], "again", ["heads.0", "heads.1"])
+    assert pruned.again is pruned.body["cell"]
+
+
+def test_nothing_is_built_before_all_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    def build(*_args, **_options):  # type: ignore[no-untyped-def]
+        raise AssertionError("built")
+
+    monkeypatch.setattr("tefast.nn.removal.rebuild", build)
+    monkeypatch.setattr("tefast.nn.removal._select", build)
+    for units, projections in (
+        ({"l1": [6]}, None),
+        ({"l1": range(6)}, None),
+        ({}, {"l1": [0] * 2}),
+    ):
+        with pytest.raises(ValueError, match="l1"):
+            remove_units(TWO_WAYS, units, projections)
+        with pytest.raises(ValueError, match="l1"):
+            prune(tagger(proj_size=3), units, "parts.rnn", ["parts.head"], projections)
+
+
+H_0, C_0 = torch.randn(4, 7, 3), torch.randn(4, 7, 6)
+
+
+@pytest.mark.parametrize(
+    ("state", "error", "message"),
+    [
+        (H_0, TypeError, r"state: expected \(h_0, c_0\), got Tensor"),
+        ((H_0, "c"), TypeError, "c_0: expected a tensor or a sequence of tensors, got 'c'"),
+        (
+            (H_0[:2], C_0),
+            ValueError,
+            "h_0: expected 4 states, of l0, l0_reverse, l1, l1_reverse, got",
+        ),
+        ((C_0, C_0), ValueError, r"h_0: expected shape \(7, 3\) for l0, got \(7, 6\)"),
+        ((H_0[None], C_0), ValueError, "h_0: expected 4 states"),
+    ],
+)
+def test_bad_states(state, error, message: str) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(error, match=message):
+        slice_state(TWO_WAYS, state, {"l0": [0]})
+
+
+def test_states_are_sliced_with_their_gradients() -> None:
+    h_0, c_0 = H_0.clone().requires_grad_(), C_0.clone()
+    h, c = slice_state(TWO_WAYS, (h_0, c_0), {"l0": [5, 0]}, {"l1": [1]})
+    assert [tuple(one.shape) for one in h] == [(7, n) for n in (3, 3, 2, 3)]
+    assert [tuple(one.shape) for one in c] == [(7, n) for n in (4, 6, 6, 6)]
+    assert torch.equal(c[0], c_0[0, :, 1:5])
+    sum(one.sum() for one in h).backward()
+    assert h_0.grad.sum() == 4 * 7 * 3 - 7
+    even, _ = slice_state(TWO_WAYS, (H_0, C_0), {"l0": [5]})
+    assert torch.equal(even, H_0)
+    assert torch.equal(slice_state(nn.GRUCell(2, 3), H_0[0, 0], [1]), H_0[0, 0, [0, 2]])
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,10 @@ except ModuleNotFoundError as error:
 
 from tefast.nn.capture import capture
 from tefast.nn.classifier import SequenceClassifier, load, save
-from tefast.nn.removal import mask, mask_units, prune, remove_units
+from tefast.nn.removal import mask, mask_units, prune, remove_units, slice_state
 from tefast.nn.scores import CRITERIA, score_all, unit_scores
 from tefast.nn.selection import select_units
+from tefast.nn.stack import RecurrentStack
 from tefast.nn.training import (
     TrainingState,
     accuracy,
@@ -24,6 +25,7 @@ from tefast.nn.training import (
 
 __all__ = [
     "CRITERIA",
+    "RecurrentStack",
     "SequenceClassifier",
     "TrainingState",
     "accuracy",
@@ -41,5 +43,6 @@ __all__ = [
     "save",
     "score_all",
     "select_units",
+    "slice_state",
     "unit_scores",
 ]

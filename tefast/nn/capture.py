@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from tefast.nn.modes import in_mode
-from tefast.nn.recurrent import Recurrent, find_recurrent
+from tefast.nn.recurrent import Recurrent, find_single
 
 Batch = Sequence[Tensor]
 
@@ -49,7 +49,7 @@ def capture(
         If there is no such submodule, it is not batch_first, or the shapes or labels of a batch
         do not fit.
     """
-    layer = find_recurrent(model, rnn)
+    layer = find_single(model, rnn)
     if not layer.batch_first:
         raise ValueError(f"submodule {rnn!r}: expected batch_first=True, got False")
     return _captured(model, layer, batches)

@@ -1,30 +1,70 @@
-"""The recurrent layers this package reads and shrinks: one-layer, one-way LSTM, GRU and RNN."""
+"""The recurrent layers this package reads and shrinks, and where their weights lie."""
 
-from typing import TypeAlias
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, TypeAlias, cast, get_args
 
-import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from tefast.nn.stack import Part, RecurrentStack, part_name, recurrent_layer
 
 Recurrent: TypeAlias = nn.LSTM | nn.GRU | nn.RNN
+Cell: TypeAlias = nn.LSTMCell | nn.GRUCell | nn.RNNCell
+Layer: TypeAlias = Recurrent | Cell | RecurrentStack
 
-# Gates stacked along the rows of every weight: LSTM i, f, g, o; GRU r, z, n.
-GATES = {"LSTM": 4, "GRU": 3, "RNN_TANH": 1, "RNN_RELU": 1}
+Weights: TypeAlias = dict[Part, dict[str, Tensor]]
+"""Of each (layer, direction): weight_ih, weight_hh, bias_ih, bias_hh and weight_hr, if there."""
+
+_ROLES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
 
 
-def check_recurrent(rnn: nn.Module) -> Recurrent:
-    """Return `rnn` if it is a layer this package supports.
+class Sizes(NamedTuple):
+    """Widths of every (layer, direction)."""
+
+    hidden: dict[Part, int]
+    """Units, U: what each gate has a row for."""
+    outputs: dict[Part, int]
+    """Features others read: the projected ones of an LSTM with projection, else the units."""
+
+
+def check_recurrent(rnn: nn.Module) -> Layer:
+    """Return `rnn` if it is a layer whose units can be removed.
 
     Raises
     ------
     TypeError
-        If it is not exactly an ``nn.LSTM``, ``nn.GRU`` or ``nn.RNN``. A subclass may compute
-        something else, so it is not taken for one.
+        If it is not exactly one of PyTorch's recurrent layers or cells, or a `RecurrentStack`. A
+        subclass may compute something else, so it is not taken for one.
     ValueError
-        If it has several layers, two directions or a projection.
+        If a weight is computed (parametrized, normed, masked) or shared with another.
     """
-    if type(rnn) not in (nn.LSTM, nn.GRU, nn.RNN):
+    modules = list(rnn.layers.values()) if type(rnn) is RecurrentStack else [rnn]
+    for module in modules:
+        if parametrize.is_parametrized(module):
+            raise _computed(next(iter(cast(nn.ModuleDict, module.parametrizations))))
+        if type(module) not in (*get_args(Recurrent), *get_args(Cell)):
+            raise TypeError(
+                "expected an nn.LSTM, nn.GRU or nn.RNN, one of their cells or a RecurrentStack, "
+                f"got {type(module).__name__}"
+            )
+    layer = cast(Layer, rnn)
+    places = _places(layer).values()
+    if len(set(places)) < len(places):
+        raise ValueError("expected layers of their own, got one module for two of them")
+    for module in modules:
+        check_plain(
+            module,
+            [role + end for owner, end in places if owner is module for role in _roles(module)],
+        )
+    check_untied(layer, [layer])
+    return layer
+
+
+def check_single(rnn: Layer) -> Recurrent:
+    """Return `rnn` if it has one layer, one direction and no projection, else raise ValueError."""
+    if not isinstance(rnn, Recurrent):
         raise TypeError(f"expected an nn.LSTM, nn.GRU or nn.RNN, got {type(rnn).__name__}")
-    assert isinstance(rnn, nn.LSTM | nn.GRU | nn.RNN)
     if rnn.num_layers != 1:
         raise ValueError(f"expected a recurrent layer with num_layers=1, got {rnn.num_layers}")
     if rnn.bidirectional:
@@ -43,15 +83,13 @@ def find_module(model: nn.Module, name: str) -> nn.Module:
     return modules[name]
 
 
-def find_recurrent(model: nn.Module, name: str) -> Recurrent:
-    """Return the supported recurrent layer of `model` called `name`.
+def find_recurrent(model: nn.Module, name: str) -> Layer:
+    """Return the recurrent layer of `model` called `name`.
 
     Raises
     ------
-    ValueError
-        If there is no such submodule, or it is a kind of layer that is not supported.
-    TypeError
-        If the submodule is not recurrent.
+    TypeError, ValueError
+        If there is no such submodule, or as in `check_recurrent`.
     """
     found = find_module(model, name)
     try:
@@ -60,17 +98,150 @@ def find_recurrent(model: nn.Module, name: str) -> Recurrent:
         raise type(error)(f"submodule {name!r}: {error}") from None
 
 
-def gate_rows(rnn: Recurrent, units: Tensor) -> Tensor:
-    """Return the rows of ``weight_ih_l0`` (and its kin) that belong to `units`, gate by gate.
+def find_single(model: nn.Module, name: str) -> Recurrent:
+    """Return the recurrent layer called `name`, of one layer and direction, without projection.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `find_recurrent` and `check_single`.
+    """
+    found = find_recurrent(model, name)
+    try:
+        return check_single(found)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"submodule {name!r}: {error}") from None
+
+
+def check_plain(module: nn.Module, names: Iterable[str]) -> None:
+    """Raise ValueError unless the parameters of `module` are exactly `names`."""
+    there = dict(module.named_parameters(recurse=False, remove_duplicate=False))
+    for name in names:
+        if there.pop(name, None) is None:
+            raise _computed(name)
+    if there:
+        raise ValueError(f"unexpected parameter {next(iter(there))!r}; it would be lost")
+
+
+def check_untied(root: nn.Module, changed: Iterable[nn.Module]) -> None:
+    """Raise ValueError if a parameter of `changed` has two places in `root`, naming them.
+
+    One of the places would keep the weight as it was, and they would go separate ways.
+    """
+    users: dict[Tensor, list[str]] = defaultdict(list)
+    for path, module in root.named_modules():
+        for name, parameter in module.named_parameters(path, False, remove_duplicate=False):
+            users[parameter].append(name)
+    for module in changed:
+        for parameter in module.parameters():
+            if len(users[parameter]) > 1:
+                raise ValueError(
+                    f"expected weights that are not shared, got {' and '.join(users[parameter])} "
+                    "in one"
+                )
+
+
+def weights(rnn: Layer) -> dict[Part, dict[str, nn.Parameter]]:
+    """Return the parameters of every (layer, direction), by their names without suffix."""
+    return {
+        part: {role: module.get_parameter(role + suffix) for role in _roles(module)}
+        for part, (module, suffix) in _places(rnn).items()
+    }
+
+
+def sizes(tensors: Mapping[Part, Mapping[str, Tensor]]) -> Sizes:
+    """Return the widths that weights, as `weights` gives them, have."""
+    found = Sizes({}, {})
+    for part, named in tensors.items():
+        outputs = named["weight_hh"].shape[1]
+        found.hidden[part] = named["weight_hr"].shape[1] if "weight_hr" in named else outputs
+        found.outputs[part] = outputs
+    return found
+
+
+def rebuild(rnn: Layer, tensors: Weights, *, stacked: bool) -> Layer:
+    """Build a layer that is like `rnn`, but of other weights and the sizes they have.
 
     Parameters
     ----------
-    rnn : nn.LSTM, nn.GRU or nn.RNN
-    units : LongTensor of shape (K,)
+    rnn : recurrent layer
+    tensors : dict of (layer, direction) to the weights of `rnn`, by their names without suffix
+    stacked : bool
+        Build a `RecurrentStack`; else PyTorch's own, of which all parts have equal sizes.
 
     Returns
     -------
-    LongTensor of shape (gates * K,)
+    Layer with the dtype, device, requires_grad and training mode of `rnn`
     """
-    gates = torch.arange(GATES[rnn.mode], device=units.device)
-    return (gates[:, None] * rnn.hidden_size + units).flatten()
+    twin = _blank(rnn, tensors, stacked)
+    origins = weights(rnn)
+    for part, (module, suffix) in _places(twin).items():
+        for role, origin in origins[part].items():
+            set_parameter(module, role + suffix, tensors[part][role], origin)
+    twin.train(rnn.training)
+    if not isinstance(twin, Cell):
+        twin.flatten_parameters()
+    return twin
+
+
+def set_parameter(module: nn.Module, name: str, tensor: Tensor, origin: Tensor) -> None:
+    """Make `tensor` a parameter that takes gradients if `origin` does."""
+    setattr(module, name, nn.Parameter(tensor, requires_grad=origin.requires_grad))
+
+
+def _blank(rnn: Layer, tensors: Weights, stacked: bool) -> Layer:
+    # On the meta device nothing is initialised, so no random number is drawn.
+    options: dict[str, Any] = {"bias": rnn.bias, "device": "meta"}
+    hidden, outputs = sizes(tensors)
+    features = tensors[0, 0]["weight_ih"].shape[1]
+    if isinstance(rnn, Cell):
+        if isinstance(rnn, nn.RNNCell):
+            options["nonlinearity"] = rnn.nonlinearity
+        return type(rnn)(features, hidden[0, 0], **options)
+    options["batch_first"] = rnn.batch_first
+    projected = "weight_hr" in tensors[0, 0]
+    if stacked:
+        projections = _nested(outputs) if projected else None
+        options["dropout"] = rnn.dropout
+        return RecurrentStack(rnn.mode, features, _nested(hidden), projections, **options)
+    options |= {"num_layers": rnn.num_layers, "bidirectional": rnn.bidirectional}
+    options["proj_size"] = outputs[0, 0] if projected else 0
+    twin = recurrent_layer(rnn.mode, features, hidden[0, 0], **options)
+    # Without effect in one layer, and given to its constructor it would warn.
+    twin.dropout = rnn.dropout
+    return twin
+
+
+def _nested(sizes: Mapping[Part, int]) -> list[list[int]]:
+    rows: dict[int, list[int]] = defaultdict(list)
+    for (layer, _), size in sizes.items():
+        rows[layer].append(size)
+    return list(rows.values())
+
+
+def _places(rnn: Layer) -> dict[Part, tuple[nn.Module, str]]:
+    if isinstance(rnn, Cell):
+        return {(0, 0): (rnn, "")}
+    if isinstance(rnn, RecurrentStack):
+        return {part: (rnn.layers[part_name(part)], "_l0") for part in rnn.hidden_sizes}
+    return {
+        (layer, direction): (rnn, f"_{part_name((layer, direction))}")
+        for layer in range(rnn.num_layers)
+        for direction in range(1 + rnn.bidirectional)
+    }
+
+
+def _roles(module: nn.Module) -> list[str]:
+    roles = ["weight_ih", "weight_hh"]
+    if module.bias:
+        roles += ["bias_ih", "bias_hh"]
+    if getattr(module, "proj_size", 0):
+        roles += ["weight_hr"]
+    return roles
+
+
+def _computed(name: str) -> ValueError:
+    return ValueError(
+        f"{name!r} is not a plain parameter: a parametrization, norm or mask that computes it must "
+        "be made permanent first"
+    )

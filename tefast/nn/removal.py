@@ -1,42 +1,56 @@
 """Masking and real removal of recurrent units.
 
 Zeroing all gate rows of a unit (in both weights and both biases) makes its output exactly 0 at
-every step when the initial state is zero: an LSTM's candidate is tanh(0) = 0, so its cell stays
-0; a GRU's new value is tanh(0) = 0; an RNN gives tanh(0) or relu(0). The unit then adds w * 0 to
-everything that reads it, so it can be taken away together with the columns that read it.
+every step when it starts from 0: an LSTM's candidate is tanh(0) = 0, so its cell stays 0; a GRU's
+new value is tanh(0) = 0; an RNN gives tanh(0) or relu(0). The unit then adds w * 0 to everything
+that reads it, so it can be taken away together with the columns that read it: those of its own
+direction, of both directions of the next layer and, in an LSTM with a projection, of the
+projection, whose outputs are there as before. A projected output is 0 when its row is.
 """
 
 import copy
-from collections.abc import Iterable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, TypeVar, cast
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tefast.nn.recurrent import (
-    Recurrent,
+    Cell,
+    Layer,
+    Weights,
+    check_plain,
     check_recurrent,
+    check_untied,
     find_module,
     find_recurrent,
-    gate_rows,
+    rebuild,
+    set_parameter,
+    sizes,
+    weights,
 )
+from tefast.nn.stack import Part, RecurrentStack, check_pair, join_state, part_name, split_state
+from tefast.nn.units import Selection, Units, choose, others
 
-Units = Tensor | NDArray[np.integer[Any]] | Sequence[int]
-R = TypeVar("R", bound=Recurrent)
+L = TypeVar("L", bound=Layer)
 M = TypeVar("M", bound=nn.Module)
+Indices = dict[Part, Tensor]
 
 
-def mask_units(rnn: R, units: Units) -> R:
-    """Copy a recurrent layer so that `units` give exactly 0 from a zero initial state.
+def mask_units(rnn: L, units: Selection, projections: Selection | None = None) -> L:
+    """Copy a recurrent layer so that `units` give exactly 0 when they start from 0.
 
     Parameters
     ----------
-    rnn : nn.LSTM, nn.GRU or nn.RNN
-        One layer, one direction, no projection. Not changed.
-    units : LongTensor, integer array or sequence of int, shape (K,)
-        Distinct units in 0..U-1, in any order; may be empty, may be all.
+    rnn : nn.LSTM, nn.GRU, nn.RNN, one of their cells, or RecurrentStack
+        Not changed.
+    units : LongTensor, integer array or sequence of int, shape (K,), or a mapping to such
+        Distinct units in 0..U-1, in any order; may be empty, may be all. A layer with several
+        layers or directions takes a mapping from ``(layer, direction)``, or from PyTorch's name
+        for it such as ``"l0"`` or ``"l1_reverse"``, to units; what is not named loses none.
+    projections : the same, of an LSTM with proj_size, optional
+        Projected outputs in 0..proj_size-1. `units` are then those the gates compute, and
+        without them the projected outputs are there as before.
 
     Returns
     -------
@@ -46,60 +60,101 @@ def mask_units(rnn: R, units: Units) -> R:
     Raises
     ------
     TypeError
-        If `rnn` is no such layer, or `units` are not integers.
+        If `rnn` is no such layer, or `units` are not integers, or no mapping where one is needed.
     ValueError
-        If the layer is of a kind that is not supported, or `units` are out of range or repeated.
+        If `units` are out of range, repeated, or of a direction that is not there; if there are
+        no projections; or if a weight of the layer is computed from others or shared.
     """
     check_recurrent(rnn)
-    chosen = _check_units(units, rnn.hidden_size)
-    weights = {name: p.detach().clone() for name, p in rnn.named_parameters(recurse=False)}
-    for weight in weights.values():
-        weight[gate_rows(rnn, chosen.to(weight.device))] = 0
-    return _rebuild(rnn, weights, rnn.hidden_size)
+    before = weights(rnn)
+    widths = sizes(before)
+    chosen = _choose(rnn, units, projections, may_be_all=True)
+    masked: Weights = {}
+    for part, parameters in before.items():
+        tensors = masked[part] = {role: p.detach().clone() for role, p in parameters.items()}
+        rows = _gate_rows(tensors["weight_hh"], widths.hidden[part], chosen.hidden[part])
+        for role, tensor in tensors.items():
+            zero = chosen.outputs[part] if role == "weight_hr" else rows
+            tensor.index_fill_(0, zero.to(tensor.device), 0)
+    return cast(L, rebuild(rnn, masked, stacked=isinstance(rnn, RecurrentStack)))
 
 
-def remove_units(rnn: R, units: Units) -> R:
+def remove_units(rnn: Layer, units: Selection, projections: Selection | None = None) -> Layer:
     """Build the smaller layer that is left when `units` are taken away.
 
-    From a zero initial state its outputs equal those of the kept units in
+    When they start from 0, its outputs equal those of the kept units in
     ``mask_units(rnn, units)``: the sums are the same but for terms that are exactly 0. (A matrix
-    product may add the terms that are left in another order, and then differs by rounding.)
+    product may add the terms that are left in another order, and then differs by rounding.) An
+    initial state that is given goes through `slice_state`; what the removed units would have
+    started from is lost, so the result is that of the masked layer where they start from 0.
 
     Parameters
     ----------
-    rnn : nn.LSTM, nn.GRU or nn.RNN
-        One layer, one direction, no projection. Not changed.
-    units : LongTensor, integer array or sequence of int, shape (K,)
-        Distinct units in 0..U-1, in any order; may be empty, may not be all.
+    rnn : nn.LSTM, nn.GRU, nn.RNN, one of their cells, or RecurrentStack
+        Not changed.
+    units, projections
+        As in `mask_units`, but not all of a direction. PyTorch wants more units than projected
+        outputs.
 
     Returns
     -------
-    Module of the same class with hidden_size U - K, its units in their former order, and the
-    same dtype, device, requires_grad and training mode. Gradients and hooks are not copied.
+    Module of the same class with the other units in their former order, or a `RecurrentStack`
+    where the layers or directions are not left with equally many. (Where those of a stack are,
+    PyTorch's own class.) It has the same dtype, device, requires_grad and training mode.
+    Gradients and hooks are not copied.
 
     Raises
     ------
     TypeError, ValueError
-        As in `mask_units`, and ValueError if `units` are all the layer has.
+        As in `mask_units`, and ValueError if all units of a direction are given, or no more are
+        left than projected outputs. Nothing is built then.
     """
     check_recurrent(rnn)
-    kept = _kept(units, rnn.hidden_size)
-    weights = {}
-    for name, parameter in rnn.named_parameters(recurse=False):
-        index = kept.to(parameter.device)
-        rows = parameter.detach()[gate_rows(rnn, index)]
-        weights[name] = rows[:, index] if name.startswith("weight_hh") else rows
-    return _rebuild(rnn, weights, len(kept))
+    return _shrink(rnn, _keep(rnn, units, projections))
 
 
-def mask(model: M, units: Units, rnn: str = "rnn") -> M:
+def slice_state(
+    rnn: Layer, state: Any, units: Selection, projections: Selection | None = None
+) -> Any:
+    """Take the initial state of `rnn` to the one of ``remove_units(rnn, units, projections)``.
+
+    Parameters
+    ----------
+    rnn : the layer before the removal
+    state : h_0, or (h_0, c_0) of an LSTM
+        As `rnn` takes it, batched or not.
+    units, projections
+        As they are removed.
+
+    Returns
+    -------
+    State as the smaller layer takes and returns it: h_0, or (h_0, c_0), each a tensor where all
+    widths are equal, else a tuple of a tensor for each direction of each layer. Gradients flow
+    through.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `remove_units`, and if `state` does not fit `rnn`.
+    """
+    check_recurrent(rnn)
+    kept, widths = _keep(rnn, units, projections), sizes(weights(rnn))
+    if isinstance(rnn, nn.LSTMCell) or getattr(rnn, "mode", None) == "LSTM":
+        h_0, c_0 = check_pair(state)
+        h = _slice(rnn, h_0, "h_0", widths.outputs, kept.outputs)
+        return h, _slice(rnn, c_0, "c_0", widths.hidden, kept.hidden)
+    return _slice(rnn, state, "h_0", widths.outputs, kept.outputs)
+
+
+def mask(model: M, units: Selection, rnn: str = "rnn", projections: Selection | None = None) -> M:
     """Copy a model so that `units` of its recurrent layer give exactly 0.
 
     Parameters
     ----------
     model : nn.Module
         Not changed.
-    units : LongTensor, integer array or sequence of int, shape (K,)
+    units, projections
+        As in `mask_units`.
     rnn : str
         Name of the recurrent layer in `model`, with dots for nesting.
 
@@ -110,74 +165,146 @@ def mask(model: M, units: Units, rnn: str = "rnn") -> M:
     Raises
     ------
     TypeError, ValueError
-        As in `mask_units`, and ValueError if there is no submodule `rnn`.
+        As in `mask_units`, and ValueError if there is no submodule `rnn`, or it shares a weight
+        with another.
     """
     layer = find_recurrent(model, rnn)
-    return copy.deepcopy(model, {id(layer): mask_units(layer, units)})
+    check_untied(model, [layer])
+    return copy.deepcopy(model, {id(layer): mask_units(layer, units, projections)})
 
 
-def prune(model: M, units: Units, rnn: str = "rnn", consumers: Iterable[str] = ("fc1",)) -> M:
+def prune(
+    model: M,
+    units: Selection,
+    rnn: str = "rnn",
+    consumers: Iterable[str] = ("fc1",),
+    projections: Selection | None = None,
+) -> M:
     """Copy a model without `units` of its recurrent layer and without the weights that read them.
 
     Parameters
     ----------
     model : nn.Module
         Not changed. It must start its recurrent layer from a zero state.
-    units : LongTensor, integer array or sequence of int, shape (K,)
-        Distinct units in 0..U-1, in any order; may be empty, may not be all.
+    units, projections
+        As in `remove_units`.
     rnn : str
         Name of the recurrent layer in `model`, with dots for nesting.
     consumers : iterable of str
-        Names of all ``nn.Linear`` that read the layer's output (U features); their input
-        columns go with the units.
+        Names of all ``nn.Linear`` that read the layer's output: the features of its last layer,
+        forward and reverse concatenated. Their input columns go with the units.
 
     Returns
     -------
-    Module like `model`, with a recurrent layer of U - K units. Attributes of the model that
+    Module like `model`, with the layer that `remove_units` gives. Attributes of the model that
     merely repeat the size are copied as they are.
 
     Raises
     ------
     TypeError, ValueError
         As in `remove_units`, and if a submodule is missing, or a consumer is no ``nn.Linear``,
-        is named twice or does not take U features. Nothing is built before all is checked.
+        is named twice, does not take the layer's features, or shares a weight with another
+        submodule. Nothing is built before all is checked.
     """
     layer = find_recurrent(model, rnn)
-    kept = _kept(units, layer.hidden_size)
-    readers = _check_consumers(model, consumers, layer.hidden_size)
+    kept, widths = _keep(layer, units, projections), sizes(weights(layer))
+    last = max(number for number, _ in widths.outputs)
+    features = sum(width for part, width in widths.outputs.items() if part[0] == last)
+    readers = _check_consumers(model, consumers, features)
+    check_untied(model, [layer, *readers])
+    columns = _columns(last, widths.outputs, kept.outputs)
     # deepcopy takes what its memo holds, so the large layers are never copied whole.
-    memo: dict[int, Any] = {id(reader): _keep_columns(reader, kept) for reader in readers}
-    memo[id(layer)] = remove_units(layer, units)
+    memo: dict[int, Any] = {id(reader): _keep_columns(reader, columns) for reader in readers}
+    memo[id(layer)] = _shrink(layer, kept)
     return copy.deepcopy(model, memo)
 
 
-def _check_units(units: Units, hidden_size: int) -> Tensor:
-    if isinstance(units, str | bytes) or not isinstance(units, Tensor | np.ndarray | Sequence):
-        raise TypeError(f"units: expected integers of shape (K,), got {type(units).__name__}")
-    if isinstance(units, Tensor):
-        values = units.detach().cpu().numpy()
-    else:
-        values = np.asarray(units) if len(units) else np.empty(0, np.int64)
-    if values.ndim != 1:
-        raise ValueError(f"units: expected shape (K,), got {values.shape}")
-    if not np.issubdtype(values.dtype, np.integer):
-        raise TypeError(f"units: expected integers, got {values.dtype}")
-    outside = values[(values < 0) | (values >= hidden_size)]
-    if outside.size:
-        raise ValueError(f"units: expected 0..{hidden_size - 1}, got {outside[0]}")
-    names, times = np.unique(values, return_counts=True)
-    if (times > 1).any():
-        raise ValueError(f"units: unit {names[times > 1][0]} is given more than once")
-    return torch.as_tensor(values.astype(np.int64))
+class _Chosen(NamedTuple):
+    """Indices into the widths of every (layer, direction), as in `Sizes`."""
+
+    hidden: dict[Part, Tensor]
+    outputs: dict[Part, Tensor]
 
 
-def _kept(units: Units, hidden_size: int) -> Tensor:
-    removed = _check_units(units, hidden_size)
-    if len(removed) == hidden_size:
-        raise ValueError(f"units: all {hidden_size} units given; at least one must stay")
-    keep = torch.ones(hidden_size, dtype=torch.bool)
-    keep[removed] = False
-    return keep.nonzero().flatten()
+def _choose(
+    rnn: Layer, units: Selection, projections: Selection | None, *, may_be_all: bool
+) -> _Chosen:
+    tensors = weights(rnn)
+    widths = sizes(tensors)
+    hidden = choose(units, widths.hidden, "units", may_be_all=may_be_all)
+    if "weight_hr" not in tensors[0, 0]:
+        if projections is not None:
+            raise ValueError("projections: expected an LSTM with proj_size, got a layer without")
+        return _Chosen(hidden, hidden)
+    if projections is None:
+        projections = cast(Mapping[Part, Units], {})
+    outputs = choose(projections, widths.outputs, "projections", may_be_all=may_be_all)
+    return _Chosen(hidden, outputs)
+
+
+def _keep(rnn: Layer, units: Selection, projections: Selection | None) -> _Chosen:
+    tensors = weights(rnn)
+    widths = sizes(tensors)
+    chosen = _choose(rnn, units, projections, may_be_all=False)
+    kept = _Chosen(*map(others, chosen, widths))
+    for part, left in kept.hidden.items():
+        beside = len(kept.outputs[part])
+        if "weight_hr" in tensors[part] and len(left) <= beside:
+            raise ValueError(
+                f"units: {len(left)} of {part_name(part)} would be left beside {beside} projected "
+                "outputs, and PyTorch wants more units than those; remove some of `projections` "
+                "as well"
+            )
+    return kept
+
+
+def _shrink(rnn: Layer, kept: _Chosen) -> Layer:
+    before = weights(rnn)
+    widths = sizes(before)
+    left: Weights = {}
+    for part, parameters in before.items():
+        layer, _ = part
+        rows = _gate_rows(parameters["weight_hh"], widths.hidden[part], kept.hidden[part])
+        inputs = _columns(layer - 1, widths.outputs, kept.outputs) if layer else None
+        axes = {
+            "weight_ih": (rows, inputs),
+            "weight_hh": (rows, kept.outputs[part]),
+            "bias_ih": (rows,),
+            "bias_hh": (rows,),
+            "weight_hr": (kept.outputs[part], kept.hidden[part]),
+        }
+        left[part] = {role: _select(p.detach(), axes[role]) for role, p in parameters.items()}
+    uneven = any(len({len(index) for index in each.values()}) > 1 for each in kept)
+    return rebuild(rnn, left, stacked=uneven)
+
+
+def _gate_rows(weight: Tensor, hidden_size: int, units: Tensor) -> Tensor:
+    """Return the rows that belong to `units`, gate by gate: every gate has a row of each unit."""
+    return (torch.arange(0, len(weight), hidden_size)[:, None] + units).flatten()
+
+
+def _columns(layer: int, widths: dict[Part, int], kept: Indices) -> Tensor:
+    """Return which features of a layer are left, where both directions are concatenated."""
+    parts = [part for part in widths if part[0] == layer]
+    starts = [sum(widths[before] for before in parts[:number]) for number in range(len(parts))]
+    return torch.cat([kept[part] + start for part, start in zip(parts, starts, strict=True)])
+
+
+def _select(tensor: Tensor, axes: Iterable[Tensor | None]) -> Tensor:
+    for axis, index in enumerate(axes):
+        if index is not None:
+            tensor = tensor.index_select(axis, index.to(tensor.device))
+    return tensor
+
+
+def _slice(rnn: Layer, state: Any, name: str, widths: dict[Part, int], kept: Indices) -> Any:
+    single = isinstance(rnn, Cell)
+    each = split_state([state] if single else state, widths, name)
+    left = [
+        one.index_select(-1, index.to(one.device))
+        for one, index in zip(each, kept.values(), strict=True)
+    ]
+    return left[0] if single else join_state(left)
 
 
 def _check_consumers(model: nn.Module, names: Iterable[str], features: int) -> list[nn.Linear]:
@@ -189,10 +316,11 @@ def _check_consumers(model: nn.Module, names: Iterable[str], features: int) -> l
         # A subclass of Linear may read its input in another way.
         if type(module) is not nn.Linear:
             raise TypeError(f"consumer {name!r}: expected nn.Linear, got {type(module).__name__}")
+        check_plain(module, ["weight"] if module.bias is None else ["weight", "bias"])
         if module.in_features != features:
             raise ValueError(
                 f"consumer {name!r}: expected in_features {features}, the recurrent layer's "
-                f"hidden_size, got {module.in_features}"
+                f"output features, got {module.in_features}"
             )
         if any(module is other for other in consumers):
             raise ValueError(f"consumer {name!r} is given more than once")
@@ -200,31 +328,10 @@ def _check_consumers(model: nn.Module, names: Iterable[str], features: int) -> l
     return consumers
 
 
-def _rebuild(rnn: R, weights: dict[str, Tensor], hidden_size: int) -> R:
-    # Built on the meta device: nothing is initialised, so no random number is drawn.
-    options: dict[str, Any] = {"bias": rnn.bias, "batch_first": rnn.batch_first, "device": "meta"}
-    if isinstance(rnn, nn.RNN):
-        options["nonlinearity"] = rnn.nonlinearity
-    twin = type(rnn)(rnn.input_size, hidden_size, **options)
-    # Without effect in one layer; given to the constructor it would warn.
-    twin.dropout = rnn.dropout
-    _set_parameters(twin, rnn, weights)
-    twin.flatten_parameters()
-    return twin
-
-
 def _keep_columns(linear: nn.Linear, kept: Tensor) -> nn.Linear:
     twin = nn.Linear(len(kept), linear.out_features, linear.bias is not None, device="meta")
-    weights = {"weight": linear.weight.detach()[:, kept.to(linear.weight.device)]}
+    set_parameter(twin, "weight", _select(linear.weight.detach(), (None, kept)), linear.weight)
     if linear.bias is not None:
-        weights["bias"] = linear.bias.detach().clone()
-    _set_parameters(twin, linear, weights)
+        set_parameter(twin, "bias", linear.bias.detach().clone(), linear.bias)
+    twin.train(linear.training)
     return twin
-
-
-def _set_parameters(
-    twin: Recurrent | nn.Linear, origin: Recurrent | nn.Linear, weights: dict[str, Tensor]
-) -> None:
-    for name, parameter in origin.named_parameters(recurse=False):
-        setattr(twin, name, nn.Parameter(weights[name], requires_grad=parameter.requires_grad))
-    twin.train(origin.training)

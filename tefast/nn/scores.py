@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from tefast import Entropy, TransferEntropy
 from tefast.nn.capture import Batch, capture
-from tefast.nn.recurrent import GATES, Recurrent, find_recurrent
+from tefast.nn.recurrent import Recurrent, find_single
 
 Criterion = str | Callable[[nn.Module, Iterable[Batch]], Tensor | NDArray[np.floating]]
 Bound = float | NDArray[np.floating]
@@ -71,7 +71,7 @@ def unit_scores(
     TypeError
         If `h_range` is None and `batches` can be read only once; also as in `capture`.
     """
-    layer = find_recurrent(model, rnn)
+    layer = find_single(model, rnn)
     if callable(criterion):
         return _checked(criterion(model, batches), layer.hidden_size)
     scores = score_all(
@@ -113,7 +113,7 @@ def score_all(
     -------
     dict of str to Tensor of shape (U,), float64, on the CPU, in the order of `criteria`
     """
-    layer = find_recurrent(model, rnn)
+    layer = find_single(model, rnn)
     _check_criteria(criteria)
     accumulators: dict[str, Accumulator] = {}
     if any(name in _STREAMED for name in criteria):
@@ -184,11 +184,10 @@ def _unit_ranges(model: nn.Module, batches: Iterable[Batch], rnn: str) -> Range:
 
 
 def _row_norms(layer: Recurrent) -> Tensor:
-    gates = GATES[layer.mode]
     total = torch.zeros(layer.hidden_size, dtype=torch.float64)
     for name, weight in layer.named_parameters(recurse=False):
         if name.startswith("weight"):
-            rows = weight.detach().cpu().double().reshape(gates, layer.hidden_size, -1)
+            rows = weight.detach().cpu().double().reshape(-1, layer.hidden_size, weight.shape[1])
             total += rows.abs().sum(dim=(0, 2))
     return total
 

@@ -1,0 +1,95 @@
+"""Recurrent layers as their equations read: loops over plain Python numbers, no tefast.
+
+Every sum runs from left to right, where a term that is exactly 0 changes nothing: a layer without
+some units must then equal the one in which they are 0, to the last bit.
+"""
+
+import math
+import re
+
+ROLES = re.compile(r"(?:weight|bias)_(?:ih|hh|hr)")
+SUFFIX = re.compile(r"l(\d+)(_reverse)?")
+
+
+def role_and_part(name):
+    """('weight_ih', (1, 1)) of 'weight_ih_l1_reverse' or 'layers.l1_reverse.weight_ih_l0'."""
+    found = SUFFIX.search(name)
+    part = (int(found[1]), int(bool(found[2]))) if found else (0, 0)  # cells have no suffix
+    return ROLES.search(name)[0], part
+
+
+def weights(rnn):
+    """The weights of every (layer, direction) as nested lists."""
+    parts = {}
+    for name, parameter in rnn.named_parameters():
+        role, part = role_and_part(name)
+        parts.setdefault(part, {})[role] = parameter.detach().tolist()
+    return parts
+
+
+def run(rnn, x, start=None):
+    """Outputs (T, features) and final (h, c) of every part, for one sequence x (T, D).
+
+    `start` holds (h, c) of every part; by default all is 0.
+    """
+    parts, end = weights(rnn), {}
+    kind = getattr(rnn, "mode", type(rnn).__name__.removesuffix("Cell"))
+    if kind == "RNN":
+        kind = f"RNN_{rnn.nonlinearity.upper()}"
+    for layer in range(1 + max(layer for layer, _ in parts)):
+        both = []
+        for part in [part for part in parts if part[0] == layer]:
+            way = -1 if part[1] else 1
+            h, c = start[part] if start else zeros(parts[part])
+            outputs = []
+            for step in x[::way]:
+                h, c = one_step(kind, parts[part], step, h, c)
+                outputs.append(h)
+            both.append(outputs[::way])
+            end[part] = h, c
+        x = [[value for way in ways for value in way] for ways in zip(*both, strict=True)]
+    return x, end
+
+
+def zeros(named):
+    """The initial (h, c) of a part."""
+    outputs = len(named["weight_hh"][0])
+    return [0.0] * outputs, [0.0] * (
+        len(named["weight_hr"][0]) if "weight_hr" in named else outputs
+    )
+
+
+def one_step(kind, named, step, h, c):
+    """(h, c) after one step."""
+    rows, units = len(named["weight_hh"]), len(c)
+    nothing = [0.0] * rows
+    next_h, next_c = [], []
+    for unit in range(units):
+        gates = range(unit, rows, units)
+        a = [dot(named["weight_ih"][r], step, named.get("bias_ih", nothing)[r]) for r in gates]
+        b = [dot(named["weight_hh"][r], h, named.get("bias_hh", nothing)[r]) for r in gates]
+        if kind == "LSTM":
+            i, f, g, o = (p + q for p, q in zip(a, b, strict=True))
+            next_c.append(sigmoid(f) * c[unit] + sigmoid(i) * math.tanh(g))
+            next_h.append(sigmoid(o) * math.tanh(next_c[-1]))
+        elif kind == "GRU":
+            r, z = sigmoid(a[0] + b[0]), sigmoid(a[1] + b[1])
+            next_h.append((1.0 - z) * math.tanh(a[2] + r * b[2]) + z * h[unit])
+        else:
+            total = a[0] + b[0]
+            next_h.append(math.tanh(total) if kind == "RNN_TANH" else max(total, 0.0))
+    if "weight_hr" in named:
+        next_h = [dot(row, next_h, 0.0) for row in named["weight_hr"]]
+    return next_h, next_c if kind == "LSTM" else c
+
+
+def dot(row, vector, total):
+    """total + row . vector, from left to right."""
+    for weight, value in zip(row, vector, strict=True):
+        total += weight * value
+    return total
+
+
+def sigmoid(value):
+    """1 / (1 + exp(-value))."""
+    return 1.0 / (1.0 + math.exp(-value))
