@@ -398,6 +398,13 @@ def test_weights_shared_between_modules_are_refused() -> None:
     assert pruned.again is pruned.body["cell"]
 
 
+def test_computed_weights_of_a_consumer_are_refused() -> None:
+    model = SequenceClassifier(2, 2, hidden_size=8, fc_size=3)
+    pruning.l1_unstructured(model.fc1, "weight", 0.5)
+    with pytest.raises(ValueError, match="consumer 'fc1': 'weight' is not a plain parameter"):
+        prune(model, [0])
+
+
 def test_nothing_is_built_before_all_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     def build(*_args, **_options):  # type: ignore[no-untyped-def]
         raise AssertionError("built")

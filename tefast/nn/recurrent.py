@@ -1,8 +1,8 @@
 """The recurrent layers this package reads and shrinks, and where their weights lie."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple, TypeAlias, cast, get_args
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple, TypeAlias, TypeVar, cast, get_args
 
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
@@ -12,11 +12,10 @@ from tefast.nn.stack import Part, RecurrentStack, part_name, recurrent_layer
 Recurrent: TypeAlias = nn.LSTM | nn.GRU | nn.RNN
 Cell: TypeAlias = nn.LSTMCell | nn.GRUCell | nn.RNNCell
 Layer: TypeAlias = Recurrent | Cell | RecurrentStack
+F = TypeVar("F", bound=Layer)
 
 Weights: TypeAlias = dict[Part, dict[str, Tensor]]
 """Of each (layer, direction): weight_ih, weight_hh, bias_ih, bias_hh and weight_hr, if there."""
-
-_ROLES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
 
 
 class Sizes(NamedTuple):
@@ -61,10 +60,19 @@ def check_recurrent(rnn: nn.Module) -> Layer:
     return layer
 
 
-def check_single(rnn: Layer) -> Recurrent:
-    """Return `rnn` if it has one layer, one direction and no projection, else raise ValueError."""
-    if not isinstance(rnn, Recurrent):
+def check_single(rnn: nn.Module) -> Recurrent:
+    """Return `rnn` if its outputs are those of one layer's units, in one direction.
+
+    Raises
+    ------
+    TypeError
+        If it is not exactly an ``nn.LSTM``, ``nn.GRU`` or ``nn.RNN``.
+    ValueError
+        If it has several layers, two directions or a projection.
+    """
+    if type(rnn) not in get_args(Recurrent):
         raise TypeError(f"expected an nn.LSTM, nn.GRU or nn.RNN, got {type(rnn).__name__}")
+    assert isinstance(rnn, Recurrent)
     if rnn.num_layers != 1:
         raise ValueError(f"expected a recurrent layer with num_layers=1, got {rnn.num_layers}")
     if rnn.bidirectional:
@@ -91,26 +99,18 @@ def find_recurrent(model: nn.Module, name: str) -> Layer:
     TypeError, ValueError
         If there is no such submodule, or as in `check_recurrent`.
     """
-    found = find_module(model, name)
-    try:
-        return check_recurrent(found)
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"submodule {name!r}: {error}") from None
+    return _find(model, name, check_recurrent)
 
 
 def find_single(model: nn.Module, name: str) -> Recurrent:
-    """Return the recurrent layer called `name`, of one layer and direction, without projection.
+    """Return the recurrent layer of `model` called `name`, of one layer and direction.
 
     Raises
     ------
     TypeError, ValueError
-        As in `find_recurrent` and `check_single`.
+        If there is no such submodule, or as in `check_single`.
     """
-    found = find_recurrent(model, name)
-    try:
-        return check_single(found)
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"submodule {name!r}: {error}") from None
+    return _find(model, name, check_single)
 
 
 def check_plain(module: nn.Module, names: Iterable[str]) -> None:
@@ -187,6 +187,14 @@ def rebuild(rnn: Layer, tensors: Weights, *, stacked: bool) -> Layer:
 def set_parameter(module: nn.Module, name: str, tensor: Tensor, origin: Tensor) -> None:
     """Make `tensor` a parameter that takes gradients if `origin` does."""
     setattr(module, name, nn.Parameter(tensor, requires_grad=origin.requires_grad))
+
+
+def _find(model: nn.Module, name: str, check: Callable[[nn.Module], F]) -> F:
+    found = find_module(model, name)
+    try:
+        return check(found)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"submodule {name!r}: {error}") from None
 
 
 def _blank(rnn: Layer, tensors: Weights, stacked: bool) -> Layer:

@@ -9,8 +9,8 @@ projection, whose outputs are there as before. A projected output is 0 when its 
 """
 
 import copy
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple, TypeVar, cast
+from collections.abc import Iterable
+from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -30,11 +30,11 @@ from tefast.nn.recurrent import (
     weights,
 )
 from tefast.nn.stack import Part, RecurrentStack, check_pair, join_state, part_name, split_state
-from tefast.nn.units import Selection, Units, choose, others
+from tefast.nn.units import Selection, choose, others
 
 L = TypeVar("L", bound=Layer)
 M = TypeVar("M", bound=nn.Module)
-Indices = dict[Part, Tensor]
+Indices: TypeAlias = dict[Part, Tensor]
 
 
 def mask_units(rnn: L, units: Selection, projections: Selection | None = None) -> L:
@@ -222,8 +222,8 @@ def prune(
 class _Chosen(NamedTuple):
     """Indices into the widths of every (layer, direction), as in `Sizes`."""
 
-    hidden: dict[Part, Tensor]
-    outputs: dict[Part, Tensor]
+    hidden: Indices
+    outputs: Indices
 
 
 def _choose(
@@ -236,9 +236,9 @@ def _choose(
         if projections is not None:
             raise ValueError("projections: expected an LSTM with proj_size, got a layer without")
         return _Chosen(hidden, hidden)
-    if projections is None:
-        projections = cast(Mapping[Part, Units], {})
-    outputs = choose(projections, widths.outputs, "projections", may_be_all=may_be_all)
+    none: Selection = {}
+    given = none if projections is None else projections
+    outputs = choose(given, widths.outputs, "projections", may_be_all=may_be_all)
     return _Chosen(hidden, outputs)
 
 
@@ -316,7 +316,10 @@ def _check_consumers(model: nn.Module, names: Iterable[str], features: int) -> l
         # A subclass of Linear may read its input in another way.
         if type(module) is not nn.Linear:
             raise TypeError(f"consumer {name!r}: expected nn.Linear, got {type(module).__name__}")
-        check_plain(module, ["weight"] if module.bias is None else ["weight", "bias"])
+        try:
+            check_plain(module, ["weight"] if module.bias is None else ["weight", "bias"])
+        except ValueError as error:
+            raise ValueError(f"consumer {name!r}: {error}") from None
         if module.in_features != features:
             raise ValueError(
                 f"consumer {name!r}: expected in_features {features}, the recurrent layer's "

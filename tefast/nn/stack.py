@@ -217,7 +217,7 @@ def split_state(
         known = ", ".join(map(part_name, widths))
         raise ValueError(f"{name}: expected {len(widths)} states, of {known}, got {len(each)}")
     for one, (part, width) in zip(each, widths.items(), strict=True):
-        leading = one.shape[:1] if batch is None and one.ndim == 2 else batch or ()
+        leading = one.shape[:-1][:1] if batch is None else batch
         if one.shape != (*leading, width):
             raise ValueError(
                 f"{name}: expected shape {(*leading, width)} for {part_name(part)}, "
