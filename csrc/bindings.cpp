@@ -20,6 +20,7 @@
 #include "cpu/measure.hpp"
 #include "cpu/scan.hpp"
 #include "cpu/transitions.hpp"
+#include "cpu/windows.hpp"
 
 namespace py = pybind11;
 
@@ -229,6 +230,34 @@ Dense<double> score_counts(const Dense<std::int64_t>& counts, int threads) {
     return nats;
 }
 
+void count_windows(const Dense<std::int16_t>& codes, int bins, int length,
+                   const Dense<std::int64_t>& shared, std::int64_t states,
+                   Dense<std::int64_t> counts, int threads) {
+    if (codes.ndim() != 3) throw std::invalid_argument("codes must have shape (N, T, U)");
+    const tefast::Windows work{codes.data(),  {codes.shape(0), codes.shape(1), codes.shape(2)},
+                               bins,          length,
+                               shared.data(), states};
+    if (shared.size() != work.shape[0] * work.shape[1])
+        throw std::invalid_argument("shared must have shape (N, T)");
+    if (bins < 1 || length < 1 || states < 1)
+        throw std::invalid_argument("bins, length and states must be positive");
+    const auto outside = [](auto array, std::int64_t most) {
+        return std::any_of(array.data(), array.data() + array.size(),
+                           [most](auto value) { return value >= most; });
+    };
+    if (outside(codes, bins) || outside(shared, states))
+        throw std::invalid_argument("a code or state is not below their number");
+    // Divided, not multiplied: the product could be beyond 64 bits.
+    std::int64_t left = counts.size();
+    for (int i = 0; i < length && left % bins == 0; ++i) left /= bins;
+    if (left != work.shape[2] * states)
+        throw std::invalid_argument("counts must have shape (U, bins**length, states)");
+    std::int64_t* out = counts.mutable_data();
+    const Array3 size{nullptr, DType::i16, {work.shape[0], work.shape[1], work.shape[2]}, {}};
+    py::gil_scoped_release release;
+    tefast::count_windows(work, out, threads_of(threads, size));
+}
+
 bool all_guessed(const Dense<double>& inner, const std::string& dtype, py::ssize_t units) {
     const Edges edges{inner.data(), inner.shape(0) == 1 ? 0 : inner.shape(1),
                       static_cast<int>(inner.shape(1)) + 1};
@@ -261,6 +290,8 @@ PYBIND11_MODULE(_native, m) {
     m.def("transfer_entropy", &transfer_entropy);
     m.def("transfer_entropies", &transfer_entropies);
     m.def("score_counts", &score_counts);
+    m.def("count_windows", &count_windows, py::arg("codes"), py::arg("bins"), py::arg("length"),
+          py::arg("shared"), py::arg("states"), py::arg("counts").noconvert(), py::arg("threads"));
     // What tests look at and turn.
     m.def("all_guessed", &all_guessed);
     m.def("use_level", &tefast::use_level);

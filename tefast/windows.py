@@ -17,7 +17,7 @@ import numpy.typing as npt
 from tefast.backends import MISSING, Backend, Codes, Counts, Lengths
 from tefast.binning import Binning
 from tefast.counts import BLOCK_BYTES, Dense, Sparse, Table, allocate
-from tefast.states import States, history, moved
+from tefast.states import States, history, moved, together
 from tefast.values import Values, to_numpy
 
 MOST_CELLS = 2**62
@@ -99,7 +99,10 @@ def tables(
             yield some, count_steps(backend, target, binning, lengths, some, windows, threads)
             continue
         codes = codes_of(backend, target, binning, lengths, some, threads)
-        yield some, (count_dense if dense else count_sparse)(codes, windows, binning.bins)
+        if dense:
+            yield some, count_dense(backend, codes, windows, binning.bins, threads)
+        else:
+            yield some, count_sparse(codes, windows, binning.bins)
 
 
 def add(
@@ -122,7 +125,7 @@ def add(
     for start in range(0, units, size):
         some = slice(start, min(start + size, units))
         codes = codes_of(backend, target, binning, lengths, some, threads)
-        found = count_dense(codes, windows, binning.bins).counts
+        found = count_dense(backend, codes, windows, binning.bins, threads).counts
         part, past, following = len(found), *windows.own
         added = found.reshape(part, past, following, -1).swapaxes(1, 2)
         counts[some] += backend.table(np.ascontiguousarray(added), target)
@@ -162,19 +165,18 @@ def codes_of(
 
 def keys(codes: npt.NDArray[np.int16], windows: Windows, bins: int) -> States:
     """The cell of every window of one unit, codes (N, T); `MISSING` where none is counted."""
-    own = history(codes, bins, windows.length)
-    seen = (own != MISSING) & (windows.shared != MISSING)
-    return np.where(seen, own * math.prod(windows.beside) + windows.shared, MISSING)
+    sizes = [math.prod(windows.own), math.prod(windows.beside)]
+    return together([history(codes, bins, windows.length), windows.shared], sizes)
 
 
-def count_dense(codes: Codes, windows: Windows, bins: int) -> Dense:
+def count_dense(
+    backend: Backend, codes: Codes, windows: Windows, bins: int, threads: int | None
+) -> Dense:
     """Counts of all cells of the units of codes (N, T, U)."""
-    units, cells = codes.shape[2], math.prod(windows.shape)
-    counts: Counts = allocate((units, cells))
-    for u in range(units):
-        cell = keys(codes[:, :, u], windows, bins)
-        counts[u] = np.bincount(cell[cell != MISSING], minlength=cells)
-    return Dense(counts.reshape(units, *windows.shape), windows.axes)
+    counts: Counts = allocate((codes.shape[2], math.prod(windows.shape)))
+    states = math.prod(windows.beside)
+    backend.count_windows(codes, bins, windows.length, windows.shared, states, counts, threads)
+    return Dense(counts.reshape(-1, *windows.shape), windows.axes)
 
 
 def count_sparse(codes: Codes, windows: Windows, bins: int) -> Sparse:

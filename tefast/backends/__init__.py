@@ -111,6 +111,23 @@ class Backend(Protocol):
         `source` (N, T) holds the source's state at each step. What touches a NaN is left out.
         """
 
+    def count_windows(
+        self,
+        codes: Codes,
+        bins: int,
+        length: int,
+        shared: Counts,
+        states: int,
+        counts: Counts,
+        threads: int | None,
+    ) -> None:
+        """Add to counts (U, bins**length, states) all windows of codes (N, T, U).
+
+        All of it lies in the host's memory. `shared` (N, T) holds a state for the windows that
+        end at each step, or `MISSING`. The latest code is the least significant. Windows that
+        touch a missing code are left out.
+        """
+
     def score_counts(self, counts: Table, threads: int | None) -> Table:
         """Transfer entropy (U,) of such counts; NaN for a unit without transitions."""
 

@@ -81,6 +81,19 @@ def count_transitions(
     )
 
 
+def count_windows(
+    codes: Codes,
+    bins: int,
+    length: int,
+    shared: Counts,
+    states: int,
+    counts: Counts,
+    threads: int | None,
+) -> None:
+    """See `tefast.backends.Backend.count_windows`."""
+    _native.count_windows(codes, bins, length, shared, states, counts, threads or 0)
+
+
 def score_counts(counts: Counts, threads: int | None) -> Nats:
     """See `tefast.backends.Backend.score_counts`."""
     return _native.score_counts(counts, threads or 0)

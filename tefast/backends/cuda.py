@@ -8,7 +8,17 @@ from typing import Any
 import numpy as np
 
 from tefast import counts as tables
-from tefast.backends import Codes, Lengths, Scan, Scores, Table, operators
+from tefast.backends import (
+    Codes,
+    Counts,
+    Lengths,
+    Scan,
+    Scores,
+    Table,
+    fastest,
+    load,
+    operators,
+)
 from tefast.binning import Binning, Edges, between, quantile_places
 from tefast.values import Values
 
@@ -113,6 +123,20 @@ def count_transitions(
     """See `tefast.backends.Backend.count_transitions`."""
     edges = _uploaded(binning.edges, target)
     _ops().count_transitions_(counts, target.array, edges, source, _uploaded(lengths, target))
+
+
+def count_windows(
+    codes: Codes,
+    bins: int,
+    length: int,
+    shared: Counts,
+    states: int,
+    counts: Counts,
+    threads: int | None,
+) -> None:
+    """See `tefast.backends.Backend.count_windows`: windows are counted on the CPU."""
+    host = load(fastest(None))
+    host.count_windows(codes, bins, length, shared, states, counts, threads)
 
 
 def score_counts(counts: Table, threads: int | None) -> Table:

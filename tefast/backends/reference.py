@@ -12,6 +12,7 @@ from tefast import measures
 from tefast.backends import MISSING, Codes, Counts, Lengths, Nats, Scan, Scores
 from tefast.backends.host import place, quantile_edges, table
 from tefast.binning import Binning, as_float64
+from tefast.states import history, together
 from tefast.values import Values
 
 __all__ = ["place", "quantile_edges", "table"]
@@ -79,6 +80,21 @@ def count_transitions(
         seen = (following != MISSING) & (past != MISSING) & (state != MISSING)
         cell = np.ravel_multi_index((following[seen], past[seen], state[seen]), unit.shape)
         unit += np.bincount(cell, minlength=unit.size).reshape(unit.shape)
+
+
+def count_windows(
+    codes: Codes,
+    bins: int,
+    length: int,
+    shared: Counts,
+    states: int,
+    counts: Counts,
+    threads: int | None,
+) -> None:
+    """See `tefast.backends.Backend.count_windows`."""
+    for u, unit in enumerate(counts.reshape(len(counts), -1)):
+        cell = together([history(codes[:, :, u], bins, length), shared], [bins**length, states])
+        unit += np.bincount(cell[cell != MISSING], minlength=unit.size)
 
 
 def score_counts(counts: Counts, threads: int | None) -> Nats:
