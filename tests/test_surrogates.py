@@ -15,8 +15,8 @@ ml_dtypes = pytest.importorskip("ml_dtypes")
 
 WAYS = {
     "all units at once": {},
-    "a unit at a time": {"kept": 1},
-    "some units at a time": {"kept": 1500},
+    "a strip at a time": {"kept": 1},
+    "two strips at a time": {"kept": 2500},
     "as few sources at a time as can be": {"schedules": 1},
     "both": {"kept": 2500, "schedules": 700},
 }

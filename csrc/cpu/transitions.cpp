@@ -216,7 +216,8 @@ bool transfer_entropies(const Transitions& work, const std::int16_t* sources, st
         }
     };
     bool clean = true;
-    const std::int64_t kept = limits.kept_bytes / unit_bytes;
+    // A strip of codes takes the same room however few of its units are wanted.
+    const std::int64_t kept = std::max(limits.kept_bytes / unit_bytes, lanes);
     for_each_block(work, kept, [&](const Transitions& part, std::int64_t u) {
         Resident codes(part, threads);
         for (std::int64_t from = 0; from < S; from += most) {

@@ -38,7 +38,7 @@ struct Limits {
     std::int64_t apart_bytes = std::int64_t{48} << 20;
     // Rows that are put in order at a time, four bytes each.
     std::int64_t window_rows = std::int64_t{1} << 21;
-    // The codes of all rows of the units that many sources are counted for.
+    // The codes of all rows of the units that many sources are counted for; one strip at least.
     std::int64_t kept_bytes = std::int64_t{256} << 20;
     // The schedules of sources that are in work at a time.
     std::int64_t schedule_bytes = std::int64_t{16} << 20;
