@@ -11,7 +11,7 @@ EDITABLE = $(INSTALL) --no-build-isolation --config-settings=editable.rebuild=tr
 # Minutes of compiling that only a machine with a GPU has any use for; `make cuda` builds it anyway.
 TEFAST_CUDA ?= $(if $(shell nvidia-smi -L 2>/dev/null),AUTO,OFF)
 
-.PHONY: experiment smoke test cuda bench growth sanitize lint format dist clean
+.PHONY: experiment smoke test cuda bench growth sanitize docs lint format dist clean
 
 experiment: $(VENV)/installed
 	$(BIN)/python -m tefast.experiment $(ARGS)
@@ -77,6 +77,11 @@ cuda: $(VENV)/installed
 	$(BIN)/python tests/native/ptxas.py build/cuda.log
 	TEFAST_CUDA_LIBRARY=$(abspath build/cuda/csrc/cuda/libtefast_cuda.so) \
 		$(BIN)/python -m pytest -q tests/test_cuda_library.py
+
+# The user guide, in build/docs/index.html.
+docs: $(VENV)/installed
+	$(EDITABLE) -e ".[docs]"
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs build/docs
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

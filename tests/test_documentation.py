@@ -6,6 +6,7 @@ import math
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,36 @@ def test_other_examples_run(tmp_path, monkeypatch):
     for block in blocks("python")[1:]:
         exec(block, space)
     assert len(blocks("python")) > 1
+
+
+PAGES = sorted(
+    page.name
+    for page in (README.parent / "docs").glob("*.md")
+    if re.search(r"```python|\.\. plot::", page.read_text(encoding="utf-8"))
+    and page.name != "cuda.md"
+)
+
+
+def examples(page):
+    """The code of a page in its order: blocks of Python, and what draws its pictures."""
+    text = page.read_text(encoding="utf-8")
+    plot = r"```\{eval-rst\}\n\.\. plot::\n\n(.*?)```"
+    for code, drawn in re.findall(rf"```python\n(.*?)```|{plot}", text, re.S):
+        yield code or textwrap.dedent(drawn)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_examples_of_the_guide_run(name, tmp_path, monkeypatch):
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    monkeypatch.chdir(tmp_path)
+    space = {}
+    for code in examples(README.parent / "docs" / name):
+        exec(code, space)
+    pyplot.close("all")
 
 
 @pytest.mark.cuda

@@ -41,7 +41,7 @@ class TrainingState(TypedDict):
 
 
 def penalty(model: nn.Module, kind: Penalty) -> Tensor:
-    """Return the sum of |w| ("l1") or of w**2 ("l2") over all parameters, biases too.
+    """Return the sum of ``|w|`` ("l1") or of ``w**2`` ("l2") over all parameters, biases too.
 
     Parameters
     ----------
