@@ -8,7 +8,7 @@ next value. `tefast.nn` removes recurrent units by that score (needs PyTorch), a
 from importlib import import_module
 from typing import Any
 
-from tefast.estimator import entropy, transfer_entropy
+from tefast.estimator import entropy, learn_edges, transfer_entropy
 from tefast.info import build_info
 from tefast.information import (
     active_information,
@@ -19,6 +19,7 @@ from tefast.information import (
     normalized_transfer_entropy,
     reverse_transfer_entropy,
 )
+from tefast.ordinal import ordinal_patterns
 from tefast.streaming import Entropy, TransferEntropy
 from tefast.surrogates import Significance, benjamini_hochberg, significance
 
@@ -34,9 +35,11 @@ __all__ = [
     "conditional_transfer_entropy",
     "entropy",
     "entropy_rate",
+    "learn_edges",
     "local_transfer_entropy",
     "mutual_information",
     "normalized_transfer_entropy",
+    "ordinal_patterns",
     "reverse_transfer_entropy",
     "significance",
     "transfer_entropy",

@@ -8,13 +8,14 @@ range fall into the end bins. Integers are symbols and have no edges.
 from __future__ import annotations
 
 import operator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tefast.values import Values
+from tefast.values import ROLES, Values
 
 BINNINGS = ("uniform", "quantile")
 MAX_BINS = 256
@@ -57,8 +58,21 @@ def check_bins(bins: Any) -> int:
     return number
 
 
-def check_binning(binning: Any, bins: int) -> str | Edges:
-    """`binning` as "uniform", "quantile" or an array of ``bins - 1`` rising inner edges."""
+def check_binning(binning: Any, bins: int) -> dict[str, str | Edges]:
+    """How each role is binned: "uniform", "quantile" or rising inner edges, (rows, bins - 1).
+
+    What is no mapping from roles is meant for all of them.
+    """
+    if not isinstance(binning, Mapping):
+        return dict.fromkeys(ROLES, _check_one(binning, bins))
+    unknown = [role for role in binning if role not in ROLES]
+    if unknown:
+        known = ", ".join(map(repr, ROLES))
+        raise ValueError(f"binning has the key {unknown[0]!r}; known are {known}")
+    return {role: _check_one(binning.get(role, "uniform"), bins) for role in ROLES}
+
+
+def _check_one(binning: Any, bins: int) -> str | Edges:
     if isinstance(binning, str):
         if binning not in BINNINGS:
             raise ValueError(
@@ -73,14 +87,22 @@ def check_binning(binning: Any, bins: int) -> str | Edges:
             f"binning must be {' or '.join(map(repr, BINNINGS))} or an array of inner edges, got "
             f"{type(binning).__name__}"
         ) from None
-    if edges.ndim != 1 or edges.size != bins - 1:
+    if edges.ndim not in (1, 2) or edges.shape[-1] != bins - 1 or not edges.size:
         raise ValueError(
-            f"bins={bins} takes an array of {bins - 1} inner edges, got shape {edges.shape}"
+            f"bins={bins} takes an array of {bins - 1} inner edges, or a row of them for each "
+            f"unit, got shape {edges.shape}"
             + (f" (pass bins={edges.size + 1})" if edges.ndim == 1 and edges.size else "")
         )
-    if not np.isfinite(edges).all() or (np.diff(edges) <= 0).any():
-        raise ValueError(f"inner edges must be finite and rise, got {edges.tolist()}")
-    return edges
+    rows = np.atleast_2d(edges)
+    # Rows of their own may repeat an edge, as those of a constant unit do.
+    bad = ~np.isfinite(rows).all(axis=1) | (np.diff(rows) < 0).any(axis=1)
+    if edges.ndim == 1:
+        bad |= (np.diff(rows) <= 0).any(axis=1)
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        where = f" for unit {row}" if edges.ndim == 2 else ""
+        raise ValueError(f"inner edges must be finite and rise, got {rows[row].tolist()}{where}")
+    return rows
 
 
 def check_range(given: Any, role: str, units: int) -> tuple[Edges, Edges] | None:
@@ -108,13 +130,17 @@ def check_range(given: Any, role: str, units: int) -> tuple[Edges, Edges] | None
     return low, high
 
 
-def check_combination(kinds: list[Values], binning: str | Edges, ranges: dict[str, Any]) -> None:
+def check_combination(
+    kinds: list[Values], binning: dict[str, str | Edges], ranges: dict[str, Any]
+) -> None:
     """Raise if an argument would be ignored, since it says something about floats alone.
 
     Parameters
     ----------
     kinds : list of Values
         The inputs as far as they are known.
+    binning : dict
+        How each role is binned.
     ranges : dict
         What was given as the range of each role.
     """
@@ -124,13 +150,26 @@ def check_combination(kinds: list[Values], binning: str | Edges, ranges: dict[st
                 f"{values.role}_range is given, but {values.name} holds integers ({values.dtype}), "
                 "which are symbols and are not binned; pass floats to bin them"
             )
-    uniform = isinstance(binning, str) and binning == "uniform"
-    given = [name for name, value in ranges.items() if value is not None]
-    if given and not uniform:
-        shown = repr(binning) if isinstance(binning, str) else "an array of edges"
-        raise ValueError(f"{given[0]}_range goes with binning='uniform', got binning={shown}")
-    if not uniform and kinds and all(values.is_symbols for values in kinds):
+        edges = binning[values.role]
+        if not isinstance(edges, str) and not values.is_symbols:
+            _check_rows(edges, values)
+    for role, given in ranges.items():
+        how = binning[role]
+        if given is not None and not (isinstance(how, str) and how == "uniform"):
+            shown = repr(how) if isinstance(how, str) else "an array of edges"
+            raise ValueError(f"{role}_range goes with binning='uniform', got binning={shown}")
+    plain = all(isinstance(how, str) and how == "uniform" for how in binning.values())
+    if not plain and kinds and all(values.is_symbols for values in kinds):
         raise ValueError("binning is given, but integers are symbols and are not binned")
+
+
+def _check_rows(edges: Edges, values: Values) -> None:
+    units = values.array.shape[2]
+    if len(edges) not in (1, units):
+        raise ValueError(
+            f"binning has edges for {len(edges)} units, but {values.name} of shape {values.shape} "
+            f"has {units}; pass binning={{'h': ..., 'y': ...}} for edges of their own"
+        )
 
 
 def uniform_edges(low: Edges, high: Edges, bins: int) -> Edges:

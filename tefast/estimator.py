@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from tefast import counts, evaluation, measures, values
 from tefast.evaluation import Inputs
@@ -53,9 +54,11 @@ def transfer_entropy(
         l, steps of the source.
     delay : int, default 1
         d, steps from the source's last one to the unit's next.
-    binning : {"uniform", "quantile"} or array_like of shape (bins - 1,), default "uniform"
-        Equal-width bins, bins at the quantiles of each unit's own values, or inner edges. Bin i
-        is ``[edge i-1, edge i)``; values beyond the outermost edges fall into the end bins.
+    binning : {"uniform", "quantile"}, array_like or mapping, default "uniform"
+        Equal-width bins, bins at the quantiles of each unit's own values, or inner edges of shape
+        (bins - 1,), or (U, bins - 1) for edges of each unit. Bin i is ``[edge i-1, edge i)``;
+        values beyond the outermost edges fall into the end bins. A mapping such as
+        ``{"h": "quantile", "y": [0.5]}`` says it for each input.
     h_range, y_range : (low, high), optional
         The range that uniform bins divide, scalars or one value a unit. Values outside are
         clamped into the end bins. None: the range of the data, unit by unit.
@@ -160,3 +163,43 @@ def entropy(
     if np.isnan(scores).all():
         raise ValueError("no value is left to count: every one lies past `lengths` or is NaN")
     return target.wrap(scores)
+
+
+def learn_edges(
+    h: Any,
+    bins: int = 16,
+    *,
+    binning: str = "uniform",
+    h_range: Any = None,
+    lengths: Any = None,
+    nan_policy: str = "raise",
+    backend: str = "auto",
+    threads: int | None = None,
+) -> npt.NDArray[np.float64]:
+    """The inner edges of the bins that data would be given, to be used for other data too.
+
+    Parameters
+    ----------
+    h : array_like, shape (N, T, U), (T, U) or (T,)
+        Floats. Others as in `transfer_entropy`.
+
+    Returns
+    -------
+    float64 ndarray, shape (U, bins - 1)
+        For the argument `binning`.
+
+    Examples
+    --------
+    >>> import numpy as np, tefast
+    >>> first = np.random.default_rng(0).random((100, 50, 2))
+    >>> edges = tefast.learn_edges(first, bins=4, binning="quantile")
+    >>> te = tefast.TransferEntropy(2, bins=4, binning={"h": edges}, y_range=(0, 1))
+    """
+    options = Options.check(bins, binning, nan_policy, 2, backend, threads)
+    target = values.target(h)
+    if target.is_symbols:
+        raise ValueError(f"{target.name} holds integers ({target.dtype}), which are not binned")
+    inputs = Inputs.check(options, target, [], lengths, {"h": h_range})
+    edges = inputs.learned(inputs.target).edges
+    assert edges is not None
+    return np.array(np.broadcast_to(edges, (target.array.shape[2], options.bins - 1)))

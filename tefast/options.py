@@ -21,7 +21,7 @@ class Options:
     """The arguments every estimator takes, checked."""
 
     bins: int
-    binning: str | Edges
+    binning: dict[str, str | Edges]
     omit: bool
     base: float
     backend_name: str
@@ -73,7 +73,7 @@ class Options:
         known = self.known_binning(data, limits)
         if known is not None:
             return known
-        if self.binning == "quantile":
+        if self.binning[data.role] == "quantile":
             return Binning(self.bins, self.backend.quantile_edges(data, self.bins, lengths))
         low, high = _extent(found)
         return Binning(self.bins, binnings.uniform_edges(low, high, self.bins))
@@ -82,8 +82,9 @@ class Options:
         """The bins, if they do not depend on what the data are."""
         if data.is_symbols:
             return Binning(self.bins, None)
-        if not isinstance(self.binning, str):
-            return Binning(self.bins, self.binning[np.newaxis])
+        how = self.binning[data.role]
+        if not isinstance(how, str):
+            return Binning(self.bins, how)
         if limits is None:
             return None
         return Binning(self.bins, binnings.uniform_edges(*limits, self.bins))

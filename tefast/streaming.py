@@ -35,10 +35,12 @@ class _Streaming(ABC):
     ) -> None:
         self.units = _check_units(units)
         self._options = Options.check(bins, binning, nan_policy, base, backend, threads)
-        if isinstance(binning, str) and binning == "quantile":
+        if any(
+            isinstance(how, str) and how == "quantile" for how in self._options.binning.values()
+        ):
             raise ValueError(
-                "binning='quantile' needs all data at once; learn the edges on a part of it and "
-                "pass them as binning=[...]"
+                "binning='quantile' needs all data at once; learn the edges on a part of it with "
+                "tefast.learn_edges and pass them as binning"
             )
         binnings.check_combination([], self._options.binning, ranges)
         self._ranges = {
@@ -187,7 +189,7 @@ class _Streaming(ABC):
         self._agree(symbols)
         for data in (target, *others):
             unknown = self._ranges[data.role] is None and not data.is_symbols
-            if unknown and isinstance(self._options.binning, str):
+            if unknown and isinstance(self._options.binning[data.role], str):
                 raise ValueError(
                     f"{data.name} holds floats, whose range cannot be known before the last batch: "
                     f"pass {data.role}_range=(low, high), or inner edges as binning=[...]"
@@ -206,13 +208,10 @@ class _Streaming(ABC):
 
     def _settings(self) -> dict[str, Any]:
         """What two of a kind must share for their counts to add up."""
-        binning = self._options.binning
-        settings: dict[str, Any] = {
-            "units": self.units,
-            "bins": self.bins,
-            "binning": binning if isinstance(binning, str) else binning.copy(),
-        }
+        settings: dict[str, Any] = {"units": self.units, "bins": self.bins}
         for role, limits in self._ranges.items():
+            how = self._options.binning[role]
+            settings[f"{role}_binning"] = how if isinstance(how, str) else how.copy()
             settings[f"{role}_range"] = None if limits is None else np.stack(limits)
         return settings
 
@@ -233,8 +232,9 @@ class TransferEntropy(_Streaming):
     units : int
         Number of units of the target.
     bins : int, default 16
-    binning : "uniform" or array_like of shape (bins - 1,)
-        As in `transfer_entropy`, but for "quantile", which needs all data at once.
+    binning : "uniform", array_like or mapping
+        As in `transfer_entropy`, but for "quantile", which needs all data at once: learn edges on
+        a part of them (`learn_edges`).
     h_range, y_range : (low, high), optional
         Needed for floats with uniform bins: the range of data that is still to come is unknown.
     target_history, source_history, delay, bias, nan_policy, base, backend, threads

@@ -358,3 +358,61 @@ def test_threads_run_without_the_gil(monkeypatch):
     finally:
         sys.setswitchinterval(interval)
     assert turns > 1000
+
+
+def test_edges_of_each_unit_and_of_each_input(backend):
+    units = np.sort(rng.uniform(-0.8, 0.8, (5, 3)), axis=1)
+    units[2] = 0.1  # as those of a constant unit
+    own = [-0.3, 0.0, 0.2]
+    options = {"bins": 4, "backend": backend}
+    together = tefast.transfer_entropy(H, Y, binning={"h": units, "y": own}, **options)
+    for u in range(5):
+        if u == 2:
+            continue
+        alone = tefast.transfer_entropy(
+            H[..., u : u + 1], Y, binning={"h": units[u], "y": own}, **options
+        )
+        np.testing.assert_allclose(together[u], alone[0], rtol=0, atol=1e-13)
+    mixed = tefast.transfer_entropy(H, Y, binning={"h": "quantile"}, y_range=(0, 1), **options)
+    edges = tefast.learn_edges(H, 4, binning="quantile", backend=backend)
+    assert edges.shape == (5, 3)
+    learned = tefast.transfer_entropy(H, Y, binning={"h": edges}, y_range=(0, 1), **options)
+    np.testing.assert_array_equal(learned, mixed)
+    uniform = tefast.learn_edges(H, 4, h_range=(-1, 1), backend=backend)
+    np.testing.assert_array_equal(uniform, np.broadcast_to([-0.5, 0.0, 0.5], (5, 3)))
+
+
+def test_edges_learned_on_one_batch_serve_all():
+    edges = tefast.learn_edges(H[:3], 4, binning="quantile")
+    te = tefast.TransferEntropy(5, 4, binning={"h": edges}, y_range=(-1, 1))
+    for part in (slice(0, 2), slice(2, 6)):
+        te.update(H[part], Y[part])
+    expected = tefast.transfer_entropy(H, Y, 4, binning={"h": edges}, y_range=(-1, 1))
+    np.testing.assert_array_equal(te.compute(), expected)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"binning": np.zeros((4, 15))},
+            r"edges for 4 units, but h \(target\) .* has 5; pass binn",
+        ),
+        (
+            {"binning": np.zeros((5, 15))},
+            r"edges for 5 units, but y \(source\) .* has 1; pass binn",
+        ),
+        ({"binning": {"x": "uniform"}}, "binning has the key 'x'; known are 'h', 'y', 'z'"),
+        ({"binning": {"h": np.ones((5, 14))}}, "a row of them for each unit, got shape"),
+        ({"binning": {"h": np.array([[2.0, 1.0]] * 5)}, "bins": 3}, "rise, got .* for unit 0"),
+        ({"binning": {"y": "quantile"}, "y_range": (0, 1)}, "y_range goes with binning='uniform'"),
+    ],
+)
+def test_edges_that_do_not_fit(options, message):
+    with pytest.raises(ValueError, match=message):
+        tefast.transfer_entropy(H, Y, **options)
+
+
+def test_edges_of_symbols_cannot_be_learned():
+    with pytest.raises(ValueError, match=r"holds integers .*, which are not binned"):
+        tefast.learn_edges(SYMBOLS)

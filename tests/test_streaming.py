@@ -141,7 +141,10 @@ def test_settings_must_agree():
         "h_range": streaming(h_range=(0, 1)),
         "y_range": streaming(y_range=None),
         "units": tefast.TransferEntropy(7, 8, **LIMITS),
-        "binning": tefast.TransferEntropy(6, 8, binning=np.arange(7)),
+        "h_binning": tefast.TransferEntropy(6, 8, binning=np.arange(7)),
+        "y_binning": streaming(h_range=(-1, 1), y_range=None, binning={"y": np.arange(7)}),
+        "target_history": streaming(target_history=2),
+        "delay": streaming(delay=3),
     }.items():
         with pytest.raises(ValueError, match=f"merge needs the same settings: {name} is"):
             te.merge(other)
