@@ -14,7 +14,14 @@ from tefast.counts import Table
 from tefast.evaluation import Inputs
 from tefast.measures import Sums
 from tefast.options import Options
-from tefast.states import Embedding, check_positive, history, together
+from tefast.states import (
+    Embedding,
+    check_not_negative,
+    check_positive,
+    check_steps,
+    history,
+    together,
+)
 from tefast.values import Values
 from tefast.windows import Windows
 
@@ -74,12 +81,12 @@ def conditional_transfer_entropy(
     plain, given = evaluation.transitions(inputs, embedding), inputs.codes(1)
     # A window ends at the next step, where the conditions are one step back.
     parts = [history(given[:, :, i], inputs.bins, 1, shift=1) for i in range(given.shape[2])]
-    size = inputs.bins ** len(parts)
-    counted = Windows(
+    conditions = together(parts, [inputs.bins] * len(parts))
+    counted = Windows.joined(
         plain.length,
         plain.own,
-        together([*parts, plain.shared], [inputs.bins] * len(parts) + [*plain.beside]),
-        (size, *plain.beside),
+        [conditions, plain.shared],
+        (inputs.bins ** len(parts), *plain.beside),
         ("past", "next", "condition", "source"),
     )
     return target.wrap(evaluation.of_windows(inputs, counted, _conditional, bias))
@@ -173,12 +180,11 @@ def reverse_transfer_entropy(
     # A window of a unit ends `delay` steps before the next step of y.
     past = history(codes, number, target_history, shift=1 - delay)
     following = history(codes, number, 1, shift=-delay)
-    sizes = [number**target_history, number]
-    counted = Windows(
+    counted = Windows.joined(
         source_history,
         (number**source_history,),
-        together([past, following], sizes),
-        tuple(sizes),
+        [past, following],
+        (number**target_history, number),
         ("source", "past", "next"),
     )
     return units.wrap(evaluation.of_windows(inputs, counted, evaluation.transferred, bias))
@@ -213,9 +219,10 @@ def mutual_information(
     -------
     float64 array, shape (U,)
     """
-    delay = check_positive(delay + 1, "delay + 1") - 1
+    delay = check_not_negative(delay, "delay")
     target = values.target(h)
     source = values.source(y, target)
+    check_steps(target, delay + 1, f"h[t] beside y[t - delay] with delay={delay}")
     bias = measures.check_bias(bias)
     options = Options.check(bins, binning, nan_policy, base, backend, threads)
     inputs = Inputs.check(options, target, [source], lengths, {"h": h_range, "y": y_range})
@@ -377,13 +384,12 @@ def _of_units(
     lengths: Any, nan_policy: Any, bias: Any, base: Any, backend: Any, threads: Any,
 ) -> Any:  # fmt: skip
     """A measure of (past, next) of every unit alone."""
-    embedding = Embedding(target_history=check_positive(steps, "history"))
+    past = check_positive(steps, "history")
     target: Values = values.target(h)
-    embedding.check_steps(target)
+    check_steps(target, past + 1, f"a transition with history={past}")
     bias = measures.check_bias(bias)
     options = Options.check(bins, binning, nan_policy, base, backend, threads)
     inputs = Inputs.check(options, target, [], lengths, {"h": h_range})
-    past = embedding.target_history
     everywhere = np.zeros(target.array.shape[:2], np.int64)
     counted = Windows(past + 1, (inputs.bins**past, inputs.bins), everywhere, (), ("past", "next"))
     return target.wrap(evaluation.of_windows(inputs, counted, measure, bias))

@@ -111,7 +111,9 @@ def _mean(sums: Scores, total: Counts) -> Scores:
 
 _UNIT = 2.0**-44
 """What sums are whole multiples of, in nats: their order cannot matter then."""
-_LIMB = 2.0**32
+_LIMB_BITS = 32
+"""Sums of that many bits fit in 64 for 2**31 cells."""
+_LIMB = 2.0**_LIMB_BITS
 
 BIASES = (None, "miller_madow", "grassberger")
 
@@ -123,7 +125,8 @@ class Sums:
     Attributes
     ----------
     limbs : ndarray of int64, shape (3, U)
-        Sum of ``n ln n``, in units of 2**-44 nats, as whole multiples of 2**64, 2**32 and 1.
+        Sum of ``n ln n``, in units of 2**-44 nats, as whole multiples of 2**64, 2**32 and 1, of
+        any signs.
     cells : ndarray of int64, shape (U,)
         Number of cells that are not empty.
     """
@@ -140,22 +143,39 @@ class Sums:
     @property
     def nats(self) -> Scores:
         """The sum of ``n ln n``."""
-        high, middle, low = self.limbs.astype(np.float64)
+        high, middle, low = self.limbs
+        # Carried over, since the sum of a limb may be beyond the 53 bits of a float.
+        middle = middle + (low >> _LIMB_BITS)
+        high = high + (middle >> _LIMB_BITS)
+        middle, low = (limb & (2**_LIMB_BITS - 1) for limb in (middle, low))
         return np.asarray(((high * _LIMB + middle) * _LIMB + low) * _UNIT)
 
 
 def sums_of(n: Counts, grassberger: bool = False) -> Sums:
     """Sums over cells n (U, cells), with ``n G(n)`` in place of ``n ln n`` if asked."""
+    units, cells = n.shape
+    limbs = np.zeros((3, units), np.int64)
+    size = max(1, BLOCK_CELLS // max(1, cells))
+    for u in range(0, units, size):
+        for start in range(0, cells, BLOCK_CELLS):
+            part = n[u : u + size, start : start + BLOCK_CELLS]
+            limbs[:, u : u + size] += _limbs(part, grassberger)
+    return Sums(limbs, np.count_nonzero(n, axis=1))
+
+
+def _limbs(n: Counts, grassberger: bool) -> Counts:
+    """`Sums.limbs` of a block."""
     count = n.astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = grassberger_log(n) if grassberger else np.log(count)
         terms = np.where(n > 0, np.rint(count * logs / _UNIT), 0.0)
-    high = np.floor(terms / _LIMB**2)
+    # Towards 0, which is exact: G(1) is negative, and what is left of a small negative number above
+    # a multiple of 2**64 has more bits than a float.
+    high = np.trunc(terms / _LIMB**2)
     terms -= high * _LIMB**2
-    middle = np.floor(terms / _LIMB)
+    middle = np.trunc(terms / _LIMB)
     parts = (high, middle, terms - middle * _LIMB)
-    limbs = np.stack([part.astype(np.int64).sum(axis=1) for part in parts])
-    return Sums(limbs, np.count_nonzero(n, axis=1))
+    return np.stack([part.astype(np.int64).sum(axis=1) for part in parts])
 
 
 def grassberger_log(n: Counts) -> Scores:
@@ -176,7 +196,11 @@ def grassberger_log(n: Counts) -> Scores:
 
 
 def sums(table: Table, *axes: str, grassberger: bool = False) -> Sums:
-    """Sums over the cells of these axes of a table, counts added up over the others."""
+    """Sums over the cells of these axes of a table, counts added up over the others.
+
+    Of no axes that is ``N ln N`` in any case: only entropies are corrected, and this is none.
+    """
+    grassberger = grassberger and bool(axes)
     parts = [sums_of(cells, grassberger) for cells in table.marginals(axes)]
     return Sums(
         np.concatenate([part.limbs for part in parts], axis=1),

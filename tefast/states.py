@@ -54,32 +54,44 @@ class Embedding:
 
     def check_steps(self, target: Values) -> None:
         """Raise unless the sequences have the steps that a transition takes."""
-        needed, steps = self.first + 2, target.array.shape[1]
-        if steps < needed:
-            histories = (
-                ""
-                if self == Embedding()
-                else (
-                    f" with target_history={self.target_history}, "
-                    f"source_history={self.source_history} and delay={self.delay}"
-                )
+        what = "a transition"
+        if self != Embedding():
+            what += (
+                f" with target_history={self.target_history}, "
+                f"source_history={self.source_history} and delay={self.delay}"
             )
-            raise ValueError(
-                f"a transition{histories} takes at least {needed} steps, {target.name} of shape "
-                f"{target.shape} has {steps}"
-            )
+        check_steps(target, self.first + 2, what)
+
+
+def check_steps(target: Values, needed: int, what: str) -> None:
+    """Raise a ValueError if the sequences are shorter than `needed` for `what`."""
+    steps = target.array.shape[1]
+    if steps < needed:
+        raise ValueError(
+            f"{what} takes at least {needed} steps, {target.name} of shape {target.shape} has "
+            f"{steps}"
+        )
 
 
 def check_positive(number: Any, name: str) -> int:
     """`number` as a positive int."""
+    return _at_least(1, number, f"{name} must be a positive integer")
+
+
+def check_not_negative(number: Any, name: str) -> int:
+    """`number` as an int that is not negative."""
+    return _at_least(0, number, f"{name} must be an integer, 0 or more")
+
+
+def _at_least(least: int, number: Any, expected: str) -> int:
     try:
         if isinstance(number, (bool, np.bool_)):
             raise TypeError
         integer = operator.index(number)
     except TypeError:
-        raise TypeError(f"{name} must be a positive integer, got {number!r}") from None
-    if integer < 1:
-        raise ValueError(f"{name} must be a positive integer, got {integer}")
+        raise TypeError(f"{expected}, got {number!r}") from None
+    if integer < least:
+        raise ValueError(f"{expected}, got {integer}")
     return integer
 
 

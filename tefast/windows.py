@@ -52,6 +52,19 @@ class Windows:
     beside: tuple[int, ...]
     axes: tuple[str, ...]
 
+    @classmethod
+    def joined(
+        cls,
+        length: int,
+        own: tuple[int, ...],
+        parts: list[States],
+        beside: tuple[int, ...],
+        axes: tuple[str, ...],
+    ) -> Windows:
+        """Windows beside several states at once, one for each axis of `beside`."""
+        check_cells(own + beside, axes)  # beyond it their product would be no state either
+        return cls(length, own, together(parts, list(beside)), beside, axes)
+
     @property
     def shape(self) -> tuple[int, ...]:
         """Sizes of all axes."""
@@ -69,12 +82,22 @@ class Windows:
 
     def check(self) -> None:
         """Raise a ValueError if its cells cannot be numbered."""
-        if math.prod(self.shape) > MOST_CELLS:
-            named = zip(self.shape, self.axes, strict=True)
-            sizes = " x ".join(f"{size} ({axis})" for size, axis in named)
-            raise ValueError(
-                f"{sizes} joint states are more than 2**62; use fewer bins or shorter histories"
-            )
+        check_cells(self.shape, self.axes)
+
+
+def check_cells(shape: tuple[int, ...], axes: tuple[str, ...]) -> None:
+    """Raise a ValueError if the cells of a table of these axes cannot be numbered."""
+    if math.prod(shape) > MOST_CELLS:
+        named = zip(shape, axes, strict=True)
+        sizes = " x ".join(f"{_readable(size)} ({axis})" for size, axis in named)
+        raise ValueError(
+            f"{sizes} joint states are more than 2**62; use fewer bins or shorter histories"
+        )
+
+
+def _readable(size: int) -> str:
+    """A number that may have more digits than Python prints."""
+    return str(size) if size <= MOST_CELLS else f"2**{math.log2(size):.0f}"
 
 
 def tables(

@@ -64,3 +64,107 @@ def entropy(codes, base=2):
     seen = Counter(value for value in codes if value is not None)
     total = sum(seen.values())
     return -sum(n / total * math.log(n / total) for n in seen.values()) / math.log(base)
+
+
+def moves(h, y, lengths=None, k=1, l=1, d=1, conditions=()):
+    """Every transition with histories as ((sequence, step), (next, source, given)).
+
+    given is the past k steps of h, followed by each of the conditions one step before the next.
+    The source's l steps end d before the next. Whatever touches None is left out.
+    """
+    found = []
+    for n in range(len(h)):
+        steps = len(h[n]) if lengths is None else lengths[n]
+        for t in range(steps):
+            past = [t - 1 - i for i in range(k)]
+            before = [t - d - i for i in range(l)]
+            if min(past + before) < 0:
+                continue
+            source = tuple(y[n][i] for i in before)
+            given = tuple(h[n][i] for i in past) + tuple(z[n][t - 1] for z in conditions)
+            if None not in (h[n][t], *source, *given):
+                found.append(((n, t), (h[n][t], source, given)))
+    return found
+
+
+def own_moves(h, lengths=None, k=1):
+    """Every transition of a unit alone as (next, past, nothing)."""
+    return [
+        (following, given, ()) for _, (following, _, given) in moves(h, h, lengths, k=k, l=1, d=1)
+    ]
+
+
+def pairs(h, y, lengths=None, delay=0):
+    """Every value of h beside what y was `delay` steps before, as (h, y, nothing)."""
+    found = []
+    for n in range(len(h)):
+        steps = len(h[n]) if lengths is None else lengths[n]
+        for t in range(delay, steps):
+            if h[n][t] is not None and y[n][t - delay] is not None:
+                found.append((h[n][t], y[n][t - delay], ()))
+    return found
+
+
+def local_information(rows, base=2):
+    """log(p(x | y, z) / p(x | z)) of each of the rows (x, y, z)."""
+    result = []
+    for x, y, z in rows:
+        with_y = [other[0] for other in rows if other[1:] == (y, z)]
+        without = [other[0] for other in rows if other[2] == z]
+        chance, before = with_y.count(x) / len(with_y), without.count(x) / len(without)
+        result.append(math.log(chance / before) / math.log(base))
+    return result
+
+
+def information(rows, base=2, bias=None):
+    """I(X; Y | Z) of rows (x, y, z): the mean of its local values, or of corrected entropies."""
+    if bias is None:
+        return sum(local_information(rows, base)) / len(rows)
+    joint, of_x, of_y, of_z = (
+        corrected_entropy([tuple(row[i] for i in axes) for row in rows], bias)
+        for axes in ((0, 1, 2), (0, 2), (1, 2), (2,))
+    )
+    # Where nothing is given Z is no variable, and there is no entropy to correct.
+    if all(row[2] == () for row in rows):
+        of_z = 0.0
+    return (of_x + of_y - joint - of_z) / math.log(base)
+
+
+def open_information(rows, base=2, bias=None):
+    """H(X | Y) of rows (x, y, nothing)."""
+    if bias is not None:
+        joint = corrected_entropy([(x, y) for x, y, _ in rows], bias)
+        return (joint - corrected_entropy([y for _, y, _ in rows], bias)) / math.log(base)
+    result = 0.0
+    for x, y, _ in rows:
+        beside = [other[0] for other in rows if other[1] == y]
+        result -= math.log(beside.count(x) / len(beside)) / math.log(base)
+    return result / len(rows)
+
+
+def normalized(rows):
+    """I(X; Y | Z) / H(X | Z) of rows (x, y, z), 0 where nothing is open."""
+    still_open = open_information([(x, z, ()) for x, _, z in rows])
+    return information(rows) / still_open if still_open > 0 else 0.0
+
+
+def corrected_entropy(values, bias):
+    """Entropy of a list of values in nats, by Miller and Madow or by Grassberger."""
+    seen = Counter(values)
+    total = len(values)
+    if bias == "miller_madow":
+        plain = -sum(n / total * math.log(n / total) for n in seen.values())
+        return plain + (len(seen) - 1) / (2 * total)
+    return math.log(total) - sum(n * grassberger(n) for n in seen.values()) / total
+
+
+def grassberger(n):
+    """G(n) by its recurrence: G(2m + 1) = G(2m), G(2m + 2) = G(2m) + 2 / (2m + 1)."""
+    gamma = 0.57721566490153286
+    if n == 1:
+        return -gamma - math.log(2)
+    value, reached = 2 - gamma - math.log(2), 2
+    while reached + 2 <= n:
+        value += 2 / (reached + 1)
+        reached += 2
+    return value
