@@ -109,7 +109,7 @@ def check_range(given: Any, role: str, units: int) -> tuple[Edges, Edges] | None
     """A range ``(low, high)`` as two arrays of shape (1,) or (units,); None stays None."""
     if given is None:
         return None
-    name = f"{role}_range"
+    name, column = f"{role}_range", "condition" if role == "z" else "unit"
     try:
         if isinstance(given, (str, bytes, set, frozenset)):  # no numbers, or in no order
             raise TypeError
@@ -119,13 +119,14 @@ def check_range(given: Any, role: str, units: int) -> tuple[Edges, Edges] | None
     for end in (low, high):
         if end.shape not in ((1,), (units,)):
             raise ValueError(
-                f"{name} takes scalars or one value a unit, shape ({units},), got shape {end.shape}"
+                f"{name} takes scalars or one value a {column}, shape ({units},), got shape "
+                f"{end.shape}"
             )
     low, high = (np.broadcast_to(end, max(low.shape, high.shape)) for end in (low, high))
     bad = np.flatnonzero(~(np.isfinite(low) & np.isfinite(high) & (low < high)))
     if bad.size:
         i = int(bad[0])
-        where = f" for unit {i}" if low.size > 1 else ""
+        where = f" for {column} {i}" if low.size > 1 else ""
         raise ValueError(f"{name} must be finite with low < high, got ({low[i]}, {high[i]}){where}")
     return low, high
 

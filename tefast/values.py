@@ -134,8 +134,9 @@ def conditions(z: Any, h: Values) -> Values:
     shape = tuple(array.shape)
     expected = series_shape(h)
     if shape[: len(expected)] != expected or array.ndim > len(expected) + 1:
+        several = ", ".join(map(str, (*expected, "Z")))
         raise ValueError(
-            f"{ROLES['z']} must have shape {expected}, or {(*expected, 'Z')} for Z conditions, to "
+            f"{ROLES['z']} must have shape {expected}, or ({several}) for Z conditions, to "
             f"go with {ROLES['h']} of shape {h.shape}, got {shape}"
         )
     if array.ndim == len(expected):

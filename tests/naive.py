@@ -66,18 +66,18 @@ def entropy(codes, base=2):
     return -sum(n / total * math.log(n / total) for n in seen.values()) / math.log(base)
 
 
-def moves(h, y, lengths=None, k=1, l=1, d=1, conditions=()):
+def moves(h, y, lengths=None, target_history=1, source_history=1, delay=1, conditions=()):
     """Every transition with histories as ((sequence, step), (next, source, given)).
 
-    given is the past k steps of h, followed by each of the conditions one step before the next.
-    The source's l steps end d before the next. Whatever touches None is left out.
+    given is the past of h, followed by each of the conditions one step before the next. The
+    source's last step lies `delay` before the next. Whatever touches None is left out.
     """
     found = []
     for n in range(len(h)):
         steps = len(h[n]) if lengths is None else lengths[n]
         for t in range(steps):
-            past = [t - 1 - i for i in range(k)]
-            before = [t - d - i for i in range(l)]
+            past = [t - 1 - i for i in range(target_history)]
+            before = [t - delay - i for i in range(source_history)]
             if min(past + before) < 0:
                 continue
             source = tuple(y[n][i] for i in before)
@@ -87,11 +87,9 @@ def moves(h, y, lengths=None, k=1, l=1, d=1, conditions=()):
     return found
 
 
-def own_moves(h, lengths=None, k=1):
+def own_moves(h, lengths=None, history=1):
     """Every transition of a unit alone as (next, past, nothing)."""
-    return [
-        (following, given, ()) for _, (following, _, given) in moves(h, h, lengths, k=k, l=1, d=1)
-    ]
+    return [(next_, past, ()) for _, (next_, _, past) in moves(h, h, lengths, history)]
 
 
 def pairs(h, y, lengths=None, delay=0):

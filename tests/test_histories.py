@@ -23,6 +23,12 @@ def named(embedding):
     return dict(zip(("target_history", "source_history", "delay"), embedding, strict=True))
 
 
+def needed(embedding):
+    """Steps that a transition takes."""
+    past, before, delay = embedding
+    return max(past, before + delay - 1) + 1
+
+
 def expected(sample, embedding, base=2, bias=None):
     """The twin's scores."""
 
@@ -56,8 +62,7 @@ def check(sample, embedding, backend, bias=None, base=2, **options):
     data=st.data(),
 )
 def test_equal_to_naive_for_any_series(embedding, bias, base, data):
-    k, l, d = embedding
-    sample = data.draw(samples(steps=max(k, l + d - 1) + 1))
+    sample = data.draw(samples(steps=needed(embedding)))
     for backend in ("reference", "cpu"):
         check(sample, embedding, backend, bias, base)
 
@@ -109,13 +114,12 @@ def test_ensemble_of_trials_with_two_steps_of_past(backend):
 @SETTINGS
 @given(embedding=EMBEDDINGS, bias=st.sampled_from(BIASES), data=st.data())
 def test_dense_and_sparse_tables_give_the_same_bits(embedding, bias, data):
-    k, l, d = embedding
-    sample = data.draw(samples(steps=max(k, l + d - 1) + 1))
+    sample = data.draw(samples(steps=needed(embedding)))
     h, y = sample.values("h"), sample.values("y")
     if np.isnan(expected(sample, embedding)).all():
         return
-    # k = 1 without a correction does not go through windows, so k is 2 at least.
-    given = {**sample.options, **named(embedding), "target_history": k, "bias": bias or BIASES[1]}
+    # One step of past without a correction does not go through windows.
+    given = {**sample.options, **named(embedding), "bias": bias or BIASES[1]}
     dense = tefast.transfer_entropy(h, y, **given)
     for cells, block in ((0, 2**26), (0, 1), (2**22, 1), (2**22, 2**11)):
         with pytest.MonkeyPatch.context() as patch:

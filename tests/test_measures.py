@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from tefast import counts, measures
+from tefast import measures
+from tefast.counts import Dense
 
 tables = hnp.arrays(
     np.int64,
@@ -87,7 +88,80 @@ def test_a_table_of_very_many_cells_is_summed_without_loss():
     # The least limbs of 2**24 terms must not overflow.
     rng = np.random.default_rng(0)
     table = rng.choice([21, 35], (1, 256, 256, 256))
-    dense = counts.Dense(table, ("next", "past", "source"))
+    dense = Dense(table, ("next", "past", "source"))
     sums = measures.conditional_information(dense, ("next",), ("source",), ("past",))
     result = measures.mean(sums, dense.total, 2)
     np.testing.assert_allclose(result, measures.transfer_entropy(table, 2), rtol=0, atol=1e-12)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    n=hnp.arrays(
+        np.int64,
+        st.tuples(st.integers(1, 3), st.integers(1, 9)),
+        elements=st.integers(0, 9) | st.integers(0, 10**12),
+    ),
+    block=st.sampled_from([1, 4, 2**16]),
+)
+def test_sums_are_those_of_each_cell_rounded_and_their_order_does_not_matter(n, block):
+    for grassberger in (False, True):
+        found = measures.sums_of(n, grassberger)
+        logs = measures.grassberger_log(n) if grassberger else np.log(np.maximum(n, 1))
+        for u, row in enumerate(n.tolist()):
+            whole = [
+                round(count * log * 2**44)
+                for count, log in zip(row, logs[u].tolist(), strict=True)
+                if count
+            ]
+            high, middle, low = (int(limb) for limb in found.limbs[:, u])
+            assert (high << 64) + (middle << 32) + low == sum(whole)
+            assert found.nats[u] == pytest.approx(sum(whole) / 2**44, rel=1e-15)
+            assert found.cells[u] == len(whole)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(measures, "BLOCK_CELLS", block)
+            again = measures.sums_of(n[:, ::-1], grassberger)
+        np.testing.assert_array_equal(again.limbs, found.limbs)
+
+
+def test_sums_have_room_for_two_thousand_million_cells():
+    n = np.array([[1, 2, 3, 7, 10**6, 2**40, 2**60]])
+    for grassberger in (False, True):
+        for cell in n.T[..., np.newaxis]:
+            _, middle, low = measures.sums_of(cell, grassberger).limbs[:, 0].tolist()
+            assert max(abs(middle), abs(low)) < 2**32
+
+
+def test_grassberger_equals_its_recurrence():
+    n = np.arange(1, 400)
+    known = [naive.grassberger(int(i)) for i in n]
+    np.testing.assert_allclose(measures.grassberger_log(n), known, rtol=0, atol=2e-14)
+    # For large n it is ln n, but that of the even number below.
+    large = np.array([2**20, 2**20 + 1, 2**61])
+    np.testing.assert_allclose(
+        measures.grassberger_log(large), np.log(large // 2 * 2.0), rtol=0, atol=1e-12
+    )
+
+
+@settings(max_examples=100, deadline=None)
+@given(table=hnp.arrays(np.int64, (2, 3, 2, 2), elements=st.integers(0, 3)))
+def test_information_of_a_table_equals_naive(table):
+    axes = ("x", "y", "z")
+    for u, unit in enumerate(table):
+        rows = [
+            (x, y, given)
+            for (x, y, z), n in np.ndenumerate(unit)
+            for given in [(z,)]
+            for _ in range(n)
+        ]
+        if not rows:
+            continue
+        one = Dense(table[u : u + 1], axes)
+        for bias in measures.BIASES:
+            grassberger = bias == "grassberger"
+            found = measures.conditional_information(one, ("x",), ("y",), ("z",), grassberger)
+            result = measures.mean(found, one.total, 2, bias)
+            assert result[0] == pytest.approx(naive.information(rows, 2, bias), abs=1e-12)
+            found = measures.conditional_entropy(one, ("x",), ("y",), grassberger)
+            result = measures.mean(found, one.total, 2, bias)
+            alone = naive.open_information([(x, y, ()) for x, y, _ in rows], 2, bias)
+            assert result[0] == pytest.approx(alone, abs=1e-12)
