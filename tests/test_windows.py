@@ -34,6 +34,10 @@ def counted(codes, plan):
     return found
 
 
+def dense_of(codes, plan):
+    return windows.count_dense(backends.load("cpu"), codes, plan, 4, 2)
+
+
 shapes = st.tuples(st.integers(1, 3), st.integers(1, 8), st.integers(1, 3))
 beside = st.lists(st.integers(1, 3), max_size=2)
 
@@ -44,7 +48,7 @@ def test_every_window_is_counted_once(shape, length, sizes, seed):
     rng = np.random.default_rng(seed)
     codes = rng.integers(-1, 4, shape).astype(np.int16)
     plan = windows_of(rng, length, 4, shape[:2], sizes)
-    dense = windows.count_dense(codes, plan, 4)
+    dense = dense_of(codes, plan)
     sparse = windows.count_sparse(codes, plan, 4)
     assert dense.axes == sparse.axes == plan.axes
     np.testing.assert_array_equal(dense.total, sparse.total)
@@ -66,7 +70,7 @@ def test_marginals_of_dense_and_sparse_tables_are_the_same(shape, length, sizes,
     rng = np.random.default_rng(seed)
     codes = rng.integers(-1, 4, shape).astype(np.int16)
     plan = windows_of(rng, length, 4, shape[:2], sizes)
-    dense = windows.count_dense(codes, plan, 4)
+    dense = dense_of(codes, plan)
     sparse = windows.count_sparse(codes, plan, 4)
     for chosen in range(2 ** len(plan.axes)):
         axes = tuple(axis for i, axis in enumerate(plan.axes) if chosen >> i & 1)
@@ -93,7 +97,7 @@ def place(codes):
 def test_units_are_counted_in_blocks(block, sizes, monkeypatch):
     rng = np.random.default_rng(0)
     codes, plan = rng.integers(0, 4, (2, 9, 7)), windows_of(rng, 2, 4, (2, 9), [4])
-    whole = windows.count_dense(codes.astype(np.int16), plan, 4).counts
+    whole = dense_of(codes.astype(np.int16), plan).counts
     monkeypatch.setattr(windows, "BLOCK_BYTES", block)
     parts = list(windows.tables(*place(codes), plan, 1))
     assert [some.stop - some.start for some, _ in parts] == sizes
