@@ -90,7 +90,9 @@ class Dense:
     def marginals(self, axes: tuple[str, ...]) -> Iterator[Counts]:
         """Counts (some units, cells) of these axes alone, added up over the others."""
         others = tuple(i + 1 for i, axis in enumerate(self.axes) if axis not in axes)
-        yield self.counts.sum(axis=others).reshape(len(self.counts), -1)
+        # Without other axes a sum would be a copy of the largest array there is.
+        added = self.counts.sum(axis=others) if others else self.counts
+        yield added.reshape(len(self.counts), -1)
 
     def reciprocals(self, axes: tuple[str, ...], given: tuple[str, ...]) -> Iterator[Floats]:
         """Sums of ``1 / n`` over the cells of `axes` that are not empty, (some units, given)."""

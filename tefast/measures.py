@@ -191,7 +191,8 @@ def grassberger_log(n: Counts) -> Scores:
     few = small[np.minimum(half, 31)] - np.euler_gamma - 2 * math.log(2)
     x = np.maximum(half, 32).astype(np.float64)
     squared = x**-2
-    many = np.log(x) + squared * (1 / 24 - squared * (7 / 960 - squared * (31 / 8064)))
+    rest = 31 / 8064 - squared * (127 / 30720)
+    many = np.log(x) + squared * (1 / 24 - squared * (7 / 960 - squared * rest))
     return np.asarray(np.where(half < 32, few, many) + math.log(2))
 
 

@@ -1,7 +1,6 @@
 """Random series with gaps, as tefast takes them and as the loops of naive.py do."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 from hypothesis import strategies as st
@@ -19,8 +18,6 @@ class Sample:
     lengths: list | None
     dtype: str
 
-    GAPS: ClassVar = {"nan_policy": "omit"}
-
     def values(self, name):
         """One of the series as tefast takes it: symbols, or floats with NaN."""
         codes = getattr(self, name)
@@ -31,7 +28,7 @@ class Sample:
     @property
     def options(self):
         """Of any of tefast's functions."""
-        options = {"bins": self.bins, "lengths": self.lengths, **self.GAPS}
+        options = {"bins": self.bins, "lengths": self.lengths, "nan_policy": "omit"}
         if not self.dtype.startswith("int"):
             options["binning"] = [i + 0.5 for i in range(self.bins - 1)]
         return options
@@ -75,13 +72,13 @@ def samples(draw, steps=1, most=9):
     )
 
 
-def example(seed=0, sequences=6, steps=30, units=3, bins=3, dtype="float32", coupled=True):
+def example(seed=0, sequences=6, steps=30, units=3, bins=3, dtype="float32"):
     """One sample of some size, in which the units follow y and z at different delays."""
     rng = np.random.default_rng(seed)
     h = rng.integers(0, bins, (sequences, steps, units))
     y = rng.integers(0, bins, (sequences, steps))
     z = rng.integers(0, bins, (sequences, steps, 2))
-    for u in range(units if coupled else 0):
+    for u in range(units):
         follows = rng.random((sequences, steps - u - 1)) < 0.6
         h[:, u + 1 :, u] = np.where(follows, (y + z[..., 0])[:, : -u - 1] % bins, h[:, u + 1 :, u])
     if not dtype.startswith("int"):

@@ -324,3 +324,18 @@ def test_exactly_as_many_states_as_can_be_numbered():
     assert result[1] == pytest.approx(naive.information(rows), abs=1e-11)
     with pytest.raises(ValueError, match=r"2\*\*62"):
         tefast.transfer_entropy(h, y, 2, target_history=31, source_history=31)
+
+
+def test_no_more_memory_than_the_counts_of_one_block_twice():
+    # 70 units of 16**4 counts are 35 MiB, in blocks of 8 MiB.
+    rng = np.random.default_rng(9)
+    h, y = rng.random((300, 25, 70), np.float32), rng.random((300, 25))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(windows, "BLOCK_BYTES", 2**23)
+        tracemalloc.start()
+        try:
+            tefast.transfer_entropy(h, y, target_history=2)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert peak < 2 * 2**23 + 2**22

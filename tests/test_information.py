@@ -97,8 +97,6 @@ def needed(extra):
 
 def call(name, sample, extra, **options):
     taken = [sample.values(series) for series in MEASURES[name][0]]
-    if len(taken) == 1 and "binning" not in sample.options:
-        options.pop("binning", None)
     return getattr(tefast, name)(*taken, **{**sample.options, **extra, **options})
 
 

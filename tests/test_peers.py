@@ -128,16 +128,6 @@ def test_infomeasure_transfer_entropy(k, before, delay, approach, bias):
     np.testing.assert_allclose(result, [expected], **CLOSE)
 
 
-@pytest.mark.parametrize(("k", "before"), [(1, 1), (1, 3), (2, 2), (3, 1)])
-def test_infomeasure_local_transfer_entropy(k, before):
-    x, y, _ = (series[0] for series in trials(1, (1, 200)))
-    theirs = infomeasure.estimator(
-        y, x, measure="te", approach="discrete", base=2, dest_hist_len=k, src_hist_len=before
-    )
-    result = tefast.local_transfer_entropy(x, y, 3, target_history=k, source_history=before)
-    np.testing.assert_allclose(result, theirs.local_vals(), **CLOSE)
-
-
 @APPROACHES
 @pytest.mark.parametrize(("k", "before"), [(1, 1), (1, 3), (2, 2), (3, 1)])
 def test_infomeasure_conditional_transfer_entropy(k, before, approach, bias):
