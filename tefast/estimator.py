@@ -25,6 +25,7 @@ def transfer_entropy(
     h_range: Any = None,
     y_range: Any = None,
     lengths: Any = None,
+    mask: Any = None,
     nan_policy: str = "raise",
     bias: str | None = None,
     base: float = 2,
@@ -64,6 +65,9 @@ def transfer_entropy(
         clamped into the end bins. None: the range of the data, unit by unit.
     lengths : array_like of int, shape (N,), optional
         Valid steps of each sequence; what lies beyond is not looked at.
+    mask : array_like of bool, shape (N, T) or that of `h`, optional
+        True where a step, of target and source, or a value of the target counts. A transition that
+        touches another one is left out; that is made in a copy of the data.
     nan_policy : {"raise", "omit"}, default "raise"
         "omit" leaves out every transition that touches a NaN.
     bias : {None, "miller_madow", "grassberger"}, default None
@@ -117,7 +121,7 @@ def transfer_entropy(
     source = values.source(y, target)
     embedding.check_steps(target)
     ranges = {"h": h_range, "y": y_range}
-    inputs = Inputs.check(options, target, [source], lengths, ranges)
+    inputs = Inputs.check(options, target, [source], lengths, ranges, mask)
     return target.wrap(evaluation.transfer_entropy(inputs, embedding, bias))
 
 
@@ -128,6 +132,7 @@ def entropy(
     binning: Any = "uniform",
     h_range: Any = None,
     lengths: Any = None,
+    mask: Any = None,
     nan_policy: str = "raise",
     base: float = 2,
     backend: str = "auto",
@@ -154,7 +159,7 @@ def entropy(
     """
     options = Options.check(bins, binning, nan_policy, base, backend, threads)
     target = values.target(h)
-    inputs = Inputs.check(options, target, [], lengths, {"h": h_range})
+    inputs = Inputs.check(options, target, [], lengths, {"h": h_range}, mask)
     options, data = inputs.options, inputs.target
     table = counts.values(
         options.backend, data, inputs.learned(data), inputs.lengths, options.threads
@@ -172,6 +177,7 @@ def learn_edges(
     binning: str = "uniform",
     h_range: Any = None,
     lengths: Any = None,
+    mask: Any = None,
     nan_policy: str = "raise",
     backend: str = "auto",
     threads: int | None = None,
@@ -199,7 +205,7 @@ def learn_edges(
     target = values.target(h)
     if target.is_symbols:
         raise ValueError(f"{target.name} holds integers ({target.dtype}), which are not binned")
-    inputs = Inputs.check(options, target, [], lengths, {"h": h_range})
+    inputs = Inputs.check(options, target, [], lengths, {"h": h_range}, mask)
     edges = inputs.learned(inputs.target).edges
     assert edges is not None
     return np.array(np.broadcast_to(edges, (target.array.shape[2], options.bins - 1)))

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from tefast import binning as binnings
-from tefast import measures, values, windows
+from tefast import masks, measures, values, windows
 from tefast.backends import Lengths
 from tefast.binning import Binning
 from tefast.counts import Table
 from tefast.measures import Scores, Sums
-from tefast.options import Options
+from tefast.options import Options, check_scan
 from tefast.states import Embedding, States, history, moved
 from tefast.values import Values
 from tefast.windows import MOST_STATES, Windows
@@ -50,17 +50,29 @@ class Inputs:
 
     @classmethod
     def check(
-        cls, options: Options, target: Values, others: list[Values], lengths: Any, ranges: Any
+        cls,
+        options: Options,
+        target: Values,
+        others: list[Values],
+        lengths: Any,
+        ranges: Any,
+        mask: Any = None,
     ) -> Inputs:
         """Raise ValueError or TypeError for what does not go together."""
         valid = values.sequence_lengths(lengths, target)
-        binnings.check_combination([target, *others], options.binning, ranges)
-        columns = {each.role: each.array.shape[2] for each in (target, *others)}
+        counted = masks.check_mask(mask, target)
+        given = [target, *others]
+        binnings.check_combination(given, options.binning, ranges)
+        columns = {each.role: each.array.shape[2] for each in given}
         limits = {
             role: binnings.check_range(given, role, columns[role]) for role, given in ranges.items()
         }
-        placed, first, *rest = options.placed(target, *others)
-        return cls(placed, first, rest, valid, limits)
+        known: dict[str, Binning] = {}
+        if counted is not None:
+            given = [_masked(options, data, counted, valid, known) for data in given]
+            options = replace(options, omit=True)
+        placed, first, *rest = options.placed(*given)
+        return cls(placed, first, rest, valid, limits, known)
 
     @property
     def bins(self) -> int:
@@ -85,6 +97,19 @@ class Inputs:
         data, options = self.others[i], self.options
         found = options.backend.encode(data, self.learned(data), self.lengths, options.threads)
         return np.asarray(values.to_numpy(found))
+
+
+def _masked(
+    options: Options, data: Values, mask: masks.Mask, lengths: Lengths, known: dict[str, Binning]
+) -> Values:
+    """An input without what is masked; raise if what is left must not be counted."""
+    if not masks.applies(mask, data):
+        mask = np.ones((1, 1, 1), bool)
+    found = masks.scan_unmasked(data, mask, lengths, options.bins)
+    check_scan(found, data, options.bins, options.omit)
+    if data.is_symbols:
+        known[data.role] = masks.half_way(options.bins)
+    return masks.masked(data, mask)
 
 
 def of_steps(inputs: Inputs) -> Any:

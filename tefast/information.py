@@ -40,6 +40,7 @@ def conditional_transfer_entropy(
     y_range: Any = None,
     z_range: Any = None,
     lengths: Any = None,
+    mask: Any = None,
     nan_policy: str = "raise",
     bias: str | None = None,
     base: float = 2,
@@ -63,7 +64,7 @@ def conditional_transfer_entropy(
         As `y_range`; scalars or one value a condition.
     target_history, source_history, delay
         k, l and d, as in `transfer_entropy`.
-    bins, binning, h_range, y_range, lengths, nan_policy, bias, base, backend, threads
+    bins, binning, h_range, y_range, lengths, mask, nan_policy, bias, base, backend, threads
         As in `transfer_entropy`.
 
     Returns
@@ -77,7 +78,7 @@ def conditional_transfer_entropy(
     ranges = {"h": h_range, "y": y_range, "z": z_range}
     bias = measures.check_bias(bias)
     options = Options.check(bins, binning, nan_policy, base, backend, threads)
-    inputs = Inputs.check(options, target, others, lengths, ranges)
+    inputs = Inputs.check(options, target, others, lengths, ranges, mask)
     plain, given = evaluation.transitions(inputs, embedding), inputs.codes(1)
     # A window ends at the next step, where the conditions are one step back.
     parts = [history(given[:, :, i], inputs.bins, 1, shift=1) for i in range(given.shape[2])]
@@ -104,6 +105,7 @@ def normalized_transfer_entropy(
     h_range: Any = None,
     y_range: Any = None,
     lengths: Any = None,
+    mask: Any = None,
     nan_policy: str = "raise",
     backend: str = "auto",
     threads: int | None = None,
@@ -127,7 +129,7 @@ def normalized_transfer_entropy(
     embedding.check_steps(target)
     options = Options.check(bins, binning, nan_policy, math.e, backend, threads)
     ranges = {"h": h_range, "y": y_range}
-    inputs = Inputs.check(options, target, [source], lengths, ranges)
+    inputs = Inputs.check(options, target, [source], lengths, ranges, mask)
     counted = evaluation.transitions(inputs, embedding)
     te, rate = (
         evaluation.of_windows(inputs, counted, measure, None)
@@ -149,6 +151,7 @@ def reverse_transfer_entropy(
     h_range: Any = None,
     y_range: Any = None,
     lengths: Any = None,
+    mask: Any = None,
     nan_policy: str = "raise",
     bias: str | None = None,
     base: float = 2,
@@ -175,7 +178,7 @@ def reverse_transfer_entropy(
     embedding.check_steps(units)
     bias = measures.check_bias(bias)
     options = Options.check(bins, binning, nan_policy, base, backend, threads)
-    inputs = Inputs.check(options, units, [series], lengths, {"h": h_range, "y": y_range})
+    inputs = Inputs.check(options, units, [series], lengths, {"h": h_range, "y": y_range}, mask)
     codes, number = inputs.codes()[:, :, 0], inputs.bins
     # A window of a unit ends `delay` steps before the next step of y.
     past = history(codes, number, target_history, shift=1 - delay)
@@ -200,6 +203,7 @@ def mutual_information(
     h_range: Any = None,
     y_range: Any = None,
     lengths: Any = None,
+    mask: Any = None,
     nan_policy: str = "raise",
     bias: str | None = None,
     base: float = 2,
@@ -225,7 +229,7 @@ def mutual_information(
     check_steps(target, delay + 1, f"h[t] beside y[t - delay] with delay={delay}")
     bias = measures.check_bias(bias)
     options = Options.check(bins, binning, nan_policy, base, backend, threads)
-    inputs = Inputs.check(options, target, [source], lengths, {"h": h_range, "y": y_range})
+    inputs = Inputs.check(options, target, [source], lengths, {"h": h_range, "y": y_range}, mask)
     shared = history(inputs.codes()[:, :, 0], inputs.bins, 1, shift=delay)
     counted = Windows(1, (inputs.bins,), shared, (inputs.bins,), ("unit", "source"))
     return target.wrap(evaluation.of_windows(inputs, counted, _mutual, bias))
@@ -239,6 +243,7 @@ def active_information(
     binning: Any = "uniform",
     h_range: Any = None,
     lengths: Any = None,
+    mask: Any = None,
     nan_policy: str = "raise",
     bias: str | None = None,
     base: float = 2,
@@ -261,8 +266,8 @@ def active_information(
     -------
     float64 array, shape (U,)
     """
-    given = (h, bins, history, binning, h_range, lengths, nan_policy, bias, base, backend, threads)
-    return _of_units(_stored, *given)
+    given = (h, bins, history, binning, h_range, lengths, mask, nan_policy, bias, base)
+    return _of_units(_stored, *given, backend, threads)
 
 
 def entropy_rate(
@@ -273,6 +278,7 @@ def entropy_rate(
     binning: Any = "uniform",
     h_range: Any = None,
     lengths: Any = None,
+    mask: Any = None,
     nan_policy: str = "raise",
     bias: str | None = None,
     base: float = 2,
@@ -290,8 +296,8 @@ def entropy_rate(
     -------
     float64 array, shape (U,)
     """
-    given = (h, bins, history, binning, h_range, lengths, nan_policy, bias, base, backend, threads)
-    return _of_units(_rate, *given)
+    given = (h, bins, history, binning, h_range, lengths, mask, nan_policy, bias, base)
+    return _of_units(_rate, *given, backend, threads)
 
 
 def local_transfer_entropy(
@@ -306,6 +312,7 @@ def local_transfer_entropy(
     h_range: Any = None,
     y_range: Any = None,
     lengths: Any = None,
+    mask: Any = None,
     nan_policy: str = "raise",
     base: float = 2,
     backend: str = "auto",
@@ -332,7 +339,7 @@ def local_transfer_entropy(
     source = values.source(y, target)
     embedding.check_steps(target)
     options = Options.check(bins, binning, nan_policy, base, backend, threads)
-    inputs = Inputs.check(options, target, [source], lengths, {"h": h_range, "y": y_range})
+    inputs = Inputs.check(options, target, [source], lengths, {"h": h_range, "y": y_range}, mask)
     counted = evaluation.transitions(inputs, embedding)
     counted.check()
     data, cuts = inputs.target, inputs.learned(inputs.target)
@@ -381,7 +388,7 @@ def _occurrences(of: npt.NDArray[np.int64], size: int) -> npt.NDArray[np.float64
 
 def _of_units(
     measure: evaluation.Measure, h: Any, bins: Any, steps: Any, binning: Any, h_range: Any,
-    lengths: Any, nan_policy: Any, bias: Any, base: Any, backend: Any, threads: Any,
+    lengths: Any, mask: Any, nan_policy: Any, bias: Any, base: Any, backend: Any, threads: Any,
 ) -> Any:  # fmt: skip
     """A measure of (past, next) of every unit alone."""
     past = check_positive(steps, "history")
@@ -389,7 +396,7 @@ def _of_units(
     check_steps(target, past + 1, f"a transition with history={past}")
     bias = measures.check_bias(bias)
     options = Options.check(bins, binning, nan_policy, base, backend, threads)
-    inputs = Inputs.check(options, target, [], lengths, {"h": h_range})
+    inputs = Inputs.check(options, target, [], lengths, {"h": h_range}, mask)
     everywhere = np.zeros(target.array.shape[:2], np.int64)
     counted = Windows(past + 1, (inputs.bins**past, inputs.bins), everywhere, (), ("past", "next"))
     return target.wrap(evaluation.of_windows(inputs, counted, measure, bias))

@@ -182,10 +182,15 @@ class _Streaming(ABC):
         return target
 
     def _inputs(
-        self, target: Values, others: list[Values], lengths: Any, symbols: dict[str, bool]
+        self,
+        target: Values,
+        others: list[Values],
+        lengths: Any,
+        mask: Any,
+        symbols: dict[str, bool],
     ) -> Inputs:
         """A batch, checked."""
-        inputs = Inputs.check(self._options, target, others, lengths, dict(self._ranges))
+        inputs = Inputs.check(self._options, target, others, lengths, dict(self._ranges), mask)
         self._agree(symbols)
         for data in (target, *others):
             unknown = self._ranges[data.role] is None and not data.is_symbols
@@ -274,7 +279,7 @@ class TransferEntropy(_Streaming):
         ranges = {"h": h_range, "y": y_range}
         super().__init__(units, bins, binning, nan_policy, base, backend, threads, ranges)
 
-    def update(self, h: Any, y: Any, lengths: Any = None) -> None:
+    def update(self, h: Any, y: Any, lengths: Any = None, mask: Any = None) -> None:
         """Count a batch of sequences; if it raises, nothing was counted.
 
         Parameters
@@ -285,12 +290,14 @@ class TransferEntropy(_Streaming):
             The source.
         lengths : array_like of int, shape (N,), optional
             Valid steps of each sequence.
+        mask : array_like of bool, shape (N, T) or that of `h`, optional
+            True where something counts, as in `transfer_entropy`.
         """
         target = self._target(h)
         source = values.source(y, target)
         self._embedding.check_steps(target)
         symbols = {"h": target.is_symbols, "y": source.is_symbols}
-        inputs = self._inputs(target, [source], lengths, symbols)
+        inputs = self._inputs(target, [source], lengths, mask, symbols)
         states = evaluation.source_states(inputs.codes()[:, :, 0], self.bins, self._embedding)
         counted = evaluation.transitions(inputs, self._embedding, states)
         self._counts = inputs.options.backend.table(self._counts, inputs.target)
@@ -346,11 +353,11 @@ class Entropy(_Streaming):
         ranges = {"h": h_range}
         super().__init__(units, bins, binning, nan_policy, base, backend, threads, ranges)
 
-    def update(self, h: Any, lengths: Any = None) -> None:
+    def update(self, h: Any, lengths: Any = None, mask: Any = None) -> None:
         """Count a batch (N, T, U) or (T, U); if it raises, nothing was counted."""
         target = self._target(h)
         symbols = {"h": target.is_symbols}
-        inputs = self._inputs(target, [], lengths, symbols)
+        inputs = self._inputs(target, [], lengths, mask, symbols)
         options, data = inputs.options, inputs.target
         h_binning = inputs.learned(data)
         self._counts = options.backend.table(self._counts, data)

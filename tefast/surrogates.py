@@ -73,6 +73,7 @@ def significance(
     h_range: Any = None,
     y_range: Any = None,
     lengths: Any = None,
+    mask: Any = None,
     nan_policy: str = "raise",
     base: float = 2,
     backend: str = "auto",
@@ -138,7 +139,7 @@ def significance(
         )
     if method == "chi2":
         _import_scipy()
-    inputs = Inputs.check(options, target, [source], lengths, {"h": h_range, "y": y_range})
+    inputs = Inputs.check(options, target, [source], lengths, {"h": h_range, "y": y_range}, mask)
     found = _test(inputs, embedding, method, count, root)
     fields = {name: target.wrap(value) for name, value in found.items()}
     return Significance(**fields, method=method)

@@ -62,6 +62,10 @@ class Values:
             return self
         return replace(self, array=_numpy_of(self.array.cpu()))
 
+    def with_array(self, array: Any, dtype: str) -> Values:
+        """The same input with other values of the same shape."""
+        return replace(self, array=array, dtype=dtype)
+
     def on_device(self, device: Any) -> Values:
         """The same as a tensor on a ``torch.device``."""
         array = self.array

@@ -1,0 +1,99 @@
+"""Masks: values that are not to be counted, wherever they lie.
+
+A masked value becomes NaN in a copy, and what touches a NaN is left out. Symbols become floats for
+that, with an edge half-way between any two of them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tefast.backends import Scan
+from tefast.binning import Binning, as_float64
+from tefast.values import Values, series_shape
+
+Mask = npt.NDArray[np.bool_]
+
+
+def check_mask(mask: Any, target: Values) -> Mask | None:
+    """`mask` as booleans (N, T, 1), for all inputs, or (N, T, U), for the target; None stays None.
+
+    Parameters
+    ----------
+    mask : array_like of bool, the shape of one series or that of the target
+        True where a value counts.
+    """
+    if mask is None:
+        return None
+    array = np.asarray(mask.cpu() if hasattr(mask, "cpu") else mask)
+    if array.dtype != bool:
+        raise TypeError(f"mask must hold booleans, True where a value counts, got {array.dtype}")
+    sequences, steps, units = target.array.shape
+    if array.shape == series_shape(target):
+        return array.reshape(sequences, steps, 1)
+    if array.shape == target.shape:
+        return array.reshape(sequences, steps, units)
+    raise ValueError(
+        f"mask must have shape {series_shape(target)}, or {target.shape} for the target alone, to "
+        f"go with {target.name} of shape {target.shape}, got {array.shape}"
+    )
+
+
+def applies(mask: Mask, data: Values) -> bool:
+    """Whether it masks this input: one of the target's shape is for the target alone."""
+    return data.role == "h" or mask.shape[2] == 1
+
+
+def masked(data: Values, mask: Mask) -> Values:
+    """A copy in which what is masked is NaN."""
+    array: Any
+    if isinstance(data.array, np.ndarray):
+        floats = data.dtype in ("float32", "float64")
+        # bfloat16 is held as bits, and NumPy's float16 would gain nothing.
+        wide = data.array if floats else _widened(data)
+        array = np.where(mask, wide, wide.dtype.type(np.nan))
+        return data.with_array(array, array.dtype.name)
+    import torch
+
+    array = data.array.float() if data.is_symbols else data.array
+    left_out = torch.from_numpy(~mask).to(array.device)
+    array = array.masked_fill(left_out, torch.nan)
+    return data.with_array(array, str(array.dtype).removeprefix("torch."))
+
+
+def _widened(data: Values) -> npt.NDArray[Any]:
+    if data.is_symbols:
+        return np.asarray(data.array, dtype=np.float64)
+    return as_float64(data.array, data.dtype).astype(np.float32)
+
+
+def half_way(bins: int) -> Binning:
+    """The binning under which symbols held as floats keep their codes."""
+    return Binning(bins, np.arange(1, bins, dtype=np.float64)[np.newaxis] - 0.5)
+
+
+def scan_unmasked(data: Values, mask: Mask, lengths: Any, bins: int) -> Scan:
+    """What a scan finds where the mask is True; without ranges."""
+    host = data.on_host()
+    sequences, steps, units = host.array.shape
+    counts = np.broadcast_to(mask, (sequences, steps, units)).copy()
+    if lengths is not None:
+        counts &= (np.arange(steps) < lengths[:, np.newaxis])[..., np.newaxis]
+    if data.is_symbols:
+        outside = ((host.array < 0) | (host.array > bins - 1)) & counts
+        nan = infinite = np.zeros_like(counts)
+    else:
+        numbers = as_float64(host.array, host.dtype)
+        nan, infinite = np.isnan(numbers) & counts, np.isinf(numbers) & counts
+        outside = np.zeros_like(counts)
+    bad = infinite | outside
+    many = [int(each.sum()) for each in (nan, infinite, outside)]
+    none = np.empty(0)
+    return Scan(many[0], many[1], many[2], _first(nan), _first(bad), none, none)
+
+
+def _first(where: Mask) -> int:
+    return int(where.argmax()) if where.any() else -1
