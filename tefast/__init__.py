@@ -19,6 +19,7 @@ from tefast.information import (
     normalized_transfer_entropy,
     reverse_transfer_entropy,
 )
+from tefast.large import find_ranges, stream
 from tefast.ordinal import ordinal_patterns
 from tefast.streaming import Entropy, TransferEntropy
 from tefast.surrogates import Significance, benjamini_hochberg, significance
@@ -35,6 +36,7 @@ __all__ = [
     "conditional_transfer_entropy",
     "entropy",
     "entropy_rate",
+    "find_ranges",
     "learn_edges",
     "local_transfer_entropy",
     "mutual_information",
@@ -42,6 +44,7 @@ __all__ = [
     "ordinal_patterns",
     "reverse_transfer_entropy",
     "significance",
+    "stream",
     "transfer_entropy",
 ]
 

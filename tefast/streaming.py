@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import operator
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from copy import deepcopy
 from dataclasses import asdict
 from typing import Any, Self
 
@@ -15,6 +17,7 @@ from tefast import counts, evaluation, measures, values, windows
 from tefast.backends import Counts, Table
 from tefast.evaluation import Inputs
 from tefast.options import Options
+from tefast.pieces import Arrays, Piece, located
 from tefast.states import Embedding
 from tefast.values import Values
 
@@ -68,8 +71,8 @@ class _Streaming(ABC):
         """Add the counts of another one that was made with the same settings, on any device."""
         if type(other) is not type(self):
             raise TypeError(f"merge takes a {type(self).__name__}, got {type(other).__name__}")
-        self._require(other._settings(), "merge")
-        self._agree(other._symbols)
+        _require(self._settings(), other._settings(), "merge")
+        _agree(self._symbols, other._symbols)
         if not self._symbols:
             self._wrap = other._wrap
         self._counts += self._here(other._counts)
@@ -99,13 +102,19 @@ class _Streaming(ABC):
                 "all_reduce needs a process group: call torch.distributed.init_process_group first"
             )
         others: list[Any] = [None] * dist.get_world_size(group)
-        dist.all_gather_object(others, (self._settings(), self._symbols), group=group)
-        for settings, symbols in others:
-            self._require(settings, "all_reduce")
-            self._agree(symbols)
+        dist.all_gather_object(
+            others, (type(self).__name__, self._settings(), self._symbols), group=group
+        )
+        # Either all processes raise or none does: one that went on would wait for the others.
+        symbols: dict[str, bool] = {}
+        for name, settings, seen in others:
+            if name != type(self).__name__:
+                raise TypeError(f"all_reduce needs {type(self).__name__} everywhere, got {name}")
+            _require(self._settings(), settings, "all_reduce")
+            _agree(symbols, seen)
+            symbols |= seen
         self._counts = _summed(self._counts, group)
-        for _, symbols in others:
-            self._symbols |= symbols
+        self._symbols = symbols
 
     def reset(self) -> None:
         """Forget all counts; settings stay."""
@@ -128,7 +137,7 @@ class _Streaming(ABC):
             raise TypeError(f"a state is a dict, got {type(state).__name__}")
         if set(state) != expected:
             raise ValueError(f"a state has the keys {sorted(expected)}, got {sorted(state)}")
-        self._require(state, "load_state_dict")
+        _require(self._settings(), state, "load_state_dict")
         table = np.asarray(state["counts"])
         if table.shape != self._counts.shape or table.dtype != np.int64:
             raise ValueError(
@@ -191,7 +200,7 @@ class _Streaming(ABC):
     ) -> Inputs:
         """A batch, checked."""
         inputs = Inputs.check(self._options, target, others, lengths, dict(self._ranges), mask)
-        self._agree(symbols)
+        _agree(self._symbols, symbols)
         for data in (target, *others):
             unknown = self._ranges[data.role] is None and not data.is_symbols
             if unknown and isinstance(self._options.binning[data.role], str):
@@ -200,16 +209,6 @@ class _Streaming(ABC):
                     f"pass {data.role}_range=(low, high), or inner edges as binning=[...]"
                 )
         return inputs
-
-    def _agree(self, symbols: dict[str, bool]) -> None:
-        """Raise if these inputs are symbols where earlier ones were floats, or the reverse."""
-        kind = {True: "integer symbols", False: "floats"}
-        for role, flag in symbols.items():
-            if self._symbols.get(role, flag) != flag:
-                raise ValueError(
-                    f"{values.ROLES[role]} held {kind[not flag]} so far, now {kind[flag]}: their "
-                    "counts do not add up"
-                )
 
     def _settings(self) -> dict[str, Any]:
         """What two of a kind must share for their counts to add up."""
@@ -220,13 +219,22 @@ class _Streaming(ABC):
             settings[f"{role}_range"] = None if limits is None else np.stack(limits)
         return settings
 
-    def _require(self, settings: dict[str, Any], doing: str) -> None:
-        for name, mine in self._settings().items():
-            if not np.array_equal(np.asarray(mine), np.asarray(settings[name])):
-                raise ValueError(
-                    f"{doing} needs the same settings: {name} is {mine!r} here and "
-                    f"{settings[name]!r} there"
-                )
+    def _update_all(self, pieces: Iterable[Piece]) -> None:
+        """Count every piece, or none if one of them raises."""
+        before = deepcopy(self._counts) if self._symbols else None
+        kept = self._symbols, self._wrap
+        try:
+            for piece in pieces:
+                with located(piece):
+                    self.update(*piece.batch)
+        except BaseException:
+            self._counts = counts.allocate(self._shape()) if before is None else before
+            self._symbols, self._wrap = kept
+            raise
+
+    @abstractmethod
+    def update(self, *batch: Any) -> None:
+        """Count a batch; if it raises, nothing was counted."""
 
 
 class TransferEntropy(_Streaming):
@@ -312,6 +320,25 @@ class TransferEntropy(_Streaming):
         )
         self._symbols, self._wrap = symbols, target.wrap
 
+    def update_from(self, h: Any, y: Any, lengths: Any = None, *, rows: int | None = None) -> None:
+        """Count arrays that need not fit into memory, slice by slice; if it raises, none of it.
+
+        Parameters
+        ----------
+        h : array, shape (N, T, U), (T, U) or (T,)
+            The target: anything with a shape that slices can be taken of, such as a memory map or a
+            dataset of HDF5 or Zarr. Sequences are read some at a time; steps, where one sequence
+            alone is too large.
+        y : array, shape (N, T) or (T,)
+            The source.
+        lengths : array_like of int, shape (N,), optional
+            Valid steps of each sequence.
+        rows : int, optional
+            Sequences in a slice, or steps where `h` has no axis of sequences. Default: as many as
+            take 64 MiB. Counts are the same for any.
+        """
+        self._update_all(Arrays(h, y, lengths, rows, self._embedding.first + 1))
+
     def _shape(self) -> tuple[int, ...]:
         k, source = self._embedding.target_history, self._embedding.source_history
         return (self.units, self.bins, self.bins**k, self.bins**source)
@@ -364,6 +391,10 @@ class Entropy(_Streaming):
         options.backend.count_values(data, h_binning, inputs.lengths, self._counts, options.threads)
         self._symbols, self._wrap = symbols, target.wrap
 
+    def update_from(self, h: Any, lengths: Any = None, *, rows: int | None = None) -> None:
+        """Count an array that need not fit into memory: see `TransferEntropy.update_from`."""
+        self._update_all(Arrays(h, None, lengths, rows, 0))
+
     def _shape(self) -> tuple[int, ...]:
         return (self.units, self.bins)
 
@@ -379,6 +410,27 @@ def _check_units(units: Any) -> int:
     if number < 1:
         raise ValueError(f"units must be a positive integer, got {number}")
     return number
+
+
+def _agree(before: dict[str, bool], symbols: dict[str, bool]) -> None:
+    """Raise if inputs are symbols where earlier ones were floats, or the reverse."""
+    kind = {True: "integer symbols", False: "floats"}
+    for role, flag in symbols.items():
+        if before.get(role, flag) != flag:
+            raise ValueError(
+                f"{values.ROLES[role]} held {kind[not flag]} so far, now {kind[flag]}: their "
+                "counts do not add up"
+            )
+
+
+def _require(mine: dict[str, Any], theirs: dict[str, Any], doing: str) -> None:
+    """Raise a ValueError for the first setting that differs."""
+    for name, here in mine.items():
+        if not np.array_equal(np.asarray(here), np.asarray(theirs[name])):
+            raise ValueError(
+                f"{doing} needs the same settings: {name} is {here!r} here and {theirs[name]!r} "
+                "there"
+            )
 
 
 def _summed(table: Table, group: Any) -> Table:

@@ -17,7 +17,9 @@ from tefast.experiment.results import Results, read_rows
 README = Path(__file__).parent.parent / "README.md"
 
 
-MODULES = ("tefast.estimator", "tefast.ordinal", "tefast.streaming", "tefast.surrogates")
+MODULES = (
+    "tefast.estimator", "tefast.large", "tefast.ordinal", "tefast.streaming", "tefast.surrogates",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("module", [sys.modules[name] for name in MODULES])
