@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -15,9 +15,7 @@ from tefast.options import Options
 from tefast.pieces import Arrays, Batches, located
 from tefast.states import Embedding
 from tefast.streaming import TransferEntropy
-
-Progress = Callable[[int, int], None]
-"""Called with how many pieces are done, and of how many; 0 where that is not known."""
+from tefast.surrogates import Progress
 
 
 def stream(

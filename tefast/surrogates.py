@@ -24,6 +24,8 @@ BATCH_BYTES = 64 * 2**20
 
 Floats = npt.NDArray[np.float64]
 Draw = Callable[[np.random.Generator], States]
+Progress = Callable[[int, int], None]
+"""Called with how much is done, and of how much."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ def significance(
     base: float = 2,
     backend: str = "auto",
     threads: int | None = None,
+    progress: Progress | None = None,
 ) -> Significance:
     """Test transfer entropy from `y` to every unit of `h` against its absence.
 
@@ -99,6 +102,8 @@ def significance(
         The least p-value is ``1 / (surrogates + 1)``.
     seed : int, default 0
         Surrogate i is drawn from (seed, i): the same whatever the threads and batches.
+    progress : callable, optional
+        Called as ``progress(done, surrogates)`` after every batch of surrogates.
 
     Returns
     -------
@@ -140,7 +145,7 @@ def significance(
     if method == "chi2":
         _import_scipy()
     inputs = Inputs.check(options, target, [source], lengths, {"h": h_range, "y": y_range}, mask)
-    found = _test(inputs, embedding, method, count, root)
+    found = _test(inputs, embedding, method, count, root, progress)
     fields = {name: target.wrap(value) for name, value in found.items()}
     return Significance(**fields, method=method)
 
@@ -174,13 +179,23 @@ def benjamini_hochberg(p_value: Any) -> Floats:
 
 
 def _test(
-    inputs: Inputs, embedding: Embedding, method: str, count: int, seed: int
+    inputs: Inputs,
+    embedding: Embedding,
+    method: str,
+    count: int,
+    seed: int,
+    progress: Progress | None,
 ) -> dict[str, Floats]:
     te, error, freedom, excess, total = _estimate(inputs, embedding)
     if method == "chi2":
         p, mean, deviation = _chi_square(te, freedom, excess, total)
     else:
-        p, mean, deviation = _from_surrogates(inputs, embedding, method, count, seed, te)
+        nulls: list[Floats] = []
+        for some in _nulls(inputs, embedding, method, count, seed):
+            nulls.append(some)
+            if progress is not None:
+                progress(sum(map(len, nulls)), count)
+        p, mean, deviation = _compared(te, np.concatenate(nulls))
     unit = math.log(inputs.options.base)
     return {
         "te": te / unit,
@@ -233,11 +248,9 @@ def _chi_square(
     return np.where(free, p, np.where(total > 0, 1.0, np.nan)), mean, deviation
 
 
-def _from_surrogates(
-    inputs: Inputs, embedding: Embedding, method: str, count: int, seed: int, te: Floats
-) -> tuple[Floats, Floats, Floats]:
-    """p, mean and standard deviation over surrogates."""
-    nulls = np.concatenate(list(_nulls(inputs, embedding, method, count, seed)))
+def _compared(te: Floats, nulls: Floats) -> tuple[Floats, Floats, Floats]:
+    """p, mean and standard deviation over surrogates (S, U)."""
+    count = len(nulls)
     # Ties are frequent in small data, and rounding must not break them.
     more = (nulls >= te - 1e-12).sum(axis=0)
     p = np.where(np.isnan(te), np.nan, (1.0 + more) / (1.0 + count))
