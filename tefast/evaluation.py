@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -154,14 +154,22 @@ def of_states(inputs: Inputs, states: States, size: int) -> Any:
 
 def of_windows(inputs: Inputs, counted: Windows, measure: Measure, bias: str | None) -> Scores:
     """Whatever can be measured of windows, (U,), in units of the base."""
+    return several_of_windows(inputs, counted, [measure], bias)[0]
+
+
+def several_of_windows(
+    inputs: Inputs, counted: Windows, several: Sequence[Measure], bias: str | None
+) -> Scores:
+    """Several measures of the same counts, (measures, U)."""
     options, target = inputs.options, inputs.target
-    scores = np.empty(target.array.shape[2])
+    scores = np.empty((len(several), target.array.shape[2]))
     tables = windows.tables(
         options.backend, target, inputs.learned(target), inputs.lengths, counted, options.threads
     )
     for some, table in tables:
-        sums = measure(table, bias == "grassberger")
-        scores[some] = measures.mean(sums, table.total, options.base, bias)
+        for row, measure in zip(scores, several, strict=True):
+            sums = measure(table, bias == "grassberger")
+            row[some] = measures.mean(sums, table.total, options.base, bias)
     if np.isnan(scores).all():
         raise_nothing_left()
     return scores

@@ -131,10 +131,8 @@ def normalized_transfer_entropy(
     ranges = {"h": h_range, "y": y_range}
     inputs = Inputs.check(options, target, [source], lengths, ranges, mask)
     counted = evaluation.transitions(inputs, embedding)
-    te, rate = (
-        evaluation.of_windows(inputs, counted, measure, None)
-        for measure in (evaluation.transferred, _rate)
-    )
+    both = evaluation.transferred, _rate
+    te, rate = evaluation.several_of_windows(inputs, counted, both, None)
     with np.errstate(invalid="ignore", divide="ignore"):
         return target.wrap(np.where(rate > 0, te / rate, te * 0.0))
 
