@@ -154,7 +154,8 @@ def of_states(inputs: Inputs, states: States, size: int) -> Any:
 
 def of_windows(inputs: Inputs, counted: Windows, measure: Measure, bias: str | None) -> Scores:
     """Whatever can be measured of windows, (U,), in units of the base."""
-    return several_of_windows(inputs, counted, [measure], bias)[0]
+    scores: Scores = several_of_windows(inputs, counted, [measure], bias)[0]
+    return scores
 
 
 def several_of_windows(
