@@ -397,7 +397,8 @@ class _Told:
     def __call__(self, done: int, total: int) -> None:
         if self._bar is not None:
             self._bar.total = total
-            self._bar.update(done - self._bar.n)
+            self._bar.n = done
+            self._bar.refresh()
         elif not self._quiet and 10 * done // total > self._tenth:
             self._tenth = 10 * done // total
             print(f"{self._what}: {done} of {total}", file=sys.stderr)

@@ -56,7 +56,7 @@ def scores(
     order = np.argsort(-te, kind="stable")
     order = order[~np.isnan(te[order])]
     rank = np.arange(1, len(order) + 1)
-    size = float(np.clip(600 / max(len(order), 1), 2, 25))
+    size = float(np.clip(2400 / max(len(order), 1), 3, 25))
     marked = np.zeros(len(order), bool)
     if found is not None:
         _draw_band(axes, rank, found.null_mean[order], found.null_std[order], found.method)
@@ -67,6 +67,11 @@ def scores(
     axes.scatter(rank[~marked], te[order][~marked], size, OTHERS, zorder=2.5,
                  label="units" if found is None else "other units")  # fmt: skip
     axes.set_title(title, fontsize=11)
+    shown = te[order]
+    # Where a few units stand far out, the rest and its band would be a line at the bottom.
+    if shown.size and shown[-1] > 0 and shown[0] > 10 * np.median(shown):
+        axes.set_yscale("log")
+    axes.set_xlim(0, len(order) + 1)
     axes.set_xlabel("unit, from the highest score to the lowest")
     axes.set_ylabel(f"transfer entropy [{unit}]")
     axes.grid(alpha=0.25)
