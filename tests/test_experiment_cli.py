@@ -219,25 +219,3 @@ def test_time_adds_up_over_starts(tmp_path):
     with space.stage("features"):
         pass
     assert space.seconds["features"] > first > 0
-
-
-def test_an_interrupt_that_a_callback_ignores_is_not_lost():
-    code = """
-import signal, time
-from tefast.experiment import interrupts
-interrupts.AGAIN = 0.05
-class Deaf:
-    def __del__(self):
-        signal.raise_signal(signal.SIGINT)  # an exception in here is ignored
-try:
-    with interrupts.not_lost():
-        Deaf()
-        print("it went on")
-        time.sleep(60)
-except KeyboardInterrupt:
-    print("it ended")
-assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50)
-    assert done.stdout.split("\n")[:2] == ["it went on", "it ended"]
-    assert done.returncode == 0

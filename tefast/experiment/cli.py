@@ -18,7 +18,6 @@ from tefast.experiment.config import (
     Config,
     check,
 )
-from tefast.experiment.interrupts import not_lost
 
 INTERRUPTED = 130
 
@@ -28,8 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     options = parser().parse_args(given)
     try:
-        with not_lost():
-            _run(options, given)
+        _run(options, given)
     except KeyboardInterrupt:
         how = "the same command without --fresh" if options.fresh else "the same command"
         print(f"\ninterrupted; {how} goes on from here", file=sys.stderr)
