@@ -70,7 +70,11 @@ def test_killed_in_every_stage_it_ends_in_the_same_numbers(finished, tmp_path):
 
 def test_interrupted_it_says_how_to_go_on(tmp_path):
     out = tmp_path / "out"
-    process = subprocess.Popen(command(out), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        command(out), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        # Where these tests run in the background of a shell, they were told to ignore it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
     while not any(out.glob(STAGES["clips"])):
         assert process.poll() is None
         time.sleep(0.002)
