@@ -38,6 +38,8 @@ class Values:
     wrap : callable
         Makes of a result, an ndarray or a tensor, the kind of array the caller passed, on its
         device.
+    dims : tuple
+        Names of the axes of what the caller passed, if they have any.
     """
 
     array: Any
@@ -45,6 +47,7 @@ class Values:
     role: str
     shape: tuple[int, ...]
     wrap: Callable[[Array], Any]
+    dims: tuple[Any, ...] = ()
 
     @property
     def is_symbols(self) -> bool:
@@ -115,7 +118,7 @@ def target(h: Any) -> Values:
         array = array[:, np.newaxis]
     if array.ndim == 2:
         array = array[np.newaxis]
-    return _checked(Values(array, dtype, "h", shape, wrap))
+    return _checked(Values(array, dtype, "h", shape, wrap, _names(h)))
 
 
 def source(y: Any, h: Values) -> Values:
@@ -127,6 +130,12 @@ def source(y: Any, h: Values) -> Values:
         raise ValueError(
             f"{ROLES['y']} must have shape {expected} to go with {ROLES['h']} of shape {h.shape}, "
             f"got {shape}"
+        )
+    dims, named = _names(y), h.dims[: len(expected)]
+    if dims != named and set(dims) == set(named):  # N = T, or the shape would have shown it
+        raise ValueError(
+            f"{ROLES['y']} has the dimensions {dims}, and {ROLES['h']} has them as {named}; axes "
+            "are taken by position: transpose one of them"
         )
     array = array.reshape(1, -1, 1) if array.ndim == 1 else array[..., np.newaxis]
     return Values(array, dtype, "y", shape, wrap)
@@ -183,6 +192,9 @@ def _as_array(x: Any, role: str) -> tuple[Any, str, Callable[[Any], Any]]:
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(x, torch.Tensor):
         return _from_torch(x, role)
+    if _is_labelled(x):
+        array, name, _ = _as_array(x.data, role)
+        return array, name, partial(_to_xarray, coords=x.coords.to_dataset(), dims=x.dims)
     if isinstance(x, np.ma.MaskedArray):
         raise TypeError(
             f"{ROLES[role]} is a masked array, whose mask would be lost; "
@@ -201,6 +213,34 @@ def _as_array(x: Any, role: str) -> tuple[Any, str, Callable[[Any], Any]]:
     if name not in FLOATS and array.dtype.kind not in "iu":
         raise TypeError(_wrong_dtype(role, name))
     return array, name, to_numpy
+
+
+def _is_labelled(x: Any) -> bool:
+    xarray = sys.modules.get("xarray")
+    return xarray is not None and isinstance(x, xarray.DataArray)
+
+
+def _names(x: Any) -> tuple[Any, ...]:
+    return tuple(x.dims) if _is_labelled(x) else ()
+
+
+def _to_xarray(result: Any, coords: Any, dims: tuple[Any, ...]) -> Any:
+    """A result with the names and coordinates that its axes have in the target.
+
+    Of one value a unit, or of one for each of the last steps of all sequences.
+    """
+    import xarray
+
+    array = to_numpy(result)
+    if len(dims) == 1 and array.shape == (1,):  # the target had no axis of units
+        return xarray.DataArray(array, dims=("unit",))
+    kept = dims[len(dims) - array.ndim :]
+    some: dict[Any, Any] = {
+        name: slice(-size, None) for name, size in zip(kept, array.shape, strict=True)
+    }
+    some |= {name: 0 for name in dims if name not in kept}
+    found = coords.isel(some, drop=True, missing_dims="ignore").coords
+    return xarray.DataArray(array, dims=kept, coords=found)
 
 
 def _from_dlpack(x: Any, role: str) -> Array:

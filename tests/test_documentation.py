@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import textwrap
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -18,13 +19,14 @@ README = Path(__file__).parent.parent / "README.md"
 
 
 MODULES = (
-    "tefast.estimator", "tefast.large", "tefast.ordinal", "tefast.streaming", "tefast.surrogates",
+    "tefast.estimator", "tefast.interop", "tefast.large", "tefast.ordinal", "tefast.streaming",
+    "tefast.surrogates",
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("module", [sys.modules[name] for name in MODULES])
+@pytest.mark.parametrize("module", MODULES)
 def test_docstrings(module):
-    failed, tried = doctest.testmod(module)
+    failed, tried = doctest.testmod(import_module(module))
     assert tried > 0
     assert failed == 0
 
