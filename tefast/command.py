@@ -170,6 +170,8 @@ def _base(text: str) -> float:
 
 def _not_an_option(argument: str) -> str:
     """Numbers such as -1e-3 with a space before, so that they are not taken for options."""
+    if not argument.startswith("-"):
+        return argument
     try:
         float(argument)
     except ValueError:

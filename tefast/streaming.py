@@ -92,8 +92,9 @@ class _Streaming(ABC):
         ------
         RuntimeError
             If there is no process group.
-        ValueError
-            If the processes were made with different settings; nothing is changed then.
+        ValueError, TypeError
+            On every process, if they were made with different settings, have seen symbols here and
+            floats there, or are not all of this class; nothing is changed then.
         """
         import torch.distributed as dist
 
@@ -322,6 +323,8 @@ class TransferEntropy(_Streaming):
 
     def update_from(self, h: Any, y: Any, lengths: Any = None, *, rows: int | None = None) -> None:
         """Count arrays that need not fit into memory, slice by slice; if it raises, none of it.
+
+        For that a copy of the counts so far is kept meanwhile.
 
         Parameters
         ----------

@@ -198,6 +198,11 @@ def test_bfloat16(folder, capsys):
     np.testing.assert_array_equal(column("te", out), tefast.transfer_entropy(h, Y))
 
 
+def test_names_that_look_like_numbers(folder, capsys):
+    np.savez("numbered.npz", **{"1": H, "2": Y})
+    assert run("numbered.npz --target 1 --source 2 --significance none", capsys)[0] == 0
+
+
 def test_groups_of_hdf5_and_zarr(folder, capsys):
     with pytest.importorskip("h5py").File("deep.nwb", "w") as file:
         file["session/h"] = H

@@ -96,11 +96,15 @@ def test_commands_of_the_readme_exist():
     for target in set(re.findall(r"(?:^|`)make (\w+)", text, re.M)):
         assert f"\n{target}:" in makefile
     assert {"experiment", "test"} <= set(re.findall(r"^make (\w+)", text, re.M))
-    done = subprocess.run(
-        [sys.executable, "-m", "tefast.experiment", "--help"], capture_output=True, text=True
-    )
+    commands = (["tefast.experiment", "--help"], ["tefast", "score", "--help"])
+    shown = [
+        subprocess.run([sys.executable, "-m", *each], capture_output=True, text=True).stdout
+        for each in commands
+    ]
     for option in set(re.findall(r"`(--[a-z-]+)", text)):
-        assert option in done.stdout
+        assert any(option in each for each in shown)
+    for option in set(re.findall(r" (--[a-z-]+)", " ".join(re.findall("tefast score.*", text)))):
+        assert option in shown[1]
 
 
 def test_the_table_of_benchmarks_is_the_committed_results(monkeypatch):
