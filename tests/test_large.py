@@ -198,7 +198,7 @@ import sys
 import numpy as np, tefast
 
 kind, path = sys.argv[1:]
-shape, chunks = (2500, 20, 1024), (50, 20, 1024)  # 205 MB of float32
+shape, chunks = (1250, 20, 1024), (25, 20, 1024)  # 102 MB of float32
 if kind == "h5py":
     import h5py
     h = h5py.File(path, "w").create_dataset("h", shape, np.float32, chunks=chunks)
@@ -206,8 +206,8 @@ else:
     import zarr
     h = zarr.create_array(path, shape=shape, dtype=np.float32, chunks=chunks, compressors=None)
 some = np.random.default_rng(0).random(chunks, dtype=np.float32)
-for n in range(0, 2500, 50):
-    h[n : n + 50] = some
+for n in range(0, 1250, 25):
+    h[n : n + 25] = some
 y = np.random.default_rng(1).random(shape[:2])
 
 def resident(name):
@@ -216,7 +216,7 @@ def resident(name):
 
 open("/proc/self/clear_refs", "w").write("5")  # forgets the peak so far
 before = resident("VmRSS")
-te = tefast.stream(h, y, 8, rows=100, threads=2)
+te = tefast.stream(h, y, 8, rows=25, threads=2)
 print(resident("VmHWM") - before, te.counts.sum())
 """
     done = subprocess.run(
@@ -226,5 +226,5 @@ print(resident("VmHWM") - before, te.counts.sum())
         check=True,
     )
     peak, counted = (int(word) for word in done.stdout.split())
-    assert counted == 2500 * 19 * 1024
-    assert peak < 96 * 2**20
+    assert counted == 1250 * 19 * 1024
+    assert peak < 48 * 2**20
