@@ -9,6 +9,23 @@ except ModuleNotFoundError as error:
 
 from tefast.nn.capture import capture
 from tefast.nn.classifier import SequenceClassifier, load, save
+from tefast.nn.gate_layers import (
+    GateLayer,
+    GateMaskedGRU,
+    GateMaskedLSTM,
+    GateReducedGRU,
+    GateReducedLSTM,
+)
+from tefast.nn.gate_removal import (
+    GateSavings,
+    gate_savings,
+    mask_gates,
+    prune_gates,
+    remove_gates,
+)
+from tefast.nn.gate_scores import GATE_CRITERIA, gate_scores, score_all_gates
+from tefast.nn.gate_selection import GATES, select_gates
+from tefast.nn.gates import capture_gates, gate_activations, gate_means
 from tefast.nn.removal import mask, mask_units, prune, remove_units, slice_state
 from tefast.nn.scores import CRITERIA, score_all, unit_scores
 from tefast.nn.selection import select_units
@@ -25,23 +42,41 @@ from tefast.nn.training import (
 
 __all__ = [
     "CRITERIA",
+    "GATES",
+    "GATE_CRITERIA",
+    "GateLayer",
+    "GateMaskedGRU",
+    "GateMaskedLSTM",
+    "GateReducedGRU",
+    "GateReducedLSTM",
+    "GateSavings",
     "RecurrentStack",
     "SequenceClassifier",
     "TrainingState",
     "accuracy",
     "capture",
+    "capture_gates",
     "fit",
+    "gate_activations",
+    "gate_means",
+    "gate_savings",
+    "gate_scores",
     "learning_rate",
     "load",
     "mask",
+    "mask_gates",
     "mask_units",
     "objective",
     "penalty",
     "predict",
     "prune",
+    "prune_gates",
+    "remove_gates",
     "remove_units",
     "save",
     "score_all",
+    "score_all_gates",
+    "select_gates",
     "select_units",
     "slice_state",
     "unit_scores",

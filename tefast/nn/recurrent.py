@@ -12,6 +12,7 @@ from tefast.nn.stack import Part, RecurrentStack, part_name, recurrent_layer
 Recurrent: TypeAlias = nn.LSTM | nn.GRU | nn.RNN
 Cell: TypeAlias = nn.LSTMCell | nn.GRUCell | nn.RNNCell
 Layer: TypeAlias = Recurrent | Cell | RecurrentStack
+Gated: TypeAlias = nn.LSTM | nn.GRU
 F = TypeVar("F", bound=Layer)
 
 Weights: TypeAlias = dict[Part, dict[str, Tensor]]
@@ -82,6 +83,24 @@ def check_single(rnn: nn.Module) -> Recurrent:
     return rnn
 
 
+def check_gated(rnn: nn.Module) -> Gated:
+    """Return `rnn` if its units have gates and it is one layer, in one direction.
+
+    Raises
+    ------
+    TypeError
+        If it is not exactly an ``nn.LSTM`` or ``nn.GRU``.
+    ValueError
+        As in `check_single`.
+    """
+    if type(rnn) not in get_args(Gated):
+        raise TypeError(
+            "expected an nn.LSTM or nn.GRU, whose units have gates, "
+            f"got {'an nn.RNN, whose have none' if type(rnn) is nn.RNN else type(rnn).__name__}"
+        )
+    return cast(Gated, check_single(rnn))
+
+
 def find_module(model: nn.Module, name: str) -> nn.Module:
     """Return the submodule of `model` called `name` (dots for nesting), or raise ValueError."""
     modules: dict[str, nn.Module] = dict(model.named_modules(remove_duplicate=False))
@@ -111,6 +130,17 @@ def find_single(model: nn.Module, name: str) -> Recurrent:
         If there is no such submodule, or as in `check_single`.
     """
     return _find(model, name, check_single)
+
+
+def find_gated(model: nn.Module, name: str) -> Gated:
+    """Return the LSTM or GRU of `model` called `name`, of one layer and direction.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there is no such submodule, or as in `check_gated`.
+    """
+    return _find(model, name, check_gated)
 
 
 def check_plain(module: nn.Module, names: Iterable[str]) -> None:

@@ -110,7 +110,7 @@ class RecurrentStack(nn.Module):
             If the input or a state is not of such a shape.
         """
         packed = input if isinstance(input, PackedSequence) else None
-        x = _check_input(input.data if packed else input, self.input_size, packed)
+        x = check_input(input.data if packed else input, self.input_size, packed)
         swapped = self.batch_first and x.ndim == 3
         x = x.transpose(0, 1) if swapped else x  # now time, or what is packed, comes first
         before = self._initial(hx, x, packed)
@@ -123,12 +123,12 @@ class RecurrentStack(nn.Module):
             for direction in range(1 + self.bidirectional):
                 cell = self.layers[part_name((layer, direction))]
                 steps = _backwards(x, order) if direction else x
-                output, state = cell(_repack(steps, packed), before[len(after)])
+                output, state = cell(repack(steps, packed), before[len(after)])
                 output = output.data if packed else output
                 outputs.append(_backwards(output, order) if direction else output)
                 after.append(state)
             x = torch.cat(outputs, dim=-1) if self.bidirectional else outputs[0]
-        return _repack(x.transpose(0, 1) if swapped else x, packed), self._final(after)
+        return repack(x.transpose(0, 1) if swapped else x, packed), self._final(after)
 
     def flatten_parameters(self) -> None:
         """Lay out the weights of each layer in one piece on a GPU, as ``nn.LSTM`` does."""
@@ -251,14 +251,38 @@ def packed_reversal(batch_sizes: Tensor) -> Tensor:
     return starts[lengths[sequence] - 1 - step] + sequence
 
 
-def _backwards(x: Tensor, order: Tensor | None) -> Tensor:
-    return x.flip(0) if order is None else x.index_select(0, order.to(x.device))
-
-
-def _repack(x: Tensor, packed: PackedSequence | None) -> Tensor | PackedSequence:
+def repack(x: Tensor, packed: PackedSequence | None) -> Tensor | PackedSequence:
+    """Return `x` packed as `packed` is, if that is given."""
     if packed is None:
         return x
     return PackedSequence(x, packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices)
+
+
+def check_input(x: Any, features: int, packed: PackedSequence | None) -> Tensor:
+    """Return the steps of an input, or raise if their shape is none that it may have.
+
+    Parameters
+    ----------
+    x : Tensor of shape (T, N, D), (N, T, D) or (T, D), or packed steps of shape (S, D)
+    features : int
+        D.
+    packed : PackedSequence, optional
+        Where `x` comes from.
+
+    Raises
+    ------
+    TypeError, ValueError
+    """
+    if not isinstance(x, Tensor):
+        raise TypeError(f"input: expected a tensor or PackedSequence, got {type(x).__name__}")
+    if x.ndim not in (2, 3) or (packed and x.ndim != 2) or x.shape[-1] != features:
+        form = "packed steps of shape (S, D)" if packed else "shape (T, N, D) or (T, D)"
+        raise ValueError(f"input: expected {form} with D = {features}, got {tuple(x.shape)}")
+    return x
+
+
+def _backwards(x: Tensor, order: Tensor | None) -> Tensor:
+    return x.flip(0) if order is None else x.index_select(0, order.to(x.device))
 
 
 def _by_part(name: str, sizes: Sequence[Sequence[int]]) -> dict[Part, int]:
@@ -279,12 +303,3 @@ def _check_options(mode: str, batch_first: bool, dropout: float) -> None:
         raise TypeError(f"batch_first: expected a bool, got {type(batch_first).__name__}")
     if isinstance(dropout, bool) or not 0 <= dropout <= 1:
         raise ValueError(f"dropout: expected a probability in [0, 1], got {dropout!r}")
-
-
-def _check_input(x: Any, features: int, packed: PackedSequence | None) -> Tensor:
-    if not isinstance(x, Tensor):
-        raise TypeError(f"input: expected a tensor or PackedSequence, got {type(x).__name__}")
-    if x.ndim not in (2, 3) or (packed and x.ndim != 2) or x.shape[-1] != features:
-        form = "packed steps of shape (S, D)" if packed else "shape (T, N, D) or (T, D)"
-        raise ValueError(f"input: expected {form} with D = {features}, got {tuple(x.shape)}")
-    return x

@@ -1,0 +1,217 @@
+"""Masking and real removal of single gates.
+
+A removed gate is a constant from then on: see `tefast.nn.gate_layers`. Its rows leave both weights
+and both biases. Every unit still gives its output, so that what reads the layer stays as it is.
+"""
+
+import copy
+from collections.abc import Iterable
+from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from tefast.nn.capture import Batch
+from tefast.nn.gate_layers import GateLayer, gate_layer
+from tefast.nn.gate_selection import Constants, Gates, check_constants, choose_gates
+from tefast.nn.gates import gate_means, layer_means
+from tefast.nn.recurrent import (
+    Gated,
+    check_gated,
+    check_recurrent,
+    check_untied,
+    find_gated,
+    set_parameter,
+    weights,
+)
+
+M = TypeVar("M", bound=nn.Module)
+Stand: TypeAlias = Constants | Literal["mean"]
+"""What stands in for a removed gate."""
+
+
+class GateSavings(NamedTuple):
+    """What the removal of gates saves: (before, after).
+
+    FLOPs are those of the matrix products for one step of one sequence, a multiplication and an
+    addition counted as two.
+    """
+
+    parameters: tuple[int, int]
+    input_flops: tuple[int, int]
+    """Of the inputs with ``weight_ih``."""
+    recurrent_flops: tuple[int, int]
+    """Of the units' outputs with ``weight_hh``."""
+
+
+def mask_gates(
+    rnn: nn.Module,
+    gates: Gates,
+    constants: Stand = "mean",
+    *,
+    inputs: Iterable[Any] | None = None,
+) -> GateLayer:
+    """Build the full-size layer in which `gates` are constants.
+
+    It computes every gate and puts the constants in afterwards: nothing is saved, and it is there
+    to compare with.
+
+    Parameters
+    ----------
+    rnn : nn.LSTM or nn.GRU, of one layer and direction, without projection
+        Not changed.
+    gates : bool Tensor or array of shape (U, G), or mapping of str to units
+        Gates i, f, g, o of an LSTM and r, z, n of a GRU, in this order; such as
+        ``{"i": [0, 3], "o": range(5)}``. None, or all, are allowed.
+    constants : "mean", float, or Tensor or array of shape (U, G)
+        "mean": the mean of each gate over all steps of `inputs`. Else in [0, 1], or in [-1, 1] of
+        the candidates g and n; what stands there for gates that are not removed is not read.
+    inputs : iterable of what `rnn` takes, for "mean"
+        Tensors, packed sequences, or ``(input, hx)`` with an initial state.
+
+    Returns
+    -------
+    GateLayer with the dtype, device, requires_grad and training mode of `rnn`. Gradients and hooks
+    are not copied.
+
+    Raises
+    ------
+    TypeError
+        If `rnn` is no such layer, or the other arguments are of other types.
+    ValueError
+        If `rnn` has several layers, two directions, a projection or computed or shared weights, or
+        if `gates` or `constants` are not as described, or `inputs` are missing or empty.
+    """
+    return _build(*_checked(rnn, gates, constants, inputs), masked=True)
+
+
+def remove_gates(
+    rnn: nn.Module,
+    gates: Gates,
+    constants: Stand = "mean",
+    *,
+    inputs: Iterable[Any] | None = None,
+) -> GateLayer:
+    """Build the layer that is left when `gates` are constants and their rows are taken away.
+
+    Its results are those of ``mask_gates(rnn, gates, constants)``, up to the order in which a
+    matrix product sums. It takes and returns what `rnn` does.
+
+    Parameters are those of `mask_gates`, and so are the errors.
+
+    Returns
+    -------
+    GateReducedLSTM or GateReducedGRU with the dtype, device, requires_grad and training mode of
+    `rnn`. Gradients and hooks are not copied.
+    """
+    return _build(*_checked(rnn, gates, constants, inputs), masked=False)
+
+
+def prune_gates(
+    model: M,
+    gates: Gates,
+    constants: Stand = "mean",
+    *,
+    batches: Iterable[Batch] | None = None,
+    rnn: str = "rnn",
+) -> M:
+    """Copy a model with `gates` of its recurrent layer removed.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Not changed.
+    gates, constants
+        As in `mask_gates`. "mean": over all valid steps of `batches`; see `gate_means`.
+    batches : iterable of (x, labels) or (x, labels, lengths), for "mean"
+        As in `capture`.
+    rnn : str
+        Name of the recurrent layer in `model`, with dots for nesting.
+
+    Returns
+    -------
+    Module like `model`, with the layer that `remove_gates` gives
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `mask_gates`, and ValueError if there is no submodule `rnn`, or it shares a weight
+        with another. Nothing is built before all is checked.
+    """
+    layer = find_gated(model, rnn)
+    check_untied(model, [layer])
+    check_recurrent(layer)
+    chosen = choose_gates(gates, layer.hidden_size, layer.mode)
+    if isinstance(constants, str):
+        _check_mean(constants, "batches", batches)
+        constants = gate_means(model, batches or (), rnn=rnn)
+    # deepcopy takes what its memo holds, so the large layer is never copied whole.
+    reduced = remove_gates(layer, chosen, constants)
+    return copy.deepcopy(model, {id(layer): reduced})
+
+
+def gate_savings(rnn: nn.Module, gates: Gates) -> GateSavings:
+    """Count what the removal of gates saves.
+
+    Parameters
+    ----------
+    rnn, gates
+        As in `remove_gates`.
+
+    Returns
+    -------
+    GateSavings
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `remove_gates`.
+    """
+    layer = check_gated(rnn)
+    removed = choose_gates(gates, layer.hidden_size, layer.mode)
+    width = layer.input_size + layer.hidden_size + 2 * layer.bias
+    rows = removed.numel(), int((~removed).sum())
+    return GateSavings(
+        parameters=(rows[0] * width, rows[1] * width),
+        input_flops=(2 * rows[0] * layer.input_size, 2 * rows[1] * layer.input_size),
+        recurrent_flops=(2 * rows[0] * layer.hidden_size, 2 * rows[1] * layer.hidden_size),
+    )
+
+
+def _checked(
+    rnn: nn.Module, gates: Gates, constants: Stand, inputs: Iterable[Any] | None
+) -> tuple[Gated, Tensor, Tensor]:
+    layer = check_gated(rnn)
+    check_recurrent(layer)
+    removed = choose_gates(gates, layer.hidden_size, layer.mode)
+    if isinstance(constants, str):
+        _check_mean(constants, "inputs", inputs)
+        constants = layer_means(layer, inputs or ())
+    return layer, removed, check_constants(constants, removed, layer.mode)
+
+
+def _check_mean(constants: str, name: str, data: Iterable[Any] | None) -> None:
+    if constants != "mean":
+        raise ValueError(f'constants: expected "mean", a number or an array, got {constants!r}')
+    if data is None:
+        raise ValueError(f'{name}: expected data for the constants "mean", got None')
+
+
+def _build(layer: Gated, removed: Tensor, constants: Tensor, *, masked: bool) -> GateLayer:
+    parameters = weights(layer)[0, 0]
+    weight = parameters["weight_ih"]
+    # On the meta device nothing is initialised, so no random number is drawn.
+    twin = gate_layer(layer.mode, masked=masked)(
+        layer.input_size,
+        layer.hidden_size,
+        removed,
+        bias=layer.bias,
+        batch_first=layer.batch_first,
+        device="meta",
+    )
+    twin.place(removed, constants, weight.device, weight.dtype)
+    rows = (torch.ones_like(removed) if masked else ~removed).t().flatten().nonzero().flatten()
+    for role, parameter in parameters.items():
+        left = parameter.detach().index_select(0, rows.to(parameter.device))
+        set_parameter(twin, f"{role}_l0", left, parameter)
+    return twin.train(layer.training)
