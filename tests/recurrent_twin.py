@@ -27,10 +27,12 @@ def weights(rnn):
     return parts
 
 
-def run(rnn, x, start=None):
+def run(rnn, x, start=None, constants=None, seen=None):
     """Outputs (T, features) and final (h, c) of every part, for one sequence x (T, D).
 
-    `start` holds (h, c) of every part; by default all is 0.
+    `start` holds (h, c) of every part; by default all is 0. `constants` holds, for units by their
+    number, what stands in for some of their gates, by the gate's number. The gates (T, U, G) are
+    appended to `seen`.
     """
     parts, end = weights(rnn), {}
     kind = getattr(rnn, "mode", type(rnn).__name__.removesuffix("Cell"))
@@ -43,7 +45,7 @@ def run(rnn, x, start=None):
             h, c = start[part] if start else zeros(parts[part])
             outputs = []
             for step in x[::way]:
-                h, c = one_step(kind, parts[part], step, h, c)
+                h, c = one_step(kind, parts[part], step, h, c, constants or {}, seen)
                 outputs.append(h)
             both.append(outputs[::way])
             end[part] = h, c
@@ -59,28 +61,46 @@ def zeros(named):
     )
 
 
-def one_step(kind, named, step, h, c):
+def one_step(kind, named, step, h, c, constants, seen):
     """(h, c) after one step."""
     rows, units = len(named["weight_hh"]), len(c)
     nothing = [0.0] * rows
-    next_h, next_c = [], []
+    next_h, next_c, values = [], [], []
     for unit in range(units):
         gates = range(unit, rows, units)
         a = [dot(named["weight_ih"][r], step, named.get("bias_ih", nothing)[r]) for r in gates]
         b = [dot(named["weight_hh"][r], h, named.get("bias_hh", nothing)[r]) for r in gates]
         if kind == "LSTM":
-            i, f, g, o = (p + q for p, q in zip(a, b, strict=True))
-            next_c.append(sigmoid(f) * c[unit] + sigmoid(i) * math.tanh(g))
-            next_h.append(sigmoid(o) * math.tanh(next_c[-1]))
+            values.append(lstm_gates(a, b, constants.get(unit, {})))
+            i, f, g, o = values[-1]
+            next_c.append(f * c[unit] + i * g)
+            next_h.append(o * math.tanh(next_c[-1]))
         elif kind == "GRU":
-            r, z = sigmoid(a[0] + b[0]), sigmoid(a[1] + b[1])
-            next_h.append((1.0 - z) * math.tanh(a[2] + r * b[2]) + z * h[unit])
+            values.append(gru_gates(a, b, constants.get(unit, {})))
+            _, z, n = values[-1]
+            next_h.append((1.0 - z) * n + z * h[unit])
         else:
             total = a[0] + b[0]
             next_h.append(math.tanh(total) if kind == "RNN_TANH" else max(total, 0.0))
+    if seen is not None:
+        seen.append(values)
     if "weight_hr" in named:
         next_h = [dot(row, next_h, 0.0) for row in named["weight_hr"]]
     return next_h, next_c if kind == "LSTM" else c
+
+
+def lstm_gates(a, b, constants):
+    """i, f, g, o of a unit, given what inputs and outputs add to each, where not constants."""
+    i, f, g, o = (p + q for p, q in zip(a, b, strict=True))
+    computed = (sigmoid(i), sigmoid(f), math.tanh(g), sigmoid(o))
+    return [constants.get(number, value) for number, value in enumerate(computed)]
+
+
+def gru_gates(a, b, constants):
+    """r, z, n of a unit, in the same way."""
+    r = constants.get(0, sigmoid(a[0] + b[0]))
+    z = constants.get(1, sigmoid(a[1] + b[1]))
+    return [r, z, constants.get(2, math.tanh(a[2] + r * b[2]))]
 
 
 def dot(row, vector, total):

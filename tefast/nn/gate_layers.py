@@ -143,7 +143,8 @@ class GateLayer(nn.Module):
         packed = input if isinstance(input, PackedSequence) else None
         x = check_input(packed.data if packed else input, self.input_size, packed)
         swapped = self.batch_first and x.ndim == 3
-        x = self._of_inputs(x.transpose(0, 1) if swapped else x)
+        x = self._of_inputs(x)
+        x = x.transpose(0, 1) if swapped else x  # now time, or what is packed, comes first
         batch = (int(packed.batch_sizes[0]),) if packed else tuple(x.shape[1:-1])
         if packed:
             steps = torch.split(x, packed.batch_sizes.tolist())
@@ -190,9 +191,10 @@ class GateLayer(nn.Module):
         outputs: list[Tensor] = []
         ended: list[tuple[Tensor, ...]] = []
         for step in steps:
-            if len(step) < len(state[0]):  # the shortest sequences of a packed batch are over
-                ended.insert(0, tuple(one[len(step) :] for one in state))
-                state = tuple(one[: len(step)] for one in state)
+            count = step.shape[0]  # not len, which would fix the size of a batch in a graph
+            if count < state[0].shape[0]:  # the shortest sequences of a packed batch are over
+                ended.insert(0, tuple(one[count:] for one in state))
+                state = tuple(one[:count] for one in state)
             state = self._step(step, state)
             outputs.append(state[0])
         if ended:
@@ -219,7 +221,7 @@ class GateLayer(nn.Module):
         if self._masked:
             return torch.where(self.removed.t().flatten()[span], constants, values)
         rows = self._rows_of(first, last)
-        return constants.expand(len(values), -1).index_copy(1, rows, values)
+        return constants.expand(values.shape[0], -1).index_copy(1, rows, values)
 
     def _rows_of(self, first: int, last: int) -> Tensor:
         """Where the computed gates of kinds `first` to `last` stand among all of these kinds."""

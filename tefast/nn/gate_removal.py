@@ -25,6 +25,7 @@ from tefast.nn.recurrent import (
     weights,
 )
 
+D = TypeVar("D")
 M = TypeVar("M", bound=nn.Module)
 Stand: TypeAlias = Constants | Literal["mean"]
 """What stands in for a removed gate."""
@@ -143,8 +144,7 @@ def prune_gates(
     check_recurrent(layer)
     chosen = choose_gates(gates, layer.hidden_size, layer.mode)
     if isinstance(constants, str):
-        _check_mean(constants, "batches", batches)
-        constants = gate_means(model, batches or (), rnn=rnn)
+        constants = gate_means(model, _data(constants, "batches", batches), rnn=rnn)
     # deepcopy takes what its memo holds, so the large layer is never copied whole.
     reduced = remove_gates(layer, chosen, constants)
     return copy.deepcopy(model, {id(layer): reduced})
@@ -185,16 +185,17 @@ def _checked(
     check_recurrent(layer)
     removed = choose_gates(gates, layer.hidden_size, layer.mode)
     if isinstance(constants, str):
-        _check_mean(constants, "inputs", inputs)
-        constants = layer_means(layer, inputs or ())
+        constants = layer_means(layer, _data(constants, "inputs", inputs))
     return layer, removed, check_constants(constants, removed, layer.mode)
 
 
-def _check_mean(constants: str, name: str, data: Iterable[Any] | None) -> None:
+def _data(constants: str, name: str, data: Iterable[D] | None) -> Iterable[D]:
+    """The data for the means, once it is clear that these are wanted."""
     if constants != "mean":
         raise ValueError(f'constants: expected "mean", a number or an array, got {constants!r}')
     if data is None:
         raise ValueError(f'{name}: expected data for the constants "mean", got None')
+    return data
 
 
 def _build(layer: Gated, removed: Tensor, constants: Tensor, *, masked: bool) -> GateLayer:
