@@ -12,6 +12,7 @@ from typing import Any
 from tefast.experiment.config import (
     CRITERIA,
     DATASETS,
+    GRANULARITIES,
     PRESETS,
     REGULARIZERS,
     SPLITS,
@@ -117,7 +118,10 @@ def parser() -> argparse.ArgumentParser:
     sweep.add_argument("--seeds", type=int, nargs="+")
     sweep.add_argument("--regularizers", nargs="+", choices=REGULARIZERS)
     sweep.add_argument("--criteria", nargs="+", choices=CRITERIA)
-    sweep.add_argument("--removed", type=float, nargs="+", help="fractions of units to remove")
+    sweep.add_argument("--removed", type=float, nargs="+", help="fractions to remove")
+    sweep.add_argument("--granularity", choices=GRANULARITIES,
+                       help="remove whole units (default), or single gates as well, with units "
+                       "beside them in figure4.png")  # fmt: skip
     sweep.add_argument("--bins", type=int, help="for transfer entropy and entropy")
     return top
 

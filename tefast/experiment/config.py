@@ -11,6 +11,7 @@ SPLITS = ("random", "group", "official-1", "official-2", "official-3")
 REGULARIZERS = ("none", "l1", "l2")
 CRITERIA = ("transfer_entropy", "entropy", "l1", "random")
 ORDERS = ("descending", "ascending")
+GRANULARITIES = ("unit", "gate")
 
 # As figures and reports call them.
 NAMES = {
@@ -57,6 +58,8 @@ class Config:
     seeds, regularizers, criteria, removed : tuples
         One model for each of the first two, scored by each criterion and left without each
         fraction of its units, in both orders.
+    granularity : {"unit", "gate"}
+        "gate" does the same with single gates, each a constant from then on, beside the units.
     """
 
     preset: str = "default"
@@ -82,6 +85,12 @@ class Config:
     regularizers: tuple[str, ...] = REGULARIZERS
     criteria: tuple[str, ...] = CRITERIA
     removed: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+    granularity: str = "unit"
+
+    @property
+    def granularities(self) -> tuple[str, ...]:
+        """What is removed, units first: gates are shown beside them."""
+        return GRANULARITIES[: 1 + GRANULARITIES.index(self.granularity)]
 
     def penalty(self, regularizer: str) -> tuple[str | None, float]:
         """The kind and the factor of a regulariser's penalty."""
@@ -91,10 +100,19 @@ class Config:
     def base(self) -> dict[str, Any]:
         """The settings that every number of a run depends on.
 
-        Seeds, regularisers, criteria and fractions are left out: a run can be extended by more of
-        them. Where the clips lie does not matter either, as features are keyed by the clips.
+        Seeds, regularisers, criteria, fractions and the granularity are left out: a run can be
+        extended by more of them. Where the clips lie does not matter either, as features are
+        keyed by the clips.
         """
-        free = ("preset", "data_root", "seeds", "regularizers", "criteria", "removed")
+        free = (
+            "preset",
+            "data_root",
+            "seeds",
+            "regularizers",
+            "criteria",
+            "removed",
+            "granularity",
+        )
         return {name: value for name, value in asdict(self).items() if name not in free}
 
 
@@ -135,6 +153,7 @@ def check(config: Config) -> Config:
     _known("loss", [config.loss], ("last", "all"))
     _known("regularizers", config.regularizers, REGULARIZERS)
     _known("criteria", config.criteria, CRITERIA)
+    _known("granularity", [config.granularity], GRANULARITIES)
     for name, least in {
         "groups": 2, "clips_per_group": 1, "frames": 2, "height": 16, "width": 16, "hidden": 2,
         "fc": 1, "epochs": 1, "batch_size": 1, "bins": 2,

@@ -1,4 +1,4 @@
-"""The two figures of the study, drawn from rows."""
+"""The figures of the study, drawn from rows."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from tefast.experiment.config import NAMES, REGULARIZER_NAMES
+from tefast.experiment.findings import first_regularizer
 from tefast.experiment.results import Curve, Results, Row
 from tefast.files import whole_file
 
@@ -34,6 +35,11 @@ def figure3(rows: Sequence[Row], path: Path, *, classes: int) -> None:
     _write(build_figure3(rows, classes=classes), path)
 
 
+def figure4(units: Sequence[Row], gates: Sequence[Row], path: Path, *, classes: int) -> None:
+    """Write the figure of gates beside units: see `build_figure4`."""
+    _write(build_figure4(units, gates, classes=classes), path)
+
+
 def build_figure2(rows: Sequence[Row], *, classes: int) -> Figure:
     """Accuracy against the fraction of units removed, a curve for every criterion and order.
 
@@ -45,14 +51,24 @@ def build_figure2(rows: Sequence[Row], *, classes: int) -> Figure:
     classes : int
         For the line of chance, 1 / classes.
     """
-    results = Results(rows)
-    present = {curve.regularizer for curve in results.curves}
-    regularizer = next(name for name in ("none", "l1", "l2") if name in present)
-    curves = [curve for curve in results.curves if curve.regularizer == regularizer]
-    figure, axes = _axes(rows, f"Removing units by score ({REGULARIZER_NAMES[regularizer]})")
-    for curve in sorted(curves, key=_rank):
-        _draw(axes, results, curve, COLORS[curve.criterion], NAMES[curve.criterion])
+    shown = REGULARIZER_NAMES[first_regularizer(Results(rows))]
+    figure, (axes,) = _axes(rows, f"Removing units by score ({shown})")
+    _draw_criteria(axes, rows)
     _finish(axes, classes)
+    return figure
+
+
+def build_figure4(units: Sequence[Row], gates: Sequence[Row], *, classes: int) -> Figure:
+    """Accuracy against the fraction of units removed, and beside it of gates.
+
+    Every criterion and order, of the models that `build_figure2` shows.
+    """
+    shown = REGULARIZER_NAMES[first_regularizer(Results(gates))]
+    figure, panels = _axes(gates, f"Removing units and single gates by score ({shown})", 2)
+    for axes, rows, what in zip(panels, (units, gates), ("units", "gates"), strict=True):
+        _draw_criteria(axes, rows)
+        _finish(axes, classes, what, legend=what == "gates")
+    panels[1].set_ylabel("")
     return figure
 
 
@@ -62,7 +78,7 @@ def build_figure3(rows: Sequence[Row], *, classes: int) -> Figure:
     Parameters are those of `build_figure2`. The random order of each regulariser is a thin line.
     """
     results = Results(rows)
-    figure, axes = _axes(rows, "Removing units by transfer entropy, by regularisation")
+    figure, (axes,) = _axes(rows, "Removing units by transfer entropy, by regularisation")
     for curve in sorted(results.curves, key=_rank):
         name, color = REGULARIZER_NAMES[curve.regularizer], REGULARIZER_COLORS[curve.regularizer]
         if curve.criterion == "transfer_entropy":
@@ -85,15 +101,26 @@ def _rank(curve: Curve) -> tuple[int, int, int]:
     )
 
 
-def _axes(rows: Sequence[Row], title: str) -> tuple[Figure, Axes]:
+def _axes(rows: Sequence[Row], title: str, panels: int = 1) -> tuple[Figure, list[Axes]]:
     seeds = len({row.seed for row in rows})
-    figure = Figure(figsize=(8.0, 5.0), dpi=150, layout="constrained")
+    figure = Figure(figsize=(8.0 + 4.5 * (panels - 1), 5.0), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
+    axes = [figure.add_subplot(1, panels, 1 + number) for number in range(panels)]
     over = f"{rows[0].dataset} clips, {rows[0].split} split, "
     over += f"mean of {seeds} seeds ± 1 standard deviation" if seeds > 1 else "1 seed"
-    axes.set_title(f"{title}\n{over}", fontsize=11)
+    if panels == 1:
+        axes[0].set_title(f"{title}\n{over}", fontsize=11)
+    else:
+        figure.suptitle(f"{title}\n{over}", fontsize=11)
     return figure, axes
+
+
+def _draw_criteria(axes: Axes, rows: Sequence[Row]) -> None:
+    results = Results(rows)
+    regularizer = first_regularizer(results)
+    curves = [curve for curve in results.curves if curve.regularizer == regularizer]
+    for curve in sorted(curves, key=_rank):
+        _draw(axes, results, curve, COLORS[curve.criterion], NAMES[curve.criterion])
 
 
 def _draw(
@@ -120,18 +147,18 @@ def _draw(
         axes.fill_between(x, low, high, color=color, alpha=0.12, linewidth=0)
 
 
-def _finish(axes: Axes, classes: int) -> None:
+def _finish(axes: Axes, classes: int, what: str = "units", *, legend: bool = True) -> None:
     axes.axhline(100 / classes, color="black", linewidth=0.8, linestyle=(0, (1, 3)))
     axes.annotate(
         "chance", (0, 100 / classes), xytext=(2, 2), textcoords="offset points", fontsize=8
     )
-    axes.set_xlabel("units removed [%]")
+    axes.set_xlabel(f"{what} removed [%]")
     axes.set_ylabel("test accuracy [%]")
     axes.set_ylim(0, 102)
     axes.set_xlim(left=0)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
-    if axes.get_legend_handles_labels()[0]:
+    if legend and axes.get_legend_handles_labels()[0]:
         axes.legend(
             loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8, frameon=False, handlelength=3.5
         )

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tefast.experiment.config import NAMES, REGULARIZER_NAMES
+from tefast.experiment.config import NAMES, ORDERS, REGULARIZER_NAMES
 from tefast.experiment.results import Curve, Results, Spread
 
 # Accuracy in percent as the paper reports it, before removal and after removing by transfer
@@ -87,6 +87,43 @@ def findings(results: Results, test_clips: int) -> list[str]:
         *_criteria(results, test_clips),
         *_regularizers(results, test_clips),
     ]
+
+
+def gate_findings(units: Results, gates: Results, test_clips: int) -> list[str]:
+    """Sentences on removing half of the gates by transfer entropy, beside chance and units.
+
+    Of the models without regularisation; if there are none, of the first regulariser there is.
+    """
+    regularizer = first_regularizer(gates)
+    sentences = []
+    for order in ORDERS:
+        curve = Curve(regularizer, "transfer_entropy", order)
+        fraction = gates.nearest(curve, 0.5)
+        left = gates.spread(curve, fraction) if fraction else None
+        if not fraction or left is None:
+            continue
+        chance = Curve(regularizer, "random", "descending")
+        beside = {
+            "as many gates in random order": gates.accuracies(chance, fraction),
+            "the same fraction of units by the same criterion": units.accuracies(curve, fraction),
+        }
+        name = f"{NAMES[curve.criterion]}, {order}"
+        parts = [f"Removing {fraction:.0%} of the gates by {name}, leaves {_points(left)}"]
+        for what, accuracies in beside.items():
+            gap = Spread.between(gates.accuracies(curve, fraction), accuracies)
+            if gap is not None:
+                verb = {1: "more than", 0: "not shown to differ from", -1: "less than"}
+                shown = _points(Spread.of(list(accuracies.values())))
+                sign = verb[_sign(gap, test_clips)]
+                parts.append(f"{sign} {what} ({shown}; difference {_signed(gap)})")
+        sentences.append(", ".join(parts) + ".")
+    return sentences
+
+
+def first_regularizer(results: Results) -> str:
+    """No regularisation if it was measured, else the first that was."""
+    present = {curve.regularizer for curve in results.curves}
+    return next(name for name in REGULARIZER_NAMES if name in present)
 
 
 def percent(spread: Spread | None) -> dict[str, Any] | None:

@@ -19,7 +19,11 @@ SHOWN_FRACTIONS = (0.0, 0.5, 0.6)
 
 
 def write_report(
-    path: Path, summary: dict[str, Any], results: Results, figures: Sequence[Path]
+    path: Path,
+    summary: dict[str, Any],
+    results: Results,
+    figures: Sequence[Path],
+    gates: Results | None = None,
 ) -> None:
     """Write the page.
 
@@ -28,7 +32,9 @@ def write_report(
     summary : dict
         As `tefast.experiment.summary.build_summary` makes it.
     figures : sequence of Path
-        Figures 2 and 3, PNG; they go into the page itself.
+        Figures 2 and 3, and 4 of gates, PNG; they go into the page itself.
+    results, gates : Results
+        Of units, and of gates where these were removed as well.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("tefast.experiment", "."),
@@ -43,7 +49,7 @@ def write_report(
     page = environment.get_template("report.html.j2").render(
         summary=summary,
         config=summary["config"],
-        table=_table(results),
+        tables={"units": _table(results)} | ({"gates": _table(gates)} if gates else {}),
         caveats=caveats(summary),
         figures=[base64.b64encode(figure.read_bytes()).decode("ascii") for figure in figures],
         shuffled=_shuffled(summary["shuffled"]),

@@ -20,7 +20,7 @@ class Row:
     Attributes
     ----------
     removed_fraction, removed_units
-        What was asked for, and how many units that was.
+        What was asked for, and how many units that was, or gates where these are removed.
     accuracy : float
         Of the test clips, in [0, 1].
     parameters : int
@@ -125,6 +125,12 @@ class Spread:
         deviation = statistics.stdev(values) if len(values) > 1 else None
         return cls(statistics.fmean(values), deviation, len(values))
 
+    @classmethod
+    def between(cls, first: dict[int, float], second: dict[int, float]) -> Spread | None:
+        """Of the first less the second, seed by seed; None without a seed that has both."""
+        pairs = [first[seed] - second[seed] for seed in sorted(first.keys() & second.keys())]
+        return cls.of(pairs) if pairs else None
+
 
 class Results:
     """Accuracies by curve, fraction and seed.
@@ -162,9 +168,7 @@ class Results:
 
     def difference(self, one: tuple[Curve, float], other: tuple[Curve, float]) -> Spread | None:
         """Of the accuracies of two points, seed by seed; None without a seed that has both."""
-        first, second = self.accuracies(*one), self.accuracies(*other)
-        pairs = [first[seed] - second[seed] for seed in sorted(first.keys() & second.keys())]
-        return Spread.of(pairs) if pairs else None
+        return Spread.between(self.accuracies(*one), self.accuracies(*other))
 
     def nearest(self, curve: Curve, fraction: float) -> float | None:
         """The measured fraction nearest to the one asked for, the smaller of two as near."""

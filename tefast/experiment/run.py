@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,14 +16,14 @@ from tqdm import tqdm
 from tefast.experiment.config import ORDERS, Config
 from tefast.experiment.datasets import Dataset, find_clips
 from tefast.experiment.features import Features, extract
-from tefast.experiment.figures import figure2, figure3
+from tefast.experiment.figures import figure2, figure3, figure4
 from tefast.experiment.rendering import RenderSettings, render
 from tefast.experiment.report import write_report
 from tefast.experiment.resnet import load_backbone
 from tefast.experiment.results import Results, Row, write_rows
 from tefast.experiment.splits import Split, group_overlap, split
 from tefast.experiment.summary import build_summary, write_summary
-from tefast.experiment.sweep import ModelSweep, shuffled_accuracy, unit_scores
+from tefast.experiment.sweep import ModelSweep, scores_of, shuffled_accuracy
 from tefast.experiment.training import Material, prepare, train_model
 from tefast.experiment.workspace import Workspace
 from tefast.nn import SequenceClassifier
@@ -31,13 +31,13 @@ from tefast.nn import SequenceClassifier
 
 @dataclass(frozen=True)
 class Trained:
-    """One model of the study and the clips it was made for."""
+    """One model of the study, the clips it was made for, and its scores by granularity."""
 
     regularizer: str
     seed: int
     model: SequenceClassifier
     material: Material
-    scores: dict[str, torch.Tensor]
+    scores: dict[str, dict[str, torch.Tensor]]
 
 
 def run(
@@ -94,12 +94,13 @@ def run(
             space.pin(f"training and test clips of seed {seed}", _digest(part.train, part.test))
         trained = _train(config, space, dataset, features, splits)
         rows, shuffled = _sweep(config, space, trained)
+        units, gates = Results(rows["unit"]), Results(rows["gate"]) if "gate" in rows else None
         with space.stage("report"):
-            figure2(rows, space.figures[0], classes=len(dataset.classes))
-            figure3(rows, space.figures[1], classes=len(dataset.classes))
+            figures = _figures(space, rows, classes=len(dataset.classes))
         summary = build_summary(
             config,
-            Results(rows),
+            units,
+            gates,
             command=command,
             backbone=described,
             dataset=_described(dataset, features, splits),
@@ -108,7 +109,7 @@ def run(
             seconds=space.seconds,
         )
         write_summary(space.summary, summary)
-        write_report(space.report, summary, Results(rows), space.figures)
+        write_report(space.report, summary, units, figures, gates)
     print(f"report: {space.report}")
 
 
@@ -152,7 +153,7 @@ def _train(
     features: Features,
     splits: dict[int, Split],
 ) -> list[Trained]:
-    """Train every model, and score its units on its own training clips."""
+    """Train every model, and score its units, and gates, on its own training clips."""
     values = torch.from_numpy(features.values)
     labels = torch.tensor([clip.label for clip in dataset.clips])
     trained = []
@@ -171,39 +172,73 @@ def _train(
                     space.checkpoint(regularizer, seed),
                     progress,
                 )
+            scores = {}
             with space.stage("scores", detail):
-                path = space.scores(regularizer, seed)
-                scores = unit_scores(config, model, material, seed, path)
+                for granularity in config.granularities:
+                    path = space.scores(regularizer, seed, granularity)
+                    scores[granularity] = scores_of(
+                        config, model, material, seed, granularity, path
+                    )
             trained.append(Trained(regularizer, seed, model, material, scores))
     return trained
 
 
 def _sweep(
     config: Config, space: Workspace, trained: list[Trained]
-) -> tuple[list[Row], list[dict[str, Any]]]:
-    """Measure every curve of every model, and what shuffling the frames costs it."""
-    rows: list[Row] = []
+) -> tuple[dict[str, list[Row]], list[dict[str, Any]]]:
+    """Measure every curve of every model, and what shuffling the frames costs it.
+
+    The rows come by granularity; those of the one that was asked for go to results.csv.
+    """
+    rows: dict[str, list[Row]] = {granularity: [] for granularity in config.granularities}
     shuffled: list[dict[str, Any]] = []
-    curves = [(criterion, order) for criterion in config.criteria for order in ORDERS]
+    total = len(trained) * len(rows) * len(config.criteria) * len(ORDERS)
+    done = 0
     with space.stage("sweep"), _Bar("sweep", "curve") as progress:
-        for number, one in enumerate(trained):
-            sweep = ModelSweep(
-                config,
-                one.model,
-                one.scores,
-                one.material,
-                regularizer=one.regularizer,
-                seed=one.seed,
-            )
-            for index, (criterion, order) in enumerate(curves):
-                path = space.sweep(one.regularizer, one.seed, criterion, order)
-                rows += sweep.curve(criterion, order, path)
-                progress(number * len(curves) + index + 1, len(trained) * len(curves))
+        for one in trained:
+            for granularity, measured in rows.items():
+                for curve in _curves(config, space, one, granularity):
+                    measured += curve
+                    done += 1
+                    progress(done, total)
             path = space.shuffled(one.regularizer, one.seed)
             accuracies = shuffled_accuracy(one.model, one.material, one.seed, path)
             shuffled.append({"seed": one.seed, "regularizer": one.regularizer, **accuracies})
-    write_rows(space.results, rows)
+    for path in (space.units, space.gate_figure):  # of an earlier start that was about gates
+        path.unlink(missing_ok=True)
+    write_rows(space.results, rows[config.granularity])
+    if config.granularity != "unit":
+        write_rows(space.units, rows["unit"])
     return rows, shuffled
+
+
+def _curves(
+    config: Config, space: Workspace, one: Trained, granularity: str
+) -> Iterator[list[Row]]:
+    """Measure the curves of one model."""
+    sweep = ModelSweep(
+        config,
+        one.model,
+        one.scores[granularity],
+        one.material,
+        regularizer=one.regularizer,
+        seed=one.seed,
+        granularity=granularity,
+    )
+    for criterion in config.criteria:
+        for order in ORDERS:
+            path = space.sweep(one.regularizer, one.seed, granularity, criterion, order)
+            yield sweep.curve(criterion, order, path)
+
+
+def _figures(space: Workspace, rows: dict[str, list[Row]], *, classes: int) -> list[Path]:
+    """Draw the figures and return where they are."""
+    figure2(rows["unit"], space.figures[0], classes=classes)
+    figure3(rows["unit"], space.figures[1], classes=classes)
+    if "gate" not in rows:
+        return list(space.figures)
+    figure4(rows["unit"], rows["gate"], space.gate_figure, classes=classes)
+    return [*space.figures, space.gate_figure]
 
 
 def _described(dataset: Dataset, features: Features, splits: dict[int, Split]) -> dict[str, Any]:

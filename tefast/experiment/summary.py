@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from tefast.experiment.config import ORDERS, Config
-from tefast.experiment.findings import findings, paper_table, percent
+from tefast.experiment.findings import findings, gate_findings, paper_table, percent
 from tefast.experiment.results import Curve, Results
 from tefast.files import write_text
 
@@ -25,6 +25,7 @@ PACKAGES = ("tefast", "torch", "numpy", "av", "safetensors", "matplotlib")
 def build_summary(
     config: Config,
     results: Results,
+    gates: Results | None = None,
     *,
     command: Sequence[str],
     backbone: str,
@@ -37,6 +38,8 @@ def build_summary(
 
     Parameters
     ----------
+    results, gates : Results
+        Of units, and of gates where these were removed as well; ``gate_findings`` is then there.
     backbone : str
         Which weights the features come from.
     dataset : dict
@@ -55,6 +58,7 @@ def build_summary(
         regularizer: percent(results.spread(Curve(regularizer, config.criteria[0], ORDERS[0]), 0.0))
         for regularizer in config.regularizers
     }
+    test_clips = min(part["test"] for part in dataset["splits"])
     summary = {
         "command": list(command),
         "config": asdict(config),
@@ -65,7 +69,8 @@ def build_summary(
         "problems": problems,
         "before_removal": whole,
         "beside_the_paper": paper_table(results),
-        "findings": findings(results, min(part["test"] for part in dataset["splits"])),
+        "findings": findings(results, test_clips),
+        **({} if gates is None else {"gate_findings": gate_findings(results, gates, test_clips)}),
         "shuffled": shuffled,
         "seconds": {stage: round(spent, 1) for stage, spent in seconds.items()},
     }

@@ -1,4 +1,4 @@
-"""The sweep: score a model's units, take them away in order, and measure what is left."""
+"""The sweep: score a model's units or gates, take them away in order, measure what is left."""
 
 from __future__ import annotations
 
@@ -16,18 +16,45 @@ from tefast.experiment.config import CRITERIA, Config
 from tefast.experiment.results import Row, read_rows, write_rows
 from tefast.experiment.training import Material
 from tefast.files import whole_file, write_text
-from tefast.nn import SequenceClassifier, accuracy, predict, prune, score_all, select_units
+from tefast.nn import (
+    SequenceClassifier,
+    accuracy,
+    gate_means,
+    predict,
+    prune,
+    prune_gates,
+    score_all,
+    score_all_gates,
+    select_gates,
+    select_units,
+)
 
 TEST_BATCH = 256
 
 
-def unit_scores(
-    config: Config, model: SequenceClassifier, material: Material, seed: int, path: Path
+MEANS = "means"
+"""Beside the scores of gates by each criterion: the constants that stand in for them."""
+
+
+def scores_of(
+    config: Config,
+    model: SequenceClassifier,
+    material: Material,
+    seed: int,
+    granularity: str,
+    path: Path,
 ) -> dict[str, Tensor]:
-    """Scores (U,) by every criterion, from the training clips; read from `path` if there."""
+    """Scores by every criterion, from the training clips; read from `path` if there.
+
+    Those of units have shape (U,), those of gates (U, G); with these come the gates' `MEANS`.
+    """
     if not path.exists():
         # All four: the pass over the clips is what takes time.
-        scores = score_all(model, material.batches(), CRITERIA, bins=config.bins, seed=seed)
+        score = score_all if granularity == "unit" else score_all_gates
+        batches = material.batches()
+        scores = score(model, batches, CRITERIA, bins=config.bins, seed=seed)
+        if granularity == "gate":
+            scores[MEANS] = gate_means(model, batches)
         with whole_file(path) as part:
             save_file(scores, part)
     try:
@@ -41,8 +68,10 @@ class ModelSweep:
 
     Parameters
     ----------
-    scores : dict of str to Tensor of shape (U,)
-        By criterion.
+    scores : dict of str to Tensor
+        As `scores_of` gives them.
+    granularity : {"unit", "gate"}
+        What they are of.
     """
 
     def __init__(
@@ -54,6 +83,7 @@ class ModelSweep:
         *,
         regularizer: str,
         seed: int,
+        granularity: str,
     ) -> None:
         self._config = config
         self._model = model
@@ -61,11 +91,12 @@ class ModelSweep:
         self._material = material
         self._regularizer = regularizer
         self._seed = seed
+        self._granularity = granularity
         # All curves start from the same whole model, which is measured once.
         self._whole: Row | None = None
 
     def curve(self, criterion: str, order: str, path: Path) -> list[Row]:
-        """Accuracy after removing each fraction of the units, in one order of one criterion.
+        """Accuracy after removing each fraction of units or gates, in one order of one criterion.
 
         Rows that `path` has are taken from there, and it has all of them in the end.
         """
@@ -78,10 +109,10 @@ class ModelSweep:
         return [known[fraction] for fraction in self._config.removed]
 
     def _row(self, criterion: str, order: str, fraction: float) -> Row:
-        units = select_units(self._scores[criterion], fraction, descending=order == "descending")
-        if not len(units) and self._whole is not None:
+        smaller, removed = self._without(criterion, order, fraction)
+        if smaller is None and self._whole is not None:
             return replace(self._whole, criterion=criterion, order=order, removed_fraction=fraction)
-        smaller = prune(self._model, units)
+        smaller = self._model if smaller is None else smaller
         right, seconds = _measure(smaller, self._material)
         row = Row(
             dataset=self._config.dataset,
@@ -91,14 +122,27 @@ class ModelSweep:
             criterion=criterion,
             order=order,
             removed_fraction=fraction,
-            removed_units=len(units),
+            removed_units=removed,
             accuracy=right,
             parameters=sum(parameter.numel() for parameter in smaller.parameters()),
             seconds_per_clip=seconds,
         )
-        if not len(units):
+        if not removed:
             self._whole = row
         return row
+
+    def _without(
+        self, criterion: str, order: str, fraction: float
+    ) -> tuple[SequenceClassifier | None, int]:
+        """The smaller network, None where nothing is removed, and how many units or gates went."""
+        scores, descending = self._scores[criterion], order == "descending"
+        if self._granularity == "unit":
+            units = select_units(scores, fraction, descending)
+            return (prune(self._model, units) if len(units) else None), len(units)
+        gates = select_gates(scores, fraction, descending)
+        if not gates.any():
+            return None, 0
+        return prune_gates(self._model, gates, self._scores[MEANS]), int(gates.sum())
 
 
 def shuffled_accuracy(

@@ -15,7 +15,10 @@ from tefast.experiment.config import Config, ConfigError
 from tefast.files import write_text
 
 FOLDERS = ("data", "features", "checkpoints", "models", "scores", "sweep")
-FILES = ("results.csv", "summary.json", "figure2.png", "figure3.png", "report.html")
+FILES = (
+    "results.csv", "summary.json", "figure2.png", "figure3.png", "report.html",
+    "units.csv", "figure4.png",
+)  # fmt: skip
 # Beside these, run.json is the memory of a run, and what tells its folder from any other.
 
 
@@ -34,9 +37,11 @@ class Workspace:
         self.features = out / "features"
         self.models = out / "models"
         self.results = out / "results.csv"
+        self.units = out / "units.csv"  # only where results.csv is about gates
         self.summary = out / "summary.json"
         self.report = out / "report.html"
         self.figures = (out / "figure2.png", out / "figure3.png")
+        self.gate_figure = out / "figure4.png"
         self._memory = out / "run.json"
         self.seconds: dict[str, float] = {}
         self._base: dict[str, Any] = {}
@@ -54,13 +59,16 @@ class Workspace:
         """Mean and deviation of the features of a seed's training clips."""
         return self.models / f"scaling-seed{seed}.safetensors"
 
-    def scores(self, regularizer: str, seed: int) -> Path:
-        """The scores of a model's units."""
-        return self.out / "scores" / f"{regularizer}-seed{seed}.safetensors"
+    def scores(self, regularizer: str, seed: int, granularity: str) -> Path:
+        """The scores of a model's units or gates."""
+        return self.out / "scores" / f"{_name(regularizer, seed, granularity)}.safetensors"
 
-    def sweep(self, regularizer: str, seed: int, criterion: str, order: str) -> Path:
+    def sweep(
+        self, regularizer: str, seed: int, granularity: str, criterion: str, order: str
+    ) -> Path:
         """Rows measured for one curve of one model."""
-        return self.out / "sweep" / f"{regularizer}-seed{seed}-{criterion}-{order}.csv"
+        name = _name(regularizer, seed, granularity)
+        return self.out / "sweep" / f"{name}-{criterion}-{order}.csv"
 
     def shuffled(self, regularizer: str, seed: int) -> Path:
         """What a model makes of clips whose frames were shuffled."""
@@ -187,3 +195,8 @@ class Workspace:
         for name in FILES:
             (self.out / name).unlink(missing_ok=True)
         self._memory.unlink(missing_ok=True)
+
+
+def _name(regularizer: str, seed: int, granularity: str) -> str:
+    of = "" if granularity == "unit" else f"-{granularity}s"
+    return f"{regularizer}-seed{seed}{of}"
