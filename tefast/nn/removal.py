@@ -9,23 +9,34 @@ projection, whose outputs are there as before. A projected output is 0 when its 
 """
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import zip_longest
 from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
+from tefast.nn.consumers import (
+    RECURRENT,
+    Numbering,
+    Reading,
+    Readings,
+    find_readings,
+    made_up_inputs,
+    tensors_in,
+)
+from tefast.nn.modes import in_mode
+from tefast.nn.readers import check_reader, narrow
 from tefast.nn.recurrent import (
     Cell,
     Layer,
     Weights,
-    check_plain,
     check_recurrent,
     check_untied,
     find_module,
     find_recurrent,
     rebuild,
-    set_parameter,
     sizes,
     weights,
 )
@@ -177,8 +188,10 @@ def prune(
     model: M,
     units: Selection,
     rnn: str = "rnn",
-    consumers: Iterable[str] = ("fc1",),
+    consumers: Iterable[str] | None = None,
     projections: Selection | None = None,
+    *,
+    example: Any = None,
 ) -> M:
     """Copy a model without `units` of its recurrent layer and without the weights that read them.
 
@@ -190,33 +203,56 @@ def prune(
         As in `remove_units`.
     rnn : str
         Name of the recurrent layer in `model`, with dots for nesting.
-    consumers : iterable of str
-        Names of all ``nn.Linear`` that read the layer's output: the features of its last layer,
-        forward and reverse concatenated. Their input columns go with the units.
+    consumers : iterable of str, optional
+        Names of all that reads the layer's output, as features of its last layer, forward and
+        reverse concatenated: ``nn.Linear`` or other recurrent layers. Their input columns go with
+        the units. By default they are found by running the model in evaluation mode on `example`
+        and following the layer's outputs and final states: ``nn.Linear``, recurrent layers,
+        ``nn.LayerNorm``, ``nn.BatchNorm1d`` and ``nn.MultiheadAttention``, behind dropout,
+        activations, slices and means over steps, transposition and concatenation.
+    example : Tensor or tuple, optional
+        The model's arguments, small ones. By default made up: two sequences of five steps of
+        features, or of token 0.
 
     Returns
     -------
     Module like `model`, with the layer that `remove_units` gives. Attributes of the model that
-    merely repeat the size are copied as they are.
+    merely repeat the size are copied as they are. ``nn.LayerNorm`` becomes `NarrowLayerNorm` and
+    ``nn.MultiheadAttention`` `NarrowAttention`; what a removed unit still gives behind a bias
+    (in evaluation mode behind ``nn.BatchNorm1d``) goes into the bias of what reads it.
 
     Raises
     ------
     TypeError, ValueError
-        As in `remove_units`, and if a submodule is missing, or a consumer is no ``nn.Linear``,
+        As in `remove_units`, and if a submodule is missing, or a consumer is of another class,
         is named twice, does not take the layer's features, or shares a weight with another
-        submodule. Nothing is built before all is checked.
+        submodule. Without names, also if the outputs reach something that cannot do with fewer
+        of them, which is named, or the pruned model does not give on `example` what the masked
+        one gives.
     """
     layer = find_recurrent(model, rnn)
-    kept, widths = _keep(layer, units, projections), sizes(weights(layer))
-    last = max(number for number, _ in widths.outputs)
-    features = sum(width for part, width in widths.outputs.items() if part[0] == last)
-    readers = _check_consumers(model, consumers, features)
-    check_untied(model, [layer, *readers])
-    columns = _columns(last, widths.outputs, kept.outputs)
+    kept = _keep(layer, units, projections)
+    arguments = example if example is None or isinstance(example, tuple) else (example,)
+    if consumers is None:
+        readings = find_readings(model, layer, rnn, arguments)
+    else:
+        readings = _named_readings(model, layer, consumers)
+    names = {module: name for name, module in model.named_modules()}
+    for reader in readings:
+        with _about(names[reader]):
+            check_reader(reader)
+    check_untied(model, [layer, *readings])
+    flags = Numbering(layer).flags(kept.outputs, kept.hidden)
     # deepcopy takes what its memo holds, so the large layers are never copied whole.
-    memo: dict[int, Any] = {id(reader): _keep_columns(reader, columns) for reader in readers}
+    memo: dict[int, Any] = {}
+    for reader, reading in readings.items():
+        with _about(names[reader]):
+            memo[id(reader)] = narrow(reader, reading, flags)
     memo[id(layer)] = _shrink(layer, kept)
-    return copy.deepcopy(model, memo)
+    pruned = copy.deepcopy(model, memo)
+    if consumers is None:
+        _verify(pruned, mask(model, units, rnn, projections), layer, arguments)
+    return pruned
 
 
 class _Chosen(NamedTuple):
@@ -307,34 +343,84 @@ def _slice(rnn: Layer, state: Any, name: str, widths: dict[Part, int], kept: Ind
     return left[0] if single else join_state(left)
 
 
-def _check_consumers(model: nn.Module, names: Iterable[str], features: int) -> list[nn.Linear]:
+def _named_readings(model: nn.Module, layer: Layer, names: Iterable[str]) -> Readings:
     if isinstance(names, str):
         raise TypeError(f"consumers: expected a sequence of names, got the string {names!r}")
-    consumers: list[nn.Linear] = []
+    numbering = Numbering(layer)
+    labels = numbering.last()
+    zeros = torch.zeros(len(labels), dtype=torch.float64)
+    readings: Readings = {}
     for name in names:
         module = find_module(model, name)
         # A subclass of Linear may read its input in another way.
-        if type(module) is not nn.Linear:
-            raise TypeError(f"consumer {name!r}: expected nn.Linear, got {type(module).__name__}")
-        try:
-            check_plain(module, ["weight"] if module.bias is None else ["weight", "bias"])
-        except ValueError as error:
-            raise ValueError(f"consumer {name!r}: {error}") from None
-        if module.in_features != features:
-            raise ValueError(
-                f"consumer {name!r}: expected in_features {features}, the recurrent layer's "
-                f"output features, got {module.in_features}"
+        if module is layer or type(module) not in (nn.Linear, *RECURRENT):
+            raise TypeError(
+                f"consumer {name!r}: expected nn.Linear or another recurrent layer, got "
+                f"{type(module).__name__}"
             )
-        if any(module is other for other in consumers):
+        with _about(name):
+            check_reader(module)
+        linear = isinstance(module, nn.Linear)
+        features = module.in_features if linear else cast(Any, module).input_size
+        if features != len(labels):
+            raise ValueError(
+                f"consumer {name!r}: expected {'in_features' if linear else 'input_size'} "
+                f"{len(labels)}, the recurrent layer's output features, got {features}"
+            )
+        if module in readings:
             raise ValueError(f"consumer {name!r} is given more than once")
-        consumers.append(module)
-    return consumers
+        readings[module] = {"input": Reading(numbering.count, labels, zeros, [])}
+    return readings
 
 
-def _keep_columns(linear: nn.Linear, kept: Tensor) -> nn.Linear:
-    twin = nn.Linear(len(kept), linear.out_features, linear.bias is not None, device="meta")
-    set_parameter(twin, "weight", _select(linear.weight.detach(), (None, kept)), linear.weight)
-    if linear.bias is not None:
-        set_parameter(twin, "bias", linear.bias.detach().clone(), linear.bias)
-    twin.train(linear.training)
-    return twin
+@contextmanager
+def _about(name: str) -> Iterator[None]:
+    """Say which consumer an error is about."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"consumer {name!r}: {error}") from None
+
+
+def _verify(
+    pruned: nn.Module, masked: nn.Module, layer: Layer, example: tuple[Any, ...] | None
+) -> None:
+    """Raise ValueError unless both models give the same on the example.
+
+    What was followed is one run; sizes that the model's code holds as numbers show only here.
+    """
+    made_up = made_up_inputs(masked, layer) if example is None else [example]
+    for arguments in made_up:
+        try:
+            with in_mode(masked, training=False):
+                expected = masked(*arguments)
+        except Exception:
+            if example is not None:
+                raise
+            continue
+        try:
+            with in_mode(pruned, training=False):
+                found = pruned(*arguments)
+        except Exception as error:
+            raise ValueError(
+                "the pruned model does not run on the example; does its code hold the layer's "
+                f"size as a number? {type(error).__name__}: {error}"
+            ) from error
+        pairs = list(zip_longest(tensors_in(found), tensors_in(expected)))
+        if not all(_alike(one, other) for one, other in pairs):
+            raise ValueError(
+                "the pruned model does not give on the example what the masked one gives; does its "
+                "code hold the layer's size as a number, or is it random in evaluation mode?"
+            )
+        return
+
+
+def _alike(one: Tensor | None, other: Tensor | None) -> bool:
+    if one is None or other is None or one.shape != other.shape or one.dtype != other.dtype:
+        return False
+    if not one.is_floating_point():
+        return torch.equal(one, other)
+    # Sums in another order differ by rounding; what is wrong differs by the size of the values.
+    tolerance = 1e3 * torch.finfo(one.dtype).eps
+    scale = max(1.0, float(other.abs().max())) if other.numel() else 1.0
+    return torch.allclose(one, other, rtol=tolerance, atol=tolerance * scale, equal_nan=True)

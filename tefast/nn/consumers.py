@@ -1,0 +1,336 @@
+"""What reads the units of a recurrent layer, found by running the model on an example."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any, NoReturn, TypeAlias, cast, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
+
+from tefast.nn.flow import OTHER, Flow, Tracked, leaves, row
+from tefast.nn.modes import in_mode
+from tefast.nn.narrow import NarrowAttention, NarrowLayerNorm
+from tefast.nn.recurrent import Cell, Layer, Recurrent, Sizes, sizes, weights
+from tefast.nn.stack import Part, RecurrentStack
+
+RECURRENT = (*get_args(Recurrent), *get_args(Cell), RecurrentStack)
+_ATTENTION = (nn.MultiheadAttention, NarrowAttention)
+READERS = (nn.Linear, nn.BatchNorm1d, *RECURRENT, nn.LayerNorm, NarrowLayerNorm, *_ATTENTION)
+"""Modules that can do with fewer input features, of exactly these classes."""
+
+Readings: TypeAlias = dict[nn.Module, dict[str, "Reading"]]
+"""What each module reads, by the name of its input."""
+
+
+@dataclass(frozen=True)
+class Normed:
+    """A LayerNorm behind the units, and what of it reaches its outputs.
+
+    Attributes
+    ----------
+    module : nn.LayerNorm or NarrowLayerNorm
+    weight, bias : float64 Tensor (features,)
+        Its factor and shift for every label.
+    """
+
+    module: nn.Module
+    weight: Tensor
+    bias: Tensor
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The input features of a module.
+
+    Attributes
+    ----------
+    features : int
+        How many labels of units there are.
+    labels : LongTensor (n,)
+        For every input feature: `OTHER`; a unit's label, 0..features-1; with
+        ``features * (1 + i)`` added where it went through ``norms[i]``; or ``-2 - i`` where it is
+        what ``norms[i]`` gives for all removed units.
+    masked : float64 Tensor (n,)
+        What the feature is when its unit is masked; of no meaning behind a LayerNorm.
+    norms : list of Normed
+    """
+
+    features: int
+    labels: Tensor
+    masked: Tensor
+    norms: list[Normed]
+
+
+class Numbering:
+    """Numbers for the features of a layer: its outputs, and with projections its units too."""
+
+    def __init__(self, layer: Layer) -> None:
+        self.sizes: Sizes = sizes(weights(layer))
+        self.projected = any("weight_hr" in named for named in weights(layer).values())
+        self.outputs, count = _ranges(self.sizes.outputs, 0)
+        self.hidden, self.count = self.outputs, count
+        if self.projected:
+            self.hidden, self.count = _ranges(self.sizes.hidden, count)
+
+    def last(self) -> Tensor:
+        """Return the labels of the last layer's features, both directions concatenated."""
+        number = max(layer for layer, _ in self.outputs)
+        return torch.cat([labels for part, labels in self.outputs.items() if part[0] == number])
+
+    def flags(self, outputs: Mapping[Part, Tensor], hidden: Mapping[Part, Tensor]) -> Tensor:
+        """Return a bool Tensor (count,), True for the units named."""
+        flags = torch.zeros(self.count, dtype=torch.bool)
+        for labels, chosen in ((self.outputs, outputs), (self.hidden, hidden)):
+            for part, units in chosen.items():
+                flags[labels[part][units]] = True
+        return flags
+
+
+def find_readings(
+    model: nn.Module, layer: Layer, name: str, example: tuple[Any, ...] | None
+) -> Readings:
+    """Run `model` once and return what reads the outputs and final states of `layer`.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Run in evaluation mode, without gradients; its mode is restored.
+    layer : recurrent layer of `model`
+    name : str
+        What errors call the layer.
+    example : tuple, optional
+        Arguments of `model`; keep them small, since a label for every value is in memory. By
+        default two sequences of five steps are made up, first of features as wide as the
+        layer's input, then of token 0.
+
+    Returns
+    -------
+    dict of module to dict of input name to Reading, in the order of execution
+
+    Raises
+    ------
+    ValueError
+        If the model does not run on what is made up, the layer does not run or is given an
+        initial state of its own, or its outputs reach something that cannot do with fewer of
+        them: the message names it.
+    """
+    if example is not None:
+        return _Trace(model, layer, name).run(example)
+    failures = []
+    for made_up in made_up_inputs(model, layer):
+        try:
+            return _Trace(model, layer, name).run(made_up)
+        except _UnfitError:
+            raise
+        except Exception as error:
+            failures.append(f"on {made_up[0].dtype}: {type(error).__name__}: {error!s:.150}")
+    raise ValueError(
+        f"what reads {name!r} could not be found: the model does not run on an input made up for "
+        f"it ({'; '.join(failures)}); give example=(its arguments), or name the consumers"
+    )
+
+
+def made_up_inputs(model: nn.Module, layer: Layer) -> Iterator[tuple[Tensor]]:
+    """Yield inputs that a model may take: features as wide as the layer's, then tokens."""
+    like = next(layer.parameters())
+    generator = torch.Generator().manual_seed(0)
+    features = weights(layer)[0, 0]["weight_ih"].shape[1]
+    yield (torch.randn(2, 5, features, generator=generator).to(like),)
+    yield (torch.zeros(2, 5, dtype=torch.int64, device=like.device),)
+
+
+class _UnfitError(ValueError):
+    """Something that reads the units cannot do with fewer of them."""
+
+
+class _Trace:
+    """One run of a model."""
+
+    def __init__(self, model: nn.Module, layer: Layer, name: str) -> None:
+        self.model, self.layer, self.name = model, layer, name
+        self.numbering = Numbering(layer)
+        self.readings: Readings = {}
+        self.norms: list[Normed] = []
+        self.path: list[str] = []
+        self.runs = 0
+        self.flow = Flow(self.numbering.count, self._refuse)
+
+    def run(self, example: tuple[Any, ...]) -> Readings:
+        with in_mode(self.model, training=False), self._hooks(), self.flow:
+            result = self.model(*example)
+        if not self.runs:
+            raise _UnfitError(f"submodule {self.name!r} did not run; expected the model to call it")
+        if self.flow.any_of(tensors_in(result)) is not None:
+            raise _UnfitError(
+                f"the outputs of {self.name!r} are among what the model returns, which would "
+                "change shape; name the consumers if that is meant"
+            )
+        return self.readings
+
+    @contextmanager
+    def _hooks(self) -> Iterator[None]:
+        with ExitStack() as stack:
+            for path, module in self.model.named_modules():
+                stack.callback(
+                    module.register_forward_pre_hook(self._enter(path), with_kwargs=True).remove
+                )
+                stack.callback(module.register_forward_hook(self._leave, with_kwargs=True).remove)
+            yield
+
+    def _enter(self, path: str) -> Any:
+        def enter(module: nn.Module, args: Any, kwargs: Any) -> None:
+            self.path.append(f"{path!r} ({type(module).__name__})" if path else "the model itself")
+            self.flow.inside += type(module) in READERS
+
+        return enter
+
+    def _leave(self, module: nn.Module, args: Any, kwargs: Any, result: Any) -> None:
+        if type(module) in READERS:
+            self.flow.inside -= 1
+            if not self.flow.inside:
+                with torch._C.DisableTorchFunction():
+                    self._read(module, tensors_in((args, kwargs)), args, kwargs, result)
+        self.path.pop()
+
+    def _read(self, module: nn.Module, given: Any, args: Any, kwargs: Any, result: Any) -> None:
+        if module is self.layer:
+            self._check_start(given, args, kwargs)
+            self.runs += 1
+            self._follow(result)
+        elif self.flow.any_of(given) is None:
+            return
+        elif isinstance(module, _ATTENTION):
+            self._attend(module, args, kwargs)
+        else:
+            inputs = list(leaves(given))
+            channels = isinstance(module, nn.BatchNorm1d) and inputs[0].ndim == 3
+            reading = self._reading(inputs[0], -2 if channels else -1)
+            if sum(self.flow.of(leaf) is not None for leaf in inputs) > 1:
+                self._refuse("an initial state made of them")
+            self._note(module, {"input": reading})
+            if isinstance(module, nn.LayerNorm | NarrowLayerNorm):
+                self._norm(module, reading, result)
+            elif isinstance(module, nn.BatchNorm1d):
+                known = cast(Tracked, self.flow.of(inputs[0]))
+                self._scale(module, known, result)
+
+    def _check_start(self, given: Any, args: Any, kwargs: Any) -> None:
+        first, *rest = leaves(given)
+        if self.flow.of(first) is not None:
+            self._refuse("the layer itself")
+        for leaf in rest:
+            known = self.flow.of(leaf)
+            if isinstance(leaf, Tensor) and leaf.is_floating_point() and known is None:
+                raise _UnfitError(
+                    f"submodule {self.name!r} is given an initial state, which would not fit; "
+                    "expected it to start from its own zeros"
+                )
+
+    def _follow(self, result: Any) -> None:
+        numbers, last = self.numbering, self.numbering.last()
+        if isinstance(self.layer, Cell):
+            for state in tensors_in(result):
+                self.flow.follow(state, last.expand(state.shape))
+            return
+        output, state = result
+        data = output.data if isinstance(output, PackedSequence) else output
+        self.flow.follow(data, last.expand(data.shape))
+        states = state if self.layer.mode == "LSTM" else (state,)
+        for tensors, labels in zip(states, (numbers.outputs, numbers.hidden), strict=False):
+            if isinstance(tensors, Tensor):
+                each = torch.stack(list(labels.values()))
+                each = each[:, None] if tensors.ndim == 3 else each
+                self.flow.follow(tensors, each.expand(tensors.shape))
+                continue
+            for one, label in zip(tensors, labels.values(), strict=True):
+                self.flow.follow(one, label.expand(one.shape))
+
+    def _reading(self, tensor: Any, axis: int = -1) -> Reading:
+        known = self.flow.of(tensor)
+        if known is None:
+            self._refuse("an initial state made of them")
+        labels, masked = (t.transpose(axis, -1) for t in (known.labels, known.masked))
+        found = row(Tracked(tensor, labels, masked))
+        if found is None:
+            self._refuse("an input whose features are not along the expected axis")
+        labels, masked = found
+        if not masked.isfinite().all():
+            self._refuse("values that are not finite when masked")
+        return Reading(self.numbering.count, labels, masked, self.norms)
+
+    def _note(self, module: nn.Module, readings: dict[str, Reading]) -> None:
+        before = self.readings.setdefault(module, readings)
+        same = before.keys() == readings.keys() and all(
+            torch.equal(before[role].labels, one.labels)
+            and torch.equal(before[role].masked, one.masked)
+            for role, one in readings.items()
+        )
+        if not same:
+            self._refuse("a module that reads them in two ways")
+
+    def _attend(self, module: nn.Module, args: Any, kwargs: Any) -> None:
+        inputs = {**dict(zip(("query", "key", "value"), args, strict=False)), **kwargs}
+        roles = {"query", "key", "value"}
+        if any(self.flow.of(one) is not None for role, one in inputs.items() if role not in roles):
+            self._refuse("a mask made of them")
+        self._note(
+            module,
+            {r: self._reading(inputs[r]) for r in sorted(roles) if self.flow.of(inputs[r])},
+        )
+
+    def _norm(
+        self, module: nn.LayerNorm | NarrowLayerNorm, reading: Reading, result: Tensor
+    ) -> None:
+        count, shift = self.numbering.count, self.numbering.count * (1 + len(self.norms))
+        labels, several = reading.labels, len(module.normalized_shape) > 1
+        if several or bool((labels >= count).any() or reading.masked.any()):
+            self._refuse("a LayerNorm over more than units that are 0 when masked")
+        units = labels[labels != OTHER]
+        if len(units) > len(set(units.tolist())):
+            self._refuse("a LayerNorm that reads a unit twice")
+        rest = OTHER - 1 - len(self.norms)
+        if isinstance(module, NarrowLayerNorm):
+            labels = torch.cat([labels[: module.rest], torch.tensor([rest]), labels[module.rest :]])
+        weight = torch.ones(count, dtype=torch.float64)
+        bias = torch.zeros_like(weight)
+        for target, parameter in ((weight, module.weight), (bias, module.bias)):
+            if parameter is not None:
+                target[units] = parameter.detach().cpu().double()[reading.labels != OTHER]
+        self.norms.append(Normed(module, weight, bias))
+        out = torch.where(labels >= 0, labels + shift, labels)
+        self.flow.follow(result, out.expand(result.shape))
+
+    def _scale(self, module: nn.BatchNorm1d, known: Tracked, result: Tensor) -> None:
+        if bool((known.labels >= self.numbering.count).any()):
+            self._refuse("a BatchNorm1d behind a LayerNorm")
+        self.flow.follow(result, known.labels, _batch_normed(module, known.masked))
+
+    def _refuse(self, reason: str) -> NoReturn:
+        raise _UnfitError(
+            f"the outputs of {self.name!r} reach {reason} in {self.path[-1]}, which cannot be "
+            "narrowed exactly"
+        )
+
+
+def _batch_normed(module: nn.BatchNorm1d, x: Tensor) -> Tensor:
+    """Return what a BatchNorm1d makes in evaluation mode of `x`, the same for all steps."""
+    options = [module.running_mean, module.running_var, module.weight, module.bias]
+    mean, var, weight, bias = (None if o is None else o.detach().cpu().double() for o in options)
+    if mean is None or var is None:  # the batch's own: of what is the same everywhere, its value
+        mean, var = x.movedim(1, -1).flatten(0, -2)[0], torch.ones(x.shape[1]).double()
+    return nn.functional.batch_norm(x, mean, var, weight, bias, False, 0.0, module.eps)
+
+
+def _ranges(widths: Mapping[Part, int], start: int) -> tuple[dict[Part, Tensor], int]:
+    found = {}
+    for part, width in widths.items():
+        found[part] = torch.arange(start, start + width)
+        start += width
+    return found, start
+
+
+def tensors_in(value: Any) -> list[Tensor]:
+    """Return the tensors in nested tuples, lists and mappings."""
+    return [one for one in leaves(value) if isinstance(one, Tensor)]

@@ -1,0 +1,294 @@
+"""Where features go in a model: labels that follow tensors through the operations on an example.
+
+Beside every tensor that holds units' outputs goes one of labels, of the same shape, which says of
+each entry whose output it is, and one of what the entry would be if that unit were masked. An
+operation that only moves entries is done to the labels as well; one that acts on each entry alone
+leaves labels as they are and is done to the masked values. Whatever mixes units is refused.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+from torch.utils import _pytree as pytree
+
+OTHER = -1
+"""The label of what is no unit's output."""
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+# Whose outcome is made of its input's entries, moved, repeated or left out.
+_MOVING = _names(
+    "__getitem__ __get__ transpose permute swapaxes swapdims movedim moveaxis t view reshape "
+    "view_as reshape_as flatten unflatten squeeze unsqueeze expand expand_as broadcast_to cat "
+    "concat concatenate stack hstack vstack dstack chunk split tensor_split unbind narrow select "
+    "index_select gather take_along_dim flip roll repeat tile repeat_interleave contiguous "
+    "atleast_2d atleast_3d _pack_padded_sequence _pad_packed_sequence"
+)
+_PACKING = _names("_pack_padded_sequence _pad_packed_sequence")
+_JOINING = _names("cat concat concatenate stack hstack vstack dstack")
+# Without effect on which unit it is, nor on what a masked one gives (dropout: 0, or on average).
+_KEEPING = _names(
+    "clone detach to type type_as float double half bfloat16 cpu cuda alias dropout dropout1d "
+    "dropout2d feature_dropout alpha_dropout requires_grad identity"
+)
+_EACH = _names(
+    "relu relu6 tanh sigmoid gelu silu mish leaky_relu elu selu celu hardtanh hardswish "
+    "hardsigmoid softplus softsign logsigmoid tanhshrink hardshrink softshrink threshold neg abs "
+    "square sqrt exp expm1 log1p sin cos clamp clamp_min clamp_max pow add sub rsub mul multiply "
+    "div divide true_divide maximum minimum masked_fill"
+)
+_SCALING = _names("mul multiply div divide true_divide")
+_REDUCING = _names("mean sum amax amin max min")
+_POOLING = _names("adaptive_avg_pool1d adaptive_max_pool1d avg_pool1d max_pool1d")
+_LEAVING = _names("tolist item numpy array setitem bool float int")
+_PRODUCTS = _names("matmul bmm mm __matmul__")
+# Give sizes, flags or fresh tensors: nothing that depends on what the units say.
+_ASKING = _names(
+    "size dim numel stride is_floating_point is_complex is_contiguous get_device element_size "
+    "zeros_like ones_like empty_like full_like rand_like randn_like new_zeros new_ones new_empty "
+    "new_full new_tensor is_same_size __len__ ndimension"
+)
+
+
+@dataclass
+class Tracked:
+    """A tensor that holds units' outputs.
+
+    Attributes
+    ----------
+    tensor : Tensor
+        Kept, so that its id is not given to another one.
+    labels : LongTensor of the same shape
+        `OTHER`, or whose output an entry is.
+    masked : float64 Tensor of the same shape
+        What the entry is when that unit is masked.
+    """
+
+    tensor: Tensor
+    labels: Tensor
+    masked: Tensor
+
+
+class Flow(TorchFunctionMode):
+    """Follows tensors through what is done to them while it is active.
+
+    Parameters
+    ----------
+    features : int
+        Labels of units are 0..features-1. Others that are not `OTHER` mean entries whose value
+        depends on the data even when the unit is masked; they can only be moved.
+    refuse : callable
+        Called with the reason when units are mixed; raises.
+    """
+
+    def __init__(self, features: int, refuse: Callable[[str], NoReturn]) -> None:
+        super().__init__()
+        self.features, self.refuse = features, refuse
+        self.inside = 0
+        """Above 0 within a module that is dealt with as a whole."""
+        self._known: dict[int, Tracked] = {}
+
+    def follow(self, tensor: Tensor, labels: Tensor, masked: Tensor | None = None) -> None:
+        """Follow `tensor` from here on; by default a masked unit's entries are 0."""
+        labels = labels.to("cpu", torch.int64)
+        if masked is None:
+            masked = torch.zeros((), dtype=torch.float64).expand(tensor.shape)
+        assert labels.shape == masked.shape == tensor.shape
+        if bool((labels != OTHER).any()):
+            self._known[id(tensor)] = Tracked(tensor, labels, masked)
+
+    def of(self, value: Any) -> Tracked | None:
+        """Return what is known of a tensor, or None if it holds no unit's output."""
+        return self._known.get(id(value)) if isinstance(value, Tensor) else None
+
+    def any_of(self, value: Any) -> Tracked | None:
+        """Return the first followed tensor in nested tuples, lists and mappings."""
+        return next(filter(None, map(self.of, pytree.tree_leaves(value))), None)
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        """Do what is to be done, and to the labels too."""
+        kwargs = kwargs or {}
+        if self.inside or self.any_of((args, kwargs)) is None:
+            return func(*args, **kwargs)
+        before = [known for leaf in pytree.tree_leaves((args, kwargs)) if (known := self.of(leaf))]
+        result = func(*args, **kwargs)
+        with torch._C.DisableTorchFunction():
+            self._after(_name(func), func, args, kwargs, result)
+        for known in before:
+            now = self.of(known.tensor)
+            if now is not known and now is not None and not torch.equal(now.masked, known.masked):
+                self.refuse(f"the in-place operation {_name(func)!r}")
+        return result
+
+    def _after(self, name: str, func: Any, args: Any, kwargs: Any, result: Any) -> None:
+        if name in _ASKING or not any(isinstance(r, Tensor) for r in pytree.tree_leaves(result)):
+            if name in _LEAVING:
+                self.refuse(f"{name!r}, after which they cannot be followed")
+            return
+        if name in ("max", "min") and len(args) > 1 and isinstance(args[1], Tensor):
+            name += "imum"
+        if name in _MOVING:
+            self._move(name, func, args, kwargs, result)
+        elif name in _KEEPING:
+            known = self.of(args[0]) if args else self.any_of(kwargs)
+            if known is not None:
+                self.follow(result, known.labels, known.masked)
+        elif self._still_open(args, kwargs):
+            self.refuse(f"the operation {name!r} on what a LayerNorm gives")
+        elif name in _EACH:
+            self._each(name, func, args, kwargs, result)
+        elif name in _REDUCING:
+            self._reduce(name, result, *args, **kwargs)
+        elif name in _POOLING:
+            self._pool(name, args, result)
+        elif name in _PRODUCTS and len(args) == 2 and not kwargs:
+            self._multiply(args[0], args[1], result)
+        else:
+            self.refuse(f"the operation {name!r}")
+
+    def _still_open(self, args: Any, kwargs: Any) -> bool:
+        known = [k.labels for leaf in pytree.tree_leaves((args, kwargs)) if (k := self.of(leaf))]
+        return any(bool(((k >= self.features) | (k < OTHER)).any()) for k in known)
+
+    def _move(self, name: str, func: Any, args: Any, kwargs: Any, result: Any) -> None:
+        if name not in _JOINING and args and self.of(args[0]) is None:
+            return  # only a shape is taken from what is followed
+        if name in _PACKING:
+            self._pack(name, args[0], result[0])
+            return
+
+        def labels(leaf: Any) -> Any:
+            known = self.of(leaf)
+            if known is not None:
+                return known.labels
+            if name in _JOINING and isinstance(leaf, Tensor):
+                return torch.full(leaf.shape, OTHER)
+            return leaf.cpu() if isinstance(leaf, Tensor) else leaf
+
+        def masked(leaf: Any) -> Any:
+            known = self.of(leaf)
+            if known is not None:
+                return known.masked
+            if name in _JOINING and isinstance(leaf, Tensor):
+                return torch.zeros(leaf.shape, dtype=torch.float64)
+            return leaf.cpu() if isinstance(leaf, Tensor) else leaf
+
+        moved = []
+        for kind in (labels, masked):
+            given, named = pytree.tree_map(kind, (args, kwargs))
+            moved.append(pytree.tree_leaves(func(*given, **named)))
+        for out, its_labels, its_masked in zip(pytree.tree_leaves(result), *moved, strict=True):
+            if isinstance(out, Tensor) and out.shape == its_labels.shape:
+                self.follow(out, its_labels, its_masked)
+
+    def _pack(self, name: str, data: Tensor, packed: Tensor) -> None:
+        known = self.of(data)
+        found = row(known) if known else None
+        # What fills short sequences up is 0, as a masked unit must then be.
+        if found is None or (name == "_pad_packed_sequence" and bool(found[1].any())):
+            self.refuse(f"{name!r} of what differs from step to step when masked")
+        self.follow(packed, *(one.expand(packed.shape) for one in found))
+
+    def _each(self, name: str, func: Any, args: Any, kwargs: Any, result: Tensor) -> None:
+        leaves = pytree.tree_leaves((args, kwargs))
+        known = [k for leaf in leaves if (k := self.of(leaf))]
+        labels = known[0].labels.expand(result.shape)
+        if any(not torch.equal(k.labels.expand(result.shape), labels) for k in known):
+            self.refuse(f"{name!r} of the outputs of different units")
+        data = [leaf for leaf in leaves if isinstance(leaf, Tensor) and not self.of(leaf)]
+        for operand in data:
+            if any(operand.ndim >= -axis and operand.shape[axis] > 1 for axis in varying(labels)):
+                self.refuse(f"{name!r} with a tensor as wide as the layer (a residual?)")
+        if not data:
+            given, named = pytree.tree_map(self._masked, (args, kwargs))
+            self.follow(result, labels, func(*given, **named).expand(result.shape))
+            return
+        scales = name in _SCALING and (name[:3] == "mul" or self.of(args[0]) is not None)
+        if name == "masked_fill":
+            scales = args[-1] == 0 if len(args) > 2 else kwargs.get("value") == 0
+        if not scales or any(bool(k.masked.any()) for k in known):
+            self.refuse(f"{name!r} with another tensor, after which a masked unit is not 0")
+        self.follow(result, labels)
+
+    def _masked(self, leaf: Any) -> Any:
+        known = self.of(leaf)
+        return known.masked.clone() if known else leaf
+
+    def _reduce(
+        self, name: str, result: Any, input: Tensor, dim: Any = None, keepdim: bool = False,
+        **_: Any,
+    ) -> None:  # fmt: skip
+        known = self.of(input)
+        if known is None or dim is None:
+            self.refuse(f"{name!r} over all units")
+        low, high = known.labels.amin(dim, keepdim), known.labels.amax(dim, keepdim)
+        least, most = known.masked.amin(dim, keepdim), known.masked.amax(dim, keepdim)
+        if not torch.equal(low, high):
+            self.refuse(f"{name!r} over the units")
+        if not torch.equal(least, most) or (name == "sum" and bool(most.any())):
+            self.refuse(f"{name!r} over steps, where a masked unit is not 0")
+        values = result if isinstance(result, Tensor) else result[0]
+        self.follow(values, high, most)
+
+    def _pool(self, name: str, args: Any, result: Any) -> None:
+        known, values = self.of(args[0]), result if isinstance(result, Tensor) else result[0]
+        if known is None or -1 in varying(known.labels) or bool(known.masked.any()):
+            self.refuse(f"{name!r} over the units")
+        self.follow(values, known.labels[..., :1].expand(values.shape))
+
+    def _multiply(self, left: Tensor, right: Tensor, result: Tensor) -> None:
+        a, b = self.of(left), self.of(right)
+        if min(left.ndim, right.ndim) < 2 or any(bool(k.masked.any()) for k in (a, b) if k):
+            self.refuse("a matrix product after which a masked unit is not 0")
+        if a and b:
+            # Both are summed over the same units: a masked one adds 0 * 0.
+            if (varying(a.labels), varying(b.labels)) == ([-1], [-2]):
+                ours, theirs = a.labels.flatten(0, -2)[0], b.labels.mT.flatten(0, -2)[0]
+                if torch.equal(ours, theirs):
+                    return
+            self.refuse("a matrix product of the outputs of different units")
+        axis = -1 if a else -2
+        known = a or b
+        assert known is not None
+        if axis in varying(known.labels):
+            self.refuse("a matrix product that sums over the units")
+        kept = known.labels.narrow(axis, 0, 1)
+        self.follow(result, kept.expand(result.shape))
+
+
+def varying(labels: Tensor) -> list[int]:
+    """Return the axes, counted from the end (-1 the last), along which labels differ."""
+    return [
+        axis
+        for axis in range(-labels.ndim, 0)
+        if labels.shape[axis] and bool((labels != labels.narrow(axis, 0, 1)).any())
+    ]
+
+
+def row(known: Tracked) -> tuple[Tensor, Tensor] | None:
+    """Return labels and masked values along the last axis if they differ along no other."""
+    labels, masked = (t.reshape(-1, t.shape[-1]) for t in (known.labels, known.masked))
+    same = len(labels) and all(torch.equal(t, t[:1].expand_as(t)) for t in (labels, masked))
+    return (labels[0], masked[0]) if same else None
+
+
+def leaves(value: Any) -> Iterable[Any]:
+    """Return what nested tuples, lists and mappings hold."""
+    return pytree.tree_leaves(value)
+
+
+def _name(func: Any) -> str:
+    name: str = getattr(func, "__name__", str(func))
+    if name.startswith("__") and name not in _MOVING | _ASKING | _PRODUCTS:
+        bare = name.strip("_")
+        return bare[1:] if bare[:1] == "i" and bare[1:] in _EACH else bare
+    return name if name.startswith("_") else name.rstrip("_")

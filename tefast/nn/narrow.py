@@ -1,0 +1,172 @@
+"""LayerNorm and attention that compute what they did before part of their input was taken away."""
+
+import torch
+from torch import Tensor, nn
+
+
+class NarrowLayerNorm(nn.Module):
+    """A LayerNorm over more features than it gets, of which the others are exactly 0.
+
+    Zeros add nothing to the sum, and ``mean**2`` each to the sum of squared deviations, so mean and
+    variance are those over the full width. A missing feature would become
+    ``-mean / deviation * weight + bias``; what of that depends on the data, ``-mean / deviation``,
+    is given as one more output, for those that read the missing features' outputs.
+
+    Parameters
+    ----------
+    width : int
+        Features in the mean and the variance.
+    kept : int
+        Features of the input, at most `width`.
+    rest : int
+        Where among the outputs ``-mean / deviation`` stands, 0..kept.
+    eps, elementwise_affine, bias, device, dtype
+        As in ``nn.LayerNorm``.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        kept: int,
+        rest: int,
+        eps: float = 1e-5,
+        elementwise_affine: bool = True,
+        bias: bool = True,
+        *,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        if not 1 <= kept <= width or not 0 <= rest <= kept:
+            raise ValueError(
+                f"expected 1 <= kept <= width and 0 <= rest <= kept, got kept={kept}, "
+                f"width={width}, rest={rest}"
+            )
+        self.width, self.rest, self.eps = width, rest, eps
+        self.normalized_shape = (kept,)
+        ones = torch.ones(kept, device=device, dtype=dtype)
+        self.weight = nn.Parameter(ones) if elementwise_affine else None
+        self.bias = nn.Parameter(torch.zeros_like(ones)) if elementwise_affine and bias else None
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return the kept features (..., kept) normed over the full width, and the rest.
+
+        Parameters
+        ----------
+        input : Tensor of shape (..., kept)
+
+        Returns
+        -------
+        Tensor of shape (..., kept + 1)
+        """
+        mean = input.sum(-1, keepdim=True) / self.width
+        centred = input - mean
+        missing = self.width - self.normalized_shape[0]
+        squares = centred.square().sum(-1, keepdim=True) + missing * mean.square()
+        scale = torch.rsqrt(squares / self.width + self.eps)
+        output = centred * scale
+        if self.weight is not None:
+            output = output * self.weight
+        if self.bias is not None:
+            output = output + self.bias
+        return torch.cat(
+            [output[..., : self.rest], -mean * scale, output[..., self.rest :]], dim=-1
+        )
+
+    def extra_repr(self) -> str:
+        """Say the sizes."""
+        return f"{self.normalized_shape[0]} of {self.width}, rest={self.rest}, eps={self.eps}"
+
+
+class NarrowAttention(nn.Module):
+    """``nn.MultiheadAttention`` whose query may be narrower than what it computes.
+
+    It is called in the same way.
+
+    Parameters
+    ----------
+    embed_dim, num_heads, dropout, bias, batch_first, device, dtype
+        As in ``nn.MultiheadAttention``: `embed_dim` is the width of the output.
+    qdim, kdim, vdim : int
+        Features of query, key and value.
+    """
+
+    def __init__(
+        self,
+        embed_dim: int,
+        num_heads: int,
+        qdim: int,
+        kdim: int,
+        vdim: int,
+        dropout: float = 0.0,
+        bias: bool = True,
+        batch_first: bool = False,
+        *,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        self.embed_dim, self.num_heads = embed_dim, num_heads
+        self.dropout, self.batch_first = dropout, batch_first
+        self.q_proj = nn.Linear(qdim, embed_dim, bias, device=device, dtype=dtype)
+        self.k_proj = nn.Linear(kdim, embed_dim, bias, device=device, dtype=dtype)
+        self.v_proj = nn.Linear(vdim, embed_dim, bias, device=device, dtype=dtype)
+        self.out_proj = nn.Linear(embed_dim, embed_dim, bias, device=device, dtype=dtype)
+
+    def forward(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        key_padding_mask: Tensor | None = None,
+        need_weights: bool = True,
+        attn_mask: Tensor | None = None,
+        average_attn_weights: bool = True,
+        is_causal: bool = False,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Attend, as ``nn.MultiheadAttention`` does; arguments and results are its own."""
+        if is_causal and attn_mask is None:
+            raise ValueError("is_causal is a hint about attn_mask, which was not given")
+        batched, swap = query.ndim == 3, query.ndim == 3 and not self.batch_first
+        heads = []
+        for given, project in ((query, self.q_proj), (key, self.k_proj), (value, self.v_proj)):
+            x = project(given.transpose(0, 1) if swap else given)
+            x = x if batched else x[None]
+            heads.append(x.view(*x.shape[:2], self.num_heads, -1).transpose(1, 2))
+        q, k, v = heads
+        mask = self._mask(q, attn_mask, key_padding_mask)
+        dropout = self.dropout if self.training else 0.0
+        weights = None
+        if need_weights:
+            scores = q @ k.mT * q.shape[-1] ** -0.5
+            weights = (scores if mask is None else scores + mask).softmax(-1)
+            weights = nn.functional.dropout(weights, dropout)
+            mixed = weights @ v
+            weights = weights.mean(1) if average_attn_weights else weights
+        else:
+            mixed = nn.functional.scaled_dot_product_attention(q, k, v, mask, dropout)
+        output = self.out_proj(mixed.transpose(1, 2).flatten(2))
+        if not batched:
+            return output[0], None if weights is None else weights[0]
+        return output.transpose(0, 1) if swap else output, weights
+
+    def _mask(self, q: Tensor, attention: Tensor | None, padding: Tensor | None) -> Tensor | None:
+        """Return what is added to scores (N, heads, L, S)."""
+        masks = []
+        if attention is not None:
+            added = _additive(attention, q)
+            each_head = (-1, self.num_heads, *added.shape[1:])
+            masks.append(added.view(each_head) if added.ndim == 3 else added)
+        if padding is not None:
+            added = _additive(padding, q)
+            masks.append((added if added.ndim == 2 else added[None])[:, None, None])
+        return sum(masks[1:], masks[0]) if masks else None
+
+
+def _additive(mask: Tensor, like: Tensor) -> Tensor:
+    """Return -inf where a boolean mask forbids; other masks are added as they are."""
+    if mask.dtype != torch.bool:
+        return mask.to(like.dtype)
+    return torch.zeros(mask.shape, dtype=like.dtype, device=like.device).masked_fill(
+        mask, -torch.inf
+    )
