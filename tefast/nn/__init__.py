@@ -7,8 +7,10 @@ except ModuleNotFoundError as error:
         raise
     raise ImportError('tefast.nn needs PyTorch: pip install "tefast[torch]"') from error
 
+from tefast.nn import criteria
 from tefast.nn.capture import capture
 from tefast.nn.classifier import SequenceClassifier, load, save
+from tefast.nn.criteria import Context
 from tefast.nn.gate_layers import (
     GateLayer,
     GateMaskedGRU,
@@ -26,8 +28,9 @@ from tefast.nn.gate_removal import (
 from tefast.nn.gate_scores import GATE_CRITERIA, gate_scores, score_all_gates
 from tefast.nn.gate_selection import GATES, select_gates
 from tefast.nn.gates import capture_gates, gate_activations, gate_means
+from tefast.nn.narrow import NarrowAttention, NarrowLayerNorm
 from tefast.nn.removal import mask, mask_units, prune, remove_units, slice_state
-from tefast.nn.scores import CRITERIA, score_all, unit_scores
+from tefast.nn.scores import CRITERIA, layer_scores, score_all, unit_scores
 from tefast.nn.selection import select_units
 from tefast.nn.stack import RecurrentStack
 from tefast.nn.training import (
@@ -44,23 +47,28 @@ __all__ = [
     "CRITERIA",
     "GATES",
     "GATE_CRITERIA",
+    "Context",
     "GateLayer",
     "GateMaskedGRU",
     "GateMaskedLSTM",
     "GateReducedGRU",
     "GateReducedLSTM",
     "GateSavings",
+    "NarrowAttention",
+    "NarrowLayerNorm",
     "RecurrentStack",
     "SequenceClassifier",
     "TrainingState",
     "accuracy",
     "capture",
     "capture_gates",
+    "criteria",
     "fit",
     "gate_activations",
     "gate_means",
     "gate_savings",
     "gate_scores",
+    "layer_scores",
     "learning_rate",
     "load",
     "mask",

@@ -1,6 +1,7 @@
 """A score for every recurrent unit, by which units are removed."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -8,8 +9,18 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tefast import Entropy, TransferEntropy
+from tefast.nn import criteria as every
 from tefast.nn.capture import Batch, capture
-from tefast.nn.recurrent import Recurrent, find_single
+from tefast.nn.criteria import Context
+from tefast.nn.observe import (
+    Forward,
+    FromResult,
+    cross_entropy,
+    label_probability,
+    run_model,
+)
+from tefast.nn.recurrent import Cell, find_recurrent, find_single, sizes, weights
+from tefast.nn.stack import Part
 
 Criterion = str | Callable[[nn.Module, Iterable[Batch]], Tensor | NDArray[np.floating]]
 Bound = float | NDArray[np.floating]
@@ -44,7 +55,8 @@ def unit_scores(
         "transfer_entropy": bits from the true label's probability (source) to the unit's output
         (target). "entropy": bits of the unit's binned output. "l1": the L1 norm of the unit's
         rows in ``weight_ih`` and ``weight_hh``, over all its gates, without biases. "random":
-        uniform numbers from `seed`. The last two do not read `batches`.
+        uniform numbers from `seed`. The last two do not read `batches`. Further names are those
+        of ``tefast.nn.criteria.NAMED``.
         A callable gets (model, batches) and returns U finite scores.
     rnn : str
         Name of the recurrent layer in `model`, with dots for nesting.
@@ -117,8 +129,10 @@ def score_all(
     _check_criteria(criteria)
     accumulators: dict[str, Accumulator] = {}
     if any(name in _STREAMED for name in criteria):
-        _check_range(layer, h_range, batches)
-        low_high = _unit_ranges(model, batches, rnn) if h_range is None else h_range
+        every.check_range(layer, h_range, batches)
+        low_high = h_range
+        if low_high is None:
+            low_high = every.unit_ranges(_without_series(capture(model, batches, rnn=rnn)))
         accumulators = {
             name: _accumulator(name, layer.hidden_size, bins, low_high, backend, threads)
             for name in criteria
@@ -130,9 +144,92 @@ def score_all(
         if name in accumulators:
             result = accumulators[name].compute()
             scores[name] = torch.as_tensor(result, dtype=torch.float64, device="cpu")
-        else:
-            scores[name] = _row_norms(layer) if name == "l1" else _random(layer, seed)
+            continue
+        options: dict[str, Any] = {"seed": seed, "backend": backend, "threads": threads}
+        scores[name] = layer_scores(
+            model, batches, name, rnn=rnn, bins=bins, h_range=h_range, **options
+        )[0, 0]
     return scores
+
+
+def layer_scores(
+    model: nn.Module,
+    batches: Iterable[Batch],
+    criterion: str | every.Criterion,
+    *,
+    rnn: str = "rnn",
+    parts: Sequence[Part] | None = None,
+    bins: int = 16,
+    h_range: Range | None = (-1.0, 1.0),
+    y_range: Range = (0.0, 1.0),
+    seed: int = 0,
+    backend: str = "auto",
+    threads: int | None = None,
+    forward: Forward = run_model,
+    source: FromResult = label_probability,
+    loss: FromResult = cross_entropy,
+) -> dict[Part, Tensor]:
+    """Score the units of every layer and direction of a recurrent layer.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Not changed.
+    batches : iterable of (x, labels) or (x, labels, lengths)
+        What `forward`, `source` and `loss` make of it; `lengths` (n,) are valid steps.
+    criterion : str or callable
+        A name in ``tefast.nn.criteria.NAMED``, or a function of a `Context` that returns a score
+        for each of its units, such as those in ``tefast.nn.criteria``.
+    rnn : str
+        Name of the recurrent layer in `model`: ``nn.LSTM``, ``nn.GRU``, ``nn.RNN`` without
+        projection, or `RecurrentStack`; batch_first or not.
+    parts : sequence of (layer, direction), optional
+        Whose units; default all.
+    bins, h_range, seed, backend, threads
+        As in `unit_scores`.
+    y_range : (low, high)
+        Range of the series.
+    forward : callable
+        ``forward(model, batch)`` runs the model; default ``model(batch[0])``.
+    source : callable
+        ``source(result, batch)`` gives the series (n, T) that units are compared with; default
+        the softmax probability of the true label at every step.
+    loss : callable
+        ``loss(result, batch)``, for "taylor"; default the mean cross-entropy.
+
+    Returns
+    -------
+    dict of (layer, direction) to Tensor of shape (U,), float64, on the CPU
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as described, or scores are not one finite number a unit.
+    """
+    layer = find_recurrent(model, rnn)
+    named = weights(layer)
+    if isinstance(layer, Cell) or "weight_hr" in named[0, 0]:
+        raise ValueError(
+            f"submodule {rnn!r}: expected a layer over sequences without projection, got {layer}"
+        )
+    if not callable(criterion):
+        _check_criteria([criterion])
+        criterion = every.NAMED[criterion]
+    widths = _widths(sizes(named).hidden, parts)
+    context = Context(
+        model, batches, layer, widths, bins, h_range, y_range, seed, backend, threads, forward,
+        source, loss,
+    )  # fmt: skip
+    scores = _checked(criterion(context), context.units)
+    return dict(zip(widths, torch.split(scores, list(widths.values())), strict=True))
+
+
+def _widths(known: Mapping[Part, int], parts: Sequence[Part] | None) -> dict[Part, int]:
+    for part in parts or ():
+        if part not in known:
+            names = ", ".join(map(str, known))
+            raise ValueError(f"parts: expected (layer, direction) from {names}, got {part!r}")
+    return {part: known[part] for part in known if parts is None or part in parts}
 
 
 def _accumulator(
@@ -161,40 +258,10 @@ def _stream(
         raise ValueError("batches: expected at least one batch, got none")
 
 
-def _unit_ranges(model: nn.Module, batches: Iterable[Batch], rnn: str) -> Range:
-    low: Tensor | None = None
-    high: Tensor | None = None
-    for h, _, *rest in capture(model, batches, rnn=rnn):
-        if rest:
-            steps = torch.arange(h.shape[1], device=h.device)
-            h = h[steps < rest[0][:, None]]
-        flat = h.flatten(0, -2).double()
-        if not len(flat):  # no valid step in this batch
-            continue
-        if not flat.isfinite().all():
-            unit = int((~flat.isfinite()).any(dim=0).nonzero()[0, 0])
-            raise ValueError(f"the output of unit {unit} is not finite")
-        low = flat.amin(0) if low is None else torch.minimum(low, flat.amin(0))
-        high = flat.amax(0) if high is None else torch.maximum(high, flat.amax(0))
-    if low is None or high is None:
-        raise ValueError("batches: expected at least one batch, got none with a valid step")
-    # A constant unit has one symbol under any range; an empty range could not be binned.
-    high = torch.where(high > low, high, low + low.abs().clamp(min=1.0))
-    return low.cpu().numpy(), high.cpu().numpy()
-
-
-def _row_norms(layer: Recurrent) -> Tensor:
-    total = torch.zeros(layer.hidden_size, dtype=torch.float64)
-    for name, weight in layer.named_parameters(recurse=False):
-        if name.startswith("weight"):
-            rows = weight.detach().cpu().double().reshape(-1, layer.hidden_size, weight.shape[1])
-            total += rows.abs().sum(dim=(0, 2))
-    return total
-
-
-def _random(layer: Recurrent, seed: int) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.rand(layer.hidden_size, generator=generator, dtype=torch.float64)
+def _without_series(
+    captured: Iterable[tuple[Tensor, ...]],
+) -> Iterable[tuple[Tensor, Tensor | None]]:
+    return ((h, rest[0] if rest else None) for h, _, *rest in captured)
 
 
 def _checked(scores: Tensor | NDArray[np.floating], units: int) -> Tensor:
@@ -216,21 +283,6 @@ def _check_criteria(criteria: Sequence[str]) -> None:
     if isinstance(criteria, str):
         raise TypeError(f"criteria: expected a sequence of names, got the string {criteria!r}")
     for name in criteria:
-        if name not in CRITERIA:
-            known = ", ".join(CRITERIA)
+        if name not in every.NAMED:
+            known = ", ".join(every.NAMED)
             raise ValueError(f"criterion: expected one of {known} or a callable, got {name!r}")
-
-
-def _check_range(layer: Recurrent, h_range: Range | None, batches: Iterable[Batch]) -> None:
-    if h_range is None:
-        if isinstance(batches, Iterator):
-            raise TypeError(
-                "batches: h_range=None reads them twice; expected an iterable that can be read "
-                f"again, such as a list, got {type(batches).__name__}"
-            )
-        return
-    if layer.mode == "RNN_RELU" and np.all(h_range[0] == -1.0) and np.all(h_range[1] == 1.0):
-        raise ValueError(
-            "h_range: a relu RNN has no upper bound; give (low, high), or None for each unit's "
-            "own range"
-        )

@@ -1,0 +1,132 @@
+"""Counts of units beside a series that comes in batches, for further measures."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tefast import evaluation, measures, values, windows
+from tefast.counts import Dense, Table
+from tefast.evaluation import Inputs
+from tefast.measures import Sums
+from tefast.states import history, together
+from tefast.streaming import _Streaming
+from tefast.windows import Windows
+
+Arrange = Callable[[Inputs], Windows]
+Measure = Callable[[Table, bool], Sums]
+
+
+class Beside(_Streaming):
+    """A measure of every unit's codes beside states that all units share, added up over batches.
+
+    Parameters
+    ----------
+    units, bins, h_range, y_range, backend, threads
+        As in `tefast.TransferEntropy`.
+    arrange : callable
+        Gives the `Windows` to count of a batch's `Inputs`; their axes must not vary.
+    axes : dict of str to int
+        The names and sizes of these axes.
+    measure : callable
+        ``measure(table, grassberger)`` gives sums.
+    bias : {None, "miller_madow", "grassberger"}
+    """
+
+    def __init__(
+        self,
+        units: int,
+        bins: int,
+        arrange: Arrange,
+        axes: dict[str, int],
+        measure: Measure,
+        *,
+        h_range: Any,
+        y_range: Any,
+        bias: str | None = None,
+        backend: str = "auto",
+        threads: int | None = None,
+    ) -> None:
+        self._axes, self._arrange = axes, arrange
+        self._of, self._bias = measure, measures.check_bias(bias)
+        ranges = {"h": h_range, "y": y_range}
+        super().__init__(units, bins, "uniform", "raise", 2, backend, threads, ranges)
+
+    @property
+    def table(self) -> Dense:
+        """All counts so far, with their axes' names."""
+        return Dense(np.asarray(self.counts), tuple(self._axes))
+
+    def update(self, h: Any, y: Any, lengths: Any = None) -> None:
+        """Count a batch of sequences, units (N, T, U) beside a series (N, T)."""
+        target = self._target(h)
+        source = values.source(y, target)
+        symbols = {"h": target.is_symbols, "y": source.is_symbols}
+        inputs = self._inputs(target, [source], lengths, symbols)
+        counted, options = self._arrange(inputs), inputs.options
+        # Never more codes in memory than a few units of a batch have.
+        for unit in range(0, self.units, 64):
+            some = slice(unit, min(unit + 64, self.units))
+            codes = windows.codes_of(
+                options.backend,
+                inputs.target,
+                inputs.learned(inputs.target),
+                inputs.lengths,
+                some,
+                options.threads,
+            )
+            self._counts[some] += windows.count_dense(codes, counted, self.bins).counts
+        self._symbols, self._wrap = symbols, target.wrap
+
+    def _shape(self) -> tuple[int, ...]:
+        return (self.units, *self._axes.values())
+
+    def _measure(self, table: Any) -> Any:
+        dense = Dense(values.to_numpy(table), tuple(self._axes))
+        sums = self._of(dense, self._bias == "grassberger")
+        return measures.mean(sums, dense.total, 2, self._bias)
+
+
+def reverse_transfer_entropy(
+    units: int, bins: int, target_history: int, source_history: int, delay: int, **options: Any
+) -> Beside:
+    """What each unit tells about the series: `tefast.reverse_transfer_entropy` over batches."""
+
+    def arrange(inputs: Inputs) -> Windows:
+        codes = inputs.codes()[:, :, 0]
+        past = history(codes, bins, target_history, shift=1 - delay)
+        following = history(codes, bins, 1, shift=-delay)
+        shared = together([past, following], sizes)
+        return Windows(source_history, (own,), shared, tuple(sizes), tuple(axes))
+
+    own, sizes = bins**source_history, [bins**target_history, bins]
+    axes = {"source": own, "past": sizes[0], "next": sizes[1]}
+    return Beside(units, bins, arrange, axes, evaluation.transferred, **options)
+
+
+def mutual_information(units: int, bins: int, delay: int, **options: Any) -> Beside:
+    """What unit and series share: `tefast.mutual_information` over batches."""
+
+    def arrange(inputs: Inputs) -> Windows:
+        shared = history(inputs.codes()[:, :, 0], bins, 1, shift=delay)
+        return Windows(1, (bins,), shared, (bins,), tuple(axes))
+
+    def measure(table: Table, grassberger: bool) -> Sums:
+        return measures.conditional_information(table, ("unit",), ("source",), (), grassberger)
+
+    axes = {"unit": bins, "source": bins}
+    return Beside(units, bins, arrange, axes, measure, **options)
+
+
+def active_information(units: int, bins: int, steps: int, **options: Any) -> Beside:
+    """What a unit's past tells of its next value: `tefast.active_information` over batches."""
+
+    def arrange(inputs: Inputs) -> Windows:
+        everywhere = np.zeros(inputs.target.array.shape[:2], np.int64)
+        return Windows(steps + 1, (bins**steps, bins), everywhere, (), tuple(axes))
+
+    def measure(table: Table, grassberger: bool) -> Sums:
+        return measures.conditional_information(table, ("next",), ("past",), (), grassberger)
+
+    axes = {"past": bins**steps, "next": bins}
+    return Beside(units, bins, arrange, axes, measure, **options)

@@ -1,0 +1,441 @@
+"""Criteria: what scores the units of a recurrent layer, all through one interface.
+
+A criterion is a function of a `Context` that returns a score for every unit, shape (units,). Those
+here are plain functions; their options are given with ``functools.partial``.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+import tefast
+from tefast import evaluation, measures, surrogates
+from tefast.counts import Dense
+from tefast.nn import counting
+from tefast.nn.observe import Batch, Forward, FromResult, Layer, Observer, read_again
+from tefast.nn.recurrent import weights
+from tefast.nn.stack import Part
+
+Scores: TypeAlias = Any
+"""A tensor or array of shape (units,)."""
+
+
+class Observed(NamedTuple):
+    """Outputs of the units in one batch."""
+
+    h: Tensor
+    """(n, T, units)."""
+    y: Tensor
+    """The series beside them, (n, T)."""
+    lengths: Tensor | None
+    """Valid steps of each sequence, (n,)."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a criterion may look at.
+
+    Attributes
+    ----------
+    model : nn.Module
+    batches : iterable of (x, labels) or (x, labels, lengths)
+    layer : nn.LSTM, nn.GRU, nn.RNN or RecurrentStack
+        The layer of `model` whose units are scored.
+    parts : dict of (layer, direction) to int
+        Whose units, and how many each has; scores are of all of them, side by side.
+    bins, h_range, y_range
+        How outputs and the series are binned, as in `tefast.transfer_entropy`.
+    seed : int
+    backend, threads
+        As in `tefast.transfer_entropy`.
+    forward, source, loss : callable
+        ``forward(model, batch)`` runs the model; of its result, ``source(result, batch)`` is the
+        series (n, T) and ``loss(result, batch)`` a number.
+    """
+
+    model: nn.Module
+    batches: Iterable[Batch]
+    layer: Layer
+    parts: Mapping[Part, int]
+    bins: int
+    h_range: Any
+    y_range: Any
+    seed: int
+    backend: str
+    threads: int | None
+    forward: Forward
+    source: FromResult
+    loss: FromResult
+
+    @cached_property
+    def unit_range(self) -> Any:
+        """`h_range`, or each unit's own range, found in a pass of its own."""
+        check_range(self.layer, self.h_range, self.batches)
+        return unit_ranges(self.outputs()) if self.h_range is None else self.h_range
+
+    @property
+    def units(self) -> int:
+        """Units of all parts."""
+        return sum(self.parts.values())
+
+    def observed(self) -> Iterator[Observed]:
+        """Run the model and yield the units' outputs and the series, one batch at a time."""
+        observer = Observer(self.model, self.layer, list(self.parts), self.forward)
+        for batch in self._read():
+            result, h = observer.run(batch)
+            y = self.source(result, batch)
+            if not isinstance(y, Tensor) or y.shape != h.shape[:2]:
+                got = tuple(y.shape) if isinstance(y, Tensor) else type(y).__name__
+                raise ValueError(f"source: expected shape {tuple(h.shape[:2])}, got {got}")
+            yield Observed(h, y, _lengths(batch, h))
+
+    def outputs(self) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """Yield outputs (n, T, units) and lengths alone; no series is needed for them."""
+        observer = Observer(self.model, self.layer, list(self.parts), self.forward)
+        for batch in self._read():
+            h = observer.run(batch)[1]
+            yield h, _lengths(batch, h)
+
+    def gradients(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield outputs (n, T, units) and the loss's gradient at them, one batch at a time."""
+        observer = Observer(self.model, self.layer, list(self.parts), self.forward)
+        for batch in self._read():
+            yield observer.gradient(batch, self.loss)
+
+    def rows(self) -> Iterator[dict[str, Tensor]]:
+        """Yield for each part its weights by name, (gates, units, inputs), without biases."""
+        named = weights(self.layer)
+        for part, units in self.parts.items():
+            yield {
+                role: tensor.detach().view(-1, units, tensor.shape[1])
+                for role, tensor in named[part].items()
+                if role in ("weight_ih", "weight_hh")
+            }
+
+    def _read(self) -> Iterator[Batch]:
+        empty = True
+        for batch in self.batches:
+            empty = False
+            yield batch
+        if empty:
+            raise ValueError("batches: expected at least one batch, got none")
+
+
+Criterion: TypeAlias = Callable[[Context], Scores]
+
+
+def transfer_entropy(
+    context: Context,
+    *,
+    bias: str | None = None,
+    target_history: int = 1,
+    source_history: int = 1,
+    delay: int = 1,
+) -> Scores:
+    """Transfer entropy in bits from the series to every unit, as `tefast.transfer_entropy`."""
+    te = tefast.TransferEntropy(
+        context.units,
+        bias=bias,
+        target_history=target_history,
+        source_history=source_history,
+        delay=delay,
+        **_binning(context),
+    )
+    return _counted(context, te).compute()
+
+
+def reverse_transfer_entropy(
+    context: Context,
+    *,
+    bias: str | None = None,
+    target_history: int = 1,
+    source_history: int = 1,
+    delay: int = 1,
+) -> Scores:
+    """Transfer entropy in bits from every unit to the series."""
+    histories = (target_history, source_history, delay)
+    te = counting.reverse_transfer_entropy(
+        context.units, context.bins, *histories, bias=bias, **_ranges(context)
+    )
+    return _counted(context, te).compute()
+
+
+def significance(
+    context: Context,
+    *,
+    reverse: bool = False,
+    method: str = "chi2",
+    surrogates: int = 200,
+) -> tefast.Significance:
+    """Test transfer entropy against its absence; see `tefast.significance`.
+
+    Parameters
+    ----------
+    context : Context
+    reverse : bool
+        From the unit to the series; by "chi2" alone.
+    method : {"chi2", "shuffle", "circular", "trials"}
+        "chi2" streams; it needs SciPy and some 30 transitions for every cell. The others keep the
+        codes of all outputs in memory, a byte each, and draw from the context's seed.
+    surrogates : int
+
+    Returns
+    -------
+    tefast.Significance
+        Its arrays have shape (units,); the standard error is NaN by "chi2".
+    """
+    if method != "chi2":
+        if reverse:
+            raise ValueError(f"reverse: expected method='chi2', got {method!r}")
+        h, y, lengths = _codes(context)
+        return tefast.significance(
+            h, y, context.bins, method=method, surrogates=surrogates, seed=context.seed,
+            lengths=lengths, backend=context.backend, threads=context.threads,
+        )  # fmt: skip
+    if reverse:
+        beside = counting.reverse_transfer_entropy(
+            context.units, context.bins, 1, 1, 1, **_ranges(context)
+        )
+        table = _counted(context, beside).table
+    else:
+        te = tefast.TransferEntropy(context.units, **_binning(context))
+        table = Dense(_counted(context, te).counts, ("next", "past", "source"))
+    return _chi_square(table)
+
+
+def effective_transfer_entropy(
+    context: Context, *, reverse: bool = False, method: str = "chi2"
+) -> Scores:
+    """Transfer entropy less what chance alone gives; may be negative."""
+    return significance(context, reverse=reverse, method=method).effective_te
+
+
+def significant_transfer_entropy(
+    context: Context, *, reverse: bool = False, method: str = "chi2", level: float = 0.05
+) -> Scores:
+    """Effective transfer entropy where the false discovery rate is up to `level`, else 0."""
+    found = significance(context, reverse=reverse, method=method)
+    return np.where(found.q_value <= level, np.maximum(found.effective_te, 0.0), 0.0)
+
+
+def q_value(context: Context, *, reverse: bool = False, method: str = "chi2") -> Scores:
+    """The false discovery rate at which transfer entropy is significant, 0 to 1."""
+    return significance(context, reverse=reverse, method=method).q_value
+
+
+def entropy(context: Context) -> Scores:
+    """Entropy in bits of every unit's binned output."""
+    options = _binning(context)
+    del options["y_range"]
+    counted = tefast.Entropy(context.units, **options)
+    for h, lengths in context.outputs():
+        counted.update(h, lengths)
+    return counted.compute()
+
+
+def mutual_information(context: Context, *, bias: str | None = None, delay: int = 0) -> Scores:
+    """Mutual information in bits of every unit and the series."""
+    information = counting.mutual_information(
+        context.units, context.bins, delay, bias=bias, **_ranges(context)
+    )
+    return _counted(context, information).compute()
+
+
+def active_information(context: Context, *, bias: str | None = None, history: int = 1) -> Scores:
+    """Active information storage in bits of every unit: what its past tells of its next value."""
+    stored = counting.active_information(
+        context.units, context.bins, history, bias=bias, **_ranges(context)
+    )
+    for h, lengths in context.outputs():
+        stored.update(h, h.new_zeros(h.shape[:2]).cpu(), lengths)
+    return stored.compute()
+
+
+def l1_norm(context: Context) -> Scores:
+    """Sum of |w| over a unit's rows in ``weight_ih`` and ``weight_hh``, of all gates."""
+    return _row_sums(context, Tensor.abs)
+
+
+def l2_norm(context: Context) -> Scores:
+    """Root of the sum of w**2 over the rows that `l1_norm` sums."""
+    return _row_sums(context, Tensor.square).sqrt()
+
+
+def activation_magnitude(context: Context) -> Scores:
+    """Mean of a unit's |output| over all valid steps."""
+    total, steps = torch.zeros(context.units, dtype=torch.float64), 0
+    for h, lengths in context.outputs():
+        valid = h.flatten(0, 1) if lengths is None else h[_valid(h, lengths)]
+        total += valid.double().abs().sum(0).cpu()
+        steps += len(valid)
+    if steps == 0:
+        raise ValueError("batches: expected a valid step, got none")
+    return total / steps
+
+
+def taylor(context: Context) -> Scores:
+    """|sum over steps of output times the loss's gradient|, its mean over sequences.
+
+    To first order, by how much the loss of a sequence changes when the unit is masked
+    (P. Molchanov et al., ICLR 2017). What reads an LSTM's cell state is not in it.
+    """
+    total, sequences = torch.zeros(context.units, dtype=torch.float64), 0
+    for h, gradient in context.gradients():
+        # A batch's loss is a mean, so each sequence has its share of the gradient.
+        total += (h.double() * gradient.double()).sum(1).abs().sum(0).cpu() * len(h)
+        sequences += len(h)
+    return total / sequences
+
+
+def random(context: Context) -> Scores:
+    """Uniform numbers in [0, 1) from the context's seed."""
+    generator = torch.Generator().manual_seed(context.seed)
+    return torch.rand(context.units, generator=generator, dtype=torch.float64)
+
+
+NAMED: dict[str, Criterion] = {
+    "transfer_entropy": transfer_entropy,
+    "corrected_transfer_entropy": partial(transfer_entropy, bias="miller_madow"),
+    "effective_transfer_entropy": effective_transfer_entropy,
+    "significant_transfer_entropy": significant_transfer_entropy,
+    "reverse_transfer_entropy": reverse_transfer_entropy,
+    "corrected_reverse_transfer_entropy": partial(reverse_transfer_entropy, bias="miller_madow"),
+    "effective_reverse_transfer_entropy": partial(effective_transfer_entropy, reverse=True),
+    "significant_reverse_transfer_entropy": partial(significant_transfer_entropy, reverse=True),
+    "entropy": entropy,
+    "mutual_information": mutual_information,
+    "active_information": active_information,
+    "l1": l1_norm,
+    "l2": l2_norm,
+    "activation_magnitude": activation_magnitude,
+    "taylor": taylor,
+    "random": random,
+}
+"""Criteria that can be asked for by name."""
+
+
+def check_range(layer: Layer, h_range: Any, batches: Iterable[Batch]) -> None:
+    """Raise unless a layer's outputs lie in `h_range`, or their own range can be found."""
+    if h_range is None:
+        read_again(batches)
+        return
+    if layer.mode == "RNN_RELU" and np.all(h_range[0] == -1.0) and np.all(h_range[1] == 1.0):
+        raise ValueError(
+            "h_range: a relu RNN has no upper bound; give (low, high), or None for each unit's "
+            "own range"
+        )
+
+
+def unit_ranges(outputs: Iterable[tuple[Tensor, Tensor | None]]) -> Any:
+    """Return the lowest and highest output of every unit over valid steps, each (units,)."""
+    low: Tensor | None = None
+    high: Tensor | None = None
+    for h, lengths in outputs:
+        flat = (h.flatten(0, 1) if lengths is None else h[_valid(h, lengths)]).double()
+        if not len(flat):  # no valid step in this batch
+            continue
+        if not flat.isfinite().all():
+            unit = int((~flat.isfinite()).any(dim=0).nonzero()[0, 0])
+            raise ValueError(f"the output of unit {unit} is not finite")
+        low = flat.amin(0) if low is None else torch.minimum(low, flat.amin(0))
+        high = flat.amax(0) if high is None else torch.maximum(high, flat.amax(0))
+    if low is None or high is None:
+        raise ValueError("batches: expected at least one batch, got none with a valid step")
+    # A constant unit has one symbol under any range; an empty range could not be binned.
+    high = torch.where(high > low, high, low + low.abs().clamp(min=1.0))
+    return low.cpu().numpy(), high.cpu().numpy()
+
+
+def _counted(context: Context, counter: Any) -> Any:
+    for h, y, lengths in context.observed():
+        counter.update(h, y, lengths)
+    return counter
+
+
+def _binning(context: Context) -> dict[str, Any]:
+    return {"bins": context.bins, **_ranges(context)}
+
+
+def _ranges(context: Context) -> dict[str, Any]:
+    return {
+        "h_range": context.unit_range,
+        "y_range": context.y_range,
+        "backend": context.backend,
+        "threads": context.threads,
+    }
+
+
+def _lengths(batch: Batch, h: Tensor) -> Tensor | None:
+    if len(batch) < 3:
+        return None
+    lengths = batch[2]
+    if not isinstance(lengths, Tensor) or lengths.shape != h.shape[:1]:
+        got = tuple(lengths.shape) if isinstance(lengths, Tensor) else type(lengths).__name__
+        raise ValueError(f"lengths: expected a tensor of shape {tuple(h.shape[:1])}, got {got}")
+    return lengths
+
+
+def _valid(h: Tensor, lengths: Tensor) -> Tensor:
+    return torch.arange(h.shape[1], device=h.device) < lengths.to(h.device)[:, None]
+
+
+def _row_sums(context: Context, of: Callable[[Tensor], Tensor]) -> Tensor:
+    sums = [
+        torch.stack([of(rows.cpu().double()).sum((0, 2)) for rows in named.values()]).sum(0)
+        for named in context.rows()
+    ]
+    return torch.cat(sums)
+
+
+def _codes(context: Context) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.int64]]:
+    """Codes of all outputs (N, T, units) and of the series (N, T); valid steps (N,)."""
+    every_h, every_y, every_length = [], [], []
+    for h, y, lengths in context.observed():
+        steps = torch.full(h.shape[:1], h.shape[1]) if lengths is None else lengths.cpu()
+        every_h.append(_code(h, context.unit_range, context.bins))
+        every_y.append(_code(y, context.y_range, context.bins))
+        every_length.append(steps.numpy().astype(np.int64))
+    longest = max(h.shape[1] for h in every_h)
+    return _joined(every_h, longest), _joined(every_y, longest), np.concatenate(every_length)
+
+
+def _joined(parts: list[NDArray[Any]], longest: int) -> NDArray[Any]:
+    """Sequences of all batches, the shorter ones filled up."""
+    filled = [
+        np.pad(part, [(0, 0), (0, longest - part.shape[1]), *[(0, 0)] * (part.ndim - 2)])
+        for part in parts
+    ]
+    return np.concatenate(filled)
+
+
+def _code(x: Tensor, low_high: Any, bins: int) -> NDArray[np.uint8]:
+    low, high = (np.asarray(bound, dtype=np.float64) for bound in low_high)
+    scaled = (x.detach().cpu().double().numpy() - low) / (high - low) * bins
+    return np.clip(np.floor(scaled), 0, bins - 1).astype(np.uint8)
+
+
+def _chi_square(table: Dense) -> tefast.Significance:
+    """What the counts of (next, past, source) say by themselves."""
+    total = table.total
+    sums = evaluation.transferred(table, False)
+    te = measures.mean(sums, total, np.e)
+    excess = measures.excess_of_g(table, ("next",), ("source",), ("past",))
+    freedom = np.asarray(sums.cells, dtype=np.float64)
+    p, mean, deviation = surrogates._chi_square(te, freedom, excess, total.astype(np.float64))
+    bits = np.log(2.0)
+    return tefast.Significance(
+        te=te / bits,
+        p_value=p,
+        q_value=surrogates.benjamini_hochberg(p),
+        null_mean=mean / bits,
+        null_std=deviation / bits,
+        effective_te=(te - mean) / bits,
+        standard_error=np.full(te.shape, np.nan),
+        method="chi2",
+    )

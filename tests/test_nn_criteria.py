@@ -1,0 +1,302 @@
+"""Every criterion, for every layer and direction, against the same measure of all data at once."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+import tefast
+from tefast.nn import Context, SequenceClassifier, criteria, layer_scores, mask_units, prune
+from tefast.nn import unit_scores as of_single
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+UNITS, PARTS = 4, [(0, 0), (0, 1), (1, 0), (1, 1)]
+
+
+class Tagger(nn.Module):
+    def __init__(self, batch_first: bool = True, kind: type = nn.LSTM, **options) -> None:  # type: ignore[no-untyped-def]
+        super().__init__()
+        torch.manual_seed(0)
+        self.batch_first = batch_first
+        options = {"num_layers": 2, "bidirectional": True, **options}
+        self.rnn = kind(3, UNITS, batch_first=batch_first, **options)
+        self.fc = nn.Linear(UNITS * (1 + self.rnn.bidirectional), 3)
+        for parameter in self.parameters():
+            nn.init.uniform_(parameter, -1.5, 1.5)
+        self.double()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not self.batch_first:
+            return self.fc(self.rnn(x.transpose(0, 1))[0]).transpose(0, 1)
+        return self.fc(self.rnn(x)[0])
+
+
+def data(lengths: bool = False) -> list[tuple[torch.Tensor, ...]]:
+    torch.manual_seed(1)
+    batches = []
+    for n in (20, 1, 33):
+        steps = (torch.randint(4, 9, (n,)),) if lengths else ()
+        batches.append((torch.randn(n, 8, 3).double(), torch.randint(0, 3, (n,)), *steps))
+    return batches
+
+
+def by_hand(model: Tagger, x: torch.Tensor) -> list[torch.Tensor]:
+    """Outputs (n, T, U) of all parts: layer by layer, in modules of one direction."""
+    found = []
+    weights = dict(model.rnn.named_parameters())
+    for layer in range(2):
+        both = []
+        for suffix in (f"l{layer}", f"l{layer}_reverse"):
+            single = type(model.rnn)(x.shape[2], UNITS, batch_first=True).double()
+            for role in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+                getattr(single, f"{role}_l0").data = weights[f"{role}_{suffix}"].data
+            way = x.flip(1) if "reverse" in suffix else x
+            output = single(way)[0].detach()
+            both.append(output.flip(1) if "reverse" in suffix else output)
+        found += both
+        x = torch.cat(both, 2)
+    return found
+
+
+def everything(model: Tagger, batches) -> tuple[np.ndarray, np.ndarray, dict]:  # type: ignore[no-untyped-def]
+    h = torch.cat([torch.cat(by_hand(model, x), 2) for x, *_ in batches]).numpy()
+    y = [model(x).softmax(2)[torch.arange(len(x)), :, labels].detach() for x, labels, *_ in batches]
+    given = {"lengths": torch.cat([b[2] for b in batches]).numpy()} if len(batches[0]) > 2 else {}
+    return h, torch.cat(y).numpy(), given
+
+
+ONE_SHOT = {
+    "transfer_entropy": tefast.transfer_entropy,
+    "corrected_transfer_entropy": partial(tefast.transfer_entropy, bias="miller_madow"),
+    "reverse_transfer_entropy": tefast.reverse_transfer_entropy,
+    "corrected_reverse_transfer_entropy": partial(
+        tefast.reverse_transfer_entropy, bias="miller_madow"
+    ),
+    "mutual_information": tefast.mutual_information,
+}
+RANGES = {"bins": 4, "h_range": (-1, 1), "y_range": (0, 1)}
+
+
+@pytest.mark.parametrize("batch_first", [True, False])
+@pytest.mark.parametrize("lengths", [False, True])
+def test_streamed_of_every_part_equals_one_shot(lengths: bool, batch_first: bool) -> None:
+    model, batches = Tagger(batch_first), data(lengths)
+    h, y, given = everything(model, batches)
+    for name, measure in ONE_SHOT.items():
+        scores = layer_scores(model, batches, name, bins=4)
+        assert list(scores) == PARTS
+        found = torch.cat(list(scores.values())).numpy()
+        np.testing.assert_allclose(found, measure(h, y, **RANGES, **given), rtol=0, atol=1e-12)
+        assert (found != 0).any()
+    of_units = {"bins": 4, "h_range": (-1, 1), **given}
+    for name in ("active_information", "entropy"):
+        found = torch.cat(list(layer_scores(model, batches, name, bins=4).values())).numpy()
+        expected = getattr(tefast, name)(h, **of_units)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
+    valid = np.arange(8) < given.get("lengths", np.full(len(h), 8))[:, None]
+    found = layer_scores(model, batches, "activation_magnitude")
+    np.testing.assert_allclose(
+        torch.cat(list(found.values())), np.abs(h[valid]).mean(0), rtol=1e-12
+    )
+
+
+def test_histories_delays_and_own_ranges() -> None:
+    model, batches = Tagger(), data()
+    h, y, _ = everything(model, batches)
+    options = {"target_history": 2, "source_history": 2, "delay": 2}
+    for name in ("transfer_entropy", "reverse_transfer_entropy"):
+        criterion = partial(getattr(criteria, name), **options)
+        found = layer_scores(model, batches, criterion, bins=3, h_range=None, parts=[(1, 0)])
+        expected = getattr(tefast, name)(h[..., 8:12], y, 3, y_range=(0, 1), **options)
+        np.testing.assert_allclose(found[1, 0], expected, rtol=0, atol=1e-12)
+    delayed = partial(criteria.mutual_information, delay=1, bias="grassberger")
+    found = layer_scores(model, batches, delayed, bins=3)
+    expected = tefast.mutual_information(
+        h, y, 3, delay=1, bias="grassberger", h_range=(-1, 1), y_range=(0, 1)
+    )
+    np.testing.assert_allclose(torch.cat(list(found.values())), expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("method", ["chi2", "shuffle"])
+def test_significance_equals_one_shot(method: str) -> None:
+    model, batches = Tagger(), data()
+    h, y, _ = everything(model, batches)
+    options = {"method": method, "surrogates": 20, "seed": 3}
+    expected = tefast.significance(h, y, 4, h_range=(-1, 1), y_range=(0, 1), **options)
+    given = {"bins": 4, "seed": 3}
+
+    def run(criterion):  # type: ignore[no-untyped-def]
+        scores = layer_scores(model, batches, criterion, **given)
+        return torch.cat(list(scores.values())).numpy()
+
+    shuffled = partial(criteria.significance, method=method, surrogates=20)
+    found = []
+    run(lambda context: found.append(shuffled(context)) or criteria.random(context))
+    for field in ("te", "p_value", "q_value", "null_mean", "null_std", "effective_te"):
+        ours, theirs = getattr(found[0], field), getattr(expected, field)
+        np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-12, err_msg=field)
+    if method == "chi2":
+        np.testing.assert_allclose(run("effective_transfer_entropy"), expected.effective_te)
+        np.testing.assert_allclose(run(criteria.q_value), expected.q_value)
+        significant = run("significant_transfer_entropy")
+        assert ((significant > 0) == (expected.q_value <= 0.05)).all()
+        reverse = run("effective_reverse_transfer_entropy")
+        te = tefast.reverse_transfer_entropy(h, y, **RANGES)
+        assert (reverse <= te).all()
+        assert (run("significant_reverse_transfer_entropy") >= 0).all()
+    else:
+        with pytest.raises(ValueError, match="reverse: expected method='chi2'"):
+            run(partial(criteria.significance, reverse=True, method=method))
+
+
+def test_norms_by_hand() -> None:
+    model = Tagger(kind=nn.GRU)
+    one, two = (layer_scores(model, [], name) for name in ("l1", "l2"))
+    for (layer, direction), scores in one.items():
+        suffix = f"l{layer}" + "_reverse" * direction
+        weights = [getattr(model.rnn, f"{role}_{suffix}").detach() for role in
+                   ("weight_ih", "weight_hh")]  # fmt: skip
+        rows = torch.cat(weights, 1)
+        for unit in range(UNITS):
+            own = rows[unit::UNITS]
+            assert scores[unit].item() == pytest.approx(own.abs().sum().item())
+            assert two[layer, direction][unit].item() == pytest.approx(own.norm().item())
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize("batch_first", [True, False])
+def test_taylor_is_the_slope_of_the_loss(batch_first: bool, frozen: bool) -> None:
+    """Against the finite difference of scaling what one unit gives the last layer's reader."""
+    model = Tagger(batch_first)
+    batches = [(x[i : i + 1], labels[i : i + 1]) for x, labels in data()[:1] for i in range(3)]
+    model.rnn.requires_grad_(not frozen)
+    scores = layer_scores(model, batches, "taylor")
+    assert all(parameter.grad is None for parameter in model.parameters())
+    for part, unit in (((1, 0), 2), ((1, 1), 1)):
+        column, slopes = UNITS * part[1] + unit, []
+        for x, labels in batches:
+            losses = []
+            for factor in (1 - 1e-5, 1 + 1e-5):
+                scaled = Tagger(batch_first)
+                scaled.fc.weight.data[:, column] *= factor
+                logits = scaled(x)
+                each = labels[:, None].expand(logits.shape[:2])
+                losses.append(nn.functional.cross_entropy(logits.flatten(0, 1), each.flatten()))
+            slopes.append(abs((losses[1] - losses[0]).item() / 2e-5))
+        assert scores[part][unit].item() == pytest.approx(np.mean(slopes), rel=1e-5)
+    assert all((s > 0).all() for s in scores.values())
+    masked = Tagger(batch_first)
+    masked.rnn = mask_units(masked.rnn, {"l0": [1], "l1_reverse": [0]})
+    zero = layer_scores(masked, batches, "taylor")
+    assert zero[0, 0][1] == zero[1, 1][0] == 0
+
+
+def test_pruned_layers_are_scored_too() -> None:
+    model = prune(Tagger(), {"l0": [1], "l1_reverse": [0, 2]}, consumers=["fc"])
+    scores = layer_scores(model, data(), "transfer_entropy")
+    assert {part: len(s) for part, s in scores.items()} == {
+        (0, 0): 3, (0, 1): 4, (1, 0): 4, (1, 1): 2
+    }  # fmt: skip
+    whole = Tagger()
+    whole.rnn = mask_units(whole.rnn, {"l0": [1], "l1_reverse": [0, 2]})
+    expected = layer_scores(whole, data(), "transfer_entropy")
+    torch.testing.assert_close(scores[1, 0], expected[1, 0], rtol=0, atol=1e-12)
+    torch.testing.assert_close(scores[0, 0], expected[0, 0][[0, 2, 3]], rtol=0, atol=1e-12)
+
+
+class LastStep(nn.Module):
+    """Tokens and lengths to one class a sequence, by a packed sequence."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.embed = nn.Embedding(9, 3)
+        self.rnn = nn.GRU(3, UNITS, batch_first=True)
+        self.fc = nn.Linear(UNITS, 2)
+
+    def forward(self, tokens: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        packed = pack_padded_sequence(self.embed(tokens), lengths, True, enforce_sorted=False)
+        output, h = self.rnn(packed)
+        self.padded = pad_packed_sequence(output, True)[0].detach()
+        return self.fc(h[-1])
+
+
+def test_a_model_of_ones_own() -> None:
+    model = LastStep()
+    tokens, lengths = torch.randint(0, 9, (30, 7)), torch.randint(3, 8, (30,))
+    lengths[0] = 7
+    batches = [(tokens, tokens[:, 0] % 2, lengths)]
+    run = {"forward": lambda m, batch: m(batch[0], batch[2])}
+    parity = {"source": lambda _result, batch: (batch[0] % 2).double()}
+    found = layer_scores(model, batches, "transfer_entropy", bins=4, **run, **parity)
+    h, y = model.padded, (tokens % 2).double()
+    expected = tefast.transfer_entropy(h, y, **RANGES, lengths=lengths)
+    torch.testing.assert_close(found[0, 0], expected, rtol=0, atol=1e-12)
+    assert (layer_scores(model, batches, "taylor", **run)[0, 0] > 0).all()
+    magnitude = layer_scores(model, batches, "activation_magnitude", **run)[0, 0]
+    assert (magnitude > 0).all()
+    with pytest.raises(ValueError, match=r"\(n, T, C\), got \(30, 2\); a series .* source="):
+        layer_scores(model, batches, "transfer_entropy", **run)
+
+
+def test_ones_own_criterion_and_names_in_unit_scores() -> None:
+    model, batches = Tagger(), data()
+
+    def spread(context: Context) -> torch.Tensor:
+        assert context.units == 16
+        return torch.stack([h.flatten(0, 1).std(0) for h, _ in context.outputs()]).mean(0)
+
+    scores = layer_scores(model, batches, spread)
+    torch.testing.assert_close(
+        scores[1, 1],
+        torch.stack([by_hand(model, x)[3].flatten(0, 1).std(0) for x, _ in batches]).mean(0),
+    )
+    single = SequenceClassifier(3, 3, hidden_size=5, fc_size=4).double()
+    for name in criteria.NAMED:
+        found = of_single(single, batches, name, bins=3)
+        assert torch.equal(found, layer_scores(single, batches, name, bins=3)[0, 0]), name
+
+
+def test_the_model_and_generators() -> None:
+    model, batches = Tagger().train(), data()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    for name in criteria.NAMED:
+        layer_scores(model, iter(batches), name)
+    assert model.training
+    assert not model.rnn._forward_hooks
+    assert all(torch.equal(tensor, before[n]) for n, tensor in model.state_dict().items())
+    with pytest.raises(TypeError, match="expected an iterable that can be read again"):
+        layer_scores(model, iter(batches), "transfer_entropy", h_range=None)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"criterion": "te"}, ValueError, "criterion: expected one of transfer_entropy, .*'te'"),
+        ({"parts": [(2, 0)]}, ValueError, r"parts: expected .* \(1, 1\), got \(2, 0\)"),
+        ({"rnn": "fc"}, TypeError, "submodule 'fc': expected an nn.LSTM"),
+        ({"batches": []}, ValueError, "expected at least one batch, got none"),
+        ({"batches": [torch.ones(3)]}, TypeError, "batch: expected a tuple .* got Tensor"),
+        ({"criterion": lambda c: torch.zeros(3)}, ValueError, r"shape \(16,\), got \(3,\)"),
+        ({"source": lambda r, b: r}, ValueError, r"source: expected shape \(20, 8\), got \(20, 8,"),
+        ({"criterion": "taylor", "loss": lambda r, b: r}, ValueError, "loss: expected a number"),
+        ({"batches": [(data()[0][0], torch.full((20,), 3))]}, ValueError, r"0\.\.2, got 3"),
+        ({"batches": [(data()[0][0], torch.zeros(3))]}, ValueError, r"labels: expected shape"),
+        ({"batches": [(*data()[0], [8] * 20)]}, ValueError, "lengths: expected a tensor"),
+    ],
+)
+def test_errors(options: dict, error: type[Exception], message: str) -> None:
+    given = {"batches": data(), "criterion": "transfer_entropy", **options}
+    with pytest.raises(error, match=message):
+        layer_scores(Tagger(), given.pop("batches"), given.pop("criterion"), **given)
+
+
+def test_layers_that_cannot_be_scored() -> None:
+    model = nn.ModuleDict({"rnn": nn.LSTM(3, 4, proj_size=2), "cell": nn.GRUCell(3, 4)})
+    for name in model:
+        with pytest.raises(ValueError, match=f"submodule '{name}': expected a layer over seq"):
+            layer_scores(model, data(), "l1", rnn=name)
