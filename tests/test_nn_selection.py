@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tefast.nn import select_units
+from tefast.nn import select, select_units
 
 SCORES = torch.tensor([0.3, 0.9, 0.1, 0.9, 0.5])
 
@@ -109,3 +109,66 @@ def test_reversed_and_foreign_arrays() -> None:
     scores = np.array([0.1, 0.9, 0.5])
     assert select_units(scores[::-1], 1).tolist() == [1]
     assert select_units(scores.astype(">f4"), 1).tolist() == [1]
+
+
+EACH = {"a": np.array([0.1, 0.9, 0.5, 0.3]), "b": np.array([0.4, 0.2, 0.8])}
+
+
+@pytest.mark.parametrize(
+    ("options", "a", "b"),
+    [
+        ({"amount": 0.5}, [1, 2], [2, 0]),
+        ({"amount": 0.5, "descending": False}, [0, 3], [1, 0]),
+        ({"amount": 3, "scope": "all"}, [1, 2], [2]),
+        ({"amount": 1.0, "scope": "all"}, [1, 2, 3], [2, 0]),
+        ({"amount": 1.0}, [1, 2, 3], [2, 0]),
+        ({"amount": 5, "scope": "all", "keep": 2, "descending": False}, [0, 3], [1]),
+        ({"above": 0.3}, [1, 2], [2, 0]),
+        ({"below": 0.3}, [0], [1]),
+        ({"below": 2.0, "scope": "all"}, [0, 3, 2], [1, 0]),
+        ({"amount": 0.75, "round_to": 2}, [1, 2], [2]),
+        ({"amount": 0.75, "round_to": 8}, [], []),
+        ({"amount": 0}, [], []),
+    ],
+)
+def test_select_of_several(options: dict, a: list[int], b: list[int]) -> None:
+    chosen = select(EACH, **options)
+    assert {key: units.tolist() for key, units in chosen.items()} == {"a": a, "b": b}
+
+
+@given(
+    st.lists(st.lists(st.floats(0, 1), min_size=1, max_size=9), min_size=1, max_size=4),
+    st.floats(0, 1),
+    st.integers(1, 3),
+    st.booleans(),
+)
+def test_select_over_all(each: list, amount: float, keep: int, descending: bool) -> None:
+    scores = {n: torch.tensor(values, dtype=torch.float64) for n, values in enumerate(each)}
+    options = {"amount": amount, "keep": keep, "descending": descending}
+    chosen = select(scores, scope="all", **options)
+    wanted = len(select_units(torch.cat(list(scores.values())), amount))
+    most = sum(max(0, len(values) - keep) for values in each)
+    assert sum(map(len, chosen.values())) == min(wanted, most)
+    sign = 1 if descending else -1
+    gone = [sign * float(scores[n][u]) for n, units in chosen.items() for u in units]
+    for n, values in scores.items():
+        left = [u for u in range(len(values)) if u not in chosen[n].tolist()]
+        if len(left) > keep and gone:  # not held back: worth no more than what went
+            assert max(sign * float(values[u]) for u in left) <= min(gone)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({}, ValueError, "expected one of amount, above and below, got none"),
+        ({"amount": 1, "below": 0.5}, ValueError, "got amount and below"),
+        ({"above": float("nan")}, ValueError, "above: expected a finite number, got nan"),
+        ({"amount": 1, "scope": "layer"}, ValueError, "scope: expected 'each' or 'all'"),
+        ({"amount": 1, "round_to": 0}, ValueError, "round_to: expected at least 1, got 0"),
+        ({"amount": 1, "keep": 0.5}, TypeError, "keep: expected an int, got float"),
+        ({"amount": 9, "scope": "all"}, ValueError, r"count in 0\.\.7, got 9"),
+    ],
+)
+def test_bad_options_of_select(options: dict, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        select(EACH, **options)

@@ -30,8 +30,9 @@ from tefast.nn.gate_selection import GATES, select_gates
 from tefast.nn.gates import capture_gates, gate_activations, gate_means
 from tefast.nn.narrow import NarrowAttention, NarrowLayerNorm
 from tefast.nn.removal import mask, mask_units, prune, remove_units, slice_state
+from tefast.nn.schedules import PruningStep, prune_in_steps, write_steps
 from tefast.nn.scores import CRITERIA, layer_scores, score_all, unit_scores
-from tefast.nn.selection import select_units
+from tefast.nn.selection import select, select_units
 from tefast.nn.stack import RecurrentStack
 from tefast.nn.training import (
     TrainingState,
@@ -56,6 +57,7 @@ __all__ = [
     "GateSavings",
     "NarrowAttention",
     "NarrowLayerNorm",
+    "PruningStep",
     "RecurrentStack",
     "SequenceClassifier",
     "TrainingState",
@@ -79,13 +81,16 @@ __all__ = [
     "predict",
     "prune",
     "prune_gates",
+    "prune_in_steps",
     "remove_gates",
     "remove_units",
     "save",
     "score_all",
     "score_all_gates",
+    "select",
     "select_gates",
     "select_units",
     "slice_state",
     "unit_scores",
+    "write_steps",
 ]

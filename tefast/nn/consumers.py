@@ -19,6 +19,8 @@ RECURRENT = (*get_args(Recurrent), *get_args(Cell), RecurrentStack)
 _ATTENTION = (nn.MultiheadAttention, NarrowAttention)
 READERS = (nn.Linear, nn.BatchNorm1d, *RECURRENT, nn.LayerNorm, NarrowLayerNorm, *_ATTENTION)
 """Modules that can do with fewer input features, of exactly these classes."""
+_TRIED = 4
+"""Widths of other modules that are tried for a model's input."""
 
 Readings: TypeAlias = dict[nn.Module, dict[str, "Reading"]]
 """What each module reads, by the name of its input."""
@@ -102,8 +104,8 @@ def find_readings(
         What errors call the layer.
     example : tuple, optional
         Arguments of `model`; keep them small, since a label for every value is in memory. By
-        default two sequences of five steps are made up, first of features as wide as the
-        layer's input, then of token 0.
+        default two sequences of five steps are made up: of features as wide as the layer's
+        input or that of another module, and of token 0.
 
     Returns
     -------
@@ -125,7 +127,8 @@ def find_readings(
         except _UnfitError:
             raise
         except Exception as error:
-            failures.append(f"on {made_up[0].dtype}: {type(error).__name__}: {error!s:.150}")
+            shape = tuple(made_up[0].shape)
+            failures.append(f"on {shape}: {type(error).__name__}: {error!s:.150}")
     raise ValueError(
         f"what reads {name!r} could not be found: the model does not run on an input made up for "
         f"it ({'; '.join(failures)}); give example=(its arguments), or name the consumers"
@@ -133,11 +136,18 @@ def find_readings(
 
 
 def made_up_inputs(model: nn.Module, layer: Layer) -> Iterator[tuple[Tensor]]:
-    """Yield inputs that a model may take: features as wide as the layer's, then tokens."""
+    """Yield inputs that a model may take: features as wide as some module's, then tokens."""
     like = next(layer.parameters())
-    generator = torch.Generator().manual_seed(0)
-    features = weights(layer)[0, 0]["weight_ih"].shape[1]
-    yield (torch.randn(2, 5, features, generator=generator).to(like),)
+    own = weights(layer)[0, 0]["weight_ih"].shape[1]
+    others = [
+        getattr(module, name)
+        for module in model.modules()
+        for name in ("input_size", "in_features")
+        if isinstance(getattr(module, name, None), int)
+    ]
+    for width in dict.fromkeys([own, *others[:_TRIED]]):
+        generator = torch.Generator().manual_seed(0)
+        yield (torch.randn(2, 5, width, generator=generator).to(like),)
     yield (torch.zeros(2, 5, dtype=torch.int64, device=like.device),)
 
 

@@ -1,0 +1,286 @@
+"""Pruning in one or several steps, with scores taken anew and a record of what was done."""
+
+import csv
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from tefast.files import whole_file
+from tefast.nn.criteria import Criterion
+from tefast.nn.observe import Batch, read_again
+from tefast.nn.removal import prune
+from tefast.nn.scores import layer_scores
+from tefast.nn.selection import select
+from tefast.nn.stack import Part, part_name
+
+M = TypeVar("M", bound=nn.Module)
+Key: TypeAlias = tuple[str, Part]
+Pace: TypeAlias = Literal["linear", "geometric", "cubic"]
+
+_PACES: dict[str, Callable[[float, float], float]] = {
+    "linear": lambda amount, done: amount * done,
+    "geometric": lambda amount, done: 1.0 - (1.0 - amount) ** done,
+    "cubic": lambda amount, done: amount * (1.0 - (1.0 - done) ** 3),
+}
+
+
+@dataclass(frozen=True)
+class PruningStep:
+    """What one step did to one direction of one layer.
+
+    Attributes
+    ----------
+    step : int
+        From 1.
+    rnn : str
+        Name of the recurrent layer.
+    part : str
+        ``l0``, ``l0_reverse``, ...
+    before, removed, left : int
+        Units.
+    units : tuple of int
+        Which went, numbered as in the model that was given.
+    lowest, highest : float
+        Scores of those that went; NaN if none did.
+    parameters : int
+        Of the whole model after the step.
+    metric, tuned : float
+        What `evaluate` gave after the removal, and after fine-tuning; NaN without it.
+    seconds : float
+        That the step took, fine-tuning included.
+    """
+
+    step: int
+    rnn: str
+    part: str
+    before: int
+    removed: int
+    left: int
+    units: tuple[int, ...]
+    lowest: float
+    highest: float
+    parameters: int
+    metric: float
+    tuned: float
+    seconds: float
+
+
+def prune_in_steps(
+    model: M,
+    batches: Iterable[Batch],
+    criterion: str | Criterion,
+    *,
+    amount: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+    descending: bool = True,
+    steps: int = 1,
+    pace: Pace = "linear",
+    rnn: str | Sequence[str] = "rnn",
+    parts: Sequence[Part] | None = None,
+    scope: Literal["each", "all"] = "each",
+    round_to: int = 1,
+    fine_tune: Callable[[M, int], Any] | None = None,
+    evaluate: Callable[[M], float] | None = None,
+    on_step: Callable[[Sequence[PruningStep]], None] | None = None,
+    consumers: Iterable[str] | Mapping[str, Iterable[str]] | None = None,
+    example: Any = None,
+    **scoring: Any,
+) -> tuple[M, list[PruningStep]]:
+    """Remove units step by step; each step scores the model as the one before left it.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Not changed.
+    batches : iterable
+        As in `layer_scores`; read in every step.
+    criterion : str or callable
+        As in `layer_scores`.
+    amount : float
+        The fraction of units, in [0, 1], that is gone after the last step.
+    above, below, descending, scope, round_to
+        As in `select`; with `above` or `below`, every step removes what is beyond.
+    steps : int
+        1 is one shot.
+    pace : {"linear", "geometric", "cubic"}
+        How `amount` grows: evenly, by a constant fraction of what is left, or fast at first and
+        slowly towards the end (M. Zhu and S. Gupta, 2017).
+    rnn : str or sequence of str
+        Names of the recurrent layers.
+    parts : sequence of (layer, direction), optional
+        Of each of them; default all.
+    fine_tune : callable, optional
+        ``fine_tune(model, step)`` trains the pruned model in place.
+    evaluate : callable, optional
+        ``evaluate(model)`` gives a number for the record.
+    on_step : callable, optional
+        Gets the rows of every step when it is done.
+    consumers : iterable of str, or mapping from the names in `rnn` to such, optional
+        As in `prune`.
+    example
+        As in `prune`; by default the start of the first batch, if the model runs on that.
+    **scoring
+        Other arguments of `layer_scores`.
+
+    Returns
+    -------
+    model : nn.Module
+        The pruned copy.
+    rows : list of PruningStep
+        One for each step, layer and direction.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `layer_scores`, `select` and `prune`, or if `steps` or `pace` is not as described.
+    """
+    names = [rnn] if isinstance(rnn, str) else list(rnn)
+    _check(amount, steps, pace, names, batches)
+    if example is None and consumers is None and "forward" not in scoring:
+        example = _start(batches)
+    rows: list[PruningStep] = []
+    there: dict[Key, Tensor] = {}
+    for step in range(1, steps + 1):
+        started = time.monotonic()
+        scores = _scores(model, batches, criterion, names, parts, scoring)
+        there = there or {key: torch.arange(len(one)) for key, one in scores.items()}
+        original = {key: _original(rows, key, len(one)) for key, one in scores.items()}
+        due = None if amount is None else _PACES[pace](amount, step / steps)
+        options: dict[str, Any] = {"above": above, "below": below, "descending": descending}
+        chosen = _select(scores, original, due, scope, {**options, "round_to": round_to})
+        model = _removed(model, chosen, names, consumers, example)
+        metric = float(evaluate(model)) if evaluate else float("nan")
+        if fine_tune is not None:
+            fine_tune(model, step)
+        tuned = float(evaluate(model)) if evaluate and fine_tune else metric
+        common = {
+            "step": step,
+            "parameters": sum(p.numel() for p in model.parameters()),
+            "metric": metric,
+            "tuned": tuned,
+            "seconds": time.monotonic() - started,
+        }
+        new = [_row(key, scores[key], chosen[key], there[key], common) for key in scores]
+        there = {key: _without(there[key], chosen[key]) for key in there}
+        rows += new
+        if on_step is not None:
+            on_step(new)
+    return model, rows
+
+
+def write_steps(rows: Iterable[PruningStep], path: str | os.PathLike[str]) -> None:
+    """Write rows to a CSV file, whole or not at all; units are separated by spaces."""
+    with (
+        whole_file(Path(path)) as part,
+        open(part, "w", newline="", encoding="utf-8") as file,
+    ):
+        writer = csv.DictWriter(file, [field.name for field in fields(PruningStep)])
+        writer.writeheader()
+        for row in rows:
+            writer.writerow({**asdict(row), "units": " ".join(map(str, row.units))})
+
+
+def _check(
+    amount: Any, steps: Any, pace: Any, names: Sequence[str], batches: Iterable[Batch]
+) -> None:
+    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+        raise ValueError(f"steps: expected an int, at least 1, got {steps!r}")
+    if pace not in _PACES:
+        raise ValueError(f"pace: expected one of {', '.join(_PACES)}, got {pace!r}")
+    if amount is not None and not (isinstance(amount, float) and 0.0 <= amount <= 1.0):
+        raise ValueError(f"amount: expected a float fraction in [0, 1], got {amount!r}")
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"rnn: expected one name or several distinct ones, got {list(names)}")
+    if steps * len(names) > 1:
+        read_again(batches)
+
+
+def _start(batches: Iterable[Batch]) -> Any:
+    """Return two sequences of the first batch, where it can be read without being used up."""
+    if isinstance(batches, Iterator):
+        return None
+    first = next(iter(batches), None)
+    is_batch = isinstance(first, tuple | list) and first and isinstance(first[0], Tensor)
+    return first[0][:2] if first and is_batch else None
+
+
+def _scores(
+    model: nn.Module, batches: Any, criterion: Any, names: Any, parts: Any, scoring: Any
+) -> dict[Key, Tensor]:
+    return {
+        (name, part): scores
+        for name in names
+        for part, scores in layer_scores(
+            model, batches, criterion, rnn=name, parts=parts, **scoring
+        ).items()
+    }
+
+
+def _original(rows: Iterable[PruningStep], key: Key, left: int) -> int:
+    """How many units a direction had before the first step."""
+    name, part = key
+    return left + sum(r.removed for r in rows if (r.rnn, r.part) == (name, part_name(part)))
+
+
+def _select(
+    scores: Mapping[Key, Tensor],
+    original: Mapping[Key, int],
+    due: float | None,
+    scope: Literal["each", "all"],
+    options: dict[str, Any],
+) -> dict[Key, Tensor]:
+    if due is None:
+        return select(scores, scope=scope, **options)
+    if scope == "all":
+        before, left = sum(original.values()), sum(map(len, scores.values()))
+        return select(scores, amount=_more(due, before, left), scope=scope, **options)
+    chosen: dict[Key, Tensor] = {}
+    for key, one in scores.items():
+        more = _more(due, original[key], len(one))
+        chosen |= select({key: one}, amount=more, scope=scope, **options)
+    return chosen
+
+
+def _more(due: float, before: int, left: int) -> int:
+    """How many more are to go until the fraction `due` of `before` is gone."""
+    return max(0, int(due * before + 0.5 + 1e-9) - (before - left))
+
+
+def _removed(
+    model: M, chosen: Mapping[Key, Tensor], names: Sequence[str], consumers: Any, example: Any
+) -> M:
+    for name in names:
+        units = {part: one for (of, part), one in chosen.items() if of == name}
+        readers = consumers.get(name) if isinstance(consumers, Mapping) else consumers
+        model = prune(model, units, name, readers, example=example)
+    return model
+
+
+def _row(
+    key: Key, scores: Tensor, chosen: Tensor, there: Tensor, common: dict[str, Any]
+) -> PruningStep:
+    gone, nothing = scores[chosen], not len(chosen)
+    return PruningStep(
+        rnn=key[0],
+        part=part_name(key[1]),
+        before=len(scores),
+        removed=len(chosen),
+        left=len(scores) - len(chosen),
+        units=tuple(there[chosen].tolist()),
+        lowest=float("nan") if nothing else float(gone.min()),
+        highest=float("nan") if nothing else float(gone.max()),
+        **common,
+    )
+
+
+def _without(there: Tensor, chosen: Tensor) -> Tensor:
+    left = torch.ones(len(there), dtype=torch.bool)
+    left[chosen] = False
+    return there[left]

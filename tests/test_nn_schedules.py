@@ -1,0 +1,168 @@
+"""Pruning in steps: how many go when, what is recorded, and that scores are taken anew."""
+
+import csv
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from tefast.nn import (
+    Context,
+    PruningStep,
+    SequenceClassifier,
+    layer_scores,
+    prune,
+    prune_in_steps,
+    select,
+    write_steps,
+)
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+class Chain(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first = nn.GRU(3, 8, batch_first=True)
+        self.second = nn.LSTM(8, 6, batch_first=True, bidirectional=True)
+        self.fc = nn.Linear(12, 3)
+        self.double()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc(self.second(self.first(x)[0])[0])
+
+
+def data() -> list[tuple[torch.Tensor, torch.Tensor]]:
+    torch.manual_seed(1)
+    return [(torch.randn(20, 6, 3).double(), torch.randint(0, 3, (20,))) for _ in range(2)]
+
+
+NAMES = ["first", "second"]
+
+
+def test_one_shot_is_score_select_prune() -> None:
+    torch.manual_seed(0)
+    model = SequenceClassifier(3, 3, hidden_size=8, fc_size=5).double()
+    found, rows = prune_in_steps(model, data(), "transfer_entropy", amount=0.5)
+    scores = layer_scores(model, data(), "transfer_entropy")
+    units = select(scores, amount=0.5)
+    expected = prune(model, units).state_dict()
+    assert all(torch.equal(tensor, expected[n]) for n, tensor in found.state_dict().items())
+    (row,) = rows
+    assert (row.step, row.rnn, row.part, row.before, row.removed, row.left) == (
+        1, "rnn", "l0", 8, 4, 4
+    )  # fmt: skip
+    assert row.units == tuple(units[0, 0].tolist())
+    assert row.highest == scores[0, 0].max()
+    assert row.parameters == sum(p.numel() for p in found.parameters())
+    assert math.isnan(row.metric)
+    assert model.rnn.hidden_size == 8
+
+
+@pytest.mark.parametrize(
+    ("pace", "left"),
+    [("linear", [6, 5, 3, 2]), ("geometric", [6, 4, 3, 2]), ("cubic", [5, 3, 2, 2])],
+)
+def test_paces(pace: str, left: list[int]) -> None:
+    rows = prune_in_steps(
+        Chain(), data(), "l2", amount=0.75, steps=4, pace=pace, rnn="first", descending=False
+    )[1]
+    assert [row.left for row in rows] == left
+
+
+def test_rescoring_tuning_and_the_record(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    seen, tuned, done = [], [], []
+
+    def count(context: Context) -> torch.Tensor:
+        seen.append(context.units)
+        return torch.arange(context.units).double()
+
+    def tune(model: Chain, step: int) -> None:
+        tuned.append(step)
+        with torch.no_grad():
+            model.fc.bias += 1
+
+    model = Chain()
+    found, rows = prune_in_steps(
+        model,
+        data(),
+        count,
+        amount=0.5,
+        steps=2,
+        rnn=NAMES,
+        fine_tune=tune,
+        evaluate=lambda m: m.fc.bias.sum().item(),
+        on_step=done.append,
+    )
+    assert seen == [8, 12, 6, 8]
+    assert tuned == [1, 2]
+    assert [len(some) for some in done] == [3, 3]
+    assert [row.tuned - row.metric for row in rows] == pytest.approx([3.0] * 6)
+    assert [(r.rnn, r.part, r.units) for r in rows] == [
+        ("first", "l0", (7, 6)),
+        ("second", "l0", (5, 4)),
+        ("second", "l0_reverse", (5, 4)),
+        ("first", "l0", (5, 4)),
+        ("second", "l0", (3,)),
+        ("second", "l0_reverse", (3,)),
+    ]
+    assert (found.first.hidden_size, found.second.hidden_size, found.second.input_size) == (4, 3, 4)
+    write_steps(rows, tmp_path / "steps.csv")
+    with open(tmp_path / "steps.csv", newline="") as file:
+        read = list(csv.DictReader(file))
+    assert read[0]["units"] == "7 6"
+    assert list(read[0]) == list(PruningStep.__dataclass_fields__)
+    assert float(read[5]["tuned"]) == pytest.approx(rows[5].tuned)
+
+
+def test_units_keep_their_numbers() -> None:
+    """Numbers in the record are those of the model that was given."""
+
+    def middle(context: Context) -> torch.Tensor:
+        scores = torch.zeros(context.units)
+        scores[context.units // 2] = 1
+        return scores
+
+    rows = prune_in_steps(Chain(), data(), middle, amount=0.5, steps=4, rnn="first")[1]
+    assert [row.units for row in rows] == [(4,), (3,), (5,), (2,)]
+
+
+def test_over_all_layers_and_thresholds() -> None:
+    model = Chain()
+    found, rows = prune_in_steps(
+        model, data(), "transfer_entropy", amount=0.6, steps=3, rnn=NAMES, scope="all"
+    )
+    assert sum(row.left for row in rows[-3:]) == 8
+    assert min(row.left for row in rows) >= 1
+    assert found(data()[0][0]).shape == (20, 6, 3)
+    _, rows = prune_in_steps(model, data(), "random", above=0.5, rnn="first")
+    scores = layer_scores(model, data(), "random", rnn="first")[0, 0]
+    assert sorted(rows[0].units) == (scores > 0.5).nonzero().flatten().tolist()
+    _, rows = prune_in_steps(model, data(), "random", below=2.0, rnn="first", round_to=4)
+    assert rows[0].left == 4
+    named, _ = prune_in_steps(
+        model, data(), "l1", amount=0.5, rnn=NAMES,
+        consumers={"first": ["second"], "second": ["fc"]}, parts=[(0, 0)],
+    )  # fmt: skip
+    assert named.fc.in_features == 9
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"steps": 0}, ValueError, "steps: expected an int, at least 1, got 0"),
+        ({"pace": "slow"}, ValueError, "pace: expected one of linear, geometric, cubic"),
+        ({"amount": 2}, ValueError, "amount: expected a float fraction"),
+        ({"amount": None}, ValueError, "one of amount, above and below, got none"),
+        ({"above": 0.1}, ValueError, "got amount and above"),
+        ({"rnn": []}, ValueError, "rnn: expected one name or several"),
+        ({"scope": "some"}, ValueError, "scope: expected 'each' or 'all', got 'some'"),
+        ({"steps": 2, "batches": iter(data())}, TypeError, "can be read again"),
+    ],
+)
+def test_errors(options: dict, error: type[Exception], message: str) -> None:
+    given = {"amount": 0.5, "rnn": "first", **options}
+    with pytest.raises(error, match=message):
+        prune_in_steps(Chain(), given.pop("batches", data()), "l1", **given)
