@@ -62,7 +62,7 @@ class Beside(_Streaming):
         target = self._target(h)
         source = values.source(y, target)
         symbols = {"h": target.is_symbols, "y": source.is_symbols}
-        inputs = self._inputs(target, [source], lengths, symbols)
+        inputs = self._inputs(target, [source], lengths, None, symbols)
         counted, options = self._arrange(inputs), inputs.options
         # Never more codes in memory than a few units of a batch have.
         for unit in range(0, self.units, 64):
@@ -75,7 +75,8 @@ class Beside(_Streaming):
                 some,
                 options.threads,
             )
-            self._counts[some] += windows.count_dense(codes, counted, self.bins).counts
+            table = windows.count_dense(options.backend, codes, counted, self.bins, options.threads)
+            self._counts[some] += table.counts
         self._symbols, self._wrap = symbols, target.wrap
 
     def _shape(self) -> tuple[int, ...]:
