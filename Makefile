@@ -11,7 +11,7 @@ EDITABLE = $(INSTALL) --no-build-isolation --config-settings=editable.rebuild=tr
 # Minutes of compiling that only a machine with a GPU has any use for; `make cuda` builds it anyway.
 TEFAST_CUDA ?= $(if $(shell nvidia-smi -L 2>/dev/null),AUTO,OFF)
 
-.PHONY: experiment smoke test cuda bench growth sanitize docs lint format dist clean
+.PHONY: experiment smoke test cuda bench growth calibration sanitize docs lint format dist clean
 
 experiment: $(VENV)/installed
 	$(BIN)/python -m tefast.experiment $(ARGS)
@@ -33,6 +33,12 @@ bench: $(VENV)/installed
 growth: $(VENV)/installed
 	$(EDITABLE) -e ".[bench]"
 	$(BIN)/python benchmarks/growth.py
+
+# Whether tests of significance and corrections of bias do what they say; about five minutes on two
+# cores. benchmarks/results/calibration.json, docs/calibration.png and the tables of
+# docs/calibration.md.
+calibration: $(VENV)/installed
+	$(BIN)/python benchmarks/calibration.py
 
 # The kernel's tests under the address and undefined-behaviour sanitizers, in an environment of
 # their own; and its parallel parts under the thread sanitizer where Clang, its libomp and its

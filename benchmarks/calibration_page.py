@@ -1,0 +1,266 @@
+"""The tables of docs/calibration.md and its figure, from results/calibration.json."""
+
+import math
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+from scipy.stats import chi2
+
+METHODS = ("shuffle", "trials", "circular", "chi2", "bits in place of nats")
+MARKERS = dict(zip(METHODS, "osD^x", strict=True))
+ESTIMATES = ("plug-in", "miller_madow", "grassberger", "effective_te")
+SHOWN = (100, 1000, 10_000, 100_000)
+"""Transitions of the rows of the page's tables of biases; the figure has all."""
+WHAT = ("data", "bins", "history", "sequences", "steps")
+MILLI = 1e3
+
+
+def cases(rows):
+    """Rows of the same data together, as {what: {method: row}}."""
+    found = {}
+    for row in rows:
+        found.setdefault(tuple(row[name] for name in WHAT), {})[row["method"]] = row
+    return found
+
+
+def rate(row):
+    """Such as 5.2 (4.5 to 5.9); italic where nobody says it is 5, with * where it is not."""
+    if row is None:
+        return ""
+    text = f"{100 * row['rate']:.1f} ({100 * row['low']:.1f} to {100 * row['high']:.1f})"
+    text += "" if row["contains_level"] else r"\*"
+    return text if row["documented"] else f"_{text}_"
+
+
+def false_positives(rows):
+    """A table of rates in percent."""
+    lines = [
+        f"| data | bins | k = l | transitions | for each cell | {' | '.join(METHODS)} |",
+        "| --- | ---: | ---: | ---: | ---: |" + " ---: |" * len(METHODS),
+    ]
+    for (data, bins, history, sequences, steps), tested in cases(rows).items():
+        first = next(iter(tested.values()))
+        shape = f"{sequences:,} x {steps - history:,}"
+        told = [data, str(bins), str(history), shape, f"{first['transitions_per_cell']:,.1f}"]
+        lines.append(f"| {' | '.join(told + [rate(tested.get(name)) for name in METHODS])} |")
+    return "\n".join(lines)
+
+
+def with_coupling(results):
+    """Rows of power, and before them those of the same data without a coupling."""
+    uncoupled = [
+        row | {"bits": 0.0}
+        for row in results["independent"]
+        if any(row["transitions"] == r["transitions"] and row["bins"] == r["bins"]
+               for r in results["power"])
+    ]  # fmt: skip
+    return uncoupled + results["power"]
+
+
+def power(rows):
+    """A table of percentages against the coupling."""
+    lines = [
+        f"| bins | coupling | millibits | {' | '.join(METHODS)} |",
+        "| ---: | ---: | ---: |" + " ---: |" * len(METHODS),
+    ]
+    points = sorted({(row["bins"], row["coupling"], row["bits"]) for row in rows})
+    for bins, coupling, bits in points:
+        here = {r["method"]: r for r in rows if (r["bins"], r["coupling"]) == (bins, coupling)}
+        shown = [f"{100 * here[name]['rate']:.1f}" for name in METHODS]
+        told = [str(bins), f"{coupling:g}", f"{MILLI * bits:.3f}"]
+        lines.append(f"| {' | '.join(told + shown)} |")
+    return "\n".join(lines)
+
+
+def error(row, name):
+    """Mean error in millibits, with as many digits as its standard error has two of."""
+    mean, deviation = MILLI * (row["mean"][name] - row["bits"]), MILLI * row["standard_error"][name]
+    digits = max(0, 1 - math.floor(math.log10(deviation)))
+    return f"{mean:,.{digits}f} ± {deviation:.{digits}f}"
+
+
+def biases(rows):
+    """A table of mean errors in millibits."""
+    lines = [
+        "| data | bins | transitions | known | formula | " + " | ".join(ESTIMATES) + " |",
+        "| --- | ---: | ---: | ---: | ---: |" + " ---: |" * len(ESTIMATES),
+    ]
+    for row in (row for row in rows if row["transitions"] in SHOWN):
+        told = [row["data"], str(row["bins"]), f"{row['transitions']:,}"]
+        formula = MILLI * row["formula"]
+        told += [f"{MILLI * row['bits']:,.1f}"]
+        told += [f"{formula:,.0f}" if formula >= 100 else f"{formula:.3g}"]
+        lines.append(f"| {' | '.join(told + [error(row, name) for name in ESTIMATES])} |")
+    return "\n".join(lines)
+
+
+def documented(results):
+    """Rows whose rate ought to be the level."""
+    return [row for row in results["independent"] + results["memory"] if row["documented"]]
+
+
+def summary(results):
+    """What the tables do not say themselves."""
+    spread = [row["dispersion"] for row in documented(results)]
+    tied = ", ".join(
+        f"{row['ties']} of {row['compared']:,} ({row['bins']} bins, k = l = {row['history']})"
+        for row in results["ties"]
+    )
+    lines = [
+        held(documented(results)),
+        f"From group to group the rejections vary {min(spread):.2f} to {max(spread):.2f} times as "
+        f"much as binomial ones, {np.mean(spread):.2f} times on the average, in those rows, and "
+        f"{min(others(results)):.2f} to {max(others(results)):.2f} times in the others.",
+        f"Sources in another order that give exactly what the source gives: {tied}.",
+        f'By the chi-square law "bits in place of nats" rejects {by_law()} of independent data.',
+    ]
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def held(rows):
+    """How many intervals hold the level."""
+    outside = [row for row in rows if not row["contains_level"]]
+    named = "; ".join(
+        f"{row['method']}, {row['data']}, {row['bins']} bins, {100 * row['rate']:.1f} %"
+        for row in outside
+    )
+    return (
+        f"{len(rows)} rates ought to be 5 %; the intervals of {len(rows) - len(outside)} hold it. "
+        f"Chance alone leaves it out of {len(rows) / 20:.1f} intervals of so many. "
+        f"Without it: {named or 'none'}."
+    )
+
+
+def others(results):
+    """Dispersion of rows that need not keep the level; there is none where all is rejected."""
+    rows = results["independent"] + results["memory"]
+    return [row["dispersion"] for row in rows if not row["documented"] and row["dispersion"]]
+
+
+def by_law():
+    """What the chi-square law says of 2 N T in bits."""
+    parts = []
+    for bins, freedom in ((2, 2), (2, 12), (4, 36), (16, 3600)):
+        share = chi2.sf(math.log(2) * chi2.isf(0.05, freedom), freedom)
+        parts.append(f"{100 * share:.1f} % ({bins} bins, {freedom} degrees of freedom)")
+    return ", ".join(parts)
+
+
+TABLES = {
+    "summary": summary,
+    "independent": lambda results: false_positives(results["independent"]),
+    "memory": lambda results: false_positives(results["memory"]),
+    "power": lambda results: power(with_coupling(results)),
+    "bias": lambda results: biases(results["bias"]),
+}
+
+
+def filled(text, results):
+    """The page with its tables made anew, each between its name in a comment and `end`."""
+    for name, table in TABLES.items():
+        begin, end = f"<!-- {name} -->\n", "<!-- end -->\n"
+        before, found, rest = text.partition(begin)
+        if not found:
+            raise ValueError(f"the page has no place for {name!r}")
+        text = before + begin + "\n" + table(results) + "\n\n" + rest[rest.index(end) :]
+    return text
+
+
+def shown_rates(axis, rows, title):
+    """Rates with their intervals, one place for each kind of data."""
+    found = cases(rows)
+    for place, tested in enumerate(found.values()):
+        for name, row in tested.items():
+            show_rate(axis, row, place + 0.14 * (METHODS.index(name) - 2))
+    axis.axvline(5, color="grey", linestyle=":")
+    axis.set(xscale="log", xlim=(2.5, 130), xlabel="rejected at 5 % (percent)", title=title)
+    ticks = (3, 4, 5, 6, 8, 10, 20, 50, 100)
+    axis.set_xticks(ticks, [str(tick) for tick in ticks])
+    axis.set_yticks(range(len(found)), [label(*what) for what in found])
+    axis.minorticks_off()
+    axis.invert_yaxis()
+
+
+def show_rate(axis, row, place):
+    """A marker with its interval, empty where nobody says that it is 5 %."""
+    low, mid, high = (100 * row[key] for key in ("low", "rate", "high"))
+    named = axis.get_legend_handles_labels()[1]
+    number = METHODS.index(row["method"])
+    axis.errorbar(
+        mid, place, xerr=[[mid - low], [high - mid]], fmt=MARKERS[row["method"]],
+        color=f"C{number}", markersize=5, markerfacecolor=None if row["documented"] else "white",
+        label=None if row["method"] in named else row["method"],
+    )  # fmt: skip
+
+
+def label(data, bins, history, sequences, steps):
+    """What the data are, in three short lines."""
+    named = data.replace("autoregressive", "AR").replace("source and", "source,\nAR")
+    histories = f", k = l = {history}" if history > 1 else ""
+    return f"{named}\n{bins} bins{histories}\n{sequences:,} x {steps - history:,}"
+
+
+def shown_power(axis, rows, bins):
+    """Rates against the coupling."""
+    rows = [row for row in rows if row["bins"] == bins]
+    for number, name in enumerate(METHODS):
+        line = [row for row in rows if row["method"] == name]
+        couplings, rates = ([row[key] for row in line] for key in ("coupling", "rate"))
+        axis.plot(
+            couplings, [100 * rate for rate in rates], f"{MARKERS[name]}-", color=f"C{number}",
+            markersize=5, linewidth=1, label=name,
+        )  # fmt: skip
+    axis.axhline(5, color="grey", linestyle=":")
+    axis.set(
+        xlabel="coupling (chance that the target copies the source)", ylim=(0, 103),
+        ylabel="rejected at 5 % (percent)",
+        title=f"Power: {bins} bins, {rows[0]['transitions']:,} transitions",
+    )  # fmt: skip
+
+
+def shown_bias(axis, rows, place):
+    """Sizes of mean errors: a correction is good where its line lies low, or its markers are empty,
+    the error being within two standard errors of 0."""
+    kinds = sorted({(row["bins"], row["data"]) for row in rows})
+    for number, (bins, data) in enumerate(kinds):
+        line = [row for row in rows if (row["bins"], row["data"]) == (bins, data)]
+        color, sizes = f"C{number}", np.array([row["transitions"] for row in line])
+        axis.loglog(sizes, [MILLI * row["formula"] for row in line], ":", color=color)
+        axis.plot([], [], "-", color=color, label=f"{data}, {bins} bins")
+        for name, marker in zip(ESTIMATES, "os^D", strict=True):
+            errors = np.array([MILLI * abs(row["mean"][name] - row["bits"]) for row in line])
+            limits = np.array([2 * MILLI * row["standard_error"][name] for row in line])
+            axis.plot(sizes, errors, color=color, linewidth=0.8)
+            for some, face in ((errors > limits, color), (errors <= limits, "white")):
+                axis.plot(sizes[some], errors[some], marker, color=color, mfc=face, markersize=5)
+    for name, marker in zip(ESTIMATES, "os^D", strict=True):
+        axis.plot([], [], marker, color="grey", label=name)
+    axis.plot([], [], ":", color="grey", label="formula")
+    axis.set(xlabel="transitions", ylabel="|mean error| (millibits)")
+    axis.legend(fontsize=8, loc=place)
+
+
+def draw(results, path):
+    """One panel for each question."""
+    figure, axes = plt.subplots(2, 3, figsize=(18, 11))
+    (independent, bins_2, apart), (memory, bins_4, coupled) = axes
+    shown_rates(independent, results["independent"], "False positives, independent data")
+    shown_rates(memory, results["memory"], "False positives, data with memory")
+    memory.set_xlabel(memory.get_xlabel() + "; empty: no 5 % claimed")
+    shown_power(bins_2, with_coupling(results), 2)
+    shown_power(bins_4, with_coupling(results), 4)
+    for axis in (independent, memory, bins_2, bins_4):
+        axis.legend(fontsize=8)
+    bias = results["bias"]
+    shown_bias(apart, [row for row in bias if row["bits"] == 0], "lower left")
+    apart.set_title("Bias, independent data (empty: within 2 standard errors)")
+    shown_bias(coupled, [row for row in bias if row["bits"] > 0], "upper right")
+    coupled.set_title("Bias, coupled data of known value")
+    for axis in axes.flat:
+        axis.grid(alpha=0.3)
+    figure.tight_layout()
+    figure.savefig(path, dpi=100)
+    plt.close(figure)
