@@ -221,7 +221,7 @@ def shown_power(axis, rows, bins):
     )  # fmt: skip
 
 
-def shown_bias(axis, rows, place):
+def shown_bias(axis, rows):
     """Sizes of mean errors: a correction is good where its line lies low, or its markers are empty,
     the error being within two standard errors of 0."""
     kinds = sorted({(row["bins"], row["data"]) for row in rows})
@@ -240,7 +240,7 @@ def shown_bias(axis, rows, place):
         axis.plot([], [], marker, color="grey", label=name)
     axis.plot([], [], ":", color="grey", label="formula")
     axis.set(xlabel="transitions", ylabel="|mean error| (millibits)")
-    axis.legend(fontsize=8, loc=place)
+    axis.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=4)
 
 
 def draw(results, path):
@@ -255,9 +255,9 @@ def draw(results, path):
     for axis in (independent, memory, bins_2, bins_4):
         axis.legend(fontsize=8)
     bias = results["bias"]
-    shown_bias(apart, [row for row in bias if row["bits"] == 0], "lower left")
+    shown_bias(apart, [row for row in bias if row["bits"] == 0])
     apart.set_title("Bias, independent data (empty: within 2 standard errors)")
-    shown_bias(coupled, [row for row in bias if row["bits"] > 0], "upper right")
+    shown_bias(coupled, [row for row in bias if row["bits"] > 0])
     coupled.set_title("Bias, coupled data of known value")
     for axis in axes.flat:
         axis.grid(alpha=0.3)
