@@ -18,6 +18,7 @@ exclude_patterns = ["_build", "study"]
 html_theme = "furo"
 html_title = "tefast"
 nitpicky = False  # docstrings name types as people say them
+suppress_warnings = ["ref.python"]  # and parameters, which two classes have as attributes
 autodoc_typehints = "none"  # docstrings say more: shapes and units
 autodoc_member_order = "bysource"
 napoleon_google_docstring = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,8 @@ from tefast.values import Values
 from tefast.windows import MOST_STATES
 
 METHODS = ("shuffle", "trials", "circular", "chi2")
+FEW = 20
+"""Transitions a cell below which the chi-square law is not followed well."""
 BATCH_BYTES = 64 * 2**20
 """Of surrogates that are in memory together."""
 
@@ -44,7 +47,8 @@ class Significance:
     null_mean, null_std : array
         Mean and standard deviation of transfer entropy without a coupling.
     effective_te : array
-        ``te - null_mean``: what is left once the bias has been taken off. May be negative.
+        ``te - null_mean``. Without a coupling the bias has been taken off; with a strong one, which
+        leaves cells empty, the null's bias is more than that of `te`, and this is too low.
     standard_error : array
         Of `te`, from the spread of its local values over transitions, as if these were independent.
     method : str
@@ -91,13 +95,13 @@ def significance(
         described here.
     method : {"shuffle", "trials", "circular", "chi2"}, default "shuffle"
         "shuffle" permutes the source's states among all transitions: right where the source has no
-        memory of its own, or the target none. "circular" shifts the source in every sequence by
-        a random number of steps, around its end, which keeps its memory. "trials" permutes the
-        sources of the sequences, which keeps whatever a source is, and needs several sequences
-        that could be exchanged. "chi2" needs no surrogates: ``2 N T`` (nats) follows a chi-square
-        law with as many degrees of freedom as the occupied cells leave (with Williams' factor);
-        it needs SciPy, no memory in the source beyond the histories, and some 30 transitions for
-        every cell: with 5 it rejects far too often.
+        memory, or the target none beyond its history. "circular" shifts the source in every
+        sequence by a random number of steps, around its end, which keeps its memory. "trials"
+        permutes the sources of the sequences, which keeps whatever a source is, and needs several
+        sequences that could be exchanged. "chi2" needs no surrogates: ``2 N T`` (nats) follows a
+        chi-square law with as many degrees of freedom as the occupied cells leave (with Williams'
+        factor); it needs SciPy, the same absence of memory as "shuffle", and some 30 transitions
+        for every cell: with 5 it rejects far too often, and a warning says so.
     surrogates : int, default 200
         The least p-value is ``1 / (surrogates + 1)``.
     seed : int, default 0
@@ -188,6 +192,9 @@ def _test(
 ) -> dict[str, Floats]:
     te, error, freedom, excess, total = _estimate(inputs, embedding)
     if method == "chi2":
+        _warn_of_few(
+            total, inputs.bins ** (1 + embedding.target_history + embedding.source_history)
+        )
         p, mean, deviation = _chi_square(te, freedom, excess, total)
     else:
         nulls: list[Floats] = []
@@ -226,6 +233,18 @@ def _estimate(inputs: Inputs, embedding: Embedding) -> tuple[Floats, ...]:
     if np.isnan(te).all():
         evaluation.raise_nothing_left()
     return te, error, freedom, excess, total
+
+
+def _warn_of_few(total: Floats, cells: int) -> None:
+    """Say that chi-square is not to be trusted with so few transitions (U,) for so many cells."""
+    least = float(np.nanmin(total)) / cells
+    if least < FEW:
+        warnings.warn(
+            f"method='chi2' with {least:.2g} transitions for each of {cells} cells rejects too "
+            f"often; it takes some 30. Use fewer bins, or surrogates",
+            RuntimeWarning,
+            stacklevel=4,
+        )
 
 
 def _chi_square(
