@@ -28,6 +28,7 @@ def test_options_replace_what_the_preset_says():
         "--preset", "smoke", "--dataset", "hmdb51", "--data-root", "clips", "--size", "120x160",
         "--seeds", "3", "4", "--regularizers", "l2", "--criteria", "entropy", "random",
         "--removed", "0.25", "--hidden", "32", "--split", "official-2", "--l2-weight", "1e-3",
+        "--granularity", "gate",
     )  # fmt: skip
     assert config == replace(
         PRESETS["smoke"],
@@ -42,7 +43,10 @@ def test_options_replace_what_the_preset_says():
         hidden=32,
         split="official-2",
         l2_weight=1e-3,
+        granularity="gate",
     )
+    assert config.granularities == ("unit", "gate")
+    assert configured().granularities == ("unit",)
     assert config.penalty("l2") == ("l2", 1e-3)
     assert config.penalty("none") == (None, 0.0)
 
@@ -54,6 +58,7 @@ def test_options_replace_what_the_preset_says():
         ({"dataset": "ucf101"}, "--dataset ucf101 needs --data-root DIR"),
         ({"split": "official-4"}, "unknown split 'official-4'"),
         ({"criteria": ("l3",)}, "unknown criteria 'l3'"),
+        ({"granularity": "layer"}, "unknown granularity 'layer'; known are unit, gate"),
         ({"hidden": 1}, "hidden must be at least 2, got 1"),
         ({"frames": 1}, "frames must be at least 2, got 1"),
         ({"seeds": ()}, "seeds must be one or more different values"),
@@ -118,7 +123,7 @@ def test_a_size_that_is_none(capsys):
 def test_a_run_is_taken_up_only_with_its_own_settings(tmp_path):
     config = PRESETS["smoke"]
     Workspace(tmp_path).begin(config, fresh=False, must_resume=False)
-    more = replace(config, seeds=(5,), criteria=("l1",), removed=(0.0, 0.3))
+    more = replace(config, seeds=(5,), criteria=("l1",), removed=(0.0, 0.3), granularity="gate")
     Workspace(tmp_path).begin(more, fresh=False, must_resume=True)
     other = replace(config, hidden=64)
     with pytest.raises(ConfigError, match=r"other settings \(hidden was 48, now 64\); choose"):

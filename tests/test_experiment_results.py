@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from tefast.experiment.config import CRITERIA, NAMES, ORDERS, PRESETS, REGULARIZERS
-from tefast.experiment.figures import build_figure2, build_figure3, figure2
-from tefast.experiment.findings import findings, paper_table
+from tefast.experiment.figures import build_figure2, build_figure3, build_figure4, figure2, figure4
+from tefast.experiment.findings import findings, gate_findings, paper_table
 from tefast.experiment.report import caveats, write_report
 from tefast.experiment.results import COLUMNS, Curve, Results, Row, read_rows, write_rows
 from tefast.experiment.summary import build_summary, write_summary
@@ -112,6 +112,57 @@ def test_figures_show_what_the_rows_say(build):
         assert line.get_linestyle() == (":" if "random order" in label.split(", ")[1:] else solid)
     assert axes.get_ylim()[0] == 0
     assert axes.get_ylim()[1] >= 100
+
+
+def better(s, r, c, o, f):
+    return min(1.0, noisy(s, r, c, o, f) + 0.3 * f)
+
+
+GATE_ROWS = [replace(row, removed_units=4 * row.removed_units) for row in measured(better)]
+
+
+def test_the_figure_of_gates_shows_them_beside_units():
+    panels = build_figure4(ROWS, GATE_ROWS, classes=10).axes
+    assert [axes.get_xlabel() for axes in panels] == ["units removed [%]", "gates removed [%]"]
+    for axes, rows in zip(panels, (ROWS, GATE_ROWS), strict=True):
+        results, shown = Results(rows), {}
+        for line in axes.lines:
+            shown[line.get_label()] = line
+        for criterion in CRITERIA:
+            for order in ORDERS:
+                curve = Curve("none", criterion, order)
+                means = [100 * results.spread(curve, f).mean for f in FRACTIONS]
+                line = shown[f"{NAMES[criterion]}, {order}"]
+                np.testing.assert_allclose(line.get_ydata(), means)
+                np.testing.assert_allclose(line.get_xdata(), [100 * f for f in FRACTIONS])
+    only = [[row for row in rows if row.regularizer == "l2"] for rows in (ROWS, GATE_ROWS)]
+    assert "(L2)" in build_figure4(*only, classes=10).get_suptitle()
+
+
+def test_gates_are_compared_with_chance_and_with_units():
+    def gates(gap, chance=0.0, noise=0.0):
+        def accuracy(s, r, c, o, f):
+            mine = gap if c == "transfer_entropy" and o == "descending" else 0.0
+            random = chance if c == "random" else 0.0
+            return 0.9 if not f else 0.5 + mine + random + noise * (s - 1)
+
+        return Results(measured(accuracy))
+
+    first, second = gate_findings(gates(0.0), gates(0.2), CLIPS)
+    assert first.startswith(
+        "Removing 50% of the gates by transfer entropy, descending, leaves 70.0"
+    )
+    assert "more than as many gates in random order (50.0 ± 0.0%; difference +20.0" in first
+    assert "more than the same fraction of units by the same criterion (50.0" in first
+    assert "ascending, leaves 50.0" in second
+    assert second.count("not shown to differ from") == 2
+    first, _ = gate_findings(gates(0.4), gates(0.2, chance=0.3), CLIPS)
+    assert first.count("less than") == 2
+    first, _ = gate_findings(gates(0.0), gates(0.02, noise=0.1), CLIPS)
+    assert "not shown to differ from the same fraction" in first
+    assert "more than as many gates" in first  # pairs of a seed differ by the same
+    few = Results([row for row in ROWS if row.criterion == "l1"])
+    assert gate_findings(few, few, CLIPS) == []
 
 
 def test_figures_of_few_rows_are_drawn_and_the_same_bytes(tmp_path):
@@ -220,10 +271,13 @@ def test_the_papers_other_data_set_is_left_out():
     assert named == ["UCF101 (figure 2)", "with L1 (figure 3)", "with L2 (figure 3)"]
 
 
-def summarised(config=PRESETS["default"], problems=(), rows=ROWS, classes=("Left", "Right")):
+def summarised(
+    config=PRESETS["default"], problems=(), rows=ROWS, classes=("Left", "Right"), gates=None
+):
     return build_summary(
         config,
         Results(rows),
+        gates,
         command=["python", "-m", "tefast.experiment", "--out", "a b"],
         backbone="random weights (seed 0)",
         dataset={
@@ -311,6 +365,24 @@ def test_report_is_one_whole_page(tmp_path):
     assert "60.0 ± 10.0" in text  # shuffled, over seeds
     assert "--out &#39;a b&#39;" in text
     assert "problem" not in text
+
+
+def test_report_of_gates(tmp_path):
+    gates = Results(GATE_ROWS)
+    summary = summarised(gates=gates)
+    assert summary["gate_findings"] == gate_findings(Results(ROWS), gates, 8)
+    assert summary["findings"] == summarised()["findings"]
+    figure4(ROWS, GATE_ROWS, tmp_path / "4.png", classes=2)
+    write_report(tmp_path / "r.html", summary, Results(ROWS), [tmp_path / "4.png"] * 3, gates)
+    text = (tmp_path / "r.html").read_text()
+    assert len(Page(text).loads) == 3
+    for sentence in summary["gate_findings"]:
+        assert sentence in text
+    assert "order: units</h2>" in text
+    assert "order: gates</h2>" in text
+    curve = gates.spread(Curve("l2", "entropy", "ascending"), 0.6)
+    assert f"{100 * curve.mean:.1f} ± {100 * curve.deviation:.1f}" in text
+    assert "Single gates" not in reported(tmp_path)
 
 
 def test_report_names_clips_with_a_problem_and_escapes(tmp_path):

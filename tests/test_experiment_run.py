@@ -3,6 +3,7 @@
 import csv
 import itertools
 import json
+import math
 import os
 import shutil
 import signal
@@ -32,9 +33,9 @@ def command(out):
     return [sys.executable, "-m", "tefast.experiment", "--preset", "smoke", "--out", str(out)]
 
 
-def results(out):
+def results(out, name="results.csv"):
     """All of results.csv but the seconds, which no two runs share."""
-    with (out / "results.csv").open(newline="") as file:
+    with (out / name).open(newline="") as file:
         return [
             {name: value for name, value in row.items() if name != "seconds_per_clip"}
             for row in csv.DictReader(file)
@@ -195,6 +196,42 @@ def test_a_finished_run_is_taken_up_and_extended(finished, tmp_path, capsys):
     assert times == {path: path.stat().st_mtime_ns for path in times}
     assert cli.main(["--preset", "smoke", "--out", str(finished)]) == 0  # and back
     assert results(finished) == before
+    capsys.readouterr()
+
+
+def test_gates_are_swept_beside_the_units_of_a_finished_run(finished, tmp_path, capsys):
+    out, config = tmp_path / "out", PRESETS["smoke"]
+    shutil.copytree(finished, out, ignore=shutil.ignore_patterns(".lock"))
+    before = [row for row in results(finished) if row["regularizer"] == "none"]
+    arguments = ["--preset", "smoke", "--out", str(out), "--regularizers", "none"]
+    assert cli.main([*arguments, "--granularity", "gate"]) == 0
+    assert results(out, "units.csv") == before
+    gates = results(out)
+    names = ("seed", "criterion", "order", "removed_fraction")
+    assert [[row[name] for name in names] for row in gates] == [
+        [row[name] for name in names] for row in before
+    ]
+    for row, whole in zip(gates, before, strict=True):
+        removed, fraction = int(row["removed_units"]), float(row["removed_fraction"])
+        assert removed == math.floor(fraction * 4 * config.hidden + 0.5)
+        if not removed:
+            assert row == whole
+            full = int(row["parameters"])
+        assert int(row["parameters"]) == full - removed * (512 + config.hidden + 2)
+    summary = json.loads((out / "summary.json").read_text())
+    assert len(summary["gate_findings"]) == 2
+    report = (out / "report.html").read_text()
+    assert summary["gate_findings"][0].split(" (")[0] in report
+    assert (out / "figure4.png").stat().st_size > 0
+    figures = [(where / "figure2.png").read_bytes() for where in (out, finished)]
+    assert figures[0] == figures[1]
+    times = {path: path.stat().st_mtime_ns for path in (out / "sweep").iterdir()}
+    assert cli.main(arguments) == 0  # and back, without anything stale
+    assert results(out) == before
+    assert not (out / "units.csv").exists()
+    assert not (out / "figure4.png").exists()
+    assert times == {path: path.stat().st_mtime_ns for path in times}
+    assert "gate_findings" not in json.loads((out / "summary.json").read_text())
     capsys.readouterr()
 
 
