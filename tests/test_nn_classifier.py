@@ -12,7 +12,7 @@ pytest.importorskip("safetensors")
 import safetensors.torch
 
 from tefast import nn as tnn
-from tefast.nn import classifier as module
+from tefast.nn import saving as module
 from tefast.nn.classifier import SequenceClassifier
 
 
@@ -125,8 +125,10 @@ def test_save_replaces_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.M
 
 def test_save_refuses_what_could_not_be_loaded(tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
-    with pytest.raises(TypeError, match="expected a SequenceClassifier, got LSTM"):
-        tnn.save(torch.nn.LSTM(2, 2), path)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"expected an nn\.Module, got str"):
+        tnn.save("model", path)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="size pruning may change, got Sequential with none"):
+        tnn.save(torch.nn.Sequential(torch.nn.ReLU()), path)
     model = make()
     model.rnn = torch.nn.RNN(5, 8, nonlinearity="relu", batch_first=True)
     with pytest.raises(ValueError, match="got RNN_RELU"):

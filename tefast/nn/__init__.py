@@ -9,7 +9,7 @@ except ModuleNotFoundError as error:
 
 from tefast.nn import criteria
 from tefast.nn.capture import capture
-from tefast.nn.classifier import SequenceClassifier, load, save
+from tefast.nn.classifier import SequenceClassifier
 from tefast.nn.criteria import Context
 from tefast.nn.gate_layers import (
     GateLayer,
@@ -28,8 +28,10 @@ from tefast.nn.gate_removal import (
 from tefast.nn.gate_scores import GATE_CRITERIA, gate_scores, score_all_gates
 from tefast.nn.gate_selection import GATES, select_gates
 from tefast.nn.gates import capture_gates, gate_activations, gate_means
+from tefast.nn.masks import UnitMask, mask_in_place, masked_units, remove_masked
 from tefast.nn.narrow import NarrowAttention, NarrowLayerNorm
 from tefast.nn.removal import mask, mask_units, prune, remove_units, slice_state
+from tefast.nn.saving import load, save
 from tefast.nn.schedules import PruningStep, prune_in_steps, write_steps
 from tefast.nn.scores import CRITERIA, layer_scores, score_all, unit_scores
 from tefast.nn.selection import select, select_units
@@ -61,6 +63,7 @@ __all__ = [
     "RecurrentStack",
     "SequenceClassifier",
     "TrainingState",
+    "UnitMask",
     "accuracy",
     "capture",
     "capture_gates",
@@ -75,7 +78,9 @@ __all__ = [
     "load",
     "mask",
     "mask_gates",
+    "mask_in_place",
     "mask_units",
+    "masked_units",
     "objective",
     "penalty",
     "predict",
@@ -83,6 +88,7 @@ __all__ = [
     "prune_gates",
     "prune_in_steps",
     "remove_gates",
+    "remove_masked",
     "remove_units",
     "save",
     "score_all",

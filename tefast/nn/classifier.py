@@ -1,20 +1,13 @@
-"""A recurrent classifier of sequences, and its file."""
+"""A recurrent classifier of sequences."""
 
-import json
 import operator
-import os
-from importlib import import_module
-from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict
 
 import torch
 from torch import Tensor, nn
 
-from tefast.files import whole_file
-
 CELLS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 _MODES = {"LSTM": "lstm", "GRU": "gru", "RNN_TANH": "rnn"}
-_KIND = "tefast.nn.SequenceClassifier"
 
 
 class Sizes(TypedDict):
@@ -110,106 +103,3 @@ class SequenceClassifier(nn.Module):
         h, _ = self.rnn(x)
         logits: Tensor = self.fc2(torch.relu(self.fc1(h)))
         return logits
-
-
-def save(model: SequenceClassifier, path: str | os.PathLike[str]) -> None:
-    """Write a classifier, pruned or not, to one safetensors file, whole or not at all.
-
-    Parameters
-    ----------
-    model : SequenceClassifier
-    path : str or path
-        The weights go there under their ``state_dict`` names, the sizes into its metadata.
-
-    Raises
-    ------
-    TypeError
-        If `model` is no `SequenceClassifier`.
-    ValueError
-        If its layers are not those that its own sizes build; such a file could not be loaded.
-    ImportError
-        If safetensors is not installed.
-    """
-    if not isinstance(model, SequenceClassifier):
-        raise TypeError(f"model: expected a SequenceClassifier, got {type(model).__name__}")
-    state = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
-    _check_state(state, _blank(model.sizes), "model")
-    metadata = {"format": "pt", "model": _KIND, "sizes": json.dumps(model.sizes)}
-    write = _safetensors("safetensors.torch").save_file
-    with whole_file(Path(path)) as part:
-        write(state, part, metadata)
-
-
-def load(path: str | os.PathLike[str]) -> SequenceClassifier:
-    """Read a classifier that `save` wrote.
-
-    Parameters
-    ----------
-    path : str or path
-
-    Returns
-    -------
-    SequenceClassifier on the CPU, in training mode, with the dtype it was saved in
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no file.
-    ValueError
-        If the file is not such a model; the message says what is wrong with it.
-    ImportError
-        If safetensors is not installed.
-    """
-    safetensors = _safetensors("safetensors")
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"no such file: {path}")
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            # Copies, so that the model does not live on a mapped file that may be replaced.
-            state = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
-    except safetensors.SafetensorError as error:
-        raise ValueError(f"{path} is not a safetensors file: {error}") from error
-    if metadata.get("model") != _KIND:
-        raise ValueError(f"{path} holds no {_KIND}: its metadata says {metadata.get('model')!r}")
-    try:
-        model = _blank(json.loads(metadata["sizes"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} has no valid sizes in its metadata: {error}") from error
-    _check_state(state, model, str(path))
-    model.load_state_dict(state, assign=True)
-    model.rnn.flatten_parameters()
-    return model
-
-
-def _safetensors(name: str) -> Any:
-    try:
-        return import_module(name)
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "safetensors":
-            raise
-        raise ImportError(
-            "saving and loading models needs safetensors: pip install safetensors"
-        ) from error
-
-
-def _blank(sizes: Sizes) -> SequenceClassifier:
-    # On the meta device: names and shapes without memory, time or random numbers.
-    with torch.device("meta"):
-        return SequenceClassifier(**sizes)
-
-
-def _check_state(state: dict[str, Tensor], like: SequenceClassifier, where: str) -> None:
-    expected = like.state_dict()
-    for name in sorted(expected.keys() ^ state.keys()):
-        raise ValueError(f"{where}: {'missing' if name in expected else 'unexpected'} {name!r}")
-    dtypes = {tensor.dtype for tensor in state.values()}
-    if len(dtypes) != 1 or not next(iter(dtypes)).is_floating_point:
-        named = ", ".join(sorted(map(str, dtypes)))
-        raise ValueError(f"{where}: expected weights of one floating dtype, got {named}")
-    for name, tensor in state.items():
-        if tensor.shape != expected[name].shape:
-            raise ValueError(
-                f"{where}: expected {name!r} of shape {tuple(expected[name].shape)}, "
-                f"got {tuple(tensor.shape)}"
-            )

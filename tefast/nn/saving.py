@@ -1,0 +1,266 @@
+"""Models, pruned or not, in one safetensors file with their sizes."""
+
+import copy
+import json
+import os
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any, TypeVar, overload
+
+import torch
+from torch import Tensor, nn
+
+from tefast.files import whole_file
+from tefast.nn.classifier import SequenceClassifier, Sizes
+from tefast.nn.narrow import NarrowAttention, NarrowLayerNorm
+from tefast.nn.stack import RecurrentStack, recurrent_layer
+
+M = TypeVar("M", bound=nn.Module)
+
+_CLASSIFIER = "tefast.nn.SequenceClassifier"
+_MODULES = "tefast.nn.modules"
+
+# What builds a module of each class whose size pruning may change, beside its weights.
+_ARGUMENTS: dict[type[nn.Module], tuple[str, ...]] = {
+    nn.LSTMCell: ("input_size", "hidden_size", "bias"),
+    nn.GRUCell: ("input_size", "hidden_size", "bias"),
+    nn.RNNCell: ("input_size", "hidden_size", "bias", "nonlinearity"),
+    nn.Linear: ("in_features", "out_features", "bias"),
+    nn.LayerNorm: ("normalized_shape", "eps", "elementwise_affine", "bias"),
+    nn.BatchNorm1d: ("num_features", "eps", "momentum", "affine", "track_running_stats"),
+    NarrowLayerNorm: ("width", "kept", "rest", "eps", "elementwise_affine", "bias"),
+    NarrowAttention: (
+        "embed_dim", "num_heads", "qdim", "kdim", "vdim", "dropout", "bias", "batch_first",
+    ),
+}  # fmt: skip
+_RECURRENT = (
+    "mode", "input_size", "hidden_size", "num_layers", "bias", "batch_first", "dropout",
+    "bidirectional", "proj_size",
+)  # fmt: skip
+_BUILDERS: dict[str, Any] = {
+    **{kind.__name__: kind for kind in _ARGUMENTS},
+    "RecurrentStack": RecurrentStack,
+    **dict.fromkeys(("LSTM", "GRU", "RNN"), recurrent_layer),
+}
+
+
+def save(model: nn.Module, path: str | os.PathLike[str]) -> None:
+    """Write a model, pruned or not, to one safetensors file, whole or not at all.
+
+    Parameters
+    ----------
+    model : nn.Module
+        A `SequenceClassifier`, a recurrent layer of PyTorch or a `RecurrentStack`, or any model
+        that holds some.
+    path : str or path
+        The weights go there under their ``state_dict`` names; into its metadata go the sizes
+        of a classifier, or of all modules whose size pruning may change.
+
+    Raises
+    ------
+    TypeError
+        If `model` is no module, or holds none of those.
+    ValueError
+        If a classifier's layers are not those that its own sizes build, or a module's not those
+        of its class; such a file could not be loaded.
+    ImportError
+        If safetensors is not installed.
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model: expected an nn.Module, got {type(model).__name__}")
+    state = {name: t.detach().cpu().clone().contiguous() for name, t in model.state_dict().items()}
+    if isinstance(model, SequenceClassifier):
+        _check_state(state, _blank(model.sizes), "model")
+        metadata = {"format": "pt", "model": _CLASSIFIER, "sizes": json.dumps(model.sizes)}
+    else:
+        modules = _described(model)
+        for name, arguments in modules.items():
+            own = {key: t.detach() for key, t in model.get_submodule(name).state_dict().items()}
+            _check_state(own, _built(dict(arguments)), repr(name))
+        if not modules:
+            raise TypeError(
+                f"model: expected recurrent layers or others whose size pruning may change, got "
+                f"{type(model).__name__} with none"
+            )
+        metadata = {"format": "pt", "model": _MODULES, "modules": json.dumps(modules)}
+    write = _safetensors("safetensors.torch").save_file
+    with whole_file(Path(path)) as part:
+        write(state, part, metadata)
+
+
+@overload
+def load(path: str | os.PathLike[str]) -> SequenceClassifier: ...
+
+
+@overload
+def load(path: str | os.PathLike[str], model: M) -> M: ...
+
+
+def load(path: str | os.PathLike[str], model: nn.Module | None = None) -> nn.Module:
+    """Read a model that `save` wrote.
+
+    Parameters
+    ----------
+    path : str or path
+    model : nn.Module, optional
+        For a model of a class of your own: one like it, of any sizes, such as it was before
+        pruning. Not changed.
+
+    Returns
+    -------
+    SequenceClassifier or recurrent layer on the CPU, in training mode, with the dtype it was saved
+    in; or a copy of `model` with the sizes and weights of the file
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no file.
+    ValueError
+        If the file is not such a model, needs `model`, or does not fit it; the message says what
+        is wrong.
+    ImportError
+        If safetensors is not installed.
+    """
+    metadata, state = _read(path)
+    kind = metadata.get("model")
+    if kind not in (_CLASSIFIER, _MODULES):
+        raise ValueError(
+            f"{path} holds no {_CLASSIFIER} nor {_MODULES}: its metadata says {kind!r}"
+        )
+    try:
+        if kind == _CLASSIFIER:
+            blank: nn.Module = _blank(json.loads(metadata["sizes"]))
+        else:
+            blank = _resized(json.loads(metadata["modules"]), model)
+    except _MissingModelError as error:
+        raise ValueError(f"{path}: {error}") from None
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} has no valid sizes in its metadata: {error}") from error
+    _check_state(state, blank, str(path))
+    blank.load_state_dict(state, assign=True)
+    for module in blank.modules():
+        if isinstance(module, nn.RNNBase):
+            module.flatten_parameters()
+    return blank
+
+
+class _MissingModelError(ValueError):
+    """The file's modules do not make up a model by themselves."""
+
+
+def _read(path: str | os.PathLike[str]) -> tuple[dict[str, str], dict[str, Tensor]]:
+    safetensors = _safetensors("safetensors")
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"no such file: {path}")
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            # Copies, so that the model does not live on a mapped file that may be replaced.
+            state = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+            return file.metadata() or {}, state
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"{path} is not a safetensors file: {error}") from error
+
+
+def _safetensors(name: str) -> Any:
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "safetensors":
+            raise
+        raise ImportError(
+            "saving and loading models needs safetensors: pip install safetensors"
+        ) from error
+
+
+def _blank(sizes: Sizes) -> SequenceClassifier:
+    # On the meta device: names and shapes without memory, time or random numbers.
+    with torch.device("meta"):
+        return SequenceClassifier(**sizes)
+
+
+def _described(model: nn.Module) -> dict[str, dict[str, Any]]:
+    """What builds each module of a known class, by name; not those within one another."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, module in model.named_modules():
+        inside = any(name.startswith(f"{outer}." if outer else "") for outer in found)
+        arguments = None if inside else _arguments(module)
+        if arguments is not None:
+            found[name] = {"class": type(module).__name__, **arguments}
+    return found
+
+
+def _arguments(module: nn.Module) -> dict[str, Any] | None:
+    if type(module) in (nn.LSTM, nn.GRU, nn.RNN):
+        return {name: getattr(module, name) for name in _RECURRENT}
+    if isinstance(module, RecurrentStack):
+        projected = any(module.proj_sizes.values())
+        return {
+            **{name: getattr(module, name) for name in ("mode", "input_size")},
+            "hidden_sizes": _nested(module.hidden_sizes),
+            "proj_sizes": _nested(module.proj_sizes) if projected else None,
+            **{name: getattr(module, name) for name in ("bias", "batch_first", "dropout")},
+        }
+    names = _ARGUMENTS.get(type(module), ())
+    return {name: _argument(module, name) for name in names} or None
+
+
+def _argument(module: Any, name: str) -> Any:
+    if name == "elementwise_affine":
+        return module.weight is not None
+    if name == "bias" and not isinstance(module, nn.RNNCellBase):
+        owner = module.out_proj if isinstance(module, NarrowAttention) else module
+        return owner.bias is not None
+    if name == "kept":
+        return module.normalized_shape[0]
+    if name in ("qdim", "kdim", "vdim"):
+        return getattr(module, f"{name[0]}_proj").in_features
+    return getattr(module, name)
+
+
+def _nested(sizes: Mapping[tuple[int, int], int]) -> list[list[int]]:
+    layers = 1 + max(layer for layer, _ in sizes)
+    return [[size for (of, _), size in sizes.items() if of == layer] for layer in range(layers)]
+
+
+def _resized(described: dict[str, dict[str, Any]], model: nn.Module | None) -> nn.Module:
+    built = {name: _built(dict(arguments)) for name, arguments in described.items()}
+    if "" in built:
+        return built[""]
+    if model is None:
+        raise _MissingModelError(
+            f"expected model=, one like that of which it holds {', '.join(built)}"
+        )
+    there = dict(model.named_modules())
+    missing = [name for name in built if name not in there]
+    if missing:
+        raise _MissingModelError(f"model: expected a submodule {missing[0]!r}, as in the file")
+    for name, module in built.items():
+        module.train(there[name].training)
+    return copy.deepcopy(model, {id(there[name]): module for name, module in built.items()})
+
+
+def _built(arguments: dict[str, Any]) -> nn.Module:
+    builder = _BUILDERS[arguments.pop("class")]
+    dropout = arguments.pop("dropout", 0.0) if builder is recurrent_layer else None
+    module: nn.Module = builder(**arguments, device="meta")
+    if dropout is not None:
+        module.dropout = dropout  # in one layer without effect; its constructor would warn
+    return module
+
+
+def _check_state(state: dict[str, Tensor], like: nn.Module, where: str) -> None:
+    expected = like.state_dict()
+    for name in sorted(expected.keys() ^ state.keys()):
+        raise ValueError(f"{where}: {'missing' if name in expected else 'unexpected'} {name!r}")
+    classifier = isinstance(like, SequenceClassifier)
+    dtypes = {tensor.dtype for tensor in state.values()}
+    if classifier and (len(dtypes) != 1 or not next(iter(dtypes)).is_floating_point):
+        named = ", ".join(sorted(map(str, dtypes)))
+        raise ValueError(f"{where}: expected weights of one floating dtype, got {named}")
+    for name, tensor in state.items():
+        if tensor.shape != expected[name].shape:
+            raise ValueError(
+                f"{where}: expected {name!r} of shape {tuple(expected[name].shape)}, "
+                f"got {tuple(tensor.shape)}"
+            )
