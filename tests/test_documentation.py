@@ -54,7 +54,7 @@ PAGES = sorted(
     page.name
     for page in (README.parent / "docs").glob("*.md")
     if re.search(r"```python|\.\. plot::", page.read_text(encoding="utf-8"))
-    and page.name != "cuda.md"
+    and page.name not in ("cuda.md", "prune.md")  # which have tests of their own
 )
 
 
@@ -78,6 +78,25 @@ def test_examples_of_the_guide_run(name, tmp_path, monkeypatch):
     for code in examples(README.parent / "docs" / name):
         exec(code, space)
     pyplot.close("all")
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_the_page_on_pruning_runs(tmp_path, monkeypatch, capsys):
+    page = README.parent / "docs" / "prune.md"
+    monkeypatch.chdir(tmp_path)
+    space = {}
+    for block in blocks("python", page):
+        exec(block, space)
+    assert blocks("text", page)[0] in capsys.readouterr().out
+
+
+def test_the_page_on_pruning_names_all_criteria():
+    from tefast.nn import criteria
+
+    text = (README.parent / "docs" / "prune.md").read_text(encoding="utf-8")
+    for name in criteria.NAMED:
+        family = f"{name.partition('_')[0]}_..."  # such as corrected_...
+        assert f"`{name}`" in text or (name.endswith("transfer_entropy") and family in text)
 
 
 @pytest.mark.cuda
