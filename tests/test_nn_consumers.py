@@ -101,6 +101,14 @@ READS = {
     "two norms": (lambda m, o, s: m.fc(m.norm(o)) + m.fc2(m.norm2(o)) + m.fc3(o),
                   {"norm": lambda: nn.LayerNorm(12), "norm2": lambda: nn.LayerNorm(12),
                    "fc2": lambda: nn.Linear(12, 4), "fc3": lambda: nn.Linear(12, 4)}),
+    "norm without bias": (lambda m, o, s: m.fc(m.norm(o)),
+                          {"norm": lambda: nn.LayerNorm(12, bias=False)}),
+    "norm of every step": (lambda m, o, s: sum(m.fc(m.norm(h)) for h in o.unbind(1)),
+                           {"norm": lambda: nn.LayerNorm(12)}),
+    "where": (lambda m, o, s: m.fc(torch.where(torch.tensor([True, False])[:, None, None], o, 0)),
+              {}),
+    "packed lstm": (lambda m, o, s: m.next(pack_padded_sequence(o, [5, 3], True))[0].data,
+                    {"next": lambda: nn.LSTM(12, 3, batch_first=True)}),
     "batch norm": (lambda m, o, s: m.fc(m.norm(o.transpose(1, 2)).mT.relu()),
                    {"norm": lambda: nn.BatchNorm1d(12)}),
     "batch norm of h": (lambda m, o, s: m.fc(m.norm(last(s[0])).tanh()),
@@ -287,7 +295,7 @@ def test_an_example_where_none_can_be_made_up() -> None:
     model, x = Model(read), torch.randn(1, 9, 3, dtype=torch.float64)
     with pytest.raises(ValueError, match=r"does not run on an input made up .* give example="):
         prune(model, UNEVEN)
-    for example in (x, (x,)):
+    for example in (x, (x,), {"x": x}):
         pruned = prune(model, UNEVEN, example=example)
         torch.testing.assert_close(pruned(x), mask(model, UNEVEN)(x), rtol=1e-12, atol=1e-12)
 

@@ -26,6 +26,9 @@ Readings: TypeAlias = dict[nn.Module, dict[str, "Reading"]]
 """What each module reads, by the name of its input."""
 
 
+Example: TypeAlias = tuple[Any, ...] | Mapping[str, Any]
+
+
 @dataclass(frozen=True)
 class Normed:
     """A LayerNorm behind the units, and what of it reaches its outputs.
@@ -90,9 +93,7 @@ class Numbering:
         return flags
 
 
-def find_readings(
-    model: nn.Module, layer: Layer, name: str, example: tuple[Any, ...] | None
-) -> Readings:
+def find_readings(model: nn.Module, layer: Layer, name: str, example: Example | None) -> Readings:
     """Run `model` once and return what reads the outputs and final states of `layer`.
 
     Parameters
@@ -102,8 +103,8 @@ def find_readings(
     layer : recurrent layer of `model`
     name : str
         What errors call the layer.
-    example : tuple, optional
-        Arguments of `model`; keep them small, since a label for every value is in memory. By
+    example : tuple or mapping, optional
+        Arguments of `model` by place or name; small, as every value has a label in memory. By
         default two sequences of five steps are made up: of features as wide as the layer's
         input or that of another module, and of token 0.
 
@@ -133,6 +134,11 @@ def find_readings(
         f"what reads {name!r} could not be found: the model does not run on an input made up for "
         f"it ({'; '.join(failures)}); give example=(its arguments), or name the consumers"
     )
+
+
+def called(model: nn.Module, example: Example) -> Any:
+    """Call a model with arguments by place or by name."""
+    return model(**example) if isinstance(example, Mapping) else model(*example)
 
 
 def made_up_inputs(model: nn.Module, layer: Layer) -> Iterator[tuple[Tensor]]:
@@ -167,9 +173,9 @@ class _Trace:
         self.runs = 0
         self.flow = Flow(self.numbering.count, self._refuse)
 
-    def run(self, example: tuple[Any, ...]) -> Readings:
+    def run(self, example: Example) -> Readings:
         with in_mode(self.model, training=False), self._hooks(), self.flow:
-            result = self.model(*example)
+            result = called(self.model, example)
         if not self.runs:
             raise _UnfitError(f"submodule {self.name!r} did not run; expected the model to call it")
         if self.flow.any_of(tensors_in(result)) is not None:
@@ -293,24 +299,32 @@ class _Trace:
     def _norm(
         self, module: nn.LayerNorm | NarrowLayerNorm, reading: Reading, result: Tensor
     ) -> None:
-        count, shift = self.numbering.count, self.numbering.count * (1 + len(self.norms))
-        labels, several = reading.labels, len(module.normalized_shape) > 1
+        count, labels = self.numbering.count, reading.labels
+        several = len(module.normalized_shape) > 1
         if several or bool((labels >= count).any() or reading.masked.any()):
             self._refuse("a LayerNorm over more than units that are 0 when masked")
         units = labels[labels != OTHER]
         if len(units) > len(set(units.tolist())):
             self._refuse("a LayerNorm that reads a unit twice")
-        rest = OTHER - 1 - len(self.norms)
+        number = self._number(module, units, labels)
         if isinstance(module, NarrowLayerNorm):
-            labels = torch.cat([labels[: module.rest], torch.tensor([rest]), labels[module.rest :]])
-        weight = torch.ones(count, dtype=torch.float64)
+            rest = torch.tensor([OTHER - 1 - number])
+            labels = torch.cat([labels[: module.rest], rest, labels[module.rest :]])
+        out = torch.where(labels >= 0, labels + count * (1 + number), labels)
+        self.flow.follow(result, out.expand(result.shape))
+
+    def _number(self, module: nn.LayerNorm | NarrowLayerNorm, units: Tensor, labels: Tensor) -> int:
+        """Return the place of a LayerNorm in the list, which it may have from an earlier call."""
+        for number, norm in enumerate(self.norms):
+            if norm.module is module:
+                return number
+        weight = torch.ones(self.numbering.count, dtype=torch.float64)
         bias = torch.zeros_like(weight)
         for target, parameter in ((weight, module.weight), (bias, module.bias)):
             if parameter is not None:
-                target[units] = parameter.detach().cpu().double()[reading.labels != OTHER]
+                target[units] = parameter.detach().cpu().double()[labels != OTHER]
         self.norms.append(Normed(module, weight, bias))
-        out = torch.where(labels >= 0, labels + shift, labels)
-        self.flow.follow(result, out.expand(result.shape))
+        return len(self.norms) - 1
 
     def _scale(self, module: nn.BatchNorm1d, known: Tracked, result: Tensor) -> None:
         if bool((known.labels >= self.numbering.count).any()):

@@ -42,7 +42,7 @@ _EACH = _names(
     "relu relu6 tanh sigmoid gelu silu mish leaky_relu elu selu celu hardtanh hardswish "
     "hardsigmoid softplus softsign logsigmoid tanhshrink hardshrink softshrink threshold neg abs "
     "square sqrt exp expm1 log1p sin cos clamp clamp_min clamp_max pow add sub rsub mul multiply "
-    "div divide true_divide maximum minimum masked_fill"
+    "div divide true_divide maximum minimum masked_fill where"
 )
 _SCALING = _names("mul multiply div divide true_divide")
 _REDUCING = _names("mean sum amax amin max min")
@@ -169,7 +169,7 @@ class Flow(TorchFunctionMode):
         def labels(leaf: Any) -> Any:
             known = self.of(leaf)
             if known is not None:
-                return known.labels
+                return known.labels.detach()  # another tensor, should its shape change in place
             if name in _JOINING and isinstance(leaf, Tensor):
                 return torch.full(leaf.shape, OTHER)
             return leaf.cpu() if isinstance(leaf, Tensor) else leaf
@@ -177,7 +177,7 @@ class Flow(TorchFunctionMode):
         def masked(leaf: Any) -> Any:
             known = self.of(leaf)
             if known is not None:
-                return known.masked
+                return known.masked.detach()
             if name in _JOINING and isinstance(leaf, Tensor):
                 return torch.zeros(leaf.shape, dtype=torch.float64)
             return leaf.cpu() if isinstance(leaf, Tensor) else leaf
@@ -213,8 +213,9 @@ class Flow(TorchFunctionMode):
             self.follow(result, labels, func(*given, **named).expand(result.shape))
             return
         scales = name in _SCALING and (name[:3] == "mul" or self.of(args[0]) is not None)
-        if name == "masked_fill":
-            scales = args[-1] == 0 if len(args) > 2 else kwargs.get("value") == 0
+        if name in ("masked_fill", "where"):  # with zeros
+            fill = args[-1] if len(args) > 2 else kwargs.get("value")
+            scales = not isinstance(fill, Tensor) and fill == 0
         if not scales or any(bool(k.masked.any()) for k in known):
             self.refuse(f"{name!r} with another tensor, after which a masked unit is not 0")
         self.follow(result, labels)

@@ -9,7 +9,7 @@ projection, whose outputs are there as before. A projected output is 0 when its 
 """
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import zip_longest
 from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
@@ -17,11 +17,14 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
 import torch
 from torch import Tensor, nn
 
+from tefast.nn.classifier import SequenceClassifier
 from tefast.nn.consumers import (
     RECURRENT,
+    Example,
     Numbering,
     Reading,
     Readings,
+    called,
     find_readings,
     made_up_inputs,
     tensors_in,
@@ -210,9 +213,9 @@ def prune(
         and following the layer's outputs and final states: ``nn.Linear``, recurrent layers,
         ``nn.LayerNorm``, ``nn.BatchNorm1d`` and ``nn.MultiheadAttention``, behind dropout,
         activations, slices and means over steps, transposition and concatenation.
-    example : Tensor or tuple, optional
-        The model's arguments, small ones. By default made up: two sequences of five steps of
-        features, or of token 0.
+    example : Tensor, tuple or mapping, optional
+        The model's argument, or all of them by place or name; small ones. By default made up: two
+        sequences of five steps of features, or of token 0.
 
     Returns
     -------
@@ -230,9 +233,12 @@ def prune(
         of them, which is named, or the pruned model does not give on `example` what the masked
         one gives.
     """
+    if consumers is None and type(model) is SequenceClassifier and rnn == "rnn":
+        consumers = ("fc1",)  # known, and a run of large layers takes its time
     layer = find_recurrent(model, rnn)
     kept = _keep(layer, units, projections)
-    arguments = example if example is None or isinstance(example, tuple) else (example,)
+    known = example is None or isinstance(example, tuple | Mapping)
+    arguments = example if known else (example,)
     if consumers is None:
         readings = find_readings(model, layer, rnn, arguments)
     else:
@@ -382,25 +388,23 @@ def _about(name: str) -> Iterator[None]:
         raise type(error)(f"consumer {name!r}: {error}") from None
 
 
-def _verify(
-    pruned: nn.Module, masked: nn.Module, layer: Layer, example: tuple[Any, ...] | None
-) -> None:
+def _verify(pruned: nn.Module, masked: nn.Module, layer: Layer, example: Example | None) -> None:
     """Raise ValueError unless both models give the same on the example.
 
     What was followed is one run; sizes that the model's code holds as numbers show only here.
     """
-    made_up = made_up_inputs(masked, layer) if example is None else [example]
+    made_up: Iterable[Example] = made_up_inputs(masked, layer) if example is None else [example]
     for arguments in made_up:
         try:
             with in_mode(masked, training=False):
-                expected = masked(*arguments)
+                expected = called(masked, arguments)
         except Exception:
             if example is not None:
                 raise
             continue
         try:
             with in_mode(pruned, training=False):
-                found = pruned(*arguments)
+                found = called(pruned, arguments)
         except Exception as error:
             raise ValueError(
                 "the pruned model does not run on the example; does its code hold the layer's "
