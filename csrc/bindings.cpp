@@ -249,8 +249,9 @@ void count_windows(const Dense<std::int16_t>& codes, int bins, int length,
         throw std::invalid_argument("a code or state is not below their number");
     // Divided, not multiplied: the product could be beyond 64 bits.
     std::int64_t left = counts.size();
-    for (int i = 0; i < length && left % bins == 0; ++i) left /= bins;
-    if (left != work.shape[2] * states)
+    int divided = 0;
+    for (; divided < length && left % bins == 0; ++divided) left /= bins;
+    if (divided < length || left != work.shape[2] * states)
         throw std::invalid_argument("counts must have shape (U, bins**length, states)");
     std::int64_t* out = counts.mutable_data();
     const Array3 size{nullptr, DType::i16, {work.shape[0], work.shape[1], work.shape[2]}, {}};

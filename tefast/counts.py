@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,13 +94,15 @@ class Dense:
         added = self.counts.sum(axis=others) if others else self.counts
         yield added.reshape(len(self.counts), -1)
 
-    def reciprocals(self, axes: tuple[str, ...], given: tuple[str, ...]) -> Iterator[Floats]:
-        """Sums of ``1 / n`` over the cells of `axes` that are not empty, (some units, given)."""
+    def folded(
+        self, axes: tuple[str, ...], given: tuple[str, ...], of: Callable[[Counts], Floats]
+    ) -> Iterator[Floats]:
+        """Sums of a function of n over the cells of `axes` that are not empty: (units, given)."""
         kept = (*axes, *given)
         others = tuple(i + 1 for i, axis in enumerate(self.axes) if axis not in kept)
         n = self.counts.sum(axis=others)
         named = [axis for axis in self.axes if axis in kept]
-        part = np.divide(1.0, n, out=np.zeros(n.shape), where=n > 0)
+        part = np.where(n > 0, of(np.maximum(n, 1)), 0.0)
         summed = part.sum(axis=tuple(i + 1 for i, axis in enumerate(named) if axis in axes))
         yield summed.reshape(len(self.counts), -1)
 
@@ -143,15 +145,17 @@ class Sparse:
         for cells, counts in zip(self.cells, self.counts, strict=True):
             yield self._added(cells, counts, axes)[np.newaxis]
 
-    def reciprocals(self, axes: tuple[str, ...], given: tuple[str, ...]) -> Iterator[Floats]:
-        """Sums of ``1 / n`` over the cells of `axes` that are not empty, (1, given) a unit."""
+    def folded(
+        self, axes: tuple[str, ...], given: tuple[str, ...], of: Callable[[Counts], Floats]
+    ) -> Iterator[Floats]:
+        """The same of one unit after the other: (1, given)."""
         for cells, counts in zip(self.cells, self.counts, strict=True):
             kept = self._kept(cells, (*axes, *given))
             _, first, place = np.unique(kept, return_index=True, return_inverse=True)
             n = np.zeros(len(first), np.int64)
             np.add.at(n, place, counts)
-            _, of = np.unique(self._kept(cells[first], given), return_inverse=True)
-            yield np.asarray(np.bincount(of, 1.0 / n), dtype=np.float64)[np.newaxis]
+            _, where = np.unique(self._kept(cells[first], given), return_inverse=True)
+            yield np.asarray(np.bincount(where, of(n)), dtype=np.float64)[np.newaxis]
 
     def beside(self, *sets: tuple[str, ...]) -> Iterator[tuple[Counts, list[Counts]]]:
         """All counts (1, cells) of each unit, and beside each those of some axes alone."""

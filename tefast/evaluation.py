@@ -103,13 +103,12 @@ def _masked(
     options: Options, data: Values, mask: masks.Mask, lengths: Lengths, known: dict[str, Binning]
 ) -> Values:
     """An input without what is masked; raise if what is left must not be counted."""
-    if not masks.applies(mask, data):
-        mask = np.ones((1, 1, 1), bool)
-    found = masks.scan_unmasked(data, mask, lengths, options.bins)
+    counts = mask.of(data)
+    found = masks.scan_unmasked(data, counts, lengths, options.bins)
     check_scan(found, data, options.bins, options.omit)
     if data.is_symbols:
         known[data.role] = masks.half_way(options.bins)
-    return masks.masked(data, mask)
+    return masks.masked(data, counts)
 
 
 def of_steps(inputs: Inputs) -> Any:
@@ -132,7 +131,7 @@ def of_steps(inputs: Inputs) -> Any:
     return found.nats
 
 
-def of_states(inputs: Inputs, states: States, size: int) -> Any:
+def of_states(inputs: Inputs, states: npt.NDArray[Any], size: int) -> Any:
     """Transfer entropies in nats (S, U) from rows of states (S, N, T) over one step of the target.
 
     size: how many states there are, no more than `MOST_STATES`.

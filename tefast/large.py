@@ -95,14 +95,20 @@ def stream(
         backend=backend,
         threads=threads,
     )
-    make(1)  # raises for what is wrong before anything is read
+    # Raises for what is wrong before anything is read.
+    units = h.shape[-1] if y is not None and len(getattr(h, "shape", ())) > 1 else 1
+    options = make(units, h_range=h_range, y_range=y_range).options
     pieces = _pieces(h, y, lengths, rows, embedding.first + 1)
     ranges = {"h": h_range, "y": y_range}
     told = _Told(progress, len(pieces))
-    if isinstance(binning, str) and None in ranges.values() and pieces.again:
+    unknown = [
+        role
+        for role, limits in ranges.items()
+        if limits is None and isinstance(options.binning[role], str)
+    ]
+    if unknown and pieces.again:
         told.passes += 1
-        options = Options.check(bins, binning, nan_policy, base, backend, threads)
-        ranges |= _search(pieces, [role for role in ranges if ranges[role] is None], options, told)
+        ranges |= _search(pieces, unknown, options, told)
     te = None
     for piece in pieces:
         with located(piece):

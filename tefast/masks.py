@@ -6,6 +6,7 @@ that, with an edge half-way between any two of them.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,30 @@ from tefast.backends import Scan
 from tefast.binning import Binning, as_float64
 from tefast.values import Values, series_shape
 
-Mask = npt.NDArray[np.bool_]
+Booleans = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Mask:
+    """Which values count.
+
+    Attributes
+    ----------
+    counts : ndarray of bool, shape (N, T, 1) or (N, T, U)
+    of_all : bool
+        Of all inputs, or of the target alone.
+    """
+
+    counts: Booleans
+    of_all: bool
+
+    def of(self, data: Values) -> Booleans:
+        """What of an input counts, in a shape that goes with its values."""
+        return self.counts if self.of_all or data.role == "h" else np.ones((1, 1, 1), bool)
 
 
 def check_mask(mask: Any, target: Values) -> Mask | None:
-    """`mask` as booleans (N, T, 1), for all inputs, or (N, T, U), for the target; None stays None.
+    """`mask` of all inputs where it has the shape of one series, else of the target.
 
     Parameters
     ----------
@@ -33,21 +53,16 @@ def check_mask(mask: Any, target: Values) -> Mask | None:
         raise TypeError(f"mask must hold booleans, True where a value counts, got {array.dtype}")
     sequences, steps, units = target.array.shape
     if array.shape == series_shape(target):
-        return array.reshape(sequences, steps, 1)
+        return Mask(array.reshape(sequences, steps, 1), True)
     if array.shape == target.shape:
-        return array.reshape(sequences, steps, units)
+        return Mask(array.reshape(sequences, steps, units), False)
     raise ValueError(
         f"mask must have shape {series_shape(target)}, or {target.shape} for the target alone, to "
         f"go with {target.name} of shape {target.shape}, got {array.shape}"
     )
 
 
-def applies(mask: Mask, data: Values) -> bool:
-    """Whether it masks this input: one of the target's shape is for the target alone."""
-    return data.role == "h" or mask.shape[2] == 1
-
-
-def masked(data: Values, mask: Mask) -> Values:
+def masked(data: Values, mask: Booleans) -> Values:
     """A copy in which what is masked is NaN."""
     array: Any
     if isinstance(data.array, np.ndarray):
@@ -75,7 +90,7 @@ def half_way(bins: int) -> Binning:
     return Binning(bins, np.arange(1, bins, dtype=np.float64)[np.newaxis] - 0.5)
 
 
-def scan_unmasked(data: Values, mask: Mask, lengths: Any, bins: int) -> Scan:
+def scan_unmasked(data: Values, mask: Booleans, lengths: Any, bins: int) -> Scan:
     """What a scan finds where the mask is True; without ranges."""
     host = data.on_host()
     sequences, steps, units = host.array.shape
@@ -95,5 +110,5 @@ def scan_unmasked(data: Values, mask: Mask, lengths: Any, bins: int) -> Scan:
     return Scan(many[0], many[1], many[2], _first(nan), _first(bad), none, none)
 
 
-def _first(where: Mask) -> int:
+def _first(where: Booleans) -> int:
     return int(where.argmax()) if where.any() else -1

@@ -268,23 +268,28 @@ def standard_error(table: Table, x: Axes, y: Axes, given: Axes = ()) -> Scores:
     return np.concatenate(found)
 
 
-def excess_of_g(table: Table, x: Axes, y: Axes, given: Axes = ()) -> Scores:
-    """By how much the mean of ``G = 2 N I(X; Y | Z)`` (nats) exceeds its degrees of freedom.
+def law_of_g(table: Table, x: Axes, y: Axes, given: Axes = ()) -> tuple[Scores, Scores]:
+    """The chi-square law of ``G = 2 N I(X; Y | Z)`` (nats) where X and Y are independent given Z.
 
-    ``sum over z of (n(z) sum of 1/n(x, z) - 1) (n(z) sum of 1/n(y, z) - 1) / (6 n(z))``, to the
-    first order in 1 / n, if X and Y are independent given Z (D. A. Williams, Biometrika 63, 33,
-    1976).
+    Returns
+    -------
+    freedom : ndarray, shape (U,)
+        Degrees of freedom: the sum over z of (values of x beside z - 1) (values of y beside z - 1).
+        From what x and y do alone: a coupling empties joint cells, which says nothing of chance.
+    excess : ndarray, shape (U,)
+        By how much the mean of G exceeds that, to the first order in 1 / n: the sum over z of
+        ``(n(z) sum of 1/n(x, z) - 1) (n(z) sum of 1/n(y, z) - 1) / (6 n(z))`` (D. A. Williams,
+        Biometrika 63, 33, 1976).
     """
-    found = []
-    for n, of_x, of_y in zip(
-        table.marginals(given),
-        table.reciprocals(x, given),
-        table.reciprocals(y, given),
-        strict=True,
-    ):
+    freedom, excess = [], []
+    reciprocal, one = (lambda n: 1.0 / n), (lambda n: np.ones(n.shape))
+    folds = [table.folded(axes, given, of) for of in (reciprocal, one) for axes in (x, y)]
+    for n, of_x, of_y, many_x, many_y in zip(table.marginals(given), *folds, strict=True):
         parts = (n * of_x - 1.0) * (n * of_y - 1.0)
-        found.append(np.divide(parts, 6.0 * n, out=np.zeros(n.shape), where=n > 0).sum(axis=1))
-    return np.concatenate(found)
+        excess.append(np.divide(parts, 6.0 * n, out=np.zeros(n.shape), where=n > 0).sum(axis=1))
+        free = (many_x - 1.0) * (many_y - 1.0)
+        freedom.append(np.where(n > 0, free, 0.0).sum(axis=1))
+    return np.concatenate(freedom), np.concatenate(excess)
 
 
 def check_bias(bias: Any) -> str | None:

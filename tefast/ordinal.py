@@ -34,7 +34,8 @@ def ordinal_patterns(x: Any, order: int = 3, *, step: int = 1, axis: int = 1) ->
     -------
     int16 array, shape as `x` with ``T - (m - 1) * step`` steps
         Symbols ``0 .. m! - 1``; symbol t belongs to the pattern that ends at step
-        ``t + (m - 1) * step``. 0 where all values rise, ``m! - 1`` where all fall.
+        ``t + (m - 1) * step``. 0 where all values rise, ``m! - 1`` where all fall. Sequences with
+        `lengths` are shorter by as much.
 
     Raises
     ------
@@ -54,6 +55,8 @@ def ordinal_patterns(x: Any, order: int = 3, *, step: int = 1, axis: int = 1) ->
     array = given.on_host().array.reshape(given.shape)
     numbers = array if given.is_symbols else as_float64(array, given.dtype)
     time = 0 if array.ndim == 1 else axis
+    if not isinstance(time, int | np.integer) or isinstance(time, bool):
+        raise TypeError(f"axis must be an integer, got {axis!r}")
     if not -array.ndim <= time < array.ndim:
         raise ValueError(f"axis must be one of the {array.ndim} of shape {given.shape}, got {axis}")
     numbers = np.moveaxis(numbers, time, 0)

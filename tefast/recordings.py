@@ -49,7 +49,7 @@ class Recording:
 
     def as_floats(self) -> Recording:
         """The same, integers as floats that hold them exactly, up to 2**53."""
-        if np.dtype(self.dtype).kind not in "iu":
+        if isinstance(self.dtype, str) or self.dtype.kind not in "iu":
             return self
         kind = np.dtype(np.float32 if self.dtype.itemsize <= 2 else np.float64)
         read = self.read

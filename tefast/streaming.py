@@ -61,6 +61,11 @@ class _Streaming(ABC):
         return self._options.bins
 
     @property
+    def options(self) -> Options:
+        """The arguments it was made with, checked."""
+        return self._options
+
+    @property
     def counts(self) -> Counts:
         """The counts so far, read-only: a view of those in memory, a copy of those on a GPU."""
         view: Counts = values.to_numpy(self._counts).view()
@@ -222,7 +227,7 @@ class _Streaming(ABC):
 
     def _update_all(self, pieces: Iterable[Piece]) -> None:
         """Count every piece, or none if one of them raises."""
-        before = deepcopy(self._counts) if self._symbols else None
+        before = deepcopy(self._counts) if bool(self._counts.any()) else None
         kept = self._symbols, self._wrap
         try:
             for piece in pieces:

@@ -298,6 +298,7 @@ def test_windows_refuse_what_would_reach_beyond_their_memory():
         (codes, 2, 2, shared, 1, counts, 1),
         (codes[0], 2, 2, shared, 2, counts, 1),
         (codes, 2, 0, shared, 2, counts, 1),
+        (codes[..., :1], 2, 3, shared, 1, np.zeros((1, 1, 1), np.int64), 1),
     ):
         with pytest.raises(ValueError, match=r"must|not below"):
             NATIVE.count_windows(*wrong)

@@ -154,3 +154,11 @@ def test_masks_of_one_sequence():
             gaps, np.where(STEPS[0], y, np.nan), 3, nan_policy="omit"
         )
         np.testing.assert_array_equal(found, expected)
+
+
+def test_a_mask_of_the_targets_shape_leaves_the_source_alone():
+    mask = VALUES[..., :1]
+    alone = tefast.transfer_entropy(H[..., :1], Y, 3, delay=2, mask=mask)
+    both = np.concatenate([mask, np.ones_like(mask)], axis=2)
+    beside = tefast.transfer_entropy(H[..., :2], Y, 3, delay=2, mask=both)
+    np.testing.assert_allclose(alone[0], beside[0], rtol=0, atol=1e-13)

@@ -121,6 +121,7 @@ def test_histories_delays_and_own_ranges() -> None:
     np.testing.assert_allclose(torch.cat(list(found.values())), expected, rtol=0, atol=1e-12)
 
 
+@pytest.mark.filterwarnings("ignore:method='chi2' with:RuntimeWarning")
 @pytest.mark.parametrize("method", ["chi2", "shuffle"])
 def test_significance_equals_one_shot(method: str) -> None:
     model, batches = Tagger(), data()

@@ -67,16 +67,16 @@ def test_p_values_count_surrogates_that_are_as_high(method, target_history, monk
     from tefast import surrogates
 
     drawn = []
-    plain = surrogates._compared
+    plain = surrogates._Nulls.add
 
-    def spy(te, nulls):
+    def spy(self, nulls):
         drawn.append(nulls)
-        return plain(te, nulls)
+        plain(self, nulls)
 
-    monkeypatch.setattr(surrogates, "_compared", spy)
+    monkeypatch.setattr(surrogates._Nulls, "add", spy)
     options = {"method": method, "surrogates": 20, "target_history": target_history}
     found = tefast.significance(H, Y, 3, **options)
-    nulls = drawn[0] / math.log(2)
+    nulls = np.concatenate(drawn) / math.log(2)
     assert nulls.shape == (20, 6)
     more = [sum(null[u] >= found.te[u] - 1e-12 for null in nulls) for u in range(6)]
     np.testing.assert_array_equal(found.p_value, (1 + np.array(more)) / 21)
@@ -134,6 +134,40 @@ def test_chi_square_of_plain_loops():
         assert found.null_mean[u] == pytest.approx((12 + excess) / (2 * n) / math.log(2), rel=1e-9)
 
 
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("rule", ["copy", "sum", "nearly"])
+def test_the_strongest_couplings_are_found(method, rule):
+    # They leave joint cells empty, which is no sign of chance.
+    local = np.random.default_rng(3)
+    y, h = local.integers(0, 4, (60, 40)), np.zeros((60, 40, 1), np.int64)
+    for t in range(1, 40):
+        h[:, t, 0] = y[:, t - 1] if rule != "sum" else (h[:, t - 1, 0] + y[:, t - 1]) % 4
+    if rule == "nearly":
+        h[local.random(h.shape) < 0.02] = 0
+    found = tefast.significance(h, y, 4, method=method, surrogates=99)
+    assert found.p_value[0] <= 0.01
+    assert 0 < found.null_mean[0] < 0.1
+
+
+@pytest.mark.parametrize("gaps", ["mask", "lengths", "nan"])
+@pytest.mark.parametrize("method", ["shuffle", "circular", "trials"])
+def test_surrogates_have_as_many_transitions_as_the_data(method, gaps):
+    local = np.random.default_rng(4)
+    y, h = local.random((30, 40)), local.random((30, 40, 40))
+    options = {"h_range": (0, 1), "y_range": (0, 1), "surrogates": 60, "method": method}
+    if gaps == "mask":
+        options["mask"] = np.arange(40) % 20 < 10
+        options["mask"] = np.broadcast_to(options["mask"], (30, 40))
+    elif gaps == "lengths":
+        options["lengths"] = np.repeat([8, 20, 40], 10)
+    else:
+        y[::2, 5:9] = np.nan
+        options["nan_policy"] = "omit"
+    found = tefast.significance(h, y, 3, **options)
+    assert abs(found.effective_te.mean()) < 4 * found.null_std.mean() / math.sqrt(40) + 2e-3
+    assert np.isfinite(found.null_mean).all()
+
+
 def test_standard_error_is_that_of_local_values():
     local = tefast.local_transfer_entropy(H, Y, 3).reshape(-1, 6)
     expected = local.std(axis=0) / math.sqrt(len(local))
@@ -186,14 +220,21 @@ def test_few_transitions_for_chi_square_are_worth_a_warning():
         ),
         ({"surrogates": 0}, ValueError, "surrogates must be a positive integer, got 0"),
         ({"surrogates": 2.5}, TypeError, "surrogates must be a positive integer, got 2.5"),
-        ({"seed": -1}, ValueError, "seed"),
-        ({"seed": "a"}, TypeError, "seed"),
+        ({"seed": -1}, ValueError, "seed must be an integer, 0 or more, got -1"),
+        ({"seed": "a"}, TypeError, "seed must be an integer, 0 or more, got 'a'"),
         ({"lengths": [1] * 40}, ValueError, "no transition is left to count"),
     ],
 )
 def test_bad_input(options, error, message):
     with pytest.raises(error, match=message):
         tefast.significance(H, Y, 3, **options)
+
+
+def test_sequences_of_different_lengths_cannot_be_exchanged():
+    with pytest.raises(
+        ValueError, match=r"exchanges .* the same length and gaps, and no two are so"
+    ):
+        tefast.significance(H[:20], Y[:20], 3, method="trials", lengths=np.arange(5, 25))
 
 
 def test_one_sequence_has_no_trials_to_exchange():

@@ -425,8 +425,7 @@ def _chi_square(table: Dense) -> tefast.Significance:
     total = table.total
     sums = evaluation.transferred(table, False)
     te = measures.mean(sums, total, np.e)
-    excess = measures.excess_of_g(table, ("next",), ("source",), ("past",))
-    freedom = np.asarray(sums.cells, dtype=np.float64)
+    freedom, excess = measures.law_of_g(table, ("next",), ("source",), ("past",))
     p, mean, deviation = surrogates._chi_square(te, freedom, excess, total.astype(np.float64))
     bits = np.log(2.0)
     return tefast.Significance(
