@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn.utils import prune as pruning
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+from torch.utils.flop_counter import FlopCounterMode
 
 import tefast
 from tefast.nn import (
@@ -389,6 +390,33 @@ def test_savings_are_counted(mode: str, bias: bool) -> None:
         assert saved.recurrent_flops == (2 * gates.numel() * U, 2 * count * U)
         assert saved.input_flops == (2 * gates.numel() * D, 2 * count * D)
         assert ours.weight_hh_l0.shape == (count, U)
+
+
+@pytest.mark.parametrize("mode", CELLS)
+def test_no_more_is_computed_than_is_said(mode: str) -> None:
+    rnn = layer(mode)
+    x = inputs(rnn, "batch")
+
+    def flops(call) -> int:  # type: ignore[no-untyped-def]
+        with FlopCounterMode(display=False) as counter:
+            call(x)
+        return counter.get_total_flops()
+
+    assert flops(lambda x: gate_activations(rnn, x)) == 2 * flops(rnn)
+    for gates in selections(rnn):
+        saved = gate_savings(rnn, gates)
+        for act, number in ((mask_gates, 0), (remove_gates, 1)):
+            step = saved.input_flops[number] + saved.recurrent_flops[number]
+            assert flops(act(rnn, gates, 0)) == N * T * step
+
+
+@pytest.mark.parametrize("mode", CELLS)
+def test_under_autocast(mode: str) -> None:
+    rnn = layer(mode, dtype=torch.float32)
+    x, gates = inputs(rnn, "batch"), which(rnn, "half")
+    with torch.autocast("cpu", torch.bfloat16):
+        ours = remove_gates(rnn, gates, within(rnn))(x)[0]
+    close(ours.float(), mask_gates(rnn, gates, within(rnn))(x)[0], 0.1)
 
 
 @pytest.mark.parametrize("act", [remove_gates, mask_gates])

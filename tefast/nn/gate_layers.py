@@ -221,6 +221,7 @@ class GateLayer(nn.Module):
         if self._masked:
             return torch.where(self.removed.t().flatten()[span], constants, values)
         rows = self._rows_of(first, last)
+        constants = constants.to(values.dtype)  # another under autocast
         return constants.expand(values.shape[0], -1).index_copy(1, rows, values)
 
     def _rows_of(self, first: int, last: int) -> Tensor:

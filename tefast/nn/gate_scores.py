@@ -54,7 +54,9 @@ def gate_scores(
     Returns
     -------
     Tensor of shape (U, G), float64, on the CPU
-        Gates i, f, g, o of an LSTM and r, z, n of a GRU, in this order.
+        Gates i, f, g, o of an LSTM and r, z, n of a GRU, in this order. Kinds are not on one scale:
+        they are binned over ranges of different widths, and a layer can miss one kind more than
+        another. A column compares the gates of one kind: see `select_units`.
 
     Raises
     ------
