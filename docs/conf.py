@@ -14,7 +14,7 @@ extensions = [
     "sphinx.ext.napoleon",
     "matplotlib.sphinxext.plot_directive",
 ]
-exclude_patterns = ["_build", "study"]
+exclude_patterns = ["_build", "study", "gates"]
 html_theme = "furo"
 html_title = "tefast"
 nitpicky = False  # docstrings name types as people say them

@@ -153,3 +153,37 @@ def test_the_committed_summary_is_that_of_the_committed_rows():
     assert paper_table(results) == summary["beside_the_paper"]
     clips = min(part["test"] for part in summary["dataset"]["splits"])
     assert findings(results, clips) == summary["findings"]
+
+
+def test_the_page_on_gates_shows_the_committed_rows():
+    import csv
+    import statistics
+
+    docs = README.parent / "docs"
+    text = (docs / "gates.md").read_text(encoding="utf-8")
+    names = {
+        ("transfer_entropy", "descending"): "transfer entropy, descending",
+        ("transfer_entropy", "ascending"): "transfer entropy, ascending",
+        ("entropy", "descending"): "entropy, descending",
+        ("entropy", "ascending"): "entropy, ascending",
+        ("l1", "descending"): "L1 norm, descending",
+        ("l1", "ascending"): "L1 norm, ascending",
+        ("random", "descending"): "random, one order",
+        ("random", "ascending"): "random, its reverse",
+    }
+    tables = []
+    for file in ("units.csv", "results.csv"):
+        with (docs / "gates" / file).open(newline="") as rows:
+            tables.append(list(csv.DictReader(rows)))
+    for (criterion, order), name in names.items():
+        shown = []
+        for rows in tables:
+            found = [
+                100 * float(row["accuracy"])
+                for row in rows
+                if (row["criterion"], row["order"], row["removed_fraction"])
+                == (criterion, order, "0.5")
+            ]
+            assert len(found) == 3
+            shown.append(f"{statistics.mean(found):.1f} ± {statistics.stdev(found):.1f}")
+        assert f"| {name} | {' | '.join(shown)} |" in text
