@@ -106,7 +106,7 @@ def find_readings(model: nn.Module, layer: Layer, name: str, example: Example | 
     example : tuple or mapping, optional
         Arguments of `model` by place or name; small, as every value has a label in memory. By
         default two sequences of five steps are made up: of features as wide as the layer's
-        input or that of another module, and of token 0.
+        input or that of another module, and of tokens.
 
     Returns
     -------
@@ -154,7 +154,9 @@ def made_up_inputs(model: nn.Module, layer: Layer) -> Iterator[tuple[Tensor]]:
     for width in dict.fromkeys([own, *others[:_TRIED]]):
         generator = torch.Generator().manual_seed(0)
         yield (torch.randn(2, 5, width, generator=generator).to(like),)
-    yield (torch.zeros(2, 5, dtype=torch.int64, device=like.device),)
+    known = [m.num_embeddings for m in model.modules() if isinstance(m, nn.Embedding)]
+    tokens = torch.arange(10).remainder(min(known, default=1)).view(2, 5)
+    yield (tokens.to(like.device),)
 
 
 class _UnfitError(ValueError):
@@ -243,6 +245,8 @@ class _Trace:
                     f"submodule {self.name!r} is given an initial state, which would not fit; "
                     "expected it to start from its own zeros"
                 )
+            if known is not None and bool(known.masked.any()):
+                self._refuse("an initial state that is not 0 when masked")
 
     def _follow(self, result: Any) -> None:
         numbers, last = self.numbering, self.numbering.last()

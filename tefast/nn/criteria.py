@@ -253,7 +253,7 @@ def active_information(context: Context, *, bias: str | None = None, history: in
         context.units, context.bins, history, bias=bias, **_ranges(context)
     )
     for h, lengths in context.outputs():
-        stored.update(h, h.new_zeros(h.shape[:2]).cpu(), lengths)
+        stored.update(h, h.new_zeros(h.shape[:2]), lengths)
     return stored.compute()
 
 

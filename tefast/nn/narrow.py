@@ -10,7 +10,8 @@ class NarrowLayerNorm(nn.Module):
     Zeros add nothing to the sum, and ``mean**2`` each to the sum of squared deviations, so mean and
     variance are those over the full width. A missing feature would become
     ``-mean / deviation * weight + bias``; what of that depends on the data, ``-mean / deviation``,
-    is given as one more output, for those that read the missing features' outputs.
+    is given as one more output, for those that read the missing features' outputs. (Dropout between
+    them drops it as one, where it would drop the features one by one.)
 
     Parameters
     ----------

@@ -215,7 +215,7 @@ def prune(
         activations, slices and means over steps, transposition and concatenation.
     example : Tensor, tuple or mapping, optional
         The model's argument, or all of them by place or name; small ones. By default made up: two
-        sequences of five steps of features, or of token 0.
+        sequences of five steps of features, or of tokens.
 
     Returns
     -------
