@@ -212,9 +212,11 @@ class _Trace:
                     self._read(module, tensors_in((args, kwargs)), args, kwargs, result)
         self.path.pop()
 
-    def _read(self, module: nn.Module, given: Any, args: Any, kwargs: Any, result: Any) -> None:
+    def _read(
+        self, module: nn.Module, given: list[Tensor], args: Any, kwargs: Any, result: Any
+    ) -> None:
         if module is self.layer:
-            self._check_start(given, args, kwargs)
+            self._check_start(given)
             self.runs += 1
             self._follow(result)
         elif self.flow.any_of(given) is None:
@@ -222,25 +224,24 @@ class _Trace:
         elif isinstance(module, _ATTENTION):
             self._attend(module, args, kwargs)
         else:
-            inputs = list(leaves(given))
-            channels = isinstance(module, nn.BatchNorm1d) and inputs[0].ndim == 3
-            reading = self._reading(inputs[0], -2 if channels else -1)
-            if sum(self.flow.of(leaf) is not None for leaf in inputs) > 1:
+            channels = isinstance(module, nn.BatchNorm1d) and given[0].ndim == 3
+            reading = self._reading(given[0], -2 if channels else -1)
+            if sum(self.flow.of(one) is not None for one in given) > 1:
                 self._refuse("an initial state made of them")
             self._note(module, {"input": reading})
             if isinstance(module, nn.LayerNorm | NarrowLayerNorm):
                 self._norm(module, reading, result)
             elif isinstance(module, nn.BatchNorm1d):
-                known = cast(Tracked, self.flow.of(inputs[0]))
+                known = cast(Tracked, self.flow.of(given[0]))
                 self._scale(module, known, result)
 
-    def _check_start(self, given: Any, args: Any, kwargs: Any) -> None:
-        first, *rest = leaves(given)
+    def _check_start(self, given: list[Tensor]) -> None:
+        first, *rest = given
         if self.flow.of(first) is not None:
             self._refuse("the layer itself")
         for leaf in rest:
             known = self.flow.of(leaf)
-            if isinstance(leaf, Tensor) and leaf.is_floating_point() and known is None:
+            if leaf.is_floating_point() and known is None:
                 raise _UnfitError(
                     f"submodule {self.name!r} is given an initial state, which would not fit; "
                     "expected it to start from its own zeros"

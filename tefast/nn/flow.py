@@ -8,6 +8,7 @@ leaves labels as they are and is done to the masked values. Whatever mixes units
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NoReturn
 
 import torch
@@ -166,29 +167,27 @@ class Flow(TorchFunctionMode):
             self._pack(name, args[0], result[0])
             return
 
-        def labels(leaf: Any) -> Any:
-            known = self.of(leaf)
-            if known is not None:
-                return known.labels.detach()  # another tensor, should its shape change in place
-            if name in _JOINING and isinstance(leaf, Tensor):
-                return torch.full(leaf.shape, OTHER)
-            return leaf.cpu() if isinstance(leaf, Tensor) else leaf
-
-        def masked(leaf: Any) -> Any:
-            known = self.of(leaf)
-            if known is not None:
-                return known.masked.detach()
-            if name in _JOINING and isinstance(leaf, Tensor):
-                return torch.zeros(leaf.shape, dtype=torch.float64)
-            return leaf.cpu() if isinstance(leaf, Tensor) else leaf
-
         moved = []
-        for kind in (labels, masked):
-            given, named = pytree.tree_map(kind, (args, kwargs))
+        for field in ("labels", "masked"):
+            given, named = pytree.tree_map(
+                partial(self._instead, field, name in _JOINING), (args, kwargs)
+            )
             moved.append(pytree.tree_leaves(func(*given, **named)))
-        for out, its_labels, its_masked in zip(pytree.tree_leaves(result), *moved, strict=True):
-            if isinstance(out, Tensor) and out.shape == its_labels.shape:
-                self.follow(out, its_labels, its_masked)
+        for out, labels, masked in zip(pytree.tree_leaves(result), *moved, strict=True):
+            if isinstance(out, Tensor) and out.shape == labels.shape:
+                self.follow(out, labels, masked)
+
+    def _instead(self, field: str, joined: bool, leaf: Any) -> Any:
+        """Return what an argument is replaced by when labels or masked values are moved."""
+        known = self.of(leaf)
+        if known is not None:  # another tensor, should its shape change in place
+            return (known.labels if field == "labels" else known.masked).detach()
+        if joined and isinstance(leaf, Tensor):
+            fill = OTHER if field == "labels" else 0.0
+            return torch.full(
+                leaf.shape, fill, dtype=torch.int64 if field == "labels" else torch.float64
+            )
+        return leaf.cpu() if isinstance(leaf, Tensor) else leaf
 
     def _pack(self, name: str, data: Tensor, packed: Tensor) -> None:
         known = self.of(data)
