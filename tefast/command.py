@@ -8,6 +8,7 @@ import io
 import math
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -43,6 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args([_not_an_option(each) for each in given])
     try:
         with ExitStack() as stack:
+            stack.enter_context(warnings.catch_warnings())
+            warnings.simplefilter("always")
+            warnings.showwarning = _warn  # type: ignore[assignment]
             (_list if options.list else _score)(options, _Files(options.file, stack))
     except KeyboardInterrupt:
         print("\ninterrupted; nothing was written", file=sys.stderr)
@@ -404,6 +408,11 @@ class _Told:
         elif not self._quiet and 10 * done // total > self._tenth:
             self._tenth = 10 * done // total
             print(f"{self._what}: {done} of {total}", file=sys.stderr)
+
+
+def _warn(message: Warning | str, category: Any, filename: str, lineno: int, *_: Any) -> None:
+    """A warning in one line, without the place in the code that it came from."""
+    print(f"tefast: warning: {message}", file=sys.stderr)
 
 
 def _complain(error: Any) -> int:

@@ -152,13 +152,15 @@ def test_options_are_those_of_the_library(line, options, folder, capsys):
     assert {row["p_value"] for row in rows(out)} == {""}
 
 
+@pytest.mark.filterwarnings("ignore:method='chi2' with:RuntimeWarning")
 @pytest.mark.parametrize("method", ["trials", "circular", "chi2"])
 def test_other_tests(method, folder, capsys):
     if method == "chi2":
         pytest.importorskip("scipy")
     line = f"rec.npz --target h --source y --bins 3 --significance {method} --seed 3"
-    status, out, _ = run(f"{line} --surrogates 20", capsys)
+    status, out, err = run(f"{line} --surrogates 20", capsys)
     assert status == 0
+    assert ("tefast: warning: method='chi2' with 10 transitions" in err) == (method == "chi2")
     found = tefast.significance(H, Y, 3, method=method, seed=3, surrogates=20)
     np.testing.assert_array_equal(column("q_value", out), found.q_value)
 
