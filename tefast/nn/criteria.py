@@ -4,6 +4,7 @@ A criterion is a function of a `Context` that returns a score for every unit, sh
 here are plain functions; their options are given with ``functools.partial``.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -424,7 +425,7 @@ def _chi_square(table: Dense) -> tefast.Significance:
     """What the counts of (next, past, source) say by themselves."""
     total = table.total
     sums = evaluation.transferred(table, False)
-    te = measures.mean(sums, total, np.e)
+    te = measures.mean(sums, total, math.e)
     freedom, excess = measures.law_of_g(table, ("next",), ("source",), ("past",))
     p, mean, deviation = surrogates._chi_square(te, freedom, excess, total.astype(np.float64))
     bits = np.log(2.0)
