@@ -119,7 +119,8 @@ def committed():
     (path,) = (
         path
         for path in RESULTS.glob("*.json")
-        if path.stem not in ("growth", "calibration") and not path.stem.startswith("gpu-")
+        if path.stem not in ("growth", "calibration", "removal")
+        and not path.stem.startswith("gpu-")
     )
     return json.loads(path.read_text(encoding="utf-8"))
 

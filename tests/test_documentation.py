@@ -187,3 +187,14 @@ def test_the_page_on_gates_shows_the_committed_rows():
             assert len(found) == 3
             shown.append(f"{statistics.mean(found):.1f} ± {statistics.stdev(found):.1f}")
         assert f"| {name} | {' | '.join(shown)} |" in text
+
+
+def test_the_page_on_what_removal_gains_shows_the_committed_results(monkeypatch):
+    benchmarks = README.parent / "benchmarks"
+    monkeypatch.syspath_prepend(benchmarks)
+    import removal
+
+    results = json.loads((benchmarks / "results" / "removal.json").read_text(encoding="utf-8"))
+    text = removal.PAGE.read_text(encoding="utf-8")
+    assert removal.table(results) in text
+    assert removal.page(text, results) == text
