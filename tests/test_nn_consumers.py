@@ -1,5 +1,7 @@
 """What reads the units is found, and computes from the kept ones what it did beside zeros."""
 
+import dataclasses
+
 import pytest
 import torch
 from torch import nn
@@ -400,3 +402,81 @@ def test_attention_that_cannot_be_narrowed_is_named() -> None:
     attention = nn.MultiheadAttention(12, 2, batch_first=True, add_bias_kv=True)
     with pytest.raises(ValueError, match="consumer 'attention': expected add_bias_kv=False"):
         prune(Model(attend, attention=attention), UNEVEN)
+
+
+@dataclasses.dataclass
+class Answer:
+    logits: object
+
+
+class Around(nn.Module):
+    """A model whose forward pass is given by a function of itself and the layer's output."""
+
+    def __init__(self, forward):
+        super().__init__()
+        self.rnn, self.head = nn.LSTM(4, 8, batch_first=True), nn.Linear(8, 3)
+        self.register_buffer("calls", torch.zeros(()))
+        self._of = forward
+
+    def forward(self, x):
+        output, _ = self.rnn(x)
+        return self._of(self, output)
+
+
+def wrong_by_the_width(model, output):
+    return model.head(output * output.size(-1))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("small", [1.0, 1e-4])
+def test_code_that_knows_the_width_is_refused_whatever_the_size_of_the_outputs(dtype, small):
+    model = Around(lambda m, o: wrong_by_the_width(m, o) * small).to(dtype).eval()
+    with pytest.raises(ValueError, match="does not give on the example what the masked one gives"):
+        prune(model, [0, 3, 5], example=torch.randn(2, 5, 4, dtype=dtype))
+
+
+def test_outputs_in_dataclasses_are_compared():
+    model = Around(lambda m, o: Answer(wrong_by_the_width(m, o)))
+    with pytest.raises(ValueError, match="does not give on the example what the masked one gives"):
+        prune(model, [0, 3, 5])
+    with pytest.raises(ValueError, match="are among what the model returns"):
+        prune(Around(lambda m, o: Answer((m.head(o), o))), [0])
+    fine = Around(lambda m, o: Answer(m.head(o)))
+    x = torch.randn(2, 5, 4)
+    torch.testing.assert_close(prune(fine, [1]).eval()(x).logits, mask(fine, [1]).eval()(x).logits)
+
+
+class Opaque:
+    def __init__(self, value):
+        self.value = value
+
+
+def test_a_result_that_cannot_be_compared_is_refused():
+    with pytest.raises(ValueError, match="a Opaque, holds no tensor that could be compared"):
+        prune(Around(lambda m, o: Opaque(m.head(o))), [0])
+
+
+@pytest.mark.parametrize("value", [1.0, -1.0])
+def test_padding_with_what_no_masked_unit_gives_is_refused(value):
+    def padded(model, output):
+        packed = nn.utils.rnn.pack_padded_sequence(
+            output, torch.full((len(output),), output.shape[1]), batch_first=True
+        )
+        output, _ = nn.utils.rnn.pad_packed_sequence(packed, batch_first=True, padding_value=value)
+        return model.head(output)
+
+    with pytest.raises(ValueError, match=r"padding with -?1\.0, which no masked unit gives"):
+        prune(Around(padded), [0])
+
+
+def test_a_model_that_counts_its_calls_is_left_as_it_was():
+    def counting(model, output):
+        model.calls += 1
+        model.last = output.detach()
+        return model.head(output)
+
+    model = Around(counting)
+    smaller = prune(model, [2])
+    assert model.calls == smaller.calls == 0
+    assert not hasattr(model, "last")
+    assert not hasattr(smaller, "last")

@@ -1,5 +1,6 @@
 """What reads the units of a recurrent layer, found by running the model on an example."""
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from tefast.nn.flow import OTHER, Flow, Tracked, leaves, row
-from tefast.nn.modes import in_mode
+from tefast.nn.modes import as_it_was, in_mode
 from tefast.nn.narrow import NarrowAttention, NarrowLayerNorm
 from tefast.nn.recurrent import Cell, Layer, Recurrent, Sizes, sizes, weights
 from tefast.nn.stack import Part, RecurrentStack
@@ -176,7 +177,7 @@ class _Trace:
         self.flow = Flow(self.numbering.count, self._refuse)
 
     def run(self, example: Example) -> Readings:
-        with in_mode(self.model, training=False), self._hooks(), self.flow:
+        with as_it_was(self.model), in_mode(self.model, training=False), self._hooks(), self.flow:
             result = called(self.model, example)
         if not self.runs:
             raise _UnfitError(f"submodule {self.name!r} did not run; expected the model to call it")
@@ -361,5 +362,11 @@ def _ranges(widths: Mapping[Part, int], start: int) -> tuple[dict[Part, Tensor],
 
 
 def tensors_in(value: Any) -> list[Tensor]:
-    """Return the tensors in nested tuples, lists and mappings."""
-    return [one for one in leaves(value) if isinstance(one, Tensor)]
+    """Return the tensors in nested tuples, lists, mappings and dataclasses."""
+    found = []
+    for leaf in leaves(value):
+        if isinstance(leaf, Tensor):
+            found.append(leaf)
+        elif dataclasses.is_dataclass(leaf) and not isinstance(leaf, type):
+            found += tensors_in(list(vars(leaf).values()))
+    return found

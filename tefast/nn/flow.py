@@ -6,6 +6,7 @@ operation that only moves entries is done to the labels as well; one that acts o
 leaves labels as they are and is done to the masked values. Whatever mixes units is refused.
 """
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -48,7 +49,7 @@ _EACH = _names(
 _SCALING = _names("mul multiply div divide true_divide")
 _REDUCING = _names("mean sum amax amin max min")
 _POOLING = _names("adaptive_avg_pool1d adaptive_max_pool1d avg_pool1d max_pool1d")
-_LEAVING = _names("tolist item numpy array setitem bool float int")
+_LEAVING = _names("tolist item numpy array setitem set bool float int equal allclose")
 _PRODUCTS = _names("matmul bmm mm __matmul__")
 # Give sizes, flags or fresh tensors: nothing that depends on what the units say.
 _ASKING = _names(
@@ -164,6 +165,8 @@ class Flow(TorchFunctionMode):
         if name not in _JOINING and args and self.of(args[0]) is None:
             return  # only a shape is taken from what is followed
         if name in _PACKING:
+            if name == "_pad_packed_sequence":
+                self._check_padding(args, kwargs)
             self._pack(name, args[0], result[0])
             return
 
@@ -188,6 +191,14 @@ class Flow(TorchFunctionMode):
                 leaf.shape, fill, dtype=torch.int64 if field == "labels" else torch.float64
             )
         return leaf.cpu() if isinstance(leaf, Tensor) else leaf
+
+    def _check_padding(self, args: Any, kwargs: Any) -> None:
+        """Refuse what would differ where sequences are short, be they so on the example or not."""
+        value = args[3] if len(args) > 3 else kwargs.get("padding_value", 0.0)
+        if value not in (0, -math.inf):  # a masked unit's output is 0; -inf is for maxima
+            self.refuse(f"padding with {value}, which no masked unit gives")
+        if self._still_open(args, kwargs):
+            self.refuse("padding what a LayerNorm gives")
 
     def _pack(self, name: str, data: Tensor, packed: Tensor) -> None:
         known = self.of(data)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from tefast.files import whole_file
 from tefast.nn.classifier import SequenceClassifier, Sizes
+from tefast.nn.gate_layers import GateLayer
 from tefast.nn.narrow import NarrowAttention, NarrowLayerNorm
 from tefast.nn.stack import RecurrentStack, recurrent_layer
 
@@ -69,6 +70,12 @@ def save(model: nn.Module, path: str | os.PathLike[str]) -> None:
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"model: expected an nn.Module, got {type(model).__name__}")
+    for name, module in model.named_modules():
+        if isinstance(module, GateLayer):
+            raise ValueError(
+                f"model: {name!r} is a {type(module).__name__}, which these files do not describe; "
+                "keep the state_dict and build the layer anew"
+            )
     state = {name: t.detach().cpu().clone().contiguous() for name, t in model.state_dict().items()}
     if isinstance(model, SequenceClassifier):
         _check_state(state, _blank(model.sizes), "model")
