@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +16,7 @@ from tefast.evaluation import Inputs
 from tefast.options import Options
 from tefast.states import Embedding, States, check_not_negative, check_positive
 from tefast.values import Values
+from tefast.warn import warn
 from tefast.windows import MOST_STATES
 
 METHODS = ("shuffle", "trials", "circular", "chi2")
@@ -240,11 +240,9 @@ def _warn_of_few(total: Floats, cells: int) -> None:
     """Say that chi-square is not to be trusted with so few transitions (U,) for so many cells."""
     least = min(total[total > 0]) / cells
     if least < FEW:
-        warnings.warn(
+        warn(
             f"method='chi2' with {least:.2g} transitions for each of {cells} cells rejects too "
-            f"often; it takes some 30. Use fewer bins, or surrogates",
-            RuntimeWarning,
-            stacklevel=4,
+            f"often; it takes some 30. Use fewer bins, or surrogates"
         )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-import warnings
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, NamedTuple, Protocol, TypeAlias, cast
@@ -13,6 +12,7 @@ import numpy.typing as npt
 
 from tefast.binning import Binning, Edges
 from tefast.values import Values
+from tefast.warn import warn
 
 NAMES = ("reference", "cpu", "cuda")
 
@@ -180,17 +180,12 @@ def fastest(device: Any, name: str = "") -> str:
         reason = load("cuda").missing()
         if reason is None:
             return "cuda"
-        _warn(f"tefast copies {name} from {device} to count on the CPU: {reason}")
+        warn(f"tefast copies {name} from {device} to count on the CPU: {reason}")
     reason = load("cpu").missing()
     if reason is None:
         return "cpu"
-    _warn(f"tefast counts with NumPy, which is far slower than its kernel: {reason}")
+    warn(f"tefast counts with NumPy, which is far slower than its kernel: {reason}")
     return "reference"
-
-
-def _warn(message: str) -> None:
-    # The caller of the public function: past here, fastest, Options.placed and that function.
-    warnings.warn(message, RuntimeWarning, stacklevel=5)
 
 
 def check_threads(threads: Any) -> int | None:
