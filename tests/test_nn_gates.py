@@ -601,8 +601,8 @@ def test_capture_of_a_model_that_gives_a_state() -> None:
 
 
 def test_capture_refuses_as_capture_does() -> None:
-    with pytest.raises(ValueError, match="submodule 'rnn': expected batch_first=True"):
-        capture_gates(nn.ModuleDict({"rnn": nn.LSTM(2, 3)}), [])
+    with pytest.raises(ValueError, match="submodule 'rnn': .* num_layers=1, got 2"):
+        capture_gates(nn.ModuleDict({"rnn": nn.LSTM(2, 3, 2)}), [])
     with pytest.raises(TypeError, match=r"submodule 'rnn': expected an nn\.LSTM or nn\.GRU"):
         capture_gates(make("rnn"), [])
 
@@ -678,8 +678,10 @@ def test_models_that_cannot_be_pruned() -> None:
     model = make()
     with pytest.raises(ValueError, match='batches: expected data for the constants "mean"'):
         prune_gates(model, {})
-    with pytest.raises(ValueError, match="got no valid step"):
+    with pytest.raises(ValueError, match="expected at least one batch, got none"):
         prune_gates(model, {}, batches=[])
+    with pytest.raises(ValueError, match="got no valid step"):
+        prune_gates(model, {}, batches=[(*uneven()[0], torch.zeros(17).long())])
     with pytest.raises(ValueError, match="has no submodule 'lstm'"):
         prune_gates(model, {}, 0, rnn="lstm")
     model.other = nn.LSTM(3, 10)

@@ -6,7 +6,7 @@ from typing import Any
 from torch import nn
 
 from tefast.nn.criteria import Criterion
-from tefast.nn.observe import Batch
+from tefast.nn.batches import Batch
 from tefast.nn.schedules import PruningStep, prune_in_steps
 
 try:

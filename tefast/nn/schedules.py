@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from tefast.files import whole_file
 from tefast.nn.criteria import Criterion
-from tefast.nn.observe import Batch, read_again
+from tefast.nn.batches import Batch, read_again
 from tefast.nn.removal import prune
 from tefast.nn.scores import layer_scores
 from tefast.nn.selection import select

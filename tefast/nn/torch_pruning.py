@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from tefast.nn.criteria import Criterion
-from tefast.nn.observe import Batch
+from tefast.nn.batches import Batch
 from tefast.nn.recurrent import check_single
 from tefast.nn.removal import remove_units
 from tefast.nn.scores import layer_scores

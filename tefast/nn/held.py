@@ -1,0 +1,229 @@
+"""What a model that answers once for a sequence would answer after each of its steps.
+
+The model runs once for every step t. Its recurrent layers do not run again: their outputs, at all
+steps, and their final states are then those that they had at step t, so that whatever reads them,
+last outputs, final states, means over steps, is applied to step t alone.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
+
+from tefast.nn.batches import Batch, Forward
+from tefast.nn.inside import like
+from tefast.nn.modes import in_mode
+from tefast.nn.observe import Calls, chains, fresh, joined, watching
+from tefast.nn.recurrent import Cell, Layer, check_recurrent
+from tefast.nn.seen import Call, Watch
+from tefast.nn.stack import Part, RecurrentStack, join_state
+
+
+@dataclass(frozen=True)
+class _Held:
+    """A layer, its calls in one run, and its states at every step of them."""
+
+    layer: Layer
+    calls: list[Call]
+    h: Mapping[Part, Tensor]
+    """(n, T, features) of every part."""
+    c: Mapping[Part, Tensor]
+    """(n, T, U) of an LSTM's parts."""
+    lengths: Tensor
+    """(n,)."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sequences and steps."""
+        return tuple(next(iter(self.h.values())).shape[:2])
+
+    def at(self, step: int) -> list[Any]:
+        """Return what every call returns if all steps are this one."""
+        rows = torch.arange(len(self.lengths), device=self.lengths.device)
+        last = self.lengths.clamp(max=step + 1) - 1
+        h = {part: one[rows, last] for part, one in self.h.items()}
+        c = {part: one[rows, last] for part, one in self.c.items()}
+        if isinstance(self.layer, Cell):
+            return [_of_cell(h[0, 0], c.get((0, 0)), len(call.returned)) for call in self.calls]
+        top = max(layer for layer, _ in h)
+        features = torch.cat([one for (layer, _), one in h.items() if layer == top], dim=-1)
+        state: Any = join_state(list(h.values()))
+        state = (state, join_state(list(c.values()))) if c else state
+        return [(self._repeated(features, call.result[0]), state) for call in self.calls]
+
+    def begun(self) -> list[Any]:
+        """Return what every call returns if there are numbers at the first step alone."""
+        blank = {part: torch.full_like(one, torch.nan) for part, one in self.h.items()}
+        nothing = replace(self, h=blank, c={p: one + torch.nan for p, one in self.c.items()})
+        found = nothing.at(0)
+        if isinstance(self.layer, Cell):
+            found[0] = self.at(0)[0]
+            return found
+        (output, _), first = found[0], self.at(0)[0][0]
+        if isinstance(output, PackedSequence):
+            count = int(output.batch_sizes[0])
+            output.data[:count] = first.data[:count]
+        else:
+            time = 1 if self.layer.batch_first else 0
+            output.narrow(time, 0, 1).copy_(first.narrow(time, 0, 1))
+        return found
+
+    def _repeated(self, features: Tensor, output: Any) -> Any:
+        """The features (n, F) of one step at all steps of an output."""
+        if isinstance(output, PackedSequence):
+            if output.sorted_indices is not None:
+                features = features[output.sorted_indices]
+            sizes = output.batch_sizes.tolist()
+            return like(torch.cat([features[:size] for size in sizes]), output)
+        time = 1 if self.layer.batch_first else 0
+        shape = list(features.shape)
+        shape.insert(time, output.shape[time])
+        return features.unsqueeze(time).expand(shape).contiguous()
+
+
+def _of_cell(h: Tensor, c: Tensor | None, n: int) -> Any:
+    return h[:n] if c is None else (h[:n], c[:n])
+
+
+def over_steps(
+    model: nn.Module, layer: Layer, forward: Forward, calls: Calls, batch: Batch
+) -> Tensor:
+    """Return what a model gives for a batch after every step, (n, T, ...).
+
+    Parameters
+    ----------
+    model : nn.Module
+        Gives a tensor (n, ...).
+    layer : recurrent layer or cell in `model`
+        Whose steps are meant. Other layers with as many sequences and steps are held with it.
+    forward, calls, batch
+        As in `Observer`.
+
+    Raises
+    ------
+    ValueError
+        If the layer runs for several sets of sequences, or the model does not run with it held.
+    """
+    held = _beside(model, layer, forward, calls, batch)
+    n, steps = held[0].shape
+    results = []
+    with in_mode(model, training=False):
+        for step in range(steps):
+            with _holding(held, [one.at(step) for one in held]):
+                results.append(_result(model, forward, batch, n))
+    return torch.stack(results, dim=1)
+
+
+def are_steps(
+    model: nn.Module, layer: Layer, forward: Forward, calls: Calls, batch: Batch
+) -> bool:
+    """Return whether the columns of a model's result (n, T) are its steps.
+
+    The model runs once more, with layers held whose outputs are NaN but for those of the first
+    step. If columns are steps, only the first is a number.
+
+    Raises
+    ------
+    ValueError
+        If neither the first column alone is a number nor none is.
+    """
+    held = _beside(model, layer, forward, calls, batch)
+    with in_mode(model, training=False), _holding(held, [one.begun() for one in held]):
+        result = _result(model, forward, batch, held[0].shape[0])
+    longer = held[0].lengths > 1
+    if result.isfinite()[:, 0].all() and result[longer, 1].isnan().all():
+        return True
+    if result[longer].isnan().all():
+        return False
+    raise ValueError(
+        f"model: expected a result over steps, got {tuple(result.shape)}, whose columns may be "
+        "steps or not; give source= and loss= as functions(result, batch), or have "
+        "forward=function(model, batch) return (n, T, 1)"
+    )
+
+
+def _result(model: nn.Module, forward: Forward, batch: Batch, sequences: int) -> Tensor:
+    try:
+        result = forward(model, fresh(batch, model))
+    except Exception as error:
+        raise ValueError(
+            "a series over steps cannot be made, since the model does not run where the states of "
+            f"one step stand for all ({type(error).__name__}: {error}); give "
+            "source=function(result, batch) -> (n, T)"
+        ) from error
+    if not isinstance(result, Tensor) or not result.ndim or len(result) != sequences:
+        got = tuple(result.shape) if isinstance(result, Tensor) else type(result).__name__
+        raise ValueError(
+            f"model: expected a result for each of the {sequences} sequences that the recurrent "
+            f"layer runs for, got {got}; give source=function(result, batch) -> (n, T)"
+        )
+    return result
+
+
+def _recurrent(model: nn.Module) -> list[Layer]:
+    """The layers that can be watched, but for those within one another."""
+    found: list[Layer] = []
+    inner: set[nn.Module] = set()
+    for module in model.modules():
+        if module in inner:
+            continue
+        try:
+            found.append(check_recurrent(module))
+        except (TypeError, ValueError):
+            continue
+        inner.update(module.modules() if isinstance(module, RecurrentStack) else ())
+    return found
+
+
+def _beside(
+    model: nn.Module, layer: Layer, forward: Forward, calls: Calls, batch: Batch
+) -> list[_Held]:
+    """The layer, and others with as many sequences and steps, to be held."""
+    with watching(_recurrent(model)) as watches, in_mode(model, training=False):
+        forward(model, fresh(batch, model))
+        held = [one for watch in watches if watch.calls for one in _held(watch, calls)]
+    own = [one for one in held if one.layer is layer]
+    if not own:
+        raise ValueError(
+            "a series over steps cannot be made where the recurrent layer runs for several sets of "
+            "sequences; give source=function(result, batch) -> (n, T), or a list of one for each"
+        )
+    others = [one for one in held if one.layer is not layer and one.shape == own[0].shape]
+    return own + others
+
+
+def _held(watch: Watch, calls: Calls) -> list[_Held]:
+    """What a layer is held with; nothing if its calls are not those of the same sequences."""
+    try:
+        (chain,) = chains(watch.calls, calls)
+        parts = chain[0].seen
+        h = {part: joined([call.seen[part].outputs() for call in chain], chain) for part in parts}
+        c = {}
+        if isinstance(watch.layer, nn.LSTMCell) or getattr(watch.layer, "mode", None) == "LSTM":
+            c = {p: joined([call.seen[p].cells() for call in chain], chain).h for p in parts}
+    except ValueError:
+        return []
+    run = next(iter(h.values()))
+    n, steps = run.h.shape[:2]
+    lengths = torch.full((n,), steps) if run.lengths is None else run.lengths
+    outputs = {part: one.h for part, one in h.items()}
+    return [_Held(watch.layer, chain, outputs, c, lengths.to(run.h.device))]
+
+
+@contextmanager
+def _holding(held: Sequence[_Held], results: Sequence[list[Any]]) -> Iterator[None]:
+    """Have layers return these results, call by call, instead of running."""
+    before = [(one.layer, vars(one.layer).get("forward")) for one in held]
+    try:
+        for one, each in zip(held, results, strict=True):
+            vars(one.layer)["forward"] = lambda *_, _each=iter(each), **__: next(_each)
+        yield
+    finally:
+        for layer, own in before:
+            vars(layer).pop("forward", None)
+            if own is not None:
+                vars(layer)["forward"] = own
