@@ -72,6 +72,19 @@ class _Held:
             output.narrow(time, 0, 1).copy_(first.narrow(time, 0, 1))
         return found
 
+    def shortened(self) -> list[Any]:
+        """Return what every call returned, without the last step; as it was, of several calls."""
+        results = [call.result for call in self.calls]
+        if isinstance(self.layer, Cell) or len(results) > 1:
+            return results
+        output, state = results[0]
+        if not isinstance(output, PackedSequence):
+            time = 1 if self.layer.batch_first else 0
+            return [(output.narrow(time, 0, output.shape[time] - 1), state)]
+        sizes = output.batch_sizes[:-1]
+        rows = output.data[: int(sizes.sum())]
+        return [(PackedSequence(rows, sizes, *output[2:]), state)]
+
     def _repeated(self, features: Tensor, output: Any) -> Any:
         """The features (n, F) of one step at all steps of an output."""
         if isinstance(output, PackedSequence):
@@ -123,24 +136,34 @@ def are_steps(
 ) -> bool:
     """Return whether the columns of a model's result (n, T) are its steps.
 
-    The model runs once more, with layers held whose outputs are NaN but for those of the first
-    step. If columns are steps, only the first is a number.
+    The model runs twice more: with layers held whose outputs end one step earlier, and with some
+    that are NaN but for those of the first step. Steps become fewer in the first, and in the second
+    the first column alone is a number, unless others are mixed into it.
 
     Raises
     ------
     ValueError
-        If neither the first column alone is a number nor none is.
+        If neither is so, and yet not all columns are read from later steps.
     """
     held = _beside(model, layer, forward, calls, batch)
-    with in_mode(model, training=False), _holding(held, [one.begun() for one in held]):
-        result = _result(model, forward, batch, held[0].shape[0])
+    n, steps = held[0].shape
+    with in_mode(model, training=False):
+        try:
+            with _holding(held, [one.shortened() for one in held]):
+                fewer = _result(model, forward, batch, n)
+        except ValueError:
+            fewer = None
+        with _holding(held, [one.begun() for one in held]):
+            begun = _result(model, forward, batch, n)
     longer = held[0].lengths > 1
-    if result.isfinite()[:, 0].all() and result[longer, 1].isnan().all():
+    if begun.isfinite()[:, 0].all() and begun[longer, 1].isnan().all():
         return True
-    if result[longer].isnan().all():
+    if fewer is not None and fewer.ndim == 2 and fewer.shape[1] == steps - 1:
+        return True
+    if fewer is not None and fewer.shape == begun.shape and begun[longer].isnan().all():
         return False
     raise ValueError(
-        f"model: expected a result over steps, got {tuple(result.shape)}, whose columns may be "
+        f"model: expected a result over steps, got {tuple(begun.shape)}, whose columns may be "
         "steps or not; give source= and loss= as functions(result, batch), or have "
         "forward=function(model, batch) return (n, T, 1)"
     )
@@ -152,7 +175,7 @@ def _result(model: nn.Module, forward: Forward, batch: Batch, sequences: int) ->
     except Exception as error:
         raise ValueError(
             "a series over steps cannot be made, since the model does not run where the states of "
-            f"one step stand for all ({type(error).__name__}: {error}); give "
+            f"one step stand for all ({type(error).__name__}: {error!s:.150}); give "
             "source=function(result, batch) -> (n, T)"
         ) from error
     if not isinstance(result, Tensor) or not result.ndim or len(result) != sequences:
