@@ -674,7 +674,7 @@ def test_pruned_model(cell: str, tmp_path) -> None:  # type: ignore[no-untyped-d
     assert all(torch.equal(tensor, before[n]) for n, tensor in model.state_dict().items())
 
 
-class Any(nn.Module):
+class Headed(nn.Module):
     """A layer with a head that need not be at every step: last output, packed, time first."""
 
     def __init__(self, cell: str, how: str) -> None:
@@ -697,7 +697,7 @@ class Any(nn.Module):
 @pytest.mark.parametrize("how", ["last output", "packed", "time first"])
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 def test_gates_of_any_model(cell: str, how: str) -> None:
-    model, (x, labels, lengths) = Any(cell, how), uneven(True)[2]
+    model, (x, labels, lengths) = Headed(cell, how), uneven(True)[2]
     x, lengths[0] = x.double(), 9
     run = {"forward": lambda model, batch: model(batch[0], lengths)}
     valid = torch.arange(9) < (lengths if how == "packed" else torch.full((40,), 9))[:, None]

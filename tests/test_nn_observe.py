@@ -4,6 +4,7 @@ Held to loops in plain Python over one sequence at a time.
 """
 
 import math
+from collections import deque
 
 import pytest
 import recurrent_twin as twin
@@ -445,18 +446,29 @@ def test_a_model_that_remembers_is_as_it_was() -> None:
     class Stateful(Tagger):
         def __init__(self) -> None:
             super().__init__(nn.GRU)
-            self.state = None
+            self.state, self.kept, self.calls = None, torch.zeros(2), {"all": [0], "set": set()}
+            self.recent = deque([1, 2], maxlen=2)
             self.register_buffer("runs", torch.zeros(()))
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             output, self.state = self.rnn(x, self.state)
             self.runs += 1
+            self.kept.add_(1)
+            self.calls["all"].append(output)
+            self.calls["set"].add(len(self.calls["all"]))
+            self.calls[f"new {len(self.calls)}"] = output
+            self.recent.append(output)
+            self.other = output
             return self.fc(output)
 
     model = Stateful()
     ((one, _), (two, _)) = outputs_of(model, [(x, labels)] * 2)
     assert model.state is None
     assert model.runs == 0
+    assert model.kept.tolist() == [0, 0]
+    assert model.calls == {"all": [0], "set": set()}
+    assert list(model.recent) == [1, 2]
+    assert not hasattr(model, "other")
     first, state = model.rnn(x)
     assert torch.equal(one, first)
     assert torch.equal(two, model.rnn(x, state)[0])  # the state goes on from batch to batch

@@ -400,6 +400,27 @@ def test_a_series_over_steps_that_cannot_be_made() -> None:
         layer_scores(Sized(3), [(x, labels + 3)], "transfer_entropy")
 
 
+def test_a_state_from_batch_to_batch_beside_further_runs() -> None:
+    """The runs that make a series over steps start where the model's own run did."""
+
+    class Stateful(Regression):
+        state = None
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            _, self.state = self.rnn(x, self.state)
+            return self.fc(self.state[-1])
+
+    model, x, labels = Stateful(3), inputs(), torch.randint(0, 3, (N,))
+    found = list(capture(model, [(x, labels)] * 2))
+    state = None
+    for h, y in found:
+        output, state = model.rnn(x, state)
+        torch.testing.assert_close(h, output)
+        expected = model.fc(output).softmax(2).gather(2, labels[:, None, None].expand(-1, T, 1))
+        torch.testing.assert_close(y, expected[..., 0])
+    assert not torch.equal(found[0][1], found[1][1])
+
+
 def test_names_of_sources_and_losses() -> None:
     model, batch = Regression(3), (inputs(), torch.randint(0, 3, (N,)))
     for option, known in (("source", SOURCES), ("loss", LOSSES)):

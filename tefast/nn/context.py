@@ -15,26 +15,19 @@ from tefast.nn.batches import (
     FromResult,
     Place,
     each_of,
-    labels_of,
     lengths_of,
     moved,
     read_again,
     run_model,
 )
-from tefast.nn.held import are_steps, over_steps
-from tefast.nn.modes import as_it_was
 from tefast.nn.observe import Calls, Observer, Run, What
 from tefast.nn.ranges import both_ranges, check_range, unit_ranges, valid_steps
 from tefast.nn.recurrent import Layer, weights
+from tefast.nn.restore import as_it_was
+from tefast.nn.results import Results, for_each
 from tefast.nn.stack import Part
 
 _PROBABILITIES = (series.label_probability, series.binary_probability)
-_CLASSES = (series.label_probability, series.cross_entropy)
-_LOSS_OF: dict[FromResult, FromResult] = {
-    series.label_probability: series.cross_entropy,
-    series.binary_probability: series.binary_cross_entropy,
-    series.squared_error: series.mean_squared_error,
-}
 
 
 class Observed(NamedTuple):
@@ -157,13 +150,11 @@ class Context:
 
     def look(self, batch: Batch) -> list[Observed]:
         """Return what `observed` yields for one batch; the model may be changed by its run."""
-        result, runs = self._observer().run(batch)
+        before = self._results.before(self.source)
+        result, runs = self._observer.run(batch)
         placed = self._placed(batch)
-        given = self._given(placed, len(runs))
-        for run, one in zip(runs, given, strict=True):
-            _check_order(run, one)
-        lengths = [_lengths(run.h, run, one) for run, one in zip(runs, given, strict=True)]
-        each = self._each_series(result, placed, runs, lengths)
+        lengths = self._lengths(placed, runs, in_order=True)
+        each = self._results.series(result, placed, runs, lengths, before)
         return [
             Observed(run.h, _fitted(y, run), steps)
             for run, y, steps in zip(runs, each, lengths, strict=True)
@@ -171,26 +162,20 @@ class Context:
 
     def look_at_outputs(self, batch: Batch) -> list[tuple[Tensor, Tensor | None]]:
         """Return what `outputs` yields for one batch; the model may be changed by its run."""
-        runs = self._observer().run(batch)[1]
-        given = self._given(self._placed(batch), len(runs))
-        return [(run.h, _lengths(run.h, run, one)) for run, one in zip(runs, given, strict=True)]
+        runs = self._observer.run(batch)[1]
+        lengths = self._lengths(self._placed(batch), runs)
+        return [(run.h, steps) for run, steps in zip(runs, lengths, strict=True)]
 
     def _gradient(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        before = self._results.before(self.loss)
         placed = self._placed(batch)
-
-        def loss(result: Any, runs: Sequence[Run]) -> Any:
-            if self.loss not in series.LOSSES.values():
-                return self.loss(result, placed)
-            given = self._given(placed, len(runs))
-            steps = _lengths(runs[0].h, runs[0], given[0]) if len(runs) == 1 else None
-            return self.loss(*self._plain(self.loss, result, placed, runs[0], steps))
-
-        runs, gradients = self._observer().gradient(batch, loss)
-        lengths = [
-            _lengths(run.h, run, one)
-            for run, one in zip(runs, self._given(placed, len(runs)), strict=True)
-        ]
-        for gradient, steps in zip(gradients, lengths, strict=True):
+        runs, gradients = self._observer.gradient(
+            batch,
+            lambda result, runs: self._results.value(
+                result, placed, runs, self._lengths(placed, runs), before
+            ),
+        )
+        for gradient, steps in zip(gradients, self._lengths(placed, runs), strict=True):
             if steps is not None:
                 gradient[~valid_steps(gradient, steps)] = 0
         if len({len(run.h) for run in runs}) > 1:
@@ -201,60 +186,29 @@ class Context:
             )
         return torch.cat([run.h for run in runs], dim=1), torch.cat(gradients, dim=1)
 
+    @cached_property
     def _observer(self) -> Observer:
-        return Observer(
-            self.model, self.layer, list(self.parts), self.forward, self.calls, self.what
+        parts = list(self.parts)
+        return Observer(self.model, self.layer, parts, self.forward, self.calls, self.what)
+
+    @cached_property
+    def _results(self) -> Results:
+        return Results(
+            self.model, self.layer, self.forward, self.calls, self.source, self.loss, self.labels
         )
 
     def _placed(self, batch: Batch) -> Batch:
         return moved(batch, next(self.model.parameters()).device)
 
-    def _given(self, batch: Batch, runs: int) -> list[Any]:
-        """The lengths that the batch holds, for every run of the layer."""
-        lengths = lengths_of(batch, self.lengths)
-        return _for_each(lengths, runs, "lengths")
-
-    def _each_series(
-        self, result: Any, batch: Batch, runs: list[Run], lengths: list[Tensor | None]
-    ) -> list[Any]:
-        if self.source not in series.SOURCES.values():
-            return _for_each(self.source(result, batch), len(runs), "source")
-        result, plain = self._plain(self.source, result, batch, runs[0], lengths[0])
-        if _without_steps(result):
-            plain = (*plain[:2], lengths[0])
-            if self.source is series.target:
-                result = runs[0].h.new_zeros(*runs[0].h.shape[:2], result.shape[-1])
-            else:
-                _LOSS_OF[self.source](result, plain[:2])  # errors before many runs
-                result = over_steps(self.model, self.layer, self.forward, self.calls, batch)
-                result = result.reshape(*result.shape[:2], -1)
-        return [self.source(result, plain)] * len(runs)
-
-    def _plain(
-        self, of: FromResult, result: Any, batch: Batch, run: Run, lengths: Tensor | None
-    ) -> tuple[Any, Any]:
-        """A result of (n, T, ...) or (n, ...), and a batch as the functions of `series` take it."""
-        labels = labels_of(batch, self.labels)
-        if isinstance(result, Tensor) and of not in _CLASSES and result.ndim in (1, 2):
-            steps = result.ndim == 2 and self._columns_are_steps(result, batch, run)
-            result = result[..., None] if steps else result.reshape(len(result), -1)
-        return result, (None, labels, None if _without_steps(result) else lengths)
-
-    def _columns_are_steps(self, result: Tensor, batch: Batch, run: Run) -> bool:
-        """Whether a result (n, K) is one number a step, and not K numbers a sequence."""
-        steps, columns = run.h.shape[1], result.shape[1]
-        if columns == 1 or columns < steps or (columns > steps and run.lengths is None):
-            return columns == steps
-        if (steps, columns) not in self._known:
-            self._known[steps, columns] = are_steps(
-                self.model, self.layer, self.forward, self.calls, batch
-            )
-        return self._known[steps, columns]
-
-    @cached_property
-    def _known(self) -> dict[tuple[int, int], bool]:
-        """Of results with so many steps and columns: whether columns are steps."""
-        return {}
+    def _lengths(
+        self, batch: Batch, runs: Sequence[Run], *, in_order: bool = False
+    ) -> list[Tensor | None]:
+        """The valid steps of every run of the layer, which may have to be in the batch's order."""
+        given = for_each(lengths_of(batch, self.lengths), len(runs), "lengths")
+        if in_order:
+            for run, one in zip(runs, given, strict=True):
+                _check_order(run, one)
+        return [_checked(run, one) for run, one in zip(runs, given, strict=True)]
 
 
 def one_by_one(found: list[Any]) -> Iterator[Any]:
@@ -263,27 +217,11 @@ def one_by_one(found: list[Any]) -> Iterator[Any]:
         yield found.pop(0)
 
 
-def _for_each(value: Any, runs: int, name: str) -> list[Any]:
-    """One for every run of the layer: a list of them, or the same for all."""
-    if not isinstance(value, list | tuple) or not all(isinstance(one, Tensor) for one in value):
-        return [value] * runs
-    if len(value) != runs:
-        raise ValueError(
-            f"{name}: expected one, or a list of {runs} for the sets of sequences that the layer "
-            f"runs for, got {len(value)}"
-        )
-    return list(value)
-
-
-def _without_steps(result: Any) -> bool:
-    # What is no tensor is answered by the function itself.
-    return isinstance(result, Tensor) and result.ndim == 2
-
-
-def _lengths(h: Tensor, run: Run, given: Any) -> Tensor | None:
+def _checked(run: Run, given: Any) -> Tensor | None:
     """The lengths of a run: those that it was packed with, or that the batch holds."""
     if given is None:
         return run.lengths
+    h = run.h
     if not isinstance(given, Tensor) or given.shape != h.shape[:1]:
         got = tuple(given.shape) if isinstance(given, Tensor) else type(given).__name__
         raise ValueError(

@@ -19,6 +19,7 @@ from tefast.nn.inside import like
 from tefast.nn.modes import in_mode
 from tefast.nn.observe import Calls, chains, fresh, joined, watching
 from tefast.nn.recurrent import Cell, Layer, check_recurrent
+from tefast.nn.restore import Snapshot
 from tefast.nn.seen import Call, Watch
 from tefast.nn.stack import Part, RecurrentStack, join_state
 
@@ -102,12 +103,11 @@ def _of_cell(h: Tensor, c: Tensor | None, n: int) -> Any:
     return h[:n] if c is None else (h[:n], c[:n])
 
 
-def over_steps(
-    model: nn.Module, layer: Layer, forward: Forward, calls: Calls, batch: Batch
-) -> Tensor:
-    """Return what a model gives for a batch after every step, (n, T, ...).
+@dataclass(frozen=True)
+class Question:
+    """A model that is asked once more about a batch.
 
-    Parameters
+    Attributes
     ----------
     model : nn.Module
         Gives a tensor (n, ...).
@@ -115,25 +115,39 @@ def over_steps(
         Whose steps are meant. Other layers with as many sequences and steps are held with it.
     forward, calls, batch
         As in `Observer`.
+    before : Snapshot
+        Of the model before it ran on the batch; every further run starts from there.
+    """
+
+    model: nn.Module
+    layer: Layer
+    forward: Forward
+    calls: Calls
+    batch: Batch
+    before: Snapshot
+
+    def ask(self) -> Any:
+        """Run the model, in evaluation mode without gradients."""
+        with in_mode(self.model, training=False):
+            return self.forward(self.model, fresh(self.batch, self.model))
+
+
+def over_steps(question: Question) -> Tensor:
+    """Return what a model gives for a batch after every step, (n, T, ...).
 
     Raises
     ------
     ValueError
         If the layer runs for several sets of sequences, or the model does not run with it held.
     """
-    held = _beside(model, layer, forward, calls, batch)
+    held = _beside(question)
     n, steps = held[0].shape
-    results = []
-    with in_mode(model, training=False):
-        for step in range(steps):
-            with _holding(held, [one.at(step) for one in held]):
-                results.append(_result(model, forward, batch, n))
-    return torch.stack(results, dim=1)
+    return torch.stack(
+        [_result(question, held, [one.at(step) for one in held], n) for step in range(steps)], dim=1
+    )
 
 
-def are_steps(
-    model: nn.Module, layer: Layer, forward: Forward, calls: Calls, batch: Batch
-) -> bool:
+def are_steps(question: Question) -> bool:
     """Return whether the columns of a model's result (n, T) are its steps.
 
     The model runs twice more: with layers held whose outputs end one step earlier, and with some
@@ -145,16 +159,13 @@ def are_steps(
     ValueError
         If neither is so, and yet not all columns are read from later steps.
     """
-    held = _beside(model, layer, forward, calls, batch)
+    held = _beside(question)
     n, steps = held[0].shape
-    with in_mode(model, training=False):
-        try:
-            with _holding(held, [one.shortened() for one in held]):
-                fewer = _result(model, forward, batch, n)
-        except ValueError:
-            fewer = None
-        with _holding(held, [one.begun() for one in held]):
-            begun = _result(model, forward, batch, n)
+    try:
+        fewer = _result(question, held, [one.shortened() for one in held], n)
+    except ValueError:
+        fewer = None
+    begun = _result(question, held, [one.begun() for one in held], n)
     longer = held[0].lengths > 1
     if begun.isfinite()[:, 0].all() and begun[longer, 1].isnan().all():
         return True
@@ -169,9 +180,14 @@ def are_steps(
     )
 
 
-def _result(model: nn.Module, forward: Forward, batch: Batch, sequences: int) -> Tensor:
+def _result(
+    question: Question, held: Sequence[_Held], instead: Sequence[list[Any]], sequences: int
+) -> Tensor:
+    """What the model gives where layers return something instead of running."""
+    question.before.restore()
     try:
-        result = forward(model, fresh(batch, model))
+        with _holding(held, instead):
+            result = question.ask()
     except Exception as error:
         raise ValueError(
             "a series over steps cannot be made, since the model does not run where the states of "
@@ -202,20 +218,20 @@ def _recurrent(model: nn.Module) -> list[Layer]:
     return found
 
 
-def _beside(
-    model: nn.Module, layer: Layer, forward: Forward, calls: Calls, batch: Batch
-) -> list[_Held]:
+def _beside(question: Question) -> list[_Held]:
     """The layer, and others with as many sequences and steps, to be held."""
-    with watching(_recurrent(model)) as watches, in_mode(model, training=False):
-        forward(model, fresh(batch, model))
-        held = [one for watch in watches if watch.calls for one in _held(watch, calls)]
-    own = [one for one in held if one.layer is layer]
+    question.before.restore()
+    with watching(_recurrent(question.model)) as watches, torch.no_grad():
+        question.ask()
+        held = [one for each in watches if each.calls for one in _held(each, question.calls)]
+    own = [one for one in held if one.layer is question.layer]
     if not own:
         raise ValueError(
             "a series over steps cannot be made where the recurrent layer runs for several sets of "
             "sequences; give source=function(result, batch) -> (n, T), or a list of one for each"
         )
-    others = [one for one in held if one.layer is not layer and one.shape == own[0].shape]
+    shape = own[0].shape
+    others = [one for one in held if one.layer is not question.layer and one.shape == shape]
     return own + others
 
 
