@@ -206,7 +206,7 @@ def test_a_model_of_several_arguments_needs_no_example(named: bool) -> None:
         model, batches, "transfer_entropy", amount=0.5, steps=2, descending=False, bins=3,
         h_range=None, **how,
     )
-    assert [row.left for row in rows] == [5, 5, 3, 3]  # 4.5 is rounded up
+    assert [row.left for row in rows] == [4, 4, 3, 3]
     tokens, lengths, _ = text()[0]
     gone = {part: [u for row in rows if row.part == part for u in row.units]
             for part in ("l0", "l0_reverse")}  # fmt: skip
