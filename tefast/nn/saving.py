@@ -88,7 +88,7 @@ def save(model: nn.Module, path: str | os.PathLike[str]) -> None:
         _check_state(state, _blank(model.sizes), "model")
         metadata = {"format": "pt", "model": _CLASSIFIER, "sizes": json.dumps(model.sizes)}
     else:
-        modules = _described(model)
+        modules = described(model)
         if not modules:
             raise TypeError(
                 f"model: expected recurrent layers or others whose size pruning may change, got "
@@ -145,15 +145,15 @@ def load(path: str | os.PathLike[str], model: nn.Module | None = None) -> nn.Mod
     try:
         if kind == _CLASSIFIER:
             blank: nn.Module = _blank(json.loads(metadata["sizes"]))
-            described = _described(blank)
+            modules = described(blank)
         else:
-            described = json.loads(metadata["modules"])
-            blank = built(described[""]) if "" in described else nn.Identity()
-        if model is None and not (kind == _CLASSIFIER or "" in described):
+            modules = json.loads(metadata["modules"])
+            blank = built(modules[""]) if "" in modules else nn.Identity()
+        if model is None and not (kind == _CLASSIFIER or "" in modules):
             raise UnfitModelError(
-                f"expected model=, one like that of which it holds {', '.join(described)}"
+                f"expected model=, one like that of which it holds {', '.join(modules)}"
             )
-        replaced = {} if model is None else resized(described, model, built, _description)
+        replaced = {} if model is None else replacements(modules, model)
     except UnfitModelError as error:
         raise ValueError(f"{path}: {error}") from None
     except (KeyError, TypeError, ValueError) as error:
@@ -196,8 +196,8 @@ def _blank(sizes: Sizes) -> SequenceClassifier:
         return SequenceClassifier(**sizes)
 
 
-def _described(model: nn.Module) -> dict[str, dict[str, Any]]:
-    """What builds each module of a known class, by name; not those within one another.
+def described(model: nn.Module) -> dict[str, dict[str, Any]]:
+    """Return what builds each module of a known class, by name; not those within one another.
 
     Others than recurrent layers may hold what their class does not, masks or norms: they stay what
     they are in the model that is loaded into.
@@ -205,17 +205,17 @@ def _described(model: nn.Module) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for name, module in model.named_modules():
         inside = any(name.startswith(f"{outer}." if outer else "") for outer in found)
-        described = None if inside else _description(module)
-        if described is None:
+        description = None if inside else _description(module)
+        if description is None:
             continue
         own = {key: tensor.detach() for key, tensor in module.state_dict().items()}
         try:
-            _check_state(own, built(described), repr(name))
+            _check_state(own, built(description), repr(name))
         except ValueError:
             if isinstance(module, nn.RNNBase | nn.RNNCellBase | RecurrentStack):
                 raise
             continue
-        found[name] = described
+        found[name] = description
     return found
 
 
@@ -257,9 +257,16 @@ def _nested(sizes: Mapping[tuple[int, int], int]) -> list[list[int]]:
     return [[size for (of, _), size in sizes.items() if of == layer] for layer in range(layers)]
 
 
-def built(described: Mapping[str, Any]) -> nn.Module:
+def replacements(
+    modules: Mapping[str, Mapping[str, Any]], model: nn.Module
+) -> dict[nn.Module, nn.Module]:
+    """Return the modules of a model that are described in another size, and new ones for them."""
+    return resized(modules, model, built, _description)
+
+
+def built(description: Mapping[str, Any]) -> nn.Module:
     """Build a module on the meta device, without memory, time or random numbers."""
-    arguments = dict(described)
+    arguments = dict(description)
     builder = _BUILDERS[arguments.pop("class")]
     dropout = arguments.pop("dropout", 0.0) if builder is recurrent_layer else None
     module: nn.Module = builder(**arguments, device="meta")
