@@ -86,13 +86,13 @@ class Budget:
         Parameters
         ----------
         choose : callable
-            ``choose(count)`` gives a selection of that many units, 0..most.
+            ``choose(level)`` gives a selection, of more units the higher the level, 0..most.
         most : int
 
         Raises
         ------
         ValueError
-            If it costs more with `most` units gone; the message says how much.
+            If it costs more even so; the message says how much.
         """
         now = self.cost(self.model)
         limit = int(self.limit)

@@ -303,7 +303,7 @@ class _Target:
             number = isinstance(self.limit, int)
             gone = due(max(0.0, 1.0 - (self.limit / whole if number else self.limit)))
             limit = max(1, int((1.0 - gone) * whole + 1e-6))
-            chosen = self._budget(model, limit).within(choice.of_all, choice.total)
+            chosen = self._budget(model, limit).within(choice.level, choice.levels)
         elif self.scope == "all":
             gone, left = due(self.limit), sum(map(len, scores.values()))
             chosen = choice.of_all(_more(gone, sum(original.values()), left))

@@ -4,6 +4,7 @@ import math
 import operator
 from collections.abc import Hashable, Mapping
 from fractions import Fraction
+from functools import cached_property
 from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
@@ -95,10 +96,11 @@ def select(
         scores (`criteria.q_value`), ``above=0.05`` selects what shows no significant transfer.
     parameters, operations, bytes : float or int, optional
         Instead of `amount`: what the whole model may have left of them, a float as a fraction of
-        what it has now, an int as a number. As few units as possible go, an equal fraction of each
-        layer, or with ``scope="all"`` those first whose scores say so: one unit less, and the model
-        would be larger. Operations are multiplications and additions of the matrix products and
-        convolutions of a run on `example`, bytes those of parameters and buffers.
+        what it has now, an int as a number. As few units as possible go: with ``scope="all"`` one
+        less, and the model would be larger; with "each", where an equal fraction of each layer
+        goes, one less of the layers of a size. Operations are multiplications and additions of the
+        matrix products and convolutions of a run on `example`, bytes those of parameters and
+        buffers.
     descending : bool
         True takes the highest score first, False the lowest first; with `above` the order is
         always descending, with `below` ascending.
@@ -156,7 +158,7 @@ def select(
         from tefast.nn.budget import Budget  # which removes units, and so stands to the right
 
         budget = Budget(way, limit, model, rnn, consumers, example)
-        chosen = budget.within(choice.of_all, choice.total)
+        chosen = budget.within(choice.level, choice.levels)
     choice.warn_of_ties(chosen)
     return chosen
 
@@ -220,34 +222,44 @@ class Choice(Generic[K]):
         return chosen
 
     def of_all(self, count: int) -> dict[K, Tensor]:
-        """Return so many of all, if they may go: by score, or an equal share of each."""
+        """Return so many of all by their scores, if they may go."""
         most = self._most(count)
         wanted = dict.fromkeys(self.values, 0)
-        for key in self._order():
-            if not count:
-                break
-            if wanted[key] < most[key]:
-                wanted[key] += 1
+        if not wanted:
+            return {}
+        owner = [key for key, one in self.values.items() for _ in range(len(one))]
+        joined = torch.cat(list(self.values.values()))
+        for unit in _sorted(joined, self.descending).tolist():
+            if count and wanted[owner[unit]] < most[owner[unit]]:
+                wanted[owner[unit]] += 1
                 count -= 1
         return self._first(wanted)
+
+    @property
+    def levels(self) -> int:
+        """How often a little more can go, up to all: see `level`."""
+        return self.total if self.scope == "all" else len(self._fractions)
+
+    def level(self, level: int) -> dict[K, Tensor]:
+        """Return the next unit of all together, so many times; or the next fraction of each layer.
+
+        Layers of equal size lose as many units of each.
+        """
+        if self.scope == "all":
+            return self.of_all(level)
+        fraction = self._fractions[level - 1] if level else Fraction(0)
+        return self.each({key: int(fraction * len(one)) for key, one in self.values.items()})
+
+    @cached_property
+    def _fractions(self) -> list[Fraction]:
+        """Of its layer, what can be gone: ascending."""
+        sizes = {len(one) for one in self.values.values()}
+        return sorted({Fraction(gone, size) for size in sizes for gone in range(1, size + 1)})
 
     def warn_of_ties(self, chosen: Mapping[K, Tensor]) -> None:
         """Warn where scores do not say which units go, by name."""
         for key, one in self.values.items():
             _warn_of_ties(one, chosen[key], f"scores[{key!r}]")
-
-    def _order(self) -> list[K]:
-        """Of which layer the first to go is, the second, and so on."""
-        owner = [key for key, one in self.values.items() for _ in range(len(one))]
-        if not owner:
-            return []
-        if self.scope == "all":
-            joined, descending = torch.cat(list(self.values.values())), self.descending
-        else:  # the fraction of its layer that has gone with a unit
-            each = [torch.arange(1, len(one) + 1) / len(one) for one in self.values.values()]
-            joined, descending = torch.cat(each), False
-        order = torch.sort(joined, descending=descending, stable=True).indices
-        return [owner[unit] for unit in order.tolist()]
 
     def _most(self, count: int) -> dict[K, int]:
         """How many of each may go where `count` of all do."""
