@@ -76,7 +76,7 @@ def writing(path: Path) -> Iterator[None]:
     """Raise every OSError of the block as a `WriteError` of `path`."""
     try:
         yield
-    except WriteError:
+    except (WriteError, BrokenPipeError):
         raise
     except OSError as error:
         number = error.errno or errno.EIO

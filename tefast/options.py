@@ -16,6 +16,10 @@ from tefast.values import Values
 NAN_POLICIES = ("raise", "omit")
 
 
+class SymbolError(ValueError):
+    """Integers that are no symbols ``0 .. bins - 1``."""
+
+
 @dataclass(frozen=True)
 class Options:
     """The arguments every estimator takes, checked."""
@@ -100,7 +104,7 @@ def check_scan(found: Scan, data: Values, bins: int, omit: bool) -> None:
     """Raise a ValueError for what `found` says must not be counted."""
     if found.outside:
         value = data.array[np.unravel_index(found.first_bad, data.array.shape)].item()
-        raise ValueError(
+        raise SymbolError(
             f"{data.name} holds integers, which are symbols 0 .. {bins - 1} (bins={bins}), but "
             f"{data.index(found.first_bad)} = {value} is not one; {found.outside} lie outside. "
             "Raise bins, or pass floats to have them binned"

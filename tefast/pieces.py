@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tefast import values
+from tefast.options import SymbolError
 from tefast.states import check_positive
 
 PIECE_BYTES = 64 * 2**20
@@ -41,7 +42,8 @@ def located(piece: Piece) -> Iterator[None]:
     except (TypeError, ValueError) as error:
         if not piece.where:
             raise
-        kind = TypeError if isinstance(error, TypeError) else ValueError
+        kinds = (SymbolError, TypeError, ValueError)
+        kind = next(kind for kind in kinds if isinstance(error, kind))
         raise kind(f"in {piece.where}: {error}") from None
 
 

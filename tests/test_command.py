@@ -10,6 +10,7 @@ import pytest
 
 import tefast
 from tefast import command, recordings
+from tefast.command import outputs, scoring
 
 rng = np.random.default_rng(0)
 Y = rng.random((20, 15))
@@ -80,7 +81,7 @@ def test_every_kind_of_file(kind, folder, capsys):
 
 @pytest.mark.parametrize("kind", ["npz", "safetensors", "h5", "zarr"])
 def test_what_is_too_large_is_streamed(kind, folder, capsys, monkeypatch):
-    monkeypatch.setattr(command, "_is_too_large", lambda *_: True)
+    monkeypatch.setattr(scoring, "is_too_large", lambda *_: True)
     line = f"{write(kind)} --target h --source y --lengths lengths --significance none --bins 4"
     status, out, err = run(line, capsys)
     assert status == 0
@@ -118,7 +119,7 @@ def test_a_table_and_a_plot(folder, capsys):
         "unit,te,p_value,q_value,null_mean,null_std,effective_te,standard_error"
     )
     assert [int(row["unit"]) for row in rows(text)] == list(range(30))
-    for name in command.COLUMNS:
+    for name in outputs.COLUMNS:
         np.testing.assert_array_equal(column(name, text), getattr(found, name))
     assert "surrogates: 600 of 600" in err
     assert "30 units, the highest unit 7" in err
@@ -225,7 +226,7 @@ def test_groups_of_hdf5_and_zarr(folder, capsys):
     ("line", "message"),
     [
         ("none.npz --target h --source y", "there is no file none.npz"),
-        ("rec.txt --target h --source y", "rec.txt: expected a file that ends in .npy, .npz"),
+        ("rec.raw --target h --source y", "rec.raw is of no known kind (.npy, .npz, "),
         ("rec.npz --target q --source y",
          "rec.npz holds no array 'q'; it has h (20, 15, 30), y (20, 15), lengths (20,)"),
         ("rec.npz --source y", "rec.npz holds several arrays, choose by --target; it has h"),
@@ -252,7 +253,7 @@ def test_groups_of_hdf5_and_zarr(folder, capsys):
         ("broken.safetensors --source y", "broken.safetensors cannot be read as a safetensors"),
         ("broken.zarr --source y", "broken.zarr cannot be read as a Zarr array or group"),
         ("words.npz --target h --source y", "must hold floats"),
-        ("objects.npz --target h --source y", "Object arrays cannot be loaded"),
+        ("objects.npz --target h --source y", "objects.npz: h is an object array: its elements are sequences of"),
     ],
 )  # fmt: skip
 def test_mistakes_are_one_line_and_status_2(line, message, folder, capsys):
@@ -260,10 +261,11 @@ def test_mistakes_are_one_line_and_status_2(line, message, folder, capsys):
         pytest.importorskip("h5py")
     if "safetensors" in line or "zarr" in line:
         pytest.importorskip(line.split()[0].removeprefix("broken."))
-    for kind in recordings.KINDS:
+    for kind in recordings.SUFFIXES:
         (folder / f"broken{kind}").write_bytes(b"nothing of the kind" * 9)
     np.savez("words.npz", h=np.full((20, 15, 2), "word"), y=Y)
     np.savez("objects.npz", h=np.full((20, 15, 2), None), y=Y)
+    Y.tofile("rec.raw")
     before = sorted(folder.rglob("*"))
     status, out, error = run(line, capsys)
     assert (status, out) == (2, "")
@@ -296,8 +298,8 @@ def test_missing_packages(package, line, folder, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
     monkeypatch.delitem(sys.modules, "tefast.plot", raising=False)
     monkeypatch.delattr(tefast, "plot", raising=False)
-    for kind in recordings.KINDS:
-        (folder / f"broken{kind}").touch()
+    for kind in recordings.SUFFIXES:
+        (folder / f"broken{kind}").write_bytes(b"nothing of the kind" * 9)
     status, _, error = run(line, capsys)
     assert status == 2
     assert error.count("\n") == 1

@@ -1,0 +1,187 @@
+"""What is meant by a name on the command line: an array, some columns of one, or columns alone.
+
+``h`` is an array or a table, ``h[price]`` or ``h[1:5]`` some of its columns, and ``price,volume``
+or ``1:`` those of the file's main array. Names go before places.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from tefast.recordings.recording import Names, Recording, Recordings, Table
+
+SHOWN = 12
+"""So many arrays or columns are listed in a message."""
+Holder = Recording | Table
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Columns of an array or a table.
+
+    Attributes
+    ----------
+    of : Recording or Table
+    places : tuple of int, or None
+        Which columns, in order; None: all there are.
+    alone : bool
+        Whether one column was named, which needs no axis then.
+    """
+
+    of: Holder
+    places: tuple[int, ...] | None = None
+    alone: bool = False
+
+    def others(self) -> Choice:
+        """All columns but these."""
+        assert self.places is not None
+        left = [i for i in range(self.of.shape[-1]) if i not in self.places]
+        if not left:
+            raise ValueError(f"{self.of.name} has no column beside the source")
+        return Choice(self.of, tuple(left))
+
+
+def choose(found: Recordings, text: str | None, path: Path, option: str) -> Choice:
+    """What `text`, the value of `option`, means in a file.
+
+    Raises
+    ------
+    ValueError
+        If it means nothing, or may mean several things; the message lists what there is.
+    """
+    if text is None:
+        if found.main is not None:
+            return Choice(_usable(found[found.main], path))
+        what = "several arrays, choose by " + option if found else "no array"
+        raise ValueError(f"{path} holds {what}{_listed(found)}")
+    holder = _named(found, text)
+    if holder is not None:
+        return Choice(_usable(holder, path))
+    inside = re.fullmatch(r"(.*)\[(.*)\]", text, re.DOTALL)
+    holder = None if inside is None else _named(found, inside[1])
+    if inside is not None and holder is not None:
+        return columns(_usable(holder, path), inside[2])
+    several = [_named(found, each.strip()) for each in text.split(",")]
+    if len(several) > 1 and all(isinstance(each, Recording) for each in several):
+        return Choice(_together([each for each in several if isinstance(each, Recording)], text))
+    if found.main is None or len(found[found.main].shape) < 2:
+        raise ValueError(f"{path} holds no array {text!r}{_listed(found)}")
+    try:
+        return columns(_usable(found[found.main], path), text)
+    except LookupError as error:
+        beside = f"no array {text!r}, and " if len(found) > 1 else ""
+        raise ValueError(f"{path} holds {beside}{error.args[0]}") from None
+
+
+def columns(holder: Holder, text: str) -> Choice:
+    """Columns by names, places, and ranges of places, with commas between them.
+
+    Raises
+    ------
+    LookupError, ValueError
+        If there is no such column.
+    """
+    if len(holder.shape) < 2:
+        raise ValueError(f"{holder.name} has the shape {holder.shape} and no columns to choose")
+    names = holder.names
+    if names is not None and text in names:  # a name may hold commas and colons
+        return Choice(holder, (_place(holder, names, text),), alone=True)
+    places: list[int] = []
+    parts = [part.strip() for part in text.split(",")]
+    for part in parts:
+        places += _range(holder, part) if ":" in part and part not in (names or ()) else [
+            _place(holder, names, part)
+        ]  # fmt: skip
+    if len(set(places)) < len(places):
+        raise ValueError(f"{text!r} names a column of {holder.name} twice")
+    if not places:
+        raise ValueError(f"{text!r} takes none of the {holder.shape[-1]} columns of {holder.name}")
+    return Choice(holder, tuple(places), alone=len(parts) == 1 and ":" not in text)
+
+
+def _place(holder: Holder, names: Names | None, part: str) -> int:
+    """The place of a column by its name, or else by its number."""
+    count = holder.shape[-1]
+    if names is not None and part in names:
+        if names.count(part) > 1:
+            raise ValueError(f"{holder.name} has several columns {part!r}: choose by place")
+        return names.index(part)
+    if re.fullmatch(r"-?\d+", part) and -count <= int(part) < count:
+        _refuse_other_numbers(holder, names, part)
+        return int(part) % count
+    known = [str(i) for i in range(count)] if names is None else list(names)
+    near = difflib.get_close_matches(part, known, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else f"; it has {_short(known)}"
+    raise LookupError(f"no column {part!r} in {holder.name}{hint}")
+
+
+def _range(holder: Holder, part: str) -> list[int]:
+    numbers = part.split(":")
+    if len(numbers) > 3 or not all(re.fullmatch(r"-?\d*", n.strip()) for n in numbers):
+        raise LookupError(
+            f"no column {part!r} in {holder.name}; a range is START:STOP or START:STOP:STEP, the "
+            "first column is 0, and STOP is left out"
+        )
+    _refuse_other_numbers(holder, holder.names, part)
+    given = [int(n) if n.strip() else None for n in numbers]
+    return list(range(holder.shape[-1]))[slice(*given)]
+
+
+def _refuse_other_numbers(holder: Holder, names: Names | None, part: str) -> None:
+    """Raise where columns are named by numbers other than their places: both could be meant."""
+    for place, name in enumerate(names or ()):
+        if name.isdecimal() and int(name) != place:
+            raise ValueError(
+                f"{part!r} may mean places or names in {holder.name}, whose column {place} is "
+                f"named {name!r}: list the columns by their names"
+            )
+
+
+def _named(found: Recordings, text: str) -> Holder | None:
+    """An array by its name; those of HDF5 also with a slash before, and without ``/data``."""
+    for name in (text, text.strip("/"), f"{text.strip('/')}/data"):
+        if name in found:
+            return found[name]
+    return None
+
+
+def _usable(holder: Holder, path: Path) -> Holder:
+    if holder.problem is not None:
+        raise ValueError(f"{path}: {holder.name} {holder.problem}")
+    return holder
+
+
+def _together(series: Sequence[Recording], text: str) -> Recording:
+    """Several arrays of one shape as the columns of one."""
+    shapes = {each.shape for each in series}
+    kinds = {each.dtype for each in series}
+    if len(shapes) > 1 or len(kinds) > 1:
+        shown = ", ".join(f"{each.name} {each.shape} {each.dtype}" for each in series)
+        raise ValueError(f"arrays that go together must have one shape and type, got {shown}")
+    first = series[0]
+    return replace(
+        first,
+        name=text,
+        shape=(*first.shape, len(series)),
+        read=lambda key: np.stack([each.read(key) for each in series], axis=-1),
+        at_hand=False,
+        chunks=None,
+        names=tuple(each.name for each in series),
+    )
+
+
+def _listed(found: Recordings) -> str:
+    if not found:
+        return ""
+    return "; it has " + _short([f"{name} {each.shape}" for name, each in found.items()])
+
+
+def _short(known: Sequence[str]) -> str:
+    more = f" and {len(known) - SHOWN} more" if len(known) > SHOWN else ""
+    return ", ".join(known[:SHOWN]) + more
