@@ -146,7 +146,7 @@ def listing(found: Recordings) -> str:
             f"  {i}  {label}  ({each.rows},)  {kind}".replace("    ", "  ")
             for i, (label, kind) in enumerate(zip(names, each.types, strict=True))
         ]
-    return "\n".join(lines)
+    return "\n".join(lines) if lines else "no arrays"
 
 
 def _short(names: tuple[str, ...], most: int = 6) -> str:

@@ -30,13 +30,13 @@ class Choice:
     of : Recording or Table
     places : tuple of int, or None
         Which columns, in order; None: all there are.
-    alone : bool
-        Whether one column was named, which needs no axis then.
+    named : bool
+        Whether these columns were asked for, rather than all that there are.
     """
 
     of: Holder
     places: tuple[int, ...] | None = None
-    alone: bool = False
+    named: bool = False
 
     def others(self) -> Choice:
         """All columns but these."""
@@ -70,13 +70,18 @@ def choose(found: Recordings, text: str | None, path: Path, option: str) -> Choi
     several = [_named(found, each.strip()) for each in text.split(",")]
     if len(several) > 1 and all(isinstance(each, Recording) for each in several):
         return Choice(_together([each for each in several if isinstance(each, Recording)], text))
-    if found.main is None or len(found[found.main].shape) < 2:
-        raise ValueError(f"{path} holds no array {text!r}{_listed(found)}")
-    try:
-        return columns(_usable(found[found.main], path), text)
-    except LookupError as error:
-        beside = f"no array {text!r}, and " if len(found) > 1 else ""
-        raise ValueError(f"{path} holds {beside}{error.args[0]}") from None
+    missing = f"no array {text!r}"
+    if found.main is not None:
+        _usable(found[found.main], path)
+    if found.main is not None and len(found[found.main].shape) > 1:
+        try:
+            return columns(found[found.main], text)
+        except LookupError as error:
+            missing = f"{missing}, and {error.args[0]}" if len(found) > 1 else error.args[0]
+    ends = [each for each in found if f"/{each}".endswith((f"/{text}", f"/{text}/data"))]
+    if len(ends) == 1:
+        return Choice(_usable(found[ends[0]], path))
+    raise ValueError(f"{path} holds {missing}" + ("" if " it has " in missing else _listed(found)))
 
 
 def columns(holder: Holder, text: str) -> Choice:
@@ -91,7 +96,7 @@ def columns(holder: Holder, text: str) -> Choice:
         raise ValueError(f"{holder.name} has the shape {holder.shape} and no columns to choose")
     names = holder.names
     if names is not None and text in names:  # a name may hold commas and colons
-        return Choice(holder, (_place(holder, names, text),), alone=True)
+        return Choice(holder, (_place(holder, names, text),), named=True)
     places: list[int] = []
     parts = [part.strip() for part in text.split(",")]
     for part in parts:
@@ -102,7 +107,7 @@ def columns(holder: Holder, text: str) -> Choice:
         raise ValueError(f"{text!r} names a column of {holder.name} twice")
     if not places:
         raise ValueError(f"{text!r} takes none of the {holder.shape[-1]} columns of {holder.name}")
-    return Choice(holder, tuple(places), alone=len(parts) == 1 and ":" not in text)
+    return Choice(holder, tuple(places), named=True)
 
 
 def _place(holder: Holder, names: Names | None, part: str) -> int:

@@ -34,6 +34,8 @@ def hdf5(path: Path) -> Iterator[Recordings]:
                 found[name] = dataset(name, item)
 
         file.visititems(visit)
+        if "nwb_version" in file.attrs:  # NWB's description of itself is no data
+            found = {n: each for n, each in found.items() if not n.startswith("specifications/")}
         yield Recordings(found)
 
 

@@ -97,6 +97,11 @@ def guess(start: bytes, header: bool | None = None) -> Layout:
     shorter = bool(rest) and all(len(row) == len(first) + 1 for row in rest)
     if header is None:
         header = shorter or is_header(first, rest, decimal)
+    if header and rest and len(first) > max(map(len, rest)):
+        raise ValueError(
+            f"the first line names {len(first)} columns ({', '.join(first)}), and the others have "
+            f"{max(map(len, rest))}"
+        )
     fields = [field for row in rest for field in row]
     return Layout(
         encoding=encoding,
@@ -134,11 +139,12 @@ def _as_separated(
             [field.strip() for field in row]
             for row in csv.reader(lines, delimiter=separator, skipinitialspace=True)
         ]
-    width = max(map(len, rows))
     body = rows[1:] or rows
+    width = len(body[0])
     alike = sum(len(row) == len(body[0]) for row in body) / len(body)
     shares = {}
-    for decimal in (".", ",") if separator != "," else (".",):
+    # "1,2" alone is two numbers rather than one with a decimal comma.
+    for decimal in (".", ",") if separator != "," and width > 1 else (".",):
         fields = [field for row in body for field in row]
         shares[decimal] = sum(_is_number(field, decimal) for field in fields) / max(len(fields), 1)
     decimal = max(shares, key=lambda each: shares[each])

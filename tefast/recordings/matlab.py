@@ -6,6 +6,7 @@ array of equally large arrays is one array with an axis more in front.
 
 from __future__ import annotations
 
+import warnings
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -36,6 +37,7 @@ UNEQUAL = (
     "size(s, 1), c); h = zeros(numel(c), max(n), size(c{1}, 2)); for i = 1:numel(c), "
     "h(i, 1:n(i), :) = c{i}; end, save('filled.mat', 'h', 'n')"
 )
+STRUCTS = "is an array of structs; take one of its elements, or a field of all, in MATLAB"
 COMPLEX = "holds complex numbers, which are not binned: take real, imag or abs of them in MATLAB"
 
 
@@ -46,61 +48,83 @@ def version5(path: Path) -> Iterator[Recordings]:
         from scipy.io import loadmat, matlab, whosmat
     damage = (matlab.MatReadError, ValueError, TypeError, NotImplementedError, zlib.error, OSError)
 
-    def load(name: str) -> Any:
-        # Without mat_dtype, doubles that are whole numbers would come as the integers that MATLAB
-        # packs them into, and be taken for symbols.
+    def load(name: str, **how: Any) -> Any:
         with readable(path, "MATLAB file", *damage):
-            return loadmat(path, mat_dtype=True, variable_names=[name])[name]
+            return loadmat(path, variable_names=[name], **how)[name]
 
     with readable(path, "MATLAB file", *damage):
         variables = whosmat(path)
     found: dict[str, Recording] = {}
     for name, shape, kind in variables:
-        if kind in NUMBERS:
-            found[name] = _lazy(name, shape, NUMBERS[kind], partial(load, name))
-        else:
-            found |= _unfolded(name, load(name))
+        if name.startswith("__"):  # where MATLAB keeps functions
+            continue
+        if kind in NUMBERS or kind == "sparse":
+            found[name] = _lazy(name, shape, NUMBERS.get(kind, "float64"), partial(load, name))
+        elif kind in ("struct", "cell", "char", "object"):
+            with warnings.catch_warnings():
+                # It leaves out imaginary parts, which the second reading tells of.
+                warnings.simplefilter("ignore", np.exceptions.ComplexWarning)
+                found |= _unfolded(name, load(name, mat_dtype=True), load(name))
     yield Recordings(found)
 
 
-def _lazy(name: str, shape: Sequence[int], dtype: str, load: Callable[[], Array]) -> Recording:
+def _lazy(name: str, shape: Sequence[int], dtype: str, load: Callable[[], Any]) -> Recording:
+    """A variable in the class that MATLAB shows, which packs doubles that are whole into integers.
+
+    As integers they would be taken for symbols.
+    """
     read: list[Array] = []
 
     def slice_of(key: Any) -> Array:
         if not read:
-            read.append(_series(load()))
+            array = load()
+            array = array.toarray() if hasattr(array, "toarray") else array
+            if array.dtype.kind == "c":
+                raise ValueError(f"{name} {COMPLEX}")
+            read.append(_series(array.astype(dtype, copy=False)))
         return np.asarray(read[0][key])
 
     return Recording(name, _series_shape(tuple(shape)), np.dtype(dtype), slice_of)
 
 
-def _unfolded(name: str, value: Any) -> dict[str, Recording]:
-    """What a variable that is no array of numbers holds, by name."""
-    if hasattr(value, "toarray"):
-        value = value.toarray()
+def _unfolded(name: str, value: Any, plain: Any) -> dict[str, Recording]:
+    """What a variable that is no array of numbers holds, by name.
+
+    Parameters
+    ----------
+    value, plain
+        It in MATLAB's classes, and as it is stored, complex numbers too.
+    """
+    if not isinstance(value, np.ndarray):  # sparse, or of a class that SciPy does not know
+        known = hasattr(value, "toarray") and plain.dtype.kind != "c"
+        return {name: _array(name, value.toarray())} if known else {}
     if value.dtype.names is not None:
         if value.size != 1:
-            return {name: of_objects(name, value.shape, "struct array")}
-        inside = value.reshape(-1)[0]
-        parts = (_unfolded(f"{name}.{field}", inside[field]) for field in value.dtype.names)
+            return {name: of_objects(name, value.shape, "struct array", STRUCTS)}
+        inside, stored = value.reshape(-1)[0], plain.reshape(-1)[0]
+        parts = (_unfolded(f"{name}.{field}", inside[field], stored[field])
+                 for field in value.dtype.names)  # fmt: skip
         return {key: part for found in parts for key, part in found.items()}
+    if plain.dtype.kind == "c":
+        return {name: Recording(name, _series_shape(plain.shape), "complex", _refuse,
+                                problem=COMPLEX)}  # fmt: skip
     if value.dtype != object:
         return {name: _array(name, value)}
     return {name: _cells(name, list(value.reshape(-1, order="F")), value.shape)}
 
 
 def _array(name: str, value: Array) -> Recording:
-    problem = COMPLEX if value.dtype.kind == "c" else None
-    return of_array(name, _series(value), problem=problem)
+    return of_array(name, _series(value.astype(value.dtype.newbyteorder("="), copy=False)))
 
 
 def _cells(name: str, cells: list[Any], shape: tuple[int, ...]) -> Recording:
     """A cell array as one array, if its cells are alike: numbers of one size, or texts."""
-    if cells and all(cell.dtype.kind == "U" and cell.size <= 1 for cell in cells):
-        return of_array(name, np.array(["".join(cell.reshape(-1)) for cell in cells]))
-    kinds = {(cell.shape, cell.dtype) for cell in cells}
-    if len(kinds) == 1 and cells[0].dtype.kind in "fiub":
-        return of_array(name, np.stack([_series(cell) for cell in cells]))
+    if cells and all(isinstance(cell, np.ndarray) for cell in cells):
+        if all(cell.dtype.kind == "U" and cell.size <= 1 for cell in cells):
+            return of_array(name, np.array(["".join(cell.reshape(-1)) for cell in cells]))
+        kinds = {(cell.shape, cell.dtype) for cell in cells}
+        if len(kinds) == 1 and cells[0].dtype.kind in "fiub":
+            return of_array(name, np.stack([_series(cell) for cell in cells]))
     return of_objects(name, shape, "cells of unequal size", UNEQUAL)
 
 
@@ -146,10 +170,9 @@ def _stored(name: str, item: Any, file: Any) -> dict[str, Recording]:
     if item.dtype.names == ("real", "imag"):
         return {name: Recording(name, item.shape[::-1], "complex", _refuse, problem=COMPLEX)}
     if item.dtype.hasobject:
-        what = "struct array" if kind == "" else "cells"
-        cells = [_read(file[each]) for each in item[()].reshape(-1)] if kind == "cell" else []
-        if any(cell is None for cell in cells) or not cells:
-            return {name: of_objects(name, item.shape[::-1], what, UNEQUAL)}
+        if kind != "cell":
+            return {name: of_objects(name, item.shape[::-1], "struct array", STRUCTS)}
+        cells = [_read(file[each]) for each in item[()].reshape(-1)]
         return {name: _cells(name, cells, item.shape[::-1])}
     if kind == "char" or "MATLAB_empty" in item.attrs:
         return {name: of_array(name, _series(_read(item)))}

@@ -35,7 +35,7 @@ def as_target(choice: Choice, option: str, *, numbers: bool, symbols: bool) -> R
         return _of_array(recording, numbers)
     places = tuple(range(holder.shape[1])) if choice.places is None else choice.places
     arrays = holder.read(places)
-    _refuse_clocks(holder, places, arrays, option, chosen=choice.places is not None)
+    _refuse_clocks(holder, places, arrays, option, chosen=choice.named)
     return _joined(holder, places, arrays, option, numbers=numbers, symbols=symbols)
 
 
@@ -142,7 +142,8 @@ def _refuse_missing(table: Table, places: Sequence[int], arrays: list[Array]) ->
             missing = int(np.ma.getmaskarray(array).sum())
             raise ValueError(
                 f"{table.name}: {table.label(place)} holds integers, which are symbols, and "
-                f"{missing} missing values; --bin-integers --nan-policy omit bins them as numbers and leaves out what touches a missing one"
+                f"{missing} missing values; --bin-integers --nan-policy omit bins them as numbers "
+                "and leaves out what touches a missing one"
             )
 
 
@@ -188,5 +189,6 @@ def _advice(table: Table, option: str) -> str:
     if not numeric:
         return ""
     names = [str(i) if table.names is None else table.names[i] for i in numeric]
-    shown = ",".join(names[:6]) + (",..." if len(names) > 6 else "")
+    most = 1 if option == "--source" else 6
+    shown = ",".join(names[:most]) + (",..." if 1 < most < len(names) else "")
     return f", such as {option} {shown!r}" if " " in shown else f", such as {option} {shown}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -45,13 +46,19 @@ def text(path: Path, header: bool | None = None) -> Iterator[Recordings]:
     with path.open("rb") as file:
         magic = file.read(8)
     packed = next((name for m, (name, _) in PACKED.items() if magic.startswith(m)), None)
-    damage = (ValueError, OSError, EOFError, zipfile.BadZipFile, lzma.LZMAError)
+    damage = (ValueError, OSError, EOFError, lzma.LZMAError, pandas.errors.ParserWarning)
     with readable(path, "table of text", *damage):
         found = layout.guess(start_of(path), header)
-        frame = pandas.read_csv(path, compression=packed, **_options(found))
-        if not len(frame):
+        options = _options(found)
+        if tuple(map(int, pandas.__version__.split(".")[:2])) < (3, 1):
+            options["float_precision"] = "round_trip"  # their default is off by a last bit at times
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pandas.errors.ParserWarning)  # of fields that get lost
+            frame = pandas.read_csv(path, compression=packed, **options)
+        if frame.empty:
             raise ValueError("it has no rows")
-    yield Recordings({path.stem: _table(path.stem, frame, found.header, _note(found))})
+    name = path.name.removesuffix(path.suffix if packed else "").rpartition(".")[0] or path.name
+    yield Recordings({name: _table(name, frame, found.header, _note(found))})
 
 
 def _options(found: Layout) -> dict[str, Any]:
@@ -60,7 +67,8 @@ def _options(found: Layout) -> dict[str, Any]:
     return {
         "sep": r"\s+" if found.separator is None else found.separator,
         "header": 0 if found.header else None,
-        "index_col": 0 if found.labels and not found.shorter else False if found.trailing else None,
+        "names": ["", *found.first] if found.shorter else None,
+        "index_col": 0 if found.labels else False,  # None lets pandas guess
         "usecols": range(columns) if found.trailing else None,
         "comment": found.comment,
         "decimal": found.decimal,
@@ -68,7 +76,6 @@ def _options(found: Layout) -> dict[str, Any]:
         "encoding_errors": "replace",
         "skipinitialspace": True,
         "dtype_backend": "numpy_nullable",  # or integers with a missing value would be floats
-        "float_precision": "round_trip",  # the default is off by a last bit now and then
         "low_memory": False,  # or the type of a column could change on the way
     }
 
