@@ -148,7 +148,7 @@ def _as_separated(
         fields = [field for row in body for field in row]
         shares[decimal] = sum(_is_number(field, decimal) for field in fields) / max(len(fields), 1)
     decimal = max(shares, key=lambda each: shares[each])
-    return separator, decimal, rows, (round(alike, 2), round(shares[decimal], 2), width)
+    return separator, decimal, rows, (round(shares[decimal], 2), round(alike, 2), width)
 
 
 def is_header(first: Sequence[str], rest: Sequence[Sequence[str]], decimal: str = ".") -> bool:
