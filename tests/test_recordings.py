@@ -809,6 +809,60 @@ def test_choices_of_columns(units, parts):
     assert some.shape == (10, len(places))
 
 
+@settings(max_examples=80, deadline=None)
+@given(
+    axis=st.integers(-1, 2),
+    places=st.lists(st.integers(0, 3), min_size=1, max_size=4, unique=True),
+    key=st.sampled_from([(), np.s_[1:3], np.s_[:, 2:4], np.s_[1:, 1:, :], np.s_[:2, :, 1:2]]),
+)
+def test_columns_along_any_axis(axis, places, key):
+    array = np.arange(4.0 * 5 * 6).reshape(4, 5, 6)
+    whole = [slice(None)] * 3
+    for i, part in enumerate(key if isinstance(key, tuple) else (key,)):
+        whole[i] = part if i != axis % 3 else slice(None)
+    some = of_array("a", array).columns(places, axis)
+    assert some.shape == np.take(array, places, axis).shape
+    np.testing.assert_array_equal(some.whole(), np.take(array, places, axis))
+    np.testing.assert_array_equal(some[tuple(whole)], np.take(array, places, axis)[tuple(whole)])
+    one = of_array("a", array).column(places[0], axis)
+    without = np.take(array, places[0], axis)
+    assert one.shape == without.shape
+    np.testing.assert_array_equal(one.whole(), without)
+    lead = [part for i, part in enumerate(whole) if i != axis % 3]
+    for n in range(3):
+        np.testing.assert_array_equal(one[tuple(lead[:n])], without[tuple(lead[:n])])
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "feather", "xlsx"])
+def test_labels_as_symbols(kind, capsys):
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip({"csv": "pandas", "xlsx": "openpyxl"}.get(kind, "pyarrow"))
+    words = np.array(["rest", "walk", "run"])
+    table = pandas.DataFrame({"state": words[LABELS[:, 0] % 3], "other": words[LABELS[:, 1] % 3],
+                              "code": 10 * LABELS[:, 2] - 7, "x": DATA[:, 0]})  # fmt: skip
+    options = {} if kind == "feather" else {"index": False}
+    getattr(table, {"xlsx": "to_excel"}.get(kind, f"to_{kind}"))(f"s.{kind}", **options)
+    line = f"s.{kind} --binning symbols --significance none --quiet --source"
+    expected = {
+        "state --target other": (LABELS[:, 1] % 3, LABELS[:, 0] % 3, 3),
+        "other --target code": (LABELS[:, 2], LABELS[:, 1] % 3, 4),
+    }
+    for chosen, (h, y, bins) in expected.items():
+        status, rows, error = run(f"{line} {chosen}", capsys)
+        assert (status, error) == (0, "")
+        te = tefast.transfer_entropy(h, y, bins)
+        np.testing.assert_allclose(float(rows[0]["te"]), te, rtol=1e-12)
+    gaps = table.astype({"state": object, "code": "Int64"})
+    gaps.loc[5, ["state", "code"]] = None
+    getattr(gaps, {"xlsx": "to_excel"}.get(kind, f"to_{kind}"))(f"s.{kind}", **options)
+    y, h = LABELS[:, 0].astype(float) % 3, LABELS[:, 1:].astype(float)
+    y[5] = h[5, 1] = np.nan
+    h[:, 0] %= 3
+    te = tefast.transfer_entropy(h, y, binning="symbols", nan_policy="omit")
+    found, _ = scores(f"{line} state --target other,code --nan-policy omit", capsys)
+    np.testing.assert_allclose(found, te, rtol=1e-12)
+
+
 def test_names_go_before_places():
     found = Recordings({"a": of_array("a", DATA, names=("1", "x,y", "p:q", "[z]"))})
     for text, places in (

@@ -25,7 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with ExitStack() as stack, warnings.catch_warnings():
             warnings.simplefilter("always")
             warnings.showwarning = console.warn_in_one_line(PROGRAM)
-            (_list if options.list else score)(options, Files(stack, options.header))
+            (_list if options.list else score)(
+                options, Files(stack, options.header, getattr(options, "layout", None))
+            )
             sys.stdout.flush()
     except KeyboardInterrupt:
         print("\ninterrupted; nothing was written", file=sys.stderr)

@@ -45,10 +45,13 @@ class Files:
         Closes them.
     header : {"auto", "yes", "no"}
         Whether the first line of a table holds names.
+    layout : str or None
+        What the axes of arrays hold; columns lie along "U".
     """
 
-    def __init__(self, stack: ExitStack, header: str) -> None:
+    def __init__(self, stack: ExitStack, header: str, layout: str | None = None) -> None:
         self._stack = stack
+        self._axis = layout.upper().index("U") if layout and "U" in layout.upper() else -1
         self._header = {"auto": None, "yes": True, "no": False}[header]
         self._open: dict[Path, Recordings] = {}
 
@@ -65,11 +68,11 @@ class Files:
         if alone is not None and (path is None or text not in self.arrays(path)):
             path = Path(alone[1])
             found = self.arrays(path)
-            return choose(found, None if alone[2] is None else f"{path.stem}[{alone[2]}]", path,
-                          option)  # fmt: skip
+            inside = None if alone[2] is None else f"{path.stem}[{alone[2]}]"
+            return choose(found, inside, path, option, self._axis)
         if path is None:
             raise ValueError(f"expected {option} NAME in a FILE, or {option} ARRAY.npy")
-        return choose(self.arrays(path), text, path, option)
+        return choose(self.arrays(path), text, path, option, self._axis)
 
 
 def paths(options: argparse.Namespace) -> list[Path]:
@@ -90,7 +93,7 @@ def read(options: argparse.Namespace, files: Files) -> Inputs:
         target = files.choose(options.target, "--target", options.file)
     how = {"numbers": options.bin_integers, "symbols": options.binning == "symbols"}
     h = as_target(target, "--target", **how)
-    y = as_source(source, h, "--source", **how)
+    y = as_source(source, h, "--source", joint=getattr(options, "joint", False), **how)
     lengths = None
     if options.lengths is not None:
         lengths = _lengths(files.choose(options.lengths, "--lengths", options.file))
@@ -109,13 +112,20 @@ def _names(options: argparse.Namespace, files: Files, h: Recording) -> tuple[str
     if options.names is None:
         return h.names
     names = _read_names(options.names, files, options.file)
-    units = h.shape[-1] if len(h.shape) > 1 else 1
+    units = _units(options, h)
     if len(names) != units:
         raise ValueError(
             f"--names {options.names} gives {len(names)} names, expected {units}, one for each "
             f"unit of {h.name}"
         )
     return names
+
+
+def _units(options: argparse.Namespace, h: Recording) -> int:
+    layout = getattr(options, "layout", None)
+    if layout is None or len(layout) != len(h.shape):  # which is refused later
+        return h.shape[-1] if len(h.shape) > 1 else 1
+    return h.shape[layout.upper().index("U")] if "U" in layout.upper() else 1
 
 
 def _read_names(text: str, files: Files, path: Path | None) -> tuple[str, ...]:

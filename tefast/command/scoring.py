@@ -12,11 +12,18 @@ import numpy as np
 
 import tefast
 from tefast.command import inputs, outputs
+from tefast.command.arguments import DEFAULTS
 from tefast.command.inputs import Files, Inputs
 from tefast.command.outputs import COLUMNS, Labels, Scores
 from tefast.command.progress import Told
 from tefast.pieces import PIECE_BYTES, Arrays
 from tefast.recordings import Recording
+
+SHARED = (
+    "bins", "target_history", "source_history", "target_step", "source_step", "joint", "layout",
+    "h_range", "y_range", "nan_policy", "base", "backend", "threads",
+)  # fmt: skip
+"""Arguments of all estimators that are options by the same names."""
 
 
 def score(options: argparse.Namespace, files: Files) -> None:
@@ -24,7 +31,8 @@ def score(options: argparse.Namespace, files: Files) -> None:
     _check_options(options)
     outputs.check(options, inputs.paths(options))
     given = inputs.read(options, files)
-    Arrays(given.h, given.y, given.lengths, None, 0)  # raises for shapes before anything is read
+    shapes = {name: getattr(options, name) for name in ("layout", "joint") if name in DEFAULTS}
+    Arrays(given.h, given.y, given.lengths, None, 0, **shapes)  # raises before anything is read
     found = [_estimate(options, given, delay) for delay in options.delay]
     outputs.write(options, _adjusted(found), Labels(given.y.name, given.h.name, given.names))
 
@@ -48,9 +56,7 @@ def _check_options(options: argparse.Namespace) -> None:
 
 
 def _estimate(options: argparse.Namespace, given: Inputs, delay: int) -> Scores:
-    names = ("bins", "target_history", "source_history", "h_range", "y_range", "nan_policy",
-             "base", "backend", "threads")  # fmt: skip
-    how = {name: getattr(options, name) for name in names}
+    how = {name: getattr(options, name) for name in SHARED if name in DEFAULTS}
     how["binning"] = options.binning if options.edges is None else options.edges
     how |= {"lengths": given.lengths, "delay": delay}
     at = f" at delay {delay}" if len(options.delay) > 1 else ""
@@ -63,12 +69,14 @@ def _estimate(options: argparse.Namespace, given: Inputs, delay: int) -> Scores:
                 surrogates=options.surrogates,
                 seed=options.seed,
                 progress=told,
+                **({"alpha": options.alpha} if "alpha" in DEFAULTS else {}),
                 **how,
             )
         fields: dict[str, Any] = {name: _each_unit(getattr(found, name)) for name in COLUMNS}
         test = replace(found, **fields)
         return Scores(delay, test.te, test)
-    if is_too_large(options, given.h):
+    sources = given.y.shape[-1] if getattr(options, "joint", False) else 1
+    if is_too_large(options, given.h, sources):
         with Told(f"pieces{at}", options.quiet) as told:
             streamed = tefast.stream(given.h, given.y, bias=options.bias, progress=told, **how)
         te: Any = streamed.compute()
@@ -94,11 +102,11 @@ def _adjusted(found: Sequence[Scores]) -> list[Scores]:
     ]
 
 
-def is_too_large(options: argparse.Namespace, h: Recording) -> bool:
+def is_too_large(options: argparse.Namespace, h: Recording, sources: int) -> bool:
     """Whether to keep counts rather than values in memory."""
     if h.at_hand or options.binning != "uniform":
         return False
-    states = options.bins ** (1 + options.target_history + options.source_history)
+    states = options.bins ** (1 + options.target_history + sources * options.source_history)
     counts = (h.shape[-1] if len(h.shape) > 1 else 1) * states * 8
     values = math.prod(h.shape) * getattr(h.dtype, "itemsize", 8)
     return bool(counts + 2 * PIECE_BYTES < values)

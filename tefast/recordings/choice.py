@@ -32,23 +32,26 @@ class Choice:
         Which columns, in order; None: all there are.
     named : bool
         Whether these columns were asked for, rather than all that there are.
+    axis : int
+        Along which they lie.
     """
 
     of: Holder
     places: tuple[int, ...] | None = None
     named: bool = False
+    axis: int = -1
 
     def others(self) -> Choice:
         """All columns but these."""
         assert self.places is not None
-        left = [i for i in range(self.of.shape[-1]) if i not in self.places]
+        left = [i for i in range(self.of.shape[self.axis]) if i not in self.places]
         if not left:
             raise ValueError(f"{self.of.name} has no column beside the source")
-        return Choice(self.of, tuple(left))
+        return Choice(self.of, tuple(left), axis=self.axis)
 
 
-def choose(found: Recordings, text: str | None, path: Path, option: str) -> Choice:
-    """What `text`, the value of `option`, means in a file.
+def choose(found: Recordings, text: str | None, path: Path, option: str, axis: int = -1) -> Choice:
+    """What `text`, the value of `option`, means in a file, where columns lie along `axis`.
 
     Raises
     ------
@@ -66,7 +69,7 @@ def choose(found: Recordings, text: str | None, path: Path, option: str) -> Choi
     inside = re.fullmatch(r"(.*)\[(.*)\]", text, re.DOTALL)
     holder = None if inside is None else _named(found, inside[1])
     if inside is not None and holder is not None:
-        return columns(_usable(holder, path), inside[2])
+        return columns(_usable(holder, path), inside[2], axis)
     several = [_named(found, each.strip()) for each in text.split(",")]
     if len(several) > 1 and all(isinstance(each, Recording) for each in several):
         return Choice(_together([each for each in several if isinstance(each, Recording)], text))
@@ -75,7 +78,7 @@ def choose(found: Recordings, text: str | None, path: Path, option: str) -> Choi
         _usable(found[found.main], path)
     if found.main is not None and len(found[found.main].shape) > 1:
         try:
-            return columns(found[found.main], text)
+            return columns(found[found.main], text, axis)
         except LookupError as error:
             missing = f"{missing}, and {error.args[0]}" if len(found) > 1 else error.args[0]
     ends = [each for each in found if f"/{each}".endswith((f"/{text}", f"/{text}/data"))]
@@ -84,7 +87,7 @@ def choose(found: Recordings, text: str | None, path: Path, option: str) -> Choi
     raise ValueError(f"{path} holds {missing}" + ("" if " it has " in missing else _listed(found)))
 
 
-def columns(holder: Holder, text: str) -> Choice:
+def columns(holder: Holder, text: str, axis: int = -1) -> Choice:
     """Columns by names, places, and ranges of places, with commas between them.
 
     Raises
@@ -94,58 +97,67 @@ def columns(holder: Holder, text: str) -> Choice:
     """
     if len(holder.shape) < 2:
         raise ValueError(f"{holder.name} has the shape {holder.shape} and no columns to choose")
-    names = holder.names
-    if names is not None and text in names:  # a name may hold commas and colons
-        return Choice(holder, (_place(holder, names, text),), named=True)
+    if isinstance(holder, Recording) and axis >= len(holder.shape):
+        raise ValueError(f"{holder.name} has the shape {holder.shape}, and no axis {axis}")
+    is_last = isinstance(holder, Table) or axis % len(holder.shape) == len(holder.shape) - 1
+    one = _Columns(holder.name, holder.names if is_last else None,
+                   holder.shape[-1 if is_last else axis])  # fmt: skip
+    axis = -1 if is_last else axis
+    if one.names is not None and text in one.names:  # a name may hold commas and colons
+        return Choice(holder, (one.place(text),), named=True, axis=axis)
     places: list[int] = []
-    parts = [part.strip() for part in text.split(",")]
-    for part in parts:
-        places += _range(holder, part) if ":" in part and part not in (names or ()) else [
-            _place(holder, names, part)
-        ]  # fmt: skip
+    for part in map(str.strip, text.split(",")):
+        is_range = ":" in part and part not in (one.names or ())
+        places += one.range(part) if is_range else [one.place(part)]
     if len(set(places)) < len(places):
         raise ValueError(f"{text!r} names a column of {holder.name} twice")
     if not places:
-        raise ValueError(f"{text!r} takes none of the {holder.shape[-1]} columns of {holder.name}")
-    return Choice(holder, tuple(places), named=True)
+        raise ValueError(f"{text!r} takes none of the {one.count} columns of {holder.name}")
+    return Choice(holder, tuple(places), named=True, axis=axis)
 
 
-def _place(holder: Holder, names: Names | None, part: str) -> int:
-    """The place of a column by its name, or else by its number."""
-    count = holder.shape[-1]
-    if names is not None and part in names:
-        if names.count(part) > 1:
-            raise ValueError(f"{holder.name} has several columns {part!r}: choose by place")
-        return names.index(part)
-    if re.fullmatch(r"-?\d+", part) and -count <= int(part) < count:
-        _refuse_other_numbers(holder, names, part)
-        return int(part) % count
-    known = [str(i) for i in range(count)] if names is None else list(names)
-    near = difflib.get_close_matches(part, known, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else f"; it has {_short(known)}"
-    raise LookupError(f"no column {part!r} in {holder.name}{hint}")
+@dataclass(frozen=True)
+class _Columns:
+    """The columns that texts are looked up among."""
 
+    of: str
+    names: Names | None
+    count: int
 
-def _range(holder: Holder, part: str) -> list[int]:
-    numbers = part.split(":")
-    if len(numbers) > 3 or not all(re.fullmatch(r"-?\d*", n.strip()) for n in numbers):
-        raise LookupError(
-            f"no column {part!r} in {holder.name}; a range is START:STOP or START:STOP:STEP, the "
-            "first column is 0, and STOP is left out"
-        )
-    _refuse_other_numbers(holder, holder.names, part)
-    given = [int(n) if n.strip() else None for n in numbers]
-    return list(range(holder.shape[-1]))[slice(*given)]
+    def place(self, part: str) -> int:
+        """The place of a column by its name, or else by its number."""
+        if self.names is not None and part in self.names:
+            if self.names.count(part) > 1:
+                raise ValueError(f"{self.of} has several columns {part!r}: choose by place")
+            return self.names.index(part)
+        if re.fullmatch(r"-?\d+", part) and -self.count <= int(part) < self.count:
+            self._refuse_other_numbers(part)
+            return int(part) % self.count
+        known = [str(i) for i in range(self.count)] if self.names is None else list(self.names)
+        near = difflib.get_close_matches(part, known, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else f"; it has {_short(known)}"
+        raise LookupError(f"no column {part!r} in {self.of}{hint}")
 
-
-def _refuse_other_numbers(holder: Holder, names: Names | None, part: str) -> None:
-    """Raise where columns are named by numbers other than their places: both could be meant."""
-    for place, name in enumerate(names or ()):
-        if name.isdecimal() and int(name) != place:
-            raise ValueError(
-                f"{part!r} may mean places or names in {holder.name}, whose column {place} is "
-                f"named {name!r}: list the columns by their names"
+    def range(self, part: str) -> list[int]:
+        """Places from START to STOP in steps, as slices of Python have them."""
+        numbers = part.split(":")
+        if len(numbers) > 3 or not all(re.fullmatch(r"-?\d*", n.strip()) for n in numbers):
+            raise LookupError(
+                f"no column {part!r} in {self.of}; a range is START:STOP or START:STOP:STEP, the "
+                "first column is 0, and STOP is left out"
             )
+        self._refuse_other_numbers(part)
+        given = [int(n) if n.strip() else None for n in numbers]
+        return list(range(self.count))[slice(*given)]
+
+    def _refuse_other_numbers(self, part: str) -> None:
+        """Raise where columns are named by numbers that are not their places: what is meant?"""
+        for place, name in enumerate(self.names or ()):
+            if name.isdecimal() and int(name) != place:
+                raise ValueError(
+                    f"{part!r} may mean places or names in {self.of}, whose column {place} is "
+                    f"named {name!r}: list the columns by their names"
+                )
 
 
 def _named(found: Recordings, text: str) -> Holder | None:

@@ -31,7 +31,9 @@ def as_target(choice: Choice, option: str, *, numbers: bool, symbols: bool) -> R
     """
     holder = choice.of
     if isinstance(holder, Recording):
-        recording = holder if choice.places is None else holder.columns(choice.places)
+        recording = holder
+        if choice.places is not None:
+            recording = holder.columns(choice.places, choice.axis)
         return _of_array(recording, numbers)
     places = tuple(range(holder.shape[1])) if choice.places is None else choice.places
     arrays = holder.read(places)
@@ -40,12 +42,20 @@ def as_target(choice: Choice, option: str, *, numbers: bool, symbols: bool) -> R
 
 
 def as_source(
-    choice: Choice, target: Recording, option: str, *, numbers: bool, symbols: bool
+    choice: Choice,
+    target: Recording,
+    option: str,
+    *,
+    numbers: bool,
+    symbols: bool,
+    joint: bool = False,
 ) -> Recording:
-    """The source: one column, or an array without columns."""
+    """The source: one column, or an array without columns; `joint` several, along an axis more."""
+    if joint:
+        return as_target(choice, option, numbers=numbers, symbols=symbols)
     holder, places = choice.of, choice.places
     if places is not None or isinstance(holder, Table):
-        many = holder.shape[-1] if places is None else len(places)
+        many = holder.shape[choice.axis] if places is None else len(places)
         if many != 1:
             raise ValueError(f"{option} takes one column, got {many} of {holder.name}")
     if isinstance(holder, Table):
@@ -60,7 +70,7 @@ def as_source(
             )
         return _renamed(column.column(0), holder, place[0])
     if places is not None:
-        recording = holder.column(places[0])
+        recording = holder.column(places[0], choice.axis)
     elif len(holder.shape) == len(target.shape) and holder.shape[-1] == 1:
         recording = holder.column(0)  # (steps, 1) beside a target (steps, units)
     else:
@@ -97,11 +107,11 @@ def _joined(
                 f"{table.name}: {table.label(place)} holds {_sample(array)}, no numbers; "
                 f"leave it out by {option}{_advice(table, option)}"
             )
-    if not numbers:
+    if numbers or symbols:
+        arrays = [(_codes if symbols else _floats)(array) for array in arrays]
+    else:
         _refuse_mixture(table, places, kinds)
         _refuse_missing(table, places, arrays)
-    else:
-        arrays = [_floats(array) for array in arrays]
     flat = [array[:, np.newaxis] if array.ndim == 1 else array for array in arrays]
     joined = np.concatenate(flat, axis=-1)
     names = None if table.names is None else tuple(
@@ -122,6 +132,20 @@ def _floats(array: Array) -> Array:
     if isinstance(array, np.ma.MaskedArray):
         return np.where(np.ma.getmaskarray(array), np.nan, array.data.astype(np.float64))
     return array.astype(np.float64) if array.dtype.kind in "iub" else array
+
+
+def _codes(array: Array) -> Array:
+    """Symbols as numbers, missing ones as NaN; of texts their places in a sorted list of them."""
+    missing = np.ma.getmaskarray(array)
+    if _kind(array) == "other":
+        import pandas
+
+        missing = np.asarray(pandas.isna(array))
+        codes = np.zeros(array.shape, np.int64)
+        codes[~missing] = np.unique(array[~missing].astype(str), return_inverse=True)[1]
+        array = codes
+    plain = np.asarray(array.data if isinstance(array, np.ma.MaskedArray) else array)
+    return np.where(missing, np.nan, plain) if missing.any() else plain
 
 
 def _refuse_mixture(table: Table, places: Sequence[int], kinds: list[str]) -> None:

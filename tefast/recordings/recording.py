@@ -30,7 +30,7 @@ class Recording:
         Whether all of it can be had without more memory: it is a view of the file, or was read.
     chunks : tuple of int, or None
     names : tuple of str, or None
-        Of the columns, which lie along the last axis.
+        Of the columns along the last axis.
     problem : str or None
         Why it cannot be used, and what helps.
     note : str or None
@@ -62,40 +62,60 @@ class Recording:
         read = self.read
         return replace(self, dtype=kind, at_hand=False, read=lambda key: read(key).astype(kind))
 
-    def columns(self, places: Sequence[int]) -> Recording:
-        """Some columns, in that order."""
+    def columns(self, places: Sequence[int], axis: int = -1) -> Recording:
+        """Some columns, in that order; they lie along the last axis, or another."""
         low, high = min(places), max(places) + 1
         steps = set(np.diff(places).tolist())
         regular = len(steps) <= 1 and steps <= set(range(1, high))
         some: Any = slice(0, None, max(steps, default=1)) if regular else np.subtract(places, low)
         names = None if self.names is None else tuple(self.names[place] for place in places)
-        chunks = None if self.chunks is None else (*self.chunks[:-1], len(places))
+        axis %= len(self.shape)
+        chunks = None if self.chunks is None else _replaced(self.chunks, axis, len(places))
         return replace(
             self,
-            shape=(*self.shape[:-1], len(places)),
-            read=lambda key: self.read(self._key(key, slice(low, high)))[..., some],
+            shape=_replaced(self.shape, axis, len(places)),
+            read=lambda key: self.read(self._key(key, axis, slice(low, high)))[
+                (slice(None),) * axis + (some,)
+            ],
             at_hand=self.at_hand and regular,
             chunks=chunks,
-            names=names,
+            names=names if axis == len(self.shape) - 1 else self.names,
         )
 
-    def column(self, place: int) -> Recording:
+    def column(self, place: int, axis: int = -1) -> Recording:
         """One column, without an axis for it."""
-        read = self.read
-        name = str(place) if self.names is None else self.names[place]
+        axis %= len(self.shape)
+        names = self.names if axis == len(self.shape) - 1 else None
+        name = str(place) if names is None else names[place]
+        one = self.columns([place], axis)
         return replace(
-            self,
+            one,
             name=f"{self.name}[{name}]",
-            shape=self.shape[:-1],
-            read=lambda key: read(self._key(key, slice(place, place + 1)))[..., 0],
-            chunks=None if self.chunks is None else self.chunks[:-1],
+            shape=_without(one.shape, axis),
+            read=lambda key: one.read(_with_axis(key, axis)).squeeze(axis),
+            chunks=None if one.chunks is None else _without(one.chunks, axis),
             names=None,
         )
 
-    def _key(self, key: Any, last: slice) -> tuple[Any, ...]:
-        """A key of the leading axes, completed by one of the last."""
-        lead = key if isinstance(key, tuple) else (key,)
-        return (*lead, *[slice(None)] * (len(self.shape) - 1 - len(lead)), last)
+    def _key(self, key: Any, axis: int, part: slice) -> tuple[Any, ...]:
+        """A key with `part` for one axis, of which it takes all."""
+        given = key if isinstance(key, tuple) else (key,)
+        full = (*given, *[slice(None)] * (len(self.shape) - len(given)))
+        return _replaced(full, axis, part)
+
+
+def _replaced(parts: tuple[Any, ...], place: int, new: Any) -> tuple[Any, ...]:
+    return (*parts[:place], new, *parts[place + 1 :])
+
+
+def _without(parts: tuple[Any, ...], place: int) -> tuple[Any, ...]:
+    return parts[:place] + parts[place + 1 :]
+
+
+def _with_axis(key: Any, axis: int) -> tuple[Any, ...]:
+    """A key of an array without an axis as one of the array with it."""
+    given = key if isinstance(key, tuple) else (key,)
+    return (*given[:axis], slice(None), *given[axis:]) if len(given) > axis else given
 
 
 @dataclass(frozen=True)
