@@ -21,10 +21,13 @@ def complain(program: str, error: Any) -> int:
 
 
 def warn_in_one_line(program: str) -> Any:
-    """A function for `warnings.showwarning` that leaves out the place in the code."""
+    """A function for `warnings.showwarning` that says each once, without the place in the code."""
+    said: set[str] = set()
 
     def show(message: Warning | str, category: Any, filename: str, lineno: int, *_: Any) -> None:
-        print(f"{program}: warning: {message}", file=sys.stderr)
+        if str(message) not in said:
+            said.add(str(message))
+            print(f"{program}: warning: {message}", file=sys.stderr)
 
     return show
 

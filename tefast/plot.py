@@ -19,6 +19,10 @@ from tefast.surrogates import Significance
 SIGNIFICANT, OTHERS, CHANCE = "#D55E00", "#0072B2", "#888888"
 NAMED = 5
 """So many of the highest significant units get their name, or number, beside them."""
+LABEL = 24
+"""Characters of a name that fit."""
+CHARACTER = 0.008
+"""The width of one, as a share of the axes."""
 TITLE = 90
 """Characters of a title that fit."""
 COLORMAP = colormaps["viridis"]
@@ -157,7 +161,23 @@ def _draw_band(axes: Axes, rank: Any, mean: Floats, deviation: Floats, method: s
 
 
 def _name(axes: Axes, rank: Any, units: Any, te: Floats, names: Sequence[str] | None) -> None:
-    for place, unit in list(zip(rank, units, strict=True))[:NAMED]:
-        label = str(unit) if names is None else names[unit]
-        axes.annotate(label.replace("$", r"\$"), (place, te[unit]), xytext=(4, 3),
-                      textcoords="offset points", fontsize=7, color=SIGNIFICANT)  # fmt: skip
+    """Label the highest: beside their points where that is wide enough, else in a list."""
+    labels = [_short(str(unit) if names is None else names[unit]) for unit in units[:NAMED]]
+    style: dict[str, Any] = {"fontsize": 7, "color": SIGNIFICANT}
+    shown = int(np.isfinite(te).sum())
+    apart = max(map(len, labels), default=0) * CHARACTER < 1 / (shown + 1)
+    for i, (place, unit, label) in enumerate(zip(rank[:NAMED], units[:NAMED], labels, strict=True)):
+        at = (place, te[unit])
+        if apart or len(labels) == 1:
+            axes.annotate(label, at, xytext=(4, 3), textcoords="offset points", **style)
+            continue
+        axes.annotate(label, at, xytext=(len(labels) / (shown + 1) + 0.04, 0.93 - 0.045 * i),
+                      textcoords="axes fraction", va="center", **style,
+                      arrowprops={"arrowstyle": "-", "linewidth": 0.4, "color": SIGNIFICANT,
+                                  "relpos": (0, 0.5)})  # fmt: skip
+
+
+def _short(label: str) -> str:
+    """As much of a name as there is room for, without a meaning to matplotlib."""
+    cut = label if len(label) <= LABEL else f"{label[: LABEL - 3]}..."
+    return cut.replace("$", r"\$")

@@ -40,8 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SymbolError as error:
         return console.complain(
             PROGRAM,
-            f"{error}. On the command line, --bin-integers bins integers as numbers, and --bins "
-            "takes as many symbols",
+            f"{error}. On the command line, --bin-integers bins integers as numbers, such as the "
+            "samples of a converter, and --binning symbols takes any labels",
         )
     except (ImportError, ValueError, TypeError, OSError) as error:
         return console.complain(PROGRAM, error)
