@@ -59,8 +59,7 @@ def whole_file(path: Path) -> Iterator[Path]:
                 raise
             raise WriteError(refused, os.strerror(refused), str(path)) from error
         with writing(path):
-            with part.open("rb") as written:
-                os.fsync(written.fileno())
+            settle(part)
             # mkstemp makes files private; give the result the mode that open() would give.
             umask = os.umask(0)
             os.umask(umask)
@@ -69,6 +68,12 @@ def whole_file(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # a disk that was lost meanwhile must not hide what happened
             part.unlink(missing_ok=True)
+
+
+def settle(part: Path) -> None:
+    """Wait until what was written is on the disk, which may find only then that it is full."""
+    with part.open("rb") as written:
+        os.fsync(written.fileno())
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -39,8 +40,14 @@ def check_format(path: Path) -> None:
 
 
 def write(figure: Figure, path: Path) -> None:
-    """Write a figure in the format that the suffix of `path` names."""
-    figure.savefig(path, format=path.suffix.lstrip(".").lower())
+    """Write a figure in the format that the suffix of `path` names.
+
+    It is drawn in memory: on a full disk, Matplotlib's own files would complain once more when
+    Python gives them up.
+    """
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format=path.suffix.lstrip(".").lower())
+    path.write_bytes(drawn.getvalue())
 
 
 def scores(

@@ -1,6 +1,7 @@
 """``python -m tefast score``: the library's numbers from any file, and mistakes in one line."""
 
 import csv
+import importlib
 import math
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import pytest
 
 import tefast
 from tefast import command, recordings
-from tefast.command import outputs, scoring
+from tefast.command import arguments, outputs, scoring
 
 rng = np.random.default_rng(0)
 Y = rng.random((20, 15))
@@ -324,6 +325,83 @@ def test_force_overwrites_and_failures_leave_what_was_there(folder, capsys, monk
     assert run(line, capsys)[0] == 0
     assert (folder / "s.csv").read_text().startswith("unit,te")
     assert (folder / "p.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("name", ["p.png", "p.pdf", "p.svg"])
+@pytest.mark.parametrize("left", [0, 3000], ids=["full", "nearly full"])
+def test_a_full_disk(name, left, folder, disk, capsys):
+    pytest.importorskip("matplotlib")
+    table, plot, reserve = (disk.path / each for each in ("s.csv", name, "reserve"))
+    table.write_text("before")
+    plot.write_text("before")
+    reserve.write_bytes(bytes(left))
+    disk.fill()
+    reserve.unlink()
+    line = f"{BOTH} --bins 3 --significance none --quiet --force --out {table} --plot {plot}"
+    status, out, error = run(line, capsys)
+    assert (status, out) == (2, "")
+    assert error.startswith(f"tefast: error: cannot write {disk.path}")
+    assert error.endswith(": No space left on device\n")
+    assert error.count("\n") == 1
+    assert table.read_text() == plot.read_text() == "before"
+    assert not list(disk.path.glob(".part-*"))
+    disk.free()
+    assert run(line, capsys)[0] == 0
+    assert table.read_text().startswith("unit,te")
+
+
+@pytest.mark.parametrize("more", ["", "--list"])
+def test_standard_output_on_a_full_disk(more, folder):
+    line = f"{BOTH} --bins 3 --significance none --quiet {more}"
+    command_line = [sys.executable, "-m", "tefast", "score", *line.split()]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command_line, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith("tefast: error: ")
+    assert "No space left on device" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_help_shows_the_default_of_every_option(capsys):
+    from tefast.experiment import cli
+
+    parsers = [arguments.parser()._subparsers._group_actions[0].choices["score"], cli.parser()]
+    for parser in parsers:
+        for option in parser._actions:
+            is_switch = option.nargs == 0 or option.dest == "file"
+            assert is_switch or "(default: " in option.help, option.dest
+        with pytest.raises(SystemExit):
+            parser.parse_args(["--help"])
+        assert "default: 16" in capsys.readouterr().out
+
+
+def test_the_console_script():
+    import tomllib
+    from pathlib import Path
+
+    text = (Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8")
+    module, _, name = tomllib.loads(text)["project"]["scripts"]["tefast"].partition(":")
+    assert getattr(importlib.import_module(module), name) is command.main
+
+
+def test_plots_have_the_names_of_units():
+    pytest.importorskip("matplotlib")
+    from tefast import plot
+
+    names = [f"unit ${u}$" for u in range(30)]
+    found = tefast.significance(H, Y, 4, surrogates=600)
+    style = {"unit": "bits", "alpha": 0.05, "title": "title", "names": names}
+    figures = [
+        plot.scores(found.te, found, **style),
+        plot.delays({d: (found.te * d, found) for d in (1, 2)}, **style),
+        plot.delays(dict.fromkeys((1, 2), (found.te, None)), **style),
+    ]
+    shown = [[text.get_text() for text in figure.axes[0].texts] for figure in figures]
+    assert shown == [[r"unit \$7\$"], [r"unit \$7\$"], []]
+    legend = [text.get_text() for text in figures[1].axes[0].get_legend().get_texts()]
+    assert legend == ["delay 1: 1 with q up to 0.05", "delay 2: 1 with q up to 0.05"]
+    for figure in figures:
+        figure.canvas.draw()
 
 
 def test_an_interrupt_writes_nothing(folder, capsys, monkeypatch):

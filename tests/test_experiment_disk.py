@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from disks import disk  # noqa: F401  a fixture
 
 from tefast import files
 from tefast.experiment import cli, training
@@ -72,7 +71,7 @@ KINDS = {
 }  # fmt: skip
 
 
-def test_a_full_disk_at_every_kind_of_file(whole, disk, monkeypatch, capsys):  # noqa: F811
+def test_a_full_disk_at_every_kind_of_file(whole, disk, monkeypatch, capsys):
     out = disk.path / "out"
     failed = fail_once_for_each_kind(monkeypatch, out, disk.fill)
     for _ in range(2 * len(KINDS)):
@@ -97,7 +96,7 @@ def test_a_full_disk_at_every_kind_of_file(whole, disk, monkeypatch, capsys):  #
     assert not list(out.rglob(".part-*"))
 
 
-def test_a_disk_that_is_read_only(whole, disk, capsys):  # noqa: F811
+def test_a_disk_that_is_read_only(whole, disk, capsys):
     disk.mount_again("ro")
     assert cli.main([*SMALL, "--out", str(disk.path / "out")]) == 2
     error = capsys.readouterr().err

@@ -8,7 +8,6 @@ import textwrap
 
 import numpy as np
 import pytest
-from disks import disk  # noqa: F401  a fixture
 
 from tefast.files import WriteError, whole_file, write_text
 
@@ -59,7 +58,7 @@ WRITERS = {
 
 @pytest.mark.parametrize("left", [0, 20_000], ids=["full", "nearly full"])
 @pytest.mark.parametrize("writer", WRITERS)
-def test_a_full_disk_is_one_error_and_leaves_what_was_there(writer, left, disk):  # noqa: F811
+def test_a_full_disk_is_one_error_and_leaves_what_was_there(writer, left, disk):
     path = disk.path / "folder" / "file.bin"
     write_text(path, "before")
     reserve = disk.path / "reserve"
@@ -80,7 +79,7 @@ def test_a_full_disk_is_one_error_and_leaves_what_was_there(writer, left, disk):
     assert path.stat().st_size > 10_000
 
 
-def test_a_disk_that_is_read_only(disk):  # noqa: F811
+def test_a_disk_that_is_read_only(disk):
     path = disk.path / "file.txt"
     write_text(path, "before")
     disk.mount_again("ro")

@@ -63,7 +63,8 @@ def _add_inputs(group: Any) -> None:
                        "(default: the only array or table, without the source)")  # fmt: skip
     group.add_argument("--source", metavar="NAME",
                        help="the source: an array (sequences, steps) or (steps), a column such as "
-                       "0, price or h[0], or a .npy file")  # fmt: skip
+                       "0, price or h[0], or a .npy file (default: the only array of "
+                       "--source-file)")  # fmt: skip
     group.add_argument("--source-file", type=Path, metavar="FILE",
                        help="the file that the source is in (default: FILE)")  # fmt: skip
     group.add_argument("--lengths", metavar="NAME",

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tefast.files import whole_file, writing
+from tefast.files import settle, whole_file, writing
 from tefast.surrogates import Significance
 
 COLUMNS = (
@@ -95,7 +95,9 @@ def write(options: argparse.Namespace, found: Sequence[Scores], labels: Labels) 
     text, unit = table(found, labels), _unit(options.base)
     with ExitStack() as stack:  # both are there at the end, or neither
         if options.out is not None:
-            stack.enter_context(whole_file(options.out)).write_text(text, encoding="utf-8")
+            part = stack.enter_context(whole_file(options.out))
+            part.write_text(text, encoding="utf-8")
+            settle(part)
         if options.plot is not None:
             plot, part = _plot(), stack.enter_context(whole_file(options.plot))
             plot.write(_figure(plot, found, labels, unit, options.alpha), part)
