@@ -26,6 +26,7 @@ def transfer_entropy(
     y_range: Any = None,
     lengths: Any = None,
     mask: Any = None,
+    layout: str | None = None,
     nan_policy: str = "raise",
     bias: str | None = None,
     base: float = 2,
@@ -117,8 +118,7 @@ def transfer_entropy(
     embedding = Embedding.check(target_history, source_history, delay)
     bias = measures.check_bias(bias)
     options = Options.check(bins, binning, nan_policy, base, backend, threads)
-    target = values.target(h)
-    source = values.source(y, target)
+    target, source = values.read(h, y, layout)
     embedding.check_steps(target)
     ranges = {"h": h_range, "y": y_range}
     inputs = Inputs.check(options, target, [source], lengths, ranges, mask)
@@ -133,6 +133,7 @@ def entropy(
     h_range: Any = None,
     lengths: Any = None,
     mask: Any = None,
+    layout: str | None = None,
     nan_policy: str = "raise",
     base: float = 2,
     backend: str = "auto",
@@ -158,7 +159,7 @@ def entropy(
         Before any counting, saying what was expected and what came.
     """
     options = Options.check(bins, binning, nan_policy, base, backend, threads)
-    target = values.target(h)
+    target = values.alone(h, layout)
     inputs = Inputs.check(options, target, [], lengths, {"h": h_range}, mask)
     options, data = inputs.options, inputs.target
     table = counts.values(
@@ -178,6 +179,7 @@ def learn_edges(
     h_range: Any = None,
     lengths: Any = None,
     mask: Any = None,
+    layout: str | None = None,
     nan_policy: str = "raise",
     backend: str = "auto",
     threads: int | None = None,
@@ -202,7 +204,7 @@ def learn_edges(
     >>> te = tefast.TransferEntropy(2, bins=4, binning={"h": edges}, y_range=(0, 1))
     """
     options = Options.check(bins, binning, nan_policy, 2, backend, threads)
-    target = values.target(h)
+    target = values.alone(h, layout)
     if target.is_symbols:
         raise ValueError(f"{target.name} holds integers ({target.dtype}), which are not binned")
     inputs = Inputs.check(options, target, [], lengths, {"h": h_range}, mask)

@@ -59,17 +59,20 @@ class Inputs:
         mask: Any = None,
     ) -> Inputs:
         """Raise ValueError or TypeError for what does not go together."""
-        valid = values.sequence_lengths(lengths, target)
-        counted = masks.check_mask(mask, target)
         given = [target, *others]
+        refuse_labels(given)
+        valid = values.sequence_lengths(lengths, target)
+        left = masks.check_mask(mask, target)
         binnings.check_combination(given, options.binning, ranges)
         columns = {each.role: each.array.shape[2] for each in given}
         limits = {
             role: binnings.check_range(given, role, columns[role]) for role, given in ranges.items()
         }
         known: dict[str, Binning] = {}
-        if counted is not None:
-            given = [_masked(options, data, counted, valid, known) for data in given]
+        for data in given:
+            masks.check_missing(data, left, valid, options.omit)
+        if left is not None or any(data.missing is not None for data in given):
+            given = [_masked(options, data, left, valid, known) for data in given]
             options = replace(options, omit=True)
         placed, first, *rest = options.placed(*given)
         return cls(placed, first, rest, valid, limits, known)
@@ -99,11 +102,29 @@ class Inputs:
         return np.asarray(values.to_numpy(found))
 
 
+def refuse_labels(given: Sequence[Values]) -> None:
+    """Raise a TypeError for inputs that hold labels, which are no symbols 0 .. bins - 1."""
+    for data in given:
+        if data.is_labels:
+            first = 0 if data.missing is None else int(np.argmin(data.missing))
+            raise TypeError(
+                f"{data.name} holds labels, such as {data.index(first)} = "
+                f"{data.array.flat[first]!r}; binning='symbols' numbers them, and so does "
+                "np.unique(x, return_inverse=True)[1]"
+            )
+
+
 def _masked(
-    options: Options, data: Values, mask: masks.Mask, lengths: Lengths, known: dict[str, Binning]
+    options: Options,
+    data: Values,
+    mask: masks.Mask | None,
+    lengths: Lengths,
+    known: dict[str, Binning],
 ) -> Values:
-    """An input without what is masked; raise if what is left must not be counted."""
-    counts = mask.of(data)
+    """An input without what is masked or missing; raise if what is left must not be counted."""
+    counts = masks.counted(data, mask)
+    if counts is None:
+        return data
     found = masks.scan_unmasked(data, counts, lengths, options.bins)
     check_scan(found, data, options.bins, options.omit)
     if data.is_symbols:

@@ -22,7 +22,6 @@ from tefast.states import (
     history,
     together,
 )
-from tefast.values import Values
 from tefast.windows import Windows
 
 
@@ -41,6 +40,7 @@ def conditional_transfer_entropy(
     z_range: Any = None,
     lengths: Any = None,
     mask: Any = None,
+    layout: str | None = None,
     nan_policy: str = "raise",
     bias: str | None = None,
     base: float = 2,
@@ -72,8 +72,8 @@ def conditional_transfer_entropy(
     float64 array, shape (U,)
     """
     embedding = Embedding.check(target_history, source_history, delay)
-    target = values.target(h)
-    others = [values.source(y, target), values.conditions(z, target)]
+    target, source = values.read(h, y, layout)
+    others = [source, values.conditions(z, target)]
     embedding.check_steps(target)
     ranges = {"h": h_range, "y": y_range, "z": z_range}
     bias = measures.check_bias(bias)
@@ -106,6 +106,7 @@ def normalized_transfer_entropy(
     y_range: Any = None,
     lengths: Any = None,
     mask: Any = None,
+    layout: str | None = None,
     nan_policy: str = "raise",
     backend: str = "auto",
     threads: int | None = None,
@@ -124,8 +125,7 @@ def normalized_transfer_entropy(
     float64 array, shape (U,)
     """
     embedding = Embedding.check(target_history, source_history, delay)
-    target = values.target(h)
-    source = values.source(y, target)
+    target, source = values.read(h, y, layout)
     embedding.check_steps(target)
     options = Options.check(bins, binning, nan_policy, math.e, backend, threads)
     ranges = {"h": h_range, "y": y_range}
@@ -150,6 +150,7 @@ def reverse_transfer_entropy(
     y_range: Any = None,
     lengths: Any = None,
     mask: Any = None,
+    layout: str | None = None,
     nan_policy: str = "raise",
     bias: str | None = None,
     base: float = 2,
@@ -171,8 +172,7 @@ def reverse_transfer_entropy(
     float64 array, shape (U,)
     """
     embedding = Embedding.check(target_history, source_history, delay)
-    units = values.target(h)
-    series = values.source(y, units)
+    units, series = values.read(h, y, layout)
     embedding.check_steps(units)
     bias = measures.check_bias(bias)
     options = Options.check(bins, binning, nan_policy, base, backend, threads)
@@ -202,6 +202,7 @@ def mutual_information(
     y_range: Any = None,
     lengths: Any = None,
     mask: Any = None,
+    layout: str | None = None,
     nan_policy: str = "raise",
     bias: str | None = None,
     base: float = 2,
@@ -222,8 +223,7 @@ def mutual_information(
     float64 array, shape (U,)
     """
     delay = check_not_negative(delay, "delay")
-    target = values.target(h)
-    source = values.source(y, target)
+    target, source = values.read(h, y, layout)
     check_steps(target, delay + 1, f"h[t] beside y[t - delay] with delay={delay}")
     bias = measures.check_bias(bias)
     options = Options.check(bins, binning, nan_policy, base, backend, threads)
@@ -242,6 +242,7 @@ def active_information(
     h_range: Any = None,
     lengths: Any = None,
     mask: Any = None,
+    layout: str | None = None,
     nan_policy: str = "raise",
     bias: str | None = None,
     base: float = 2,
@@ -264,7 +265,7 @@ def active_information(
     -------
     float64 array, shape (U,)
     """
-    given = (h, bins, history, binning, h_range, lengths, mask, nan_policy, bias, base)
+    given = (h, bins, history, binning, h_range, lengths, mask, layout, nan_policy, bias, base)
     return _of_units(_stored, *given, backend, threads)
 
 
@@ -277,6 +278,7 @@ def entropy_rate(
     h_range: Any = None,
     lengths: Any = None,
     mask: Any = None,
+    layout: str | None = None,
     nan_policy: str = "raise",
     bias: str | None = None,
     base: float = 2,
@@ -294,7 +296,7 @@ def entropy_rate(
     -------
     float64 array, shape (U,)
     """
-    given = (h, bins, history, binning, h_range, lengths, mask, nan_policy, bias, base)
+    given = (h, bins, history, binning, h_range, lengths, mask, layout, nan_policy, bias, base)
     return _of_units(_rate, *given, backend, threads)
 
 
@@ -311,6 +313,7 @@ def local_transfer_entropy(
     y_range: Any = None,
     lengths: Any = None,
     mask: Any = None,
+    layout: str | None = None,
     nan_policy: str = "raise",
     base: float = 2,
     backend: str = "auto",
@@ -333,8 +336,7 @@ def local_transfer_entropy(
         transition to step f + i. NaN where that was left out.
     """
     embedding = Embedding.check(target_history, source_history, delay)
-    target = values.target(h)
-    source = values.source(y, target)
+    target, source = values.read(h, y, layout)
     embedding.check_steps(target)
     options = Options.check(bins, binning, nan_policy, base, backend, threads)
     inputs = Inputs.check(options, target, [source], lengths, {"h": h_range, "y": y_range}, mask)
@@ -351,9 +353,7 @@ def local_transfer_entropy(
     if np.isnan(found).all():
         evaluation.raise_nothing_left()
     local = found[:, embedding.first + 1 :] / math.log(inputs.options.base)
-    # Without the axes that the target had not.
-    local = local if len(target.shape) == 3 else local[0]
-    return target.wrap(local if len(target.shape) > 1 else local[:, 0])
+    return target.wrap_steps(local)
 
 
 def _local(cell: npt.NDArray[np.int64], counted: Windows) -> npt.NDArray[np.float64]:
@@ -386,11 +386,12 @@ def _occurrences(of: npt.NDArray[np.int64], size: int) -> npt.NDArray[np.float64
 
 def _of_units(
     measure: evaluation.Measure, h: Any, bins: Any, steps: Any, binning: Any, h_range: Any,
-    lengths: Any, mask: Any, nan_policy: Any, bias: Any, base: Any, backend: Any, threads: Any,
+    lengths: Any, mask: Any, layout: Any, nan_policy: Any, bias: Any, base: Any, backend: Any,
+    threads: Any,
 ) -> Any:  # fmt: skip
     """A measure of (past, next) of every unit alone."""
     past = check_positive(steps, "history")
-    target: Values = values.target(h)
+    target = values.alone(h, layout)
     check_steps(target, past + 1, f"a transition with history={past}")
     bias = measures.check_bias(bias)
     options = Options.check(bins, binning, nan_policy, base, backend, threads)

@@ -80,6 +80,7 @@ def significance(
     y_range: Any = None,
     lengths: Any = None,
     mask: Any = None,
+    layout: str | None = None,
     nan_policy: str = "raise",
     base: float = 2,
     backend: str = "auto",
@@ -140,8 +141,7 @@ def significance(
         raise ValueError(f"unknown method {method!r}; known are {', '.join(map(repr, METHODS))}")
     count, root = check_positive(surrogates, "surrogates"), check_not_negative(seed, "seed")
     options = Options.check(bins, binning, nan_policy, base, backend, threads)
-    target = values.target(h)
-    source = values.source(y, target)
+    target, source = values.read(h, y, layout)
     embedding.check_steps(target)
     if method == "trials" and target.array.shape[0] < 2:
         raise ValueError(
