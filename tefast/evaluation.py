@@ -107,11 +107,21 @@ def refuse_labels(given: Sequence[Values]) -> None:
     for data in given:
         if data.is_labels:
             first = 0 if data.missing is None else int(np.argmin(data.missing))
+            label = data.array.flat[first]
+            numbers = "; x.astype(float) makes numbers of digits" if _is_number(label) else ""
             raise TypeError(
-                f"{data.name} holds labels, such as {data.index(first)} = "
-                f"{data.array.flat[first]!r}; binning='symbols' numbers them, and so does "
-                "np.unique(x, return_inverse=True)[1]"
+                f"{data.name} holds labels, such as {data.index(first)} = {label!r}; "
+                "binning='symbols' numbers them, and so does np.unique(x, return_inverse=True)[1]"
+                + numbers
             )
+
+
+def _is_number(label: Any) -> bool:
+    """Whether a label is a number that was read as text."""
+    try:
+        return isinstance(label, str | bytes) and math.isfinite(float(label))
+    except ValueError:
+        return False
 
 
 def _masked(

@@ -6,7 +6,6 @@ steps, U for units.
 
 from __future__ import annotations
 
-from itertools import permutations
 from typing import Any
 
 LETTERS = {
@@ -16,7 +15,7 @@ LETTERS = {
 }
 DEFAULTS = {1: "T", 2: "TU", 3: "NTU"}
 """How a target is read by its number of axes."""
-OTHERS = ("NT", "UT", "NTU", "NUT", "UNT", "TNU", "UTN", "TUN")
+OTHERS = ("NT", "UT", "TU", "TN", "NTU", "NUT", "UNT", "TNU", "UTN", "TUN")
 """Layouts that may have been meant, the likeliest first."""
 TIMES = frozenset(("time", "times", "t", "step", "steps", "frame", "frames", "date"))
 """Names of dimensions that hold steps and nothing else."""
@@ -134,12 +133,12 @@ def of_source(h: Shape, layout: str, y: Shape) -> str:
             "; were they exchanged? The target h comes first, then the source y, and y is one "
             "series"
         )
-    if meant := fitting(h, layout, series=y):
+    if y == (*expected, 1):
+        return "; y has an axis too many: y[..., 0] would fit"
+    if meant := fitting(h, layout, series=y, steps=2):
         return advice(h, meant)
     if y == expected[::-1]:
         return "; y.T would fit"
-    if y == (*expected, 1):
-        return "; y has an axis too many: y[..., 0] would fit"
     if y == (1, *expected):
         return "; y has an axis too many: y[0] would fit"
     if expected == (1, *y):
@@ -159,10 +158,9 @@ def check_names(dims: tuple[Any, ...], layout: str, name: str) -> None:
     if len(times) != 1 or layout[times[0]] == "T":
         return
     what = LETTERS[layout[times[0]]][1]
-    orders = ["".join(order) for order in permutations(layout)] + ["NT", "TN"]
-    meant = [each for each in OTHERS if each in orders and each[times[0]] == "T"]
+    meant = [each for each in OTHERS if len(each) == len(dims) and each[times[0]] == "T"]
     raise ValueError(
         f"{name} has the dimensions {dims}, and {dims[times[0]]!r} would be read as {what} "
         f"(layout={layout!r}); axes are taken by position: transpose it, or pass layout, such as "
-        f"{' or '.join(map(repr, [each for each in meant if len(each) == len(dims)][:2]))}"
+        f"{' or '.join(map(repr, meant[:2]))}"
     )
