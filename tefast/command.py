@@ -244,7 +244,8 @@ def _score(options: argparse.Namespace, files: _Files) -> None:
     te, found = _estimate(options, h, y, lengths)
     te = np.atleast_1d(te)  # scalars for a target without an axis of units
     if found is not None:
-        found = replace(found, **{name: np.atleast_1d(getattr(found, name)) for name in COLUMNS})
+        fields: dict[str, Any] = {name: np.atleast_1d(getattr(found, name)) for name in COLUMNS}
+        found = replace(found, **fields)
     _write(options, te, found, f"{y.name} to {len(te)} units of {h.name}")
 
 

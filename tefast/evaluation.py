@@ -108,6 +108,7 @@ def refuse_labels(given: Sequence[Values]) -> None:
         if data.is_labels:
             first = 0 if data.missing is None else int(np.argmin(data.missing))
             label = data.array.flat[first]
+            label = label.item() if isinstance(label, np.generic) else label
             numbers = "; x.astype(float) makes numbers of digits" if _is_number(label) else ""
             raise TypeError(
                 f"{data.name} holds labels, such as {data.index(first)} = {label!r}; "

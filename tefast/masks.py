@@ -90,14 +90,26 @@ def _as_array(mask: Any, target: Values) -> npt.NDArray[Any]:
     """A mask as an array; a list of unequal ones beside such a target as one."""
     if target.own_lengths is not None and isinstance(mask, list | tuple):
         parts = [np.asarray(each) for each in mask]
-        shape = series_shape(target)[1:] if parts[0].ndim == 1 else target.shape[1:]
-        fits = all(
-            len(part.shape) == len(shape) and max(np.subtract(part.shape, shape)) <= 0
-            for part in parts
+        for layout in (layouts.of_series(target.layout), target.layout):
+            shapes = _shapes(target, layout)
+            if [part.shape for part in parts] == shapes:
+                return padded(parts, tuple(max(sizes) for sizes in zip(*shapes, strict=True)))
+        raise ValueError(
+            f"mask is a list beside {target.name}, one of sequences of unequal lengths; masks must "
+            "have the shape of each sequence or that of its steps, such as "
+            f"{_shapes(target, target.layout)[0]} for the first, got {parts[0].shape}"
         )
-        if fits and len(parts) == target.shape[0]:
-            return padded(parts, shape)
     return np.asarray(mask.cpu() if hasattr(mask, "cpu") else mask)
+
+
+def _shapes(target: Values, layout: str) -> list[tuple[int, ...]]:
+    """The shapes of sequences of unequal lengths, with the axes of a layout that begins with N."""
+    sizes = dict(zip(target.layout, target.shape, strict=True))
+    lengths = [] if target.own_lengths is None else target.own_lengths.tolist()
+    return [
+        tuple(length if letter == "T" else sizes[letter] for letter in layout[1:])
+        for length in lengths
+    ]
 
 
 def masked(data: Values, mask: Booleans) -> Values:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tefast import values
-from tefast._inputs.layouts import of_series
+from tefast._inputs.layouts import check_layout, of_series
 from tefast._inputs.sequences import is_unequal
 from tefast.states import check_positive
 
@@ -119,10 +119,17 @@ class Lists:
             )
         self._h, self._y = h, y
         shapes = [np.shape(each) for each in h]
-        self._layout = layout or ("NTU" if len(shapes[0]) > 1 else "NT")
-        first = values.target(h[:1], self._layout)
-        self.units: int | None = first.array.shape[2]
+        default = "NTU" if len(shapes[0]) > 1 else "NT"
+        self._layout = check_layout(
+            default if layout is None else layout,
+            1 + len(shapes[0]),
+            values.ROLES["h"],
+            (len(shapes), *shapes[0]),
+        )
         time = self._layout.index("T") - 1
+        longest = max(range(len(shapes)), key=lambda i: shapes[i][time])
+        one = values.target(h[longest : longest + 1], self._layout)
+        self.units: int | None = one.array.shape[2]
         sizes = [8 * math.prod(shape) for shape in shapes]
         rows = None if rows is None else check_positive(rows, "rows")
         # Where no transition fits, a piece would be refused.

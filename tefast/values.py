@@ -228,17 +228,25 @@ def _source(taken: Taken, h: Values) -> Values:
     name, expected = ROLES["y"], series_shape(h)
     _check_own_lengths(taken, h, name)
     if taken.shape != expected:
-        frame = taken.kind.is_frame and len(taken.shape) == 2
         raise ValueError(
             f"{name} must have shape {expected} to go with {h.name} of shape {h.shape}, got "
             f"{taken.shape}; {h.name} was read as {layouts.reading(h.shape, h.layout)}"
-            + ("; y is one series: pass one column of the table, such as y.iloc[:, 0]" if frame
-               else layouts.of_source(h.shape, h.layout, taken.shape))
-        )  # fmt: skip
+            f"{_advice(taken, h)}"
+        )
     layout = layouts.of_series(h.layout)
     _check_dims(taken, h, layout)
     _check_index(taken, h, name)
     return _values(taken, "y", layout)
+
+
+def _advice(taken: Taken, h: Values) -> str:
+    """What may help where a source does not have the shape that goes with the target."""
+    if taken.kind.is_frame and len(taken.shape) == 2:
+        first = next(iter(getattr(taken.kind, "columns", [0])))
+        return f"; y is one series: pass one column of the table, such as y[{first!r}]"
+    if h.own_lengths is not None:
+        return f"; {h.name} is a list of sequences of unequal lengths: pass y as such a list"
+    return layouts.of_source(h.shape, h.layout, taken.shape)
 
 
 def conditions(z: Any, h: Values) -> Values:

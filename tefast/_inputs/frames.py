@@ -59,7 +59,8 @@ class Pandas(Kind):
         """What the positions of an axis are called, None for 0, 1, 2, ..."""
         if isinstance(axis, str):
             return [self.name] if self.columns is None and size == 1 else None
-        return (self.index, self.columns)[axis][-size:]
+        labels = (self.index, self.columns)[axis]
+        return labels[len(labels) - size :]
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ class Polars(Kind):
         if array.ndim == 0:
             return array[()]
         if axes and axes[-1] == 1 and self.columns is not None and array.ndim <= 2:
-            names = self.columns[-array.shape[-1] :]
+            names = self.columns[len(self.columns) - array.shape[-1] :]
             return polars.DataFrame(np.atleast_2d(array), schema=names, orient="row")
         return polars.Series(self.name, array) if array.ndim == 1 else array
 
@@ -147,12 +148,7 @@ def _pandas_column(column: Any, what: str) -> Taken:
     if isinstance(dtype, pandas.SparseDtype):
         return take_array(np.asarray(column), what)
     if _is_numpy(dtype):
-        try:
-            return take_array(column.to_numpy(), what)
-        except TypeError as error:
-            if dtype.kind != "O":
-                raise
-            raise TypeError(f"{error}, or try x.convert_dtypes()") from None
+        return take_array(column.to_numpy(), what)
     gone = column.isna().to_numpy(dtype=bool)
     if isinstance(dtype, pandas.StringDtype) or str(dtype).startswith(("string", "large_string")):
         return _without(Taken(column.to_numpy(dtype=object, na_value=None), LABELS, Kind()), gone)
@@ -174,11 +170,16 @@ def _take_polars(x: Any, what: str) -> Taken:
     if isinstance(x, polars.Series):
         return _with(_polars_column(x, what), Polars(None, x.name))
     kind, dtypes = Polars(x.columns), set(x.dtypes)
-    plain = len(dtypes) == 1 and all(dtype.is_numeric() for dtype in dtypes)
-    if plain and not any(x.null_count().row(0)) and not next(iter(dtypes)).is_decimal():
+    plain = len(dtypes) == 1 and all(_is_plain(dtype) for dtype in dtypes)
+    if plain and not any(x.null_count().row(0)):
         return _with(take_array(x.to_numpy(), what), kind)
     columns = [(column.name, column) for column in x.get_columns()]
     return _with(_side_by_side(columns, _polars_column, what, x.height), kind)
+
+
+def _is_plain(dtype: Any) -> bool:
+    """Whether NumPy has a type of polars."""
+    return (dtype.is_float() or dtype.is_integer()) and not str(dtype).endswith("128")
 
 
 def _polars_column(column: Any, what: str) -> Taken:
@@ -187,7 +188,7 @@ def _polars_column(column: Any, what: str) -> Taken:
     dtype, gone = column.dtype, column.is_null().to_numpy()
     if dtype.is_float():
         return take_array(column.to_numpy(), what)  # null is NaN there
-    if dtype.is_integer():
+    if dtype.is_integer() and _is_plain(dtype):
         return _without(take_array(column.fill_null(0).to_numpy(), what), gone)
     if dtype == polars.Boolean:
         return _without(take_array(column.fill_null(False).to_numpy(), what), gone)
@@ -199,8 +200,12 @@ def _polars_column(column: Any, what: str) -> Taken:
         return _without(take_array(codes, what), gone)
     if dtype == polars.String:
         return _without(Taken(column.to_numpy(), LABELS, Kind()), gone)
-    advice = "cast it to Float64" if dtype.is_decimal() else "leave it out, or pass it as numbers"
-    raise TypeError(f"{what} holds {dtype}, which is neither a number nor a label; {advice}")
+    if dtype.is_numeric():
+        raise TypeError(f"{what} holds {dtype}, which NumPy lacks; cast it to Float64 or Int64")
+    raise TypeError(
+        f"{what} holds {dtype}, which is neither a number nor a label; leave it out, or pass it as "
+        "numbers"
+    )
 
 
 def _side_by_side(

@@ -105,7 +105,7 @@ class Labelled(Kind):
         array = to_numpy(result)
         kept = [axis if isinstance(axis, str) else self.names[axis] for axis in axes]
         some: dict[Any, Any] = {
-            self.names[axis]: slice(-size, None)
+            self.names[axis]: slice(-size, None) if size else slice(0)
             for axis, size in zip(axes, array.shape, strict=True)
             if not isinstance(axis, str)
         }

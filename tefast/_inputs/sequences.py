@@ -23,24 +23,24 @@ class Listed(Kind):
 
     Attributes
     ----------
-    of : Kind
-        That of the first of them.
+    of : tuple of Kind
+        Those of all of them.
     time : int
         The axis of each along which their sizes differ, if they do.
     lengths : tuple of int, or None
         Their sizes there.
     """
 
-    of: Kind
+    of: tuple[Kind, ...]
     time: int = 0
     lengths: tuple[int, ...] | None = None
 
     def back(self, result: Any, axes: Axes) -> Any:
         """See `Kind.back`: values of steps as a list, scores as one of the arrays would have."""
         if 0 not in axes:
-            return self.of.back(result, _inner(axes))
+            return self.of[0].back(result, _inner(axes))
         if len(axes) == 1:
-            return self.of.back(result, ("unit",))
+            return self.of[0].back(result, ("unit",))
         parts, inner = [], _inner(axes[1:])
         for i, part in enumerate(result):
             if self.lengths is not None:
@@ -49,12 +49,12 @@ class Listed(Kind):
                 kept = [slice(None)] * part.ndim
                 kept[axis] = slice(0, max(0, part.shape[axis] - padding))
                 part = part[tuple(kept)]
-            parts.append(self.of.back(part, inner))
+            parts.append(self.of[i].back(part, inner))
         return parts
 
     def place(self, index: list[int]) -> str:
         """See `Kind.place`."""
-        return f"[{index[0]}]{self.of.place(index[1:])}"
+        return f"[{index[0]}]{self.of[index[0]].place(index[1:])}"
 
 
 def _inner(axes: Axes) -> Axes:
@@ -97,11 +97,11 @@ def take_sequences(x: Sequence[Any], what: str, take: Take) -> Taken:
         (sequences, T) or (sequences, T, U), with `lengths` where they are not equally long.
     """
     parts = [take(each, f"sequence {i} of {what}") for i, each in enumerate(x)]
-    shapes = [part.shape for part in parts]
+    shapes, kinds = [part.shape for part in parts], tuple(part.kind for part in parts)
     if any(len(shape) != len(shapes[0]) for shape in shapes):
         raise ValueError(f"{what} is a list of sequences of different numbers of axes: {shapes}")
     if len(set(shapes)) == 1:
-        return _joined(parts, what, shapes[0], Listed(parts[0].kind))
+        return _joined(parts, what, shapes[0], Listed(kinds))
     differing = [
         axis for axis, sizes in enumerate(zip(*shapes, strict=True)) if len(set(sizes)) > 1
     ]
@@ -113,7 +113,7 @@ def take_sequences(x: Sequence[Any], what: str, take: Take) -> Taken:
         )
     lengths = tuple(shape[differing[0]] for shape in shapes)
     whole = tuple(max(sizes) for sizes in zip(*shapes, strict=True))
-    return _joined(parts, what, whole, Listed(parts[0].kind, differing[0], lengths))
+    return _joined(parts, what, whole, Listed(kinds, differing[0], lengths))
 
 
 def padded(parts: Sequence[npt.NDArray[Any]], shape: tuple[int, ...]) -> npt.NDArray[Any]:
