@@ -42,12 +42,15 @@ def transfer_entropy(
 
     Parameters
     ----------
-    h : array_like, shape (N, T, U), (T, U) or (T,)
-        The **target**: N sequences of T steps of U units. NumPy array, torch tensor, or anything
-        with ``__dlpack__`` or ``__array__``. Floats (float16, bfloat16, float32, float64) are
-        binned; integers are symbols ``0 .. bins - 1``. Read where it lies, never changed.
+    h : array_like, shape (N, T, U), (T, U) or (T,); or (N, T) where `y` has that shape
+        The **target**: N sequences of T steps of U units. NumPy array, torch tensor, table of
+        pandas or polars, xarray, or anything with ``__dlpack__`` or ``__array__``; or a list of N
+        arrays ``(T, U)``, or ``(T,)``, of unequal lengths. Floats (float16, bfloat16, float32,
+        float64) are binned; integers are symbols ``0 .. bins - 1``. Read where it lies, never
+        changed.
     y : array_like, shape (N, T), or (T,) where `h` has no axis of sequences
-        The **source**, one series that is compared with every unit.
+        The **source**, one series that is compared with every unit: the axes of `h` without that of
+        units.
     bins : int, default 16
         Number of bins, or of symbols; 2 to 256.
     target_history : int, default 1
@@ -69,8 +72,13 @@ def transfer_entropy(
     mask : array_like of bool, shape (N, T) or that of `h`, optional
         True where a step, of target and source, or a value of the target counts. A transition that
         touches another one is left out; that is made in a copy of the data.
+    layout : str, optional
+        What the axes of `h` hold, one letter for each in their order: N sequences, T steps, U
+        units. Default: "NTU", "TU" or "T", or "NT" where `y` has the two axes of `h`. "NUT" is for
+        channels before time, "UT" for a transposed ``(T, U)``. `y` and `mask` follow it.
     nan_policy : {"raise", "omit"}, default "raise"
-        "omit" leaves out every transition that touches a NaN.
+        "omit" leaves out every transition that touches a NaN, or a missing value of a masked array
+        or a table.
     bias : {None, "miller_madow", "grassberger"}, default None
         A correction of the plug-in estimate's bias, see `tefast.measures.mean` and
         `tefast.measures.grassberger_log`; with one the result may be negative.
@@ -86,9 +94,10 @@ def transfer_entropy(
 
     Returns
     -------
-    float64 array, shape (U,)
-        NumPy for NumPy, a tensor on its own device for a tensor. Never negative; 0 for a unit
-        that is constant; NaN for a unit that `nan_policy` left without a transition.
+    float64 array, shape (U,), or a scalar where `h` has no axis of units
+        NumPy for NumPy, a tensor on its own device for a tensor, a Series of pandas for a table.
+        Never negative; 0 for a unit that is constant; NaN for a unit that `nan_policy` left
+        without a transition.
 
     Raises
     ------
@@ -145,11 +154,11 @@ def entropy(
     ----------
     h : array_like, shape (N, T, U), (T, U) or (T,)
         Floats are binned, integers are symbols; see `transfer_entropy`, also for the other
-        parameters.
+        parameters. ``(N, T)`` takes ``layout="NT"``.
 
     Returns
     -------
-    float64 array, shape (U,)
+    float64 array, shape (U,), or a scalar where `h` has no axis of units
         Plug-in entropy ``-sum p log p`` in units of ``log(base)``, in the kind of array that `h`
         is; 0 for a constant unit, NaN for one that is NaN throughout.
 

@@ -54,7 +54,7 @@ def conditional_transfer_entropy(
 
     Parameters
     ----------
-    h : array_like, shape (N, T, U), (T, U) or (T,)
+    h : array_like, shape (N, T, U), (T, U) or (T,); or (N, T) where `y` has that shape
         The **target**.
     y : array_like, shape (N, T), or (T,) where `h` has no axis of sequences
         The **source**.
@@ -64,12 +64,12 @@ def conditional_transfer_entropy(
         As `y_range`; scalars or one value a condition.
     target_history, source_history, delay
         k, l and d, as in `transfer_entropy`.
-    bins, binning, h_range, y_range, lengths, mask, nan_policy, bias, base, backend, threads
+    bins, binning, h_range, y_range, lengths, mask, layout, nan_policy, bias, base, backend, threads
         As in `transfer_entropy`.
 
     Returns
     -------
-    float64 array, shape (U,)
+    float64 array, shape (U,), or a scalar where `h` has no axis of units
     """
     embedding = Embedding.check(target_history, source_history, delay)
     target, source = values.read(h, y, layout)
@@ -122,7 +122,7 @@ def normalized_transfer_entropy(
 
     Returns
     -------
-    float64 array, shape (U,)
+    float64 array, shape (U,), or a scalar where `h` has no axis of units
     """
     embedding = Embedding.check(target_history, source_history, delay)
     target, source = values.read(h, y, layout)
@@ -169,7 +169,7 @@ def reverse_transfer_entropy(
 
     Returns
     -------
-    float64 array, shape (U,)
+    float64 array, shape (U,), or a scalar where `h` has no axis of units
     """
     embedding = Embedding.check(target_history, source_history, delay)
     units, series = values.read(h, y, layout)
@@ -220,7 +220,7 @@ def mutual_information(
 
     Returns
     -------
-    float64 array, shape (U,)
+    float64 array, shape (U,), or a scalar where `h` has no axis of units
     """
     delay = check_not_negative(delay, "delay")
     target, source = values.read(h, y, layout)
@@ -257,13 +257,13 @@ def active_information(
     Parameters
     ----------
     h
-        As in `transfer_entropy`, and so are all others.
+        As in `transfer_entropy`, and so are all others. ``(N, T)`` takes ``layout="NT"``.
     history : int, default 1
         k, steps of the past.
 
     Returns
     -------
-    float64 array, shape (U,)
+    float64 array, shape (U,), or a scalar where `h` has no axis of units
     """
     given = (h, bins, history, binning, h_range, lengths, mask, layout, nan_policy, bias, base)
     return _of_units(_stored, *given, backend, threads)
@@ -294,7 +294,7 @@ def entropy_rate(
 
     Returns
     -------
-    float64 array, shape (U,)
+    float64 array, shape (U,), or a scalar where `h` has no axis of units
     """
     given = (h, bins, history, binning, h_range, lengths, mask, layout, nan_policy, bias, base)
     return _of_units(_rate, *given, backend, threads)
@@ -331,7 +331,7 @@ def local_transfer_entropy(
 
     Returns
     -------
-    float64 array, shape (N, T - f, U), (T - f, U) or (T - f,) after that of `h`
+    float64 array, shape (N, T - f, U), (T - f, U) or (T - f,), in the axes of `h`
         With f = max(k, d + l - 1) the first step that a transition leads to: entry i belongs to the
         transition to step f + i. NaN where that was left out.
     """

@@ -47,7 +47,8 @@ def stream(
     ----------
     h : array, shape (N, T, U), (T, U) or (T,); or iterable of batches
         The target: anything with a shape that slices can be taken of, such as a memory map, a
-        dataset of HDF5 or Zarr, an array of Dask. Or, without `y`, an iterable of batches
+        dataset of HDF5 or Zarr, an array of Dask; or a list of sequences ``(T, U)`` of unequal
+        lengths, with a list `y`. Or, without `y`, an iterable of batches
         ``(h, y)`` or ``(h, y, lengths)``, such as a list, a ``DataLoader`` or a generator.
     y : array, shape (N, T) or (T,)
         The source.

@@ -353,7 +353,7 @@ class TransferEntropy(_Streaming):
 
         Parameters
         ----------
-        h : array, shape (N, T, U), (T, U) or (T,)
+        h : array, shape (N, T, U), (T, U) or (T,); or a list of sequences of unequal lengths
             The target: anything with a shape that slices can be taken of, such as a memory map or a
             dataset of HDF5 or Zarr. Sequences are read some at a time; steps, where one sequence
             alone is too large.
@@ -413,7 +413,7 @@ class Entropy(_Streaming):
     def update(
         self, h: Any, lengths: Any = None, mask: Any = None, layout: str | None = None
     ) -> None:
-        """Count a batch (N, T, U) or (T, U); if it raises, nothing was counted."""
+        """Count a batch (N, T, U), (T, U) or (T,); if it raises, nothing was counted."""
         target = self._target(h, layout)
         symbols = {"h": target.is_symbols}
         inputs = self._inputs(target, [], lengths, mask, symbols)

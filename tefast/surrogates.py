@@ -35,6 +35,8 @@ Progress = Callable[[int, int], None]
 class Significance:
     """What `significance` found; every field but the last has shape (U,), in the kind of `h`.
 
+    They are scalars where `h` has no axis of units.
+
     Attributes
     ----------
     te : array

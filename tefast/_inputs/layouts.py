@@ -136,7 +136,7 @@ def of_source(h: Shape, layout: str, y: Shape) -> str:
     if y == (*expected, 1):
         return "; y has an axis too many: y[..., 0] would fit"
     if meant := fitting(h, layout, series=y, steps=2):
-        return advice(h, meant)
+        return advice(h, meant[:1])
     if y == expected[::-1]:
         return "; y.T would fit"
     if y == (1, *expected):
