@@ -392,3 +392,21 @@ def test_names_of_steps_are_not_read_as_something_else():
     for other in (square.rename(time="x"), square):
         with pytest.raises(ValueError, match=r"layout"):
             tefast.transfer_entropy(other, beside.rename(time=other.dims[2]), 3)
+
+
+@pytest.mark.parametrize("layout", ["NUT", "UT", "NT", "T"])
+def test_layouts_on_the_command_line(layout, tmp_path, capsys, monkeypatch):
+    from tefast import command
+
+    monkeypatch.chdir(tmp_path)
+    h, y, *_ = inputs(layout)
+    np.savez("rec.npz", h=h, y=y)
+    line = f"score rec.npz --target h --source y --layout {layout} --bins 3 --quiet"
+    table = {}
+    for name, options in (("te", "--significance none"), ("p_value", "--surrogates 9")):
+        assert command.main([*line.split(), *options.split()]) == 0
+        rows = [row.split(",") for row in capsys.readouterr().out.splitlines()]
+        table[name] = [float(row[rows[0].index(name)]) for row in rows[1:]]
+    found = tefast.significance(h, y, 3, surrogates=9, layout=layout)
+    for name, column in table.items():
+        np.testing.assert_allclose(column, np.atleast_1d(getattr(found, name)), atol=1e-13)
