@@ -17,7 +17,6 @@ from tefast.options import Options
 from tefast.states import Embedding, States, check_not_negative, check_positive
 from tefast.values import Values
 from tefast.warn import warn
-from tefast.windows import MOST_STATES
 
 METHODS = ("shuffle", "trials", "circular", "chi2")
 FEW = 20
@@ -196,7 +195,8 @@ def _test(
 ) -> dict[str, Floats]:
     te, error, freedom, excess, total = _estimate(inputs, embedding)
     if method == "chi2":
-        cells = inputs.bins ** (1 + embedding.target_history + embedding.source_history)
+        source_states = inputs.source_bins**embedding.source_history
+        cells = inputs.bins ** (1 + embedding.target_history) * source_states
         _warn_of_few(total, cells)
         p, mean, deviation = _chi_square(te, freedom, excess, total)
     else:
@@ -299,8 +299,8 @@ def _drawn(
 ) -> Iterator[Floats]:
     """Transfer entropies in nats of surrogates, (some, U) at a time."""
     draw = _drawing(inputs, embedding, method)
-    size = inputs.bins**embedding.source_history
-    at_once = embedding.target_history == 1 and size <= MOST_STATES
+    size = inputs.source_bins**embedding.source_history
+    at_once = evaluation.goes_at_once(inputs, embedding)
     sequences, steps, _ = inputs.target.array.shape
     batch = max(1, BATCH_BYTES // (2 * sequences * steps)) if at_once else 1
     for first in range(0, count, batch):
@@ -324,7 +324,7 @@ def _drawing(inputs: Inputs, embedding: Embedding, method: str) -> Draw:
     """A function that draws the source's states (N, T) anew, for transitions that start at t."""
     codes = inputs.codes()[:, :, 0]
     valid = _valid(inputs.target, inputs.lengths)
-    states = evaluation.source_states(codes, inputs.bins, embedding)
+    states = evaluation.source_states(codes, inputs.source_bins, embedding)
     if method == "shuffle":
         # Where a transition can start: its next step is there, and so are both histories.
         starts = np.zeros_like(valid)
@@ -337,7 +337,7 @@ def _drawing(inputs: Inputs, embedding: Embedding, method: str) -> Draw:
     there = valid & (codes != MISSING)
     order, many = np.argsort(~there, axis=1, kind="stable"), there.sum(axis=1)
     return lambda rng: evaluation.source_states(
-        _turned(codes, order, many, rng), inputs.bins, embedding
+        _turned(codes, order, many, rng), inputs.source_bins, embedding
     )
 
 

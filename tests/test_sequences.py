@@ -217,6 +217,10 @@ def test_labels_in_lists():
     assert source.array.shape == (5, 12, 1)
     with pytest.raises(TypeError, match=r"y \(source\) holds labels, such as y\[0\]\[0\] = "):
         tefast.transfer_entropy(H, words)
+    codes = [(x == "rest").astype(int) for x in words]
+    found = tefast.transfer_entropy(H, words, 3, binning={"y": "symbols"})
+    expected = tefast.transfer_entropy(H, codes, 3)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-13)
 
 
 def test_lengths_that_are_given_too():

@@ -336,7 +336,13 @@ def test_labels_are_named_by_their_column():
         with pytest.raises(TypeError, match=message):
             tefast.transfer_entropy(table, Y)
     strings = pandas.DataFrame(words, columns=NAMES, dtype="string")
-    assert values.target(strings).is_labels
+    codes = np.ma.array(SYMBOLS % 2, mask=words == None)  # noqa: E711
+    expected = tefast.transfer_entropy(codes, SOURCE, 3, **OMIT)
+    for table in (in_pandas(words), in_polars(words), strings):
+        found = tefast.transfer_entropy(table, SOURCE, binning="symbols", **OMIT)
+        numbers, names = scores(found)
+        np.testing.assert_allclose(numbers, expected, rtol=0, atol=1e-13)
+        assert names == NAMES
 
 
 @pytest.mark.parametrize(

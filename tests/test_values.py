@@ -281,12 +281,28 @@ def test_labels_are_taken_as_they_are(labels):
         tefast.ordinal_patterns(labels)
 
 
-def test_the_advice_for_labels_gives_numbers():
+def test_the_advice_for_labels_gives_numbers(backend):
     labels = np.array(["rest", "move", "rest", "jump"])[rng.integers(0, 4, (5, 9))]
     with pytest.raises(TypeError, match=r"np.unique\(x, return_inverse=True\)\[1\]"):
-        tefast.transfer_entropy(H, labels)
+        tefast.transfer_entropy(SYMBOLS, labels)
     y = np.unique(labels, return_inverse=True)[1].reshape(5, 9)
-    tefast.transfer_entropy(H, y, 3)
+    expected = tefast.transfer_entropy(SYMBOLS, y, 3, backend=backend)
+    kinds = [labels, labels.astype("S"), labels.astype(object), labels.tolist()]
+    for each in (*kinds, *(labels.astype(kind.dtype) for kind in STRINGS)):
+        found = tefast.transfer_entropy(SYMBOLS, each, binning="symbols", backend=backend)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-13)
+    gaps = labels.astype(object)
+    gaps[HOLES] = None
+    masked = np.ma.array(labels, mask=HOLES)
+    expected = tefast.transfer_entropy(SYMBOLS, np.ma.array(y, mask=HOLES), 3, **OMIT)
+    strings = (gaps.astype(np.dtypes.StringDType(na_object=None)) for _ in STRINGS)
+    for each in (gaps, masked, *strings):
+        found = tefast.transfer_entropy(SYMBOLS, each, binning="symbols", backend=backend, **OMIT)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-13)
+        mask = np.ones(Y.shape, bool)
+        for options in ({}, {"mask": mask}):
+            with pytest.raises(ValueError, match=rf"y .*, got {HOLES.sum()}"):
+                tefast.transfer_entropy(SYMBOLS, each, binning="symbols", **options)
     with pytest.raises(TypeError, match=r"x.astype\(float\) makes numbers of digits"):
         tefast.transfer_entropy(H, Y.astype(str))
 

@@ -59,7 +59,10 @@ def take_array(array: Array, what: str) -> Taken:
     if name == "bfloat16":  # ml_dtypes, which JAX uses
         return Taken(array.view(np.uint16), name, Kind())
     if kind in "USOT":
-        return Taken(array, LABELS, Kind(), _missing_labels(array, what))
+        missing = _missing_labels(array, what)
+        if missing is not None and kind == "T":  # whose missing strings NumPy does not compare
+            array = array.astype(object)
+        return Taken(array, LABELS, Kind(), missing)
     if kind in OF_KIND:
         fields = ", ".join(map(repr, array.dtype.names or ()))
         raise TypeError(f"{what} holds {OF_KIND[kind].format(name=name, fields=fields)}")
