@@ -152,9 +152,7 @@ def conditional_surrogates(
     nats = np.empty((len(orders), own.shape[1]))
     for u, unit in enumerate(own.T):
         there = np.flatnonzero(unit >= 0)
-        rows, states = (
-            np.unique(part[there], return_inverse=True) for part in (unit, source)
-        )
+        rows, states = (np.unique(part[there], return_inverse=True) for part in (unit, source))
         past = np.unique(rows[0] // nexts, return_inverse=True)[1][rows[1]]
         row, state, many = rows[1], states[1], len(states[0])
         place = np.full(len(unit), -1)
