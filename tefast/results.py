@@ -215,7 +215,7 @@ def too_few(p: Floats, surrogates: int, alpha: float, ways: float) -> str | None
     alpha : float
         What q must be below.
     ways : float
-        How many different surrogates there can be.
+        How many different surrogates there can be, the source among them.
 
     Returns
     -------
@@ -223,19 +223,19 @@ def too_few(p: Floats, surrogates: int, alpha: float, ways: float) -> str | None
         None where units are significant, or none exceeds the surrogates.
     """
     tested = int((~np.isnan(p)).sum())
-    least = 1 / (surrogates + 1) + 1 / ways  # the source's own order is drawn now and then
-    best = int((p <= 1.5 * least).sum())
+    least = 1 / (surrogates + 1)
+    best = int((p <= least * (1 + 1e-9)).sum())
     if not best or (benjamini_hochberg(p) < alpha).any():
         return None
     # Of those beyond all surrogates some are there by chance, and more surrogates will tell.
     needed = math.ceil(tested / (max(1, best - int(tested * least)) * alpha))
-    among = f"{best} of {tested} units exceed{'s' * (best == 1)}" if tested > 1 else "it exceeds"
-    text = f"{among} all of {surrogates} surrogates, but then p is no less than {least:.2g}"
+    which = f"{best} of {tested} units exceed{'s' * (best == 1)}" if tested > 1 else "it exceeds"
+    text = f"{which} all of {surrogates} surrogates, but then p is no less than {least:.2g}"
     if tested > 1:
         text += f" and q no less than {min(1.0, tested * least / best):.2g}"
-    if ways < 2 * needed:
+    if needed >= ways:
         return (
-            f"{text}: there are {ways:.0f} different surrogates, and more of them cannot help. It "
-            "takes longer sequences, or more of them"
+            f"{text}, and there are no more than {ways - 1:.0f} different ones. It takes longer "
+            "sequences, more of them, or 'shuffle' if the source has no memory"
         )
-    return f"{text}; surrogates={max(needed, surrogates + 1)} would do for q < {alpha:g}"
+    return f"{text}; surrogates={needed} would do for q < {alpha:g}"

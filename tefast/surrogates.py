@@ -20,7 +20,6 @@ from tefast.progress import Bar, Progress
 from tefast.results import FIELDS, Significance, benjamini_hochberg, check_alpha, too_few
 from tefast.states import Embedding, check_not_negative, check_positive
 from tefast.warn import warn
-from tefast.windows import MOST_STATES
 
 __all__ = ["METHODS", "Progress", "Significance", "benjamini_hochberg", "significance"]
 
@@ -35,6 +34,9 @@ RATES = {"steps": 3e8, "conditional": 1.5e8, "windows": 5e6}
 result depends on the machine."""
 PIECE = 1.0
 """Seconds between two calls of `progress`, by the same rates."""
+
+BAR_AFTER = 2.0
+"""Seconds that surrogates take before a bar is shown."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -89,11 +91,11 @@ def significance(
           Williams' factor). It needs SciPy, as little memory as "shuffle", and some 30 transitions
           for every cell that can occur.
     surrogates : int, optional
-        How many. The least p-value is ``1 / (surrogates + 1)``, or more where there are few
-        different surrogates. Default: ``max(200, U / alpha)``, which can find one unit among U,
-        where that takes seconds; else 200.
+        How many. The least p-value is ``1 / (surrogates + 1)``. Default: ``max(200, U / alpha)``,
+        which can find one unit among U, where that takes seconds; else 200. Where there are not so
+        many different ones, all are taken: a series of T steps can be turned in ``T - 1`` ways.
     seed : int, default 0
-        Surrogate i is drawn from (seed, i): the same whatever the threads and batches.
+        Surrogate i depends on seed and i: it is the same whatever the threads and batches.
     alpha : float, default 0.05
         A unit whose q-value is below it counts as significant.
     progress : callable, optional
@@ -181,13 +183,12 @@ def _test(
         found.warn_of_few()
         return found.against(found.chi_square(), options.base, **told)
     each = _seconds_each(source, units)
-    if count is None:
-        count = _chosen(units, alpha, each)
+    count = int(min(_chosen(units, alpha, each) if count is None else count, source.ways - 1))
     nulls = _Nulls(found.te)
     with ExitStack() as stack:
         watch: Progress | None = progress
         if watch is None:
-            bar = stack.enter_context(Bar("surrogates", after=2.0))
+            bar = stack.enter_context(Bar("surrogates", after=BAR_AFTER))
             watch = bar if bar.can_show else None
         at_once = count if watch is None else max(16, math.ceil(PIECE / each))
         for some in source.surrogates(count, seed, at_once):
@@ -203,14 +204,7 @@ def _test(
 
 def _seconds_each(source: Source, units: int) -> float:
     """What a surrogate takes, about: one thread, which draws it and counts it for all units."""
-    size = source.inputs.bins**source.embedding.source_history
-    if source.method == "conditional":
-        rate = RATES["conditional"]
-    elif source.embedding.target_history == 1 and size <= MOST_STATES:
-        rate = RATES["steps"]
-    else:
-        rate = RATES["windows"]
-    return 5e-5 + source.transitions * (3e-8 + units / rate)
+    return 5e-5 + source.transitions * (3e-8 + units / RATES[source.rate])
 
 
 def _chosen(units: int, alpha: float, each: float) -> int:

@@ -14,6 +14,8 @@ from tefast import persistence
 stats = pytest.importorskip("scipy.stats")
 lfilter = pytest.importorskip("scipy.signal").lfilter
 
+pytestmark = pytest.mark.filterwarnings("ignore:.* exceeds? all of:RuntimeWarning")
+
 STEPS, UNITS = 6000, 5
 MEMORY = r"method='{}' takes steps for independent, but the source and \d of 5 units looked at have"
 BROKEN_UP = ("shuffle", "conditional", "chi2")
@@ -46,9 +48,7 @@ def pair(of_target, of_source, seed=0, units=UNITS, steps=STEPS):
 
 
 def call(h, y, method="shuffle", **options):
-    return tefast.significance(
-        h, y, 4, method=method, surrogates=99, binning="quantile", alpha=0.5, **options
-    )
+    return tefast.significance(h, y, 4, method=method, surrogates=99, binning="quantile", **options)
 
 
 @pytest.mark.parametrize("method", BROKEN_UP)
@@ -81,7 +81,7 @@ def test_independent_data_of_any_size_are_never_warned_of(bins, shape):
     rng = np.random.default_rng(1)
     for _ in range(5):
         h, y = rng.integers(0, bins, (*shape, 200)), rng.integers(0, bins, shape)
-        tefast.significance(h, y, bins, method="shuffle", surrogates=1, alpha=0.999)
+        tefast.significance(h, y, bins, method="shuffle", surrogates=1)
 
 
 def test_one_unit_with_memory_among_many_is_named():
@@ -185,10 +185,9 @@ def test_what_is_said_is_what_happens(bins):
     for _ in range(12):
         h, y = slow(rng, (40, 3000), 0.0).T.copy(), slow(rng, (3000,), 0.0)
         with pytest.warns(RuntimeWarning, match="memory beyond") as found:
-            p = tefast.significance(
-                h, y, bins, method="chi2", binning="quantile", alpha=0.999
-            ).p_value
+            p = tefast.significance(h, y, bins, method="chi2", binning="quantile").p_value
         told.append(float(str(found[0].message).split("some ")[1].split(" %")[0]) / 100)
         rejected.append(np.mean(p <= 0.05))
-    assert np.mean(rejected) > 0.2
-    assert np.mean(told) == pytest.approx(np.mean(rejected), abs=0.2)  # the worst of 40 is told
+    assert np.mean(rejected) > 0.15
+    # What is told is the highest of 40 estimates.
+    assert -0.05 < np.mean(told) - np.mean(rejected) < 0.3
