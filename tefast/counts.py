@@ -10,12 +10,13 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tefast.backends import Backend, Counts, Lengths
-from tefast.binning import Binning
+from tefast.backends import MISSING, Backend, Counts, Lengths
+from tefast.binning import MAX_BINS, Binning
 from tefast.values import Values, to_numpy
 
 Floats = npt.NDArray[np.float64]
@@ -27,9 +28,30 @@ def values(
     backend: Backend, target: Values, binning: Binning, lengths: Lengths, threads: int | None
 ) -> Counts:
     """Counts (U, bins) of every bin of every unit."""
-    counts = backend.table(allocate((target.array.shape[2], binning.bins)), target)
+    units = target.array.shape[2]
+    if binning.bins > MAX_BINS:
+        codes = encoded(backend, target, binning, lengths, threads)
+        counts = allocate((units, binning.bins))
+        for u in range(units):
+            unit = codes[:, :, u]
+            counts[u] = np.bincount(unit[unit != MISSING], minlength=binning.bins)
+        return counts
+    counts = backend.table(allocate((units, binning.bins)), target)
     backend.count_values(target, binning, lengths, counts, threads)
     return to_numpy(counts)
+
+
+def encoded(
+    backend: Backend, data: Values, binning: Binning, lengths: Lengths, threads: int | None
+) -> Any:
+    """Codes (N, T, units) where the backend keeps them, or in the host's memory."""
+    if binning.bins <= MAX_BINS:
+        return backend.encode(data, binning, lengths, threads)
+    codes = to_numpy(data.array)  # symbols that are codes, or -1, already
+    if lengths is None:
+        return codes
+    within = np.arange(codes.shape[1]) < lengths[:, np.newaxis]
+    return np.where(within[..., np.newaxis], codes, np.int16(MISSING))
 
 
 def allocate(shape: tuple[int, ...]) -> Counts:

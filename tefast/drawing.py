@@ -14,7 +14,7 @@ from tefast.backends import MISSING, Lengths
 from tefast.evaluation import Inputs
 from tefast.states import Embedding, States
 from tefast.values import Values
-from tefast.windows import MOST_STATES, Windows
+from tefast.windows import Windows
 
 METHODS = ("auto", "trials", "circular", "shuffle", "conditional", "chi2")
 ALIKE = 10
@@ -46,7 +46,7 @@ class Source:
     def __init__(self, inputs: Inputs, embedding: Embedding, method: str) -> None:
         self.inputs, self.embedding = inputs, embedding
         self.codes = inputs.codes()[:, :, 0]
-        self.states = evaluation.source_states(self.codes, inputs.bins, embedding)
+        self.states = evaluation.source_states(self.codes, inputs.source_bins, embedding)
         self.counted: Windows = evaluation.transitions(inputs, embedding, self.states)
         self._shuffled: dict[int, Places] = {}
         self.method = self._automatic() if method == "auto" else method
@@ -106,7 +106,7 @@ class Source:
             return _given_others(self.states, self._alike, digits, rng)
         by = rng.integers(0, self._turns) if digits is None else np.array(digits)
         turned = _turned(self.codes, self._order, self._turns, by)
-        return evaluation.source_states(turned, self.inputs.bins, self.embedding)
+        return evaluation.source_states(turned, self.inputs.source_bins, self.embedding)
 
     @property
     def rate(self) -> str:
@@ -121,7 +121,7 @@ class Source:
         return "trials" if several and several >= ALIKE * len(self._groups) else "circular"
 
     def _of_steps(self, seed: int, numbers: range) -> Floats:
-        size = self.inputs.bins**self.embedding.source_history
+        size = self.inputs.source_bins**self.embedding.source_history
         states = np.stack([self.draw(seed, i).astype(np.int16) for i in numbers])
         return values.to_numpy(evaluation.of_states(self.inputs, states, size))
 
@@ -165,8 +165,7 @@ class Source:
     @property
     def _are_steps(self) -> bool:
         """Whether the kernel of many sources for single steps takes them."""
-        size = self.inputs.bins**self.embedding.source_history
-        return self.embedding.target_history == 1 and size <= MOST_STATES
+        return evaluation.goes_at_once(self.inputs, self.embedding)
 
     @cached_property
     def _valid(self) -> Booleans:

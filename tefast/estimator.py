@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tefast import counts, evaluation, measures, values
+from tefast.binning import Binning
 from tefast.evaluation import Inputs
 from tefast.options import Options
 from tefast.states import Embedding
@@ -55,10 +56,14 @@ def transfer_entropy(
         l, steps of the source.
     delay : int, default 1
         d, steps from the source's last one to the unit's next.
-    binning : {"uniform", "quantile"}, array_like or mapping, default "uniform"
-        Equal-width bins, bins at the quantiles of each unit's own values, or inner edges of shape
-        (bins - 1,), or (U, bins - 1) for edges of each unit. Bin i is ``[edge i-1, edge i)``;
-        values beyond the outermost edges fall into the end bins. A mapping such as
+    binning : {"uniform", "quantile", "symbols"}, array_like, Binning or mapping, default "uniform"
+        "uniform" makes bins of equal width. "quantile" makes bins that hold equally many of each
+        unit's own values. Where ties leave fewer distinct values than bins, fewer bins are filled,
+        and a warning says so. "symbols" takes every distinct value of an input as a symbol, be it
+        an integer, a string or another label, up to 32,767 of them. `bins` is then the number
+        found. An array holds inner edges, shape (bins - 1,), or (U, bins - 1) for edges of each
+        unit. Bin i is ``[edge i-1, edge i)``; values beyond the outermost edges fall into the end
+        bins. A `Binning` that `learn_binning` returned is used as it is. A mapping such as
         ``{"h": "quantile", "y": [0.5]}`` says it for each input.
     h_range, y_range : (low, high), optional
         The range that uniform bins divide, scalars or one value a unit. Values outside are
@@ -170,6 +175,49 @@ def entropy(
     return target.wrap(scores)
 
 
+def learn_binning(
+    h: Any,
+    bins: int = 16,
+    *,
+    binning: str = "uniform",
+    h_range: Any = None,
+    lengths: Any = None,
+    mask: Any = None,
+    nan_policy: str = "raise",
+    backend: str = "auto",
+    threads: int | None = None,
+) -> Binning:
+    """The bins that data would be given, to be used for other data too.
+
+    Parameters
+    ----------
+    h : array_like, shape (N, T, U), (T, U) or (T,)
+        Numbers, or labels for ``binning="symbols"``.
+    binning : {"uniform", "quantile", "symbols"}, default "uniform"
+        Equal-width bins, bins at the quantiles of each unit's own values, or the labels found.
+    bins, h_range, lengths, mask, nan_policy, backend, threads
+        As in `transfer_entropy`.
+
+    Returns
+    -------
+    Binning
+        For the argument `binning`, or for one input in a mapping ``{"h": ..., "y": ...}``. It has
+        the inner `edges` (U, bins - 1), or the `labels` (bins,).
+
+    Examples
+    --------
+    >>> import numpy as np, tefast
+    >>> weather = np.array(["rain", "sun", "sun", "fog", "rain", "sun"])
+    >>> found = tefast.learn_binning(weather, binning="symbols")
+    >>> found.labels.tolist()
+    ['fog', 'rain', 'sun']
+    """
+    options = Options.check(bins, binning, nan_policy, 2, backend, threads)
+    target = values.target(h)
+    inputs = Inputs.check(options, target, [], lengths, {"h": h_range}, mask)
+    return inputs.learned(inputs.target)
+
+
 def learn_edges(
     h: Any,
     bins: int = 16,
@@ -203,6 +251,8 @@ def learn_edges(
     """
     options = Options.check(bins, binning, nan_policy, 2, backend, threads)
     target = values.target(h)
+    if isinstance(binning, str) and binning == "symbols":
+        raise ValueError("binning='symbols' has no edges; learn_binning returns its labels")
     if target.is_symbols:
         raise ValueError(f"{target.name} holds integers ({target.dtype}), which are not binned")
     inputs = Inputs.check(options, target, [], lengths, {"h": h_range}, mask)

@@ -81,13 +81,14 @@ def conditional_transfer_entropy(
     inputs = Inputs.check(options, target, others, lengths, ranges, mask)
     plain, given = evaluation.transitions(inputs, embedding), inputs.codes(1)
     # A window ends at the next step, where the conditions are one step back.
-    parts = [history(given[:, :, i], inputs.bins, 1, shift=1) for i in range(given.shape[2])]
-    conditions = together(parts, [inputs.bins] * len(parts))
+    of_each = inputs.bins_of(inputs.others[1])
+    parts = [history(given[:, :, i], of_each, 1, shift=1) for i in range(given.shape[2])]
+    conditions = together(parts, [of_each] * len(parts))
     counted = Windows.joined(
         plain.length,
         plain.own,
         [conditions, plain.shared],
-        (inputs.bins ** len(parts), *plain.beside),
+        (of_each ** len(parts), *plain.beside),
         ("past", "next", "condition", "source"),
     )
     return target.wrap(evaluation.of_windows(inputs, counted, _conditional, bias))
@@ -177,13 +178,13 @@ def reverse_transfer_entropy(
     bias = measures.check_bias(bias)
     options = Options.check(bins, binning, nan_policy, base, backend, threads)
     inputs = Inputs.check(options, units, [series], lengths, {"h": h_range, "y": y_range}, mask)
-    codes, number = inputs.codes()[:, :, 0], inputs.bins
+    codes, number, of_unit = inputs.codes()[:, :, 0], inputs.source_bins, inputs.bins
     # A window of a unit ends `delay` steps before the next step of y.
     past = history(codes, number, target_history, shift=1 - delay)
     following = history(codes, number, 1, shift=-delay)
     counted = Windows.joined(
         source_history,
-        (number**source_history,),
+        (of_unit**source_history,),
         [past, following],
         (number**target_history, number),
         ("source", "past", "next"),
@@ -228,8 +229,8 @@ def mutual_information(
     bias = measures.check_bias(bias)
     options = Options.check(bins, binning, nan_policy, base, backend, threads)
     inputs = Inputs.check(options, target, [source], lengths, {"h": h_range, "y": y_range}, mask)
-    shared = history(inputs.codes()[:, :, 0], inputs.bins, 1, shift=delay)
-    counted = Windows(1, (inputs.bins,), shared, (inputs.bins,), ("unit", "source"))
+    shared = history(inputs.codes()[:, :, 0], inputs.source_bins, 1, shift=delay)
+    counted = Windows(1, (inputs.bins,), shared, (inputs.source_bins,), ("unit", "source"))
     return target.wrap(evaluation.of_windows(inputs, counted, _mutual, bias))
 
 

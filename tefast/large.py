@@ -204,7 +204,7 @@ def _search(
             inputs = Inputs.check(options, target, given[1:], lengths, dict.fromkeys("hy"))
             for data in (inputs.target, *inputs.others):
                 if data.role in roles and not data.is_symbols:
-                    scan = inputs.options.scan(data, inputs.lengths)
+                    scan = inputs.options.scan(data, inputs.lengths, inputs.bins_of(data))
                     low, high = found.get(data.role, (scan.low, scan.high))
                     found[data.role] = np.fmin(low, scan.low), np.fmax(high, scan.high)
         told.step()

@@ -15,6 +15,7 @@ import numpy as np
 from tefast import binning as binnings
 from tefast import counts, evaluation, measures, values, windows
 from tefast.backends import Counts, Table
+from tefast.binning import Binning
 from tefast.evaluation import Inputs
 from tefast.options import Options
 from tefast.pieces import Arrays, Piece, located
@@ -38,13 +39,12 @@ class _Streaming(ABC):
     ) -> None:
         self.units = _check_units(units)
         self._options = Options.check(bins, binning, nan_policy, base, backend, threads)
-        if any(
-            isinstance(how, str) and how == "quantile" for how in self._options.binning.values()
-        ):
-            raise ValueError(
-                "binning='quantile' needs all data at once; learn the edges on a part of it with "
-                "tefast.learn_edges and pass them as binning"
-            )
+        for how in self._options.binning.values():
+            if isinstance(how, str) and how != "uniform":
+                raise ValueError(
+                    f"binning={how!r} needs all data at once; learn the bins on a part of them by "
+                    "tefast.learn_binning and pass what it returns as binning"
+                )
         binnings.check_combination([], self._options.binning, ranges)
         self._ranges = {
             role: binnings.check_range(given, role, self.units if role == "h" else 1)
@@ -57,8 +57,8 @@ class _Streaming(ABC):
 
     @property
     def bins(self) -> int:
-        """Number of bins, or of symbols."""
-        return self._options.bins
+        """Number of the target's bins, or of its symbols."""
+        return self._options.bins_of("h")
 
     @property
     def options(self) -> Options:
@@ -221,7 +221,10 @@ class _Streaming(ABC):
         settings: dict[str, Any] = {"units": self.units, "bins": self.bins}
         for role, limits in self._ranges.items():
             how = self._options.binning[role]
-            settings[f"{role}_binning"] = how if isinstance(how, str) else how.copy()
+            told: Any = how
+            if isinstance(how, Binning):
+                told = how.edges if how.labels is None else how.labels
+            settings[f"{role}_binning"] = told.copy() if isinstance(told, np.ndarray) else told
             settings[f"{role}_range"] = None if limits is None else np.stack(limits)
         return settings
 
@@ -312,7 +315,8 @@ class TransferEntropy(_Streaming):
         self._embedding.check_steps(target)
         symbols = {"h": target.is_symbols, "y": source.is_symbols}
         inputs = self._inputs(target, [source], lengths, mask, symbols)
-        states = evaluation.source_states(inputs.codes()[:, :, 0], self.bins, self._embedding)
+        codes = inputs.codes()[:, :, 0]
+        states = evaluation.source_states(codes, inputs.source_bins, self._embedding)
         counted = evaluation.transitions(inputs, self._embedding, states)
         self._counts = inputs.options.backend.table(self._counts, inputs.target)
         windows.add(
@@ -349,7 +353,8 @@ class TransferEntropy(_Streaming):
 
     def _shape(self) -> tuple[int, ...]:
         k, source = self._embedding.target_history, self._embedding.source_history
-        return (self.units, self.bins, self.bins**k, self.bins**source)
+        of_source = self._options.bins_of("y")
+        return (self.units, self.bins, self.bins**k, of_source**source)
 
     def _settings(self) -> dict[str, Any]:
         return {**super()._settings(), **asdict(self._embedding)}
@@ -395,8 +400,9 @@ class Entropy(_Streaming):
         inputs = self._inputs(target, [], lengths, mask, symbols)
         options, data = inputs.options, inputs.target
         h_binning = inputs.learned(data)
+        found = counts.values(options.backend, data, h_binning, inputs.lengths, options.threads)
         self._counts = options.backend.table(self._counts, data)
-        options.backend.count_values(data, h_binning, inputs.lengths, self._counts, options.threads)
+        self._counts += options.backend.table(found, data)
         self._symbols, self._wrap = symbols, target.wrap
 
     def update_from(self, h: Any, lengths: Any = None, *, rows: int | None = None) -> None:

@@ -74,7 +74,7 @@ class Backend(Protocol):
         """Counts, or codes, of any backend where this one takes them: beside placed values."""
 
     def quantile_edges(self, values: Values, bins: int, lengths: Lengths) -> Edges:
-        """See `tefast.binning.quantile_edges`."""
+        """See `tefast.quantiles.quantile_edges`."""
 
     def scan(self, values: Values, bins: int, lengths: Lengths, threads: int | None) -> Scan:
         """Count NaN, infinities and symbols outside ``0 .. bins - 1``, and find unit ranges.
