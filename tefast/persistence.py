@@ -46,9 +46,19 @@ Floats = npt.NDArray[np.float64]
 
 def warn_of_memory(source: Source) -> None:
     """Say that a test without memory is asked of a source and units that have memory."""
+    rows, steps = _looked_at(source)
+    shared = source.counted.shared[rows, steps]
+    if Recurrence(shared, shared >= 0).is_fresh:
+        return
     units = source.inputs.target.array.shape[2]
     looked_at = range(0, units, max(1, -(-units // UNITS)))
-    rates = {u: rate for u in looked_at if (rate := _rate(source, u)) > WORST}
+    rates = {}
+    for u in looked_at:
+        own = _own_keys(source, u, rows, steps)
+        factor, error, freedom = inflation(own, own // source.counted.own[-1], shared)
+        if freedom and factor - 1 > SURE * error:
+            rates[u] = rejected(factor, freedom)
+    rates = {u: rate for u, rate in rates.items() if rate > WORST}
     if rates:
         worst = max(rates, key=lambda u: rates[u])
         warn(
@@ -60,32 +70,69 @@ def warn_of_memory(source: Source) -> None:
         )
 
 
-def _rate(source: Source, u: int) -> float:
-    """What share of independent units like u would be called significant at 5 %."""
-    own, shared = _some_steps(source, u)
-    factor, error, freedom = inflation(own, own // source.counted.own[-1], shared)
-    if freedom < 1 or factor - 1 < SURE * error:
-        return 0.0
-    return rejected(factor, freedom)
-
-
-def _some_steps(source: Source, u: int) -> tuple[States, States]:
-    """Keys of (past, next) and states (N, T) of the middle of some sequences."""
-    inputs, counted = source.inputs, source.counted
-    target, lengths = inputs.target, inputs.lengths
-    sequences, steps, _ = target.array.shape
+def _looked_at(source: Source) -> tuple[slice, slice]:
+    """Some sequences, evenly spaced, and the steps in their middle."""
+    sequences, steps = source.counted.shared.shape
     length = min(steps, STEPS)
     start = (steps - length) // 2
-    rows = slice(0, sequences, max(1, -(-sequences * length // STEPS)))
-    part = replace(target, array=target.array[rows, start : start + length])
+    every = max(1, -(-sequences * length // STEPS))
+    return slice(0, sequences, every), slice(start, start + length)
+
+
+def _own_keys(source: Source, u: int, rows: slice, steps: slice) -> States:
+    """(past, next) of unit u in one integer, (N, T) of what is looked at."""
+    inputs, options = source.inputs, source.inputs.options
+    lengths = inputs.lengths
     if lengths is not None:
-        lengths = np.clip(lengths[rows] - start, 0, length)
-    options, one = inputs.options, slice(u, u + 1)
-    codes = windows.codes_of(
-        options.backend, part, inputs.learned(target), lengths, one, options.threads
-    )
-    own = windows.own_keys(codes[:, :, 0], counted, inputs.bins)
-    return own, counted.shared[rows, start : start + length]
+        lengths = np.clip(lengths[rows] - steps.start, 0, steps.stop - steps.start)
+    part = replace(inputs.target, array=inputs.target.array[rows, steps])
+    learned, one = inputs.learned(inputs.target), slice(u, u + 1)
+    codes = windows.codes_of(options.backend, part, learned, lengths, one, options.threads)
+    return windows.own_keys(codes[:, :, 0], source.counted, inputs.bins)
+
+
+class Recurrence:
+    """How often values come back after a lag, less what a random order gives.
+
+    Parameters
+    ----------
+    keys : ndarray of int64, shape (N, T)
+    there : ndarray of bool, shape (N, T)
+        Which of them count.
+    """
+
+    def __init__(self, keys: States, there: npt.NDArray[np.bool_]) -> None:
+        _, number, many = np.unique(keys[there], return_inverse=True, return_counts=True)
+        self.number, self.values = int(many.sum()), len(many)
+        self._keys: States = np.full(keys.shape, MISSING, np.int64)
+        self._keys[there] = number.ravel()
+        self._weights = np.zeros(keys.shape)
+        self._weights[there] = 1 / many[number.ravel()]
+        self._there = there
+
+    def pairs(self, lag: int) -> int:
+        """Of steps with a value, one `lag` after the other."""
+        return int(np.count_nonzero(self._there[:, lag:] & self._there[:, :-lag]))
+
+    def __call__(self, lag: int, pairs: int) -> float:
+        """R of so many pairs, less its mean in a random order.
+
+        That is below 1 where values are met a few times each.
+        """
+        again = self._keys[:, lag:] == self._keys[:, :-lag]  # also where both are missing: 0
+        returns = float(np.einsum("nt,nt->", self._weights[:, :-lag], again))
+        return returns * self.number / pairs - (self.number - self.values) / (self.number - 1)
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether none of the lags shows that a value says anything of later ones."""
+        if self.values < 2:
+            return True
+        pairs = [(int(lag), self.pairs(int(lag))) for lag in LAGS if lag < self._keys.shape[1]]
+        limit = SURE * math.sqrt(self.values - 1)
+        return all(
+            not many or abs(self(lag, many)) < limit / math.sqrt(many) for lag, many in pairs
+        )
 
 
 def inflation(own: States, past: States, shared: States) -> tuple[float, float, int]:
@@ -98,32 +145,22 @@ def inflation(own: States, past: States, shared: States) -> tuple[float, float, 
         below 0 where one is missing.
     """
     there = (own >= 0) & (shared >= 0)
-    number = int(there.sum())
-    keys, sizes = zip(*(_numbered(part, there) for part in (own, past, shared)), strict=True)
-    q, p, s = (len(size) for size in sizes)
-    freedom = (q - p) * (s - 1)
+    q, p, s = (Recurrence(keys, there) for keys in (own, past, shared))
+    steps, states = q.values - p.values, s.values - 1
     lags = LAGS[own.shape[1] > LAGS]
-    if freedom < 1 or number < 2 or not lags.size:
+    if steps < 1 or states < 1 or not lags.size:
         return 1.0, math.inf, 0
-    weights = _weights(lags)
     factor, variance = 1.0, 0.0
-    for lag, weight in zip(lags.tolist(), weights, strict=True):
-        pairs = there[:, lag:] & there[:, :-lag]
-        many = int(pairs.sum())
+    for lag, weight in zip(lags.tolist(), _weights(lags), strict=True):
+        many = q.pairs(lag)
         if not many:
             continue
-        (of_q, of_p, of_s) = (
-            _returns(key, size, lag, pairs) * number / many
-            # What values in a random order give: less than 1 where they are met a few times each.
-            - (number - len(size)) / (number - 1)
-            for key, size in zip(keys, sizes, strict=True)
-        )
-        of_unit, of_source = (of_q - of_p) / (q - p), of_s / (s - 1)
-        share = 2 * weight * many / number
+        of_unit, of_source = (q(lag, many) - p(lag, many)) / steps, s(lag, many) / states
+        share = 2 * weight * many / q.number
         factor += share * of_unit * of_source
-        spread = of_source**2 / (q - p) + of_unit**2 / (s - 1) + 1 / (freedom * many)
+        spread = of_source**2 / steps + of_unit**2 / states + 1 / (steps * states * many)
         variance += share**2 * spread / many
-    return factor, math.sqrt(variance), freedom
+    return factor, math.sqrt(variance), steps * states
 
 
 def rejected(factor: float, freedom: int) -> float:
@@ -134,20 +171,6 @@ def rejected(factor: float, freedom: int) -> float:
     spread = 2 / (9 * freedom)
     limit = (1 - spread + NormalDist().inv_cdf(0.95) * math.sqrt(spread)) / factor ** (1 / 3)
     return 1 - NormalDist().cdf((limit - 1 + spread) / math.sqrt(spread))
-
-
-def _numbered(keys: States, there: npt.NDArray[np.bool_]) -> tuple[States, Floats]:
-    """Keys as 0, 1, ..., `MISSING` where they are not there, and how often each is."""
-    _, number, many = np.unique(keys[there], return_inverse=True, return_counts=True)
-    out = np.full(keys.shape, MISSING, np.int64)
-    out[there] = number.ravel()
-    return out, many.astype(np.float64)
-
-
-def _returns(keys: States, many: Floats, lag: int, pairs: npt.NDArray[np.bool_]) -> float:
-    """Sum over pairs of steps with the same key, each with the weight 1 / how often the key is."""
-    now = keys[:, :-lag]
-    return float((1 / many[now[pairs & (now == keys[:, lag:])]]).sum())
 
 
 def _weights(lags: npt.NDArray[np.int64]) -> Floats:
