@@ -268,6 +268,8 @@ def _turned(
     """
     length, by = many[:, np.newaxis], by[:, np.newaxis]
     rank = np.arange(codes.shape[1])
+    if length.min() == len(rank):
+        return np.take_along_axis(codes, (rank - by) % length, axis=1)
     source = np.where(rank < length, (rank - by) % length, rank)
     turned = np.take_along_axis(codes, np.take_along_axis(order, source, axis=1), axis=1)
     out = np.empty_like(codes)
