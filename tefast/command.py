@@ -11,6 +11,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,9 @@ def _add_inputs(group: Any) -> None:
     group.add_argument("--lengths", metavar="NAME",
                        help="valid steps of each sequence: an array (sequences), or a "
                        ".npy file")  # fmt: skip
+    group.add_argument("--layout", metavar="LETTERS",
+                       help="what the axes of the target hold, such as NUT: N sequences, T steps, "
+                       "U units (default: NTU, TU or T)")  # fmt: skip
     group.add_argument("--bin-integers", action="store_true",
                        help="bin integers, such as the samples of a converter, instead of taking "
                        "them as symbols 0, 1, ...")  # fmt: skip
@@ -231,8 +235,12 @@ def _score(options: argparse.Namespace, files: _Files) -> None:
     _check_outputs(options, files.paths)
     if options.bin_integers:
         h, y = h.as_floats(), y.as_floats()
-    Arrays(h, y, lengths, None, 0)  # raises for shapes before anything is read
+    Arrays(h, y, lengths, None, 0, options.layout)  # raises for shapes before anything is read
     te, found = _estimate(options, h, y, lengths)
+    te = np.atleast_1d(te)  # scalars for a target without an axis of units
+    if found is not None:
+        fields: dict[str, Any] = {name: np.atleast_1d(getattr(found, name)) for name in COLUMNS}
+        found = replace(found, **fields)
     _write(options, te, found, f"{y.name} to {len(te)} units of {h.name}")
 
 
@@ -282,7 +290,7 @@ def _plot() -> Any:
 def _estimate(
     options: argparse.Namespace, h: Recording, y: Recording, lengths: Any
 ) -> tuple[Floats, Significance | None]:
-    names = ("bins", "target_history", "source_history", "delay", "h_range", "y_range",
+    names = ("layout", "bins", "target_history", "source_history", "delay", "h_range", "y_range",
              "nan_policy", "base", "backend", "threads")  # fmt: skip
     given = {name: getattr(options, name) for name in names}
     given["binning"] = options.binning if options.edges is None else options.edges

@@ -28,6 +28,8 @@ FIELDS = (
 class Significance:
     """What `significance` found; the first seven fields have shape (U,), in the kind of `h`.
 
+    They are scalars where `h` has no axis of units.
+
     Attributes
     ----------
     te : array

@@ -34,7 +34,6 @@ RATES = {"steps": 3e8, "conditional": 1.5e8, "windows": 5e6}
 result depends on the machine."""
 PIECE = 1.0
 """Seconds between two calls of `progress`, by the same rates."""
-
 BAR_AFTER = 2.0
 """Seconds that surrogates take before a bar is shown."""
 
@@ -58,6 +57,7 @@ def significance(
     y_range: Any = None,
     lengths: Any = None,
     mask: Any = None,
+    layout: str | None = None,
     nan_policy: str = "raise",
     base: float = 2,
     backend: str = "auto",
@@ -143,8 +143,7 @@ def significance(
     count = None if surrogates is None else check_positive(surrogates, "surrogates")
     root, level = check_not_negative(seed, "seed"), check_alpha(alpha)
     options = Options.check(bins, binning, nan_policy, base, backend, threads)
-    target = values.target(h)
-    source = values.source(y, target)
+    target, source = values.read(h, y, layout)
     embedding.check_steps(target)
     if method == "trials" and target.array.shape[0] < 2:
         raise ValueError(

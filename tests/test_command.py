@@ -262,7 +262,7 @@ def test_groups_of_hdf5_and_zarr(folder, capsys):
         ("broken.h5 --source y", "broken.h5 cannot be read as a HDF5 file"),
         ("broken.safetensors --source y", "broken.safetensors cannot be read as a safetensors"),
         ("broken.zarr --source y", "broken.zarr cannot be read as a Zarr array or group"),
-        ("words.npz --target h --source y", "must hold floats"),
+        ("words.npz --target h --source y", "h (target) holds labels, such as h[0, 0, 0] = "),
         ("objects.npz --target h --source y", "Object arrays cannot be loaded"),
     ],
 )  # fmt: skip
