@@ -10,7 +10,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,19 +22,13 @@ import tefast
 from tefast import recordings
 from tefast.files import whole_file
 from tefast.pieces import PIECE_BYTES, Arrays
+from tefast.progress import Bar
 from tefast.recordings import Recording, Recordings
-from tefast.surrogates import METHODS, Significance
+from tefast.results import FIELDS as COLUMNS
+from tefast.results import Significance, unit_name
+from tefast.surrogates import METHODS
 
 INTERRUPTED = 130
-COLUMNS = (
-    "te",
-    "p_value",
-    "q_value",
-    "null_mean",
-    "null_std",
-    "effective_te",
-    "standard_error",
-)
 
 Floats = npt.NDArray[np.float64]
 
@@ -153,14 +147,15 @@ def _add_estimate(group: Any) -> None:
 
 
 def _add_test(group: Any) -> None:
-    group.add_argument("--significance", choices=(*METHODS, "none"), default="shuffle",
-                       help="shuffle: permute the source's steps; trials: permute the sources of "
-                       "the sequences; circular: turn the source in each sequence, which keeps its "
-                       "memory; chi2: no surrogates, for much data "
-                       "(default: %(default)s)")  # fmt: skip
-    group.add_argument("--surrogates", type=int, default=200, metavar="COUNT",
-                       help="the least p-value is 1 / (COUNT + 1) "
-                       "(default: %(default)s)")  # fmt: skip
+    group.add_argument("--significance", choices=(*METHODS, "none"), default="auto",
+                       help="trials: permute the sources of the sequences; circular: turn the "
+                       "source in each sequence; both keep its memory, and auto is trials for ten "
+                       "or more sequences alike, else circular; shuffle: permute the source's "
+                       "steps; conditional: the same within each past of a unit; chi2: no "
+                       "surrogates, for much data (default: %(default)s)")  # fmt: skip
+    group.add_argument("--surrogates", type=int, metavar="COUNT",
+                       help="the least p-value is 1 / (COUNT + 1) (default: 200, or the number of "
+                       "units divided by alpha where that takes seconds)")  # fmt: skip
     group.add_argument(
         "--seed", type=int, default=0, help="of the surrogates (default: %(default)s)"
     )
@@ -308,6 +303,7 @@ def _estimate(
                 method=options.significance,
                 surrogates=options.surrogates,
                 seed=options.seed,
+                alpha=options.alpha,
                 progress=told,
                 **given,
             )
@@ -330,7 +326,7 @@ def _is_too_large(options: argparse.Namespace, h: Recording) -> bool:
 
 
 def _write(options: argparse.Namespace, te: Floats, found: Significance | None, title: str) -> None:
-    table, unit = _table(te, found), _unit(options.base)
+    table, unit = _table(te, found), unit_name(options.base)
     with ExitStack() as stack:  # both are there at the end, or neither
         if options.out is not None:
             stack.enter_context(whole_file(options.out)).write_text(table, encoding="utf-8")
@@ -342,7 +338,6 @@ def _write(options: argparse.Namespace, te: Floats, found: Significance | None, 
         print(table, end="", flush=True)
     if not options.quiet:
         print(_summary(options, te, found, unit), file=sys.stderr)
-        _hint(options, found)
 
 
 def _table(te: Floats, found: Significance | None) -> str:
@@ -368,52 +363,26 @@ def _summary(options: argparse.Namespace, te: Floats, found: Significance | None
     return line + (f"; wrote {' and '.join(written)}" if written else "")
 
 
-def _hint(options: argparse.Namespace, found: Significance | None) -> None:
-    """Say so where surrogates were too few for any unit to be significant among so many."""
-    if found is None or found.method == "chi2" or (found.q_value <= options.alpha).any():
-        return
-    least = 1 / (options.surrogates + 1)
-    best = int((found.p_value <= least * (1 + 1e-9)).sum())
-    if best:
-        tested = int((~np.isnan(found.p_value)).sum())
-        print(
-            f"{best} units exceed every surrogate, but with {options.surrogates} surrogates p is "
-            f"at least {least:.2g}, too much for a q of {options.alpha:g} among {tested} units: "
-            f"try --surrogates {math.ceil(tested / (best * options.alpha))}",
-            file=sys.stderr,
-        )
-
-
-def _unit(base: float) -> str:
-    return {2.0: "bits", math.e: "nats", 10.0: "dits"}.get(base, f"log {base:g}")
-
-
 class _Told:
     """Progress on standard error: a bar on a terminal, with tqdm, else a line now and then."""
 
     def __init__(self, what: str, quiet: bool) -> None:
         self._what, self._quiet = what, quiet
-        self._bar: Any = None
+        self._bar = Bar(what)
         self._tenth = 0
 
     def __enter__(self) -> _Told:
-        if not self._quiet and sys.stderr.isatty():
-            with suppress(ModuleNotFoundError):
-                from tqdm import tqdm
-
-                self._bar = tqdm(desc=self._what, leave=False)
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
+        self._bar.__exit__(None, None, None)
 
     def __call__(self, done: int, total: int) -> None:
-        if self._bar is not None:
-            self._bar.total = total
-            self._bar.n = done
-            self._bar.refresh()
-        elif not self._quiet and 10 * done // total > self._tenth:
+        if self._quiet:
+            return
+        if self._bar.can_show:
+            self._bar(done, total)
+        elif 10 * done // total > self._tenth:
             self._tenth = 10 * done // total
             print(f"{self._what}: {done} of {total}", file=sys.stderr)
 

@@ -153,7 +153,8 @@ def test_options_are_those_of_the_library(line, options, folder, capsys):
 
 
 @pytest.mark.filterwarnings("ignore:method='chi2' with:RuntimeWarning")
-@pytest.mark.parametrize("method", ["trials", "circular", "chi2"])
+@pytest.mark.filterwarnings("ignore:.* exceeds? all of:RuntimeWarning")
+@pytest.mark.parametrize("method", ["trials", "circular", "conditional", "chi2"])
 def test_other_tests(method, folder, capsys):
     if method == "chi2":
         pytest.importorskip("scipy")
@@ -163,16 +164,26 @@ def test_other_tests(method, folder, capsys):
     assert ("tefast: warning: method='chi2' with 10 transitions" in err) == (method == "chi2")
     found = tefast.significance(H, Y, 3, method=method, seed=3, surrogates=20)
     np.testing.assert_array_equal(column("q_value", out), found.q_value)
+    assert f", {method})" in err
 
 
 def test_too_few_surrogates_are_said_to_be(folder, capsys):
     line = "rec.npz --target h --source y --bins 4"
     _, _, err = run(f"{line} --surrogates 20", capsys)
-    assert "units exceed every surrogate, but with 20 surrogates" in err
-    assert "try --surrogates" in err
+    assert "tefast: warning: method='trials': " in err
+    assert "all of 20 surrogates, but then" in err
+    assert err.count("would do for q < 0.05") == 1
+    _, _, err = run(f"{line} --surrogates 20 --alpha 0.001", capsys)
+    assert "would do for q < 0.001" in err
     _, out, err = run(f"{line} --surrogates 600", capsys)
     assert "1 significant" in err
-    assert "try" not in err
+    assert "would do" not in err
+    assert column("q_value", out)[7] < 0.05
+
+
+def test_without_a_number_of_surrogates_there_are_enough(folder, capsys):
+    _, out, err = run("rec.npz --target h --source y --bins 4", capsys)
+    assert "surrogates: 600 of 600" in err
     assert column("q_value", out)[7] < 0.05
 
 
@@ -238,7 +249,7 @@ def test_groups_of_hdf5_and_zarr(folder, capsys):
         (f"{BOTH} --h-range 1 0", "h_range must be finite with low < high"),
         (f"{BOTH} --edges 1 2", "bins=16 takes an array of 15 inner edges"),
         (f"{BOTH} --edges 1 2 --binning quantile", "--edges takes the place of --binning quantile"),
-        (f"{BOTH} --bias grassberger", "--bias goes with --significance none, got shuffle"),
+        (f"{BOTH} --bias grassberger", "--bias goes with --significance none, got auto"),
         (f"{BOTH} --alpha 0", "--alpha must lie between 0 and 1"),
         (f"{BOTH} --out rec.npz --force", "rec.npz is an input"),
         (f"{BOTH} --out h.npy", "h.npy is there already; --force overwrites it"),
