@@ -6,10 +6,8 @@ Integers, so they add up exactly over batches, files, threads and machines, in a
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +15,7 @@ import numpy.typing as npt
 
 from tefast.backends import MISSING, Backend, Counts, Lengths
 from tefast.binning import MAX_BINS, Binning
+from tefast.memory import memory_limit
 from tefast.values import Values, to_numpy
 
 Floats = npt.NDArray[np.float64]
@@ -68,19 +67,6 @@ def check_room(shape: tuple[int, ...], available: int, where: str) -> None:
             f"joint counts of shape {shape} take {size / 2**30:.1f} GiB, more than the "
             f"{available / 2**30:.1f} GiB {where}; use fewer bins or fewer units at a time"
         )
-
-
-def memory_limit() -> int:
-    """Bytes of memory this process may have: the machine's, or the control group's if smaller."""
-    try:
-        limit = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        limit = 2**62  # unknown: let the allocation itself fail
-    try:
-        group = Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii").strip()
-        return min(limit, int(group))
-    except (OSError, ValueError):
-        return limit
 
 
 def unit_blocks(units: int, cells: int) -> Iterator[tuple[int, int]]:

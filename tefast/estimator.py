@@ -27,6 +27,7 @@ def transfer_entropy(
     y_range: Any = None,
     lengths: Any = None,
     mask: Any = None,
+    layout: str | None = None,
     nan_policy: str = "raise",
     bias: str | None = None,
     base: float = 2,
@@ -42,12 +43,15 @@ def transfer_entropy(
 
     Parameters
     ----------
-    h : array_like, shape (N, T, U), (T, U) or (T,)
-        The **target**: N sequences of T steps of U units. NumPy array, torch tensor, or anything
-        with ``__dlpack__`` or ``__array__``. Floats (float16, bfloat16, float32, float64) are
-        binned; integers are symbols ``0 .. bins - 1``. Read where it lies, never changed.
+    h : array_like, shape (N, T, U), (T, U) or (T,); or (N, T) where `y` has that shape
+        The **target**: N sequences of T steps of U units. NumPy array, torch tensor, table of
+        pandas or polars, xarray, or anything with ``__dlpack__`` or ``__array__``; or a list of N
+        arrays ``(T, U)``, or ``(T,)``, of unequal lengths. Floats (float16, bfloat16, float32,
+        float64) are binned; integers are symbols ``0 .. bins - 1``. Read where it lies, never
+        changed.
     y : array_like, shape (N, T), or (T,) where `h` has no axis of sequences
-        The **source**, one series that is compared with every unit.
+        The **source**, one series that is compared with every unit: the axes of `h` without that of
+        units.
     bins : int, default 16
         Number of bins, or of symbols; 2 to 256.
     target_history : int, default 1
@@ -73,8 +77,13 @@ def transfer_entropy(
     mask : array_like of bool, shape (N, T) or that of `h`, optional
         True where a step, of target and source, or a value of the target counts. A transition that
         touches another one is left out; that is made in a copy of the data.
+    layout : str, optional
+        What the axes of `h` hold, one letter for each in their order: N sequences, T steps, U
+        units. Default: "NTU", "TU" or "T", or "NT" where `y` has the two axes of `h`. "NUT" is for
+        channels before time, "UT" for a transposed ``(T, U)``. `y` and `mask` follow it.
     nan_policy : {"raise", "omit"}, default "raise"
-        "omit" leaves out every transition that touches a NaN.
+        "omit" leaves out every transition that touches a NaN, or a missing value of a masked array
+        or a table.
     bias : {None, "miller_madow", "grassberger"}, default None
         A correction of the plug-in estimate's bias, see `tefast.measures.mean` and
         `tefast.measures.grassberger_log`; with one the result may be negative.
@@ -90,9 +99,10 @@ def transfer_entropy(
 
     Returns
     -------
-    float64 array, shape (U,)
-        NumPy for NumPy, a tensor on its own device for a tensor. Never negative; 0 for a unit
-        that is constant; NaN for a unit that `nan_policy` left without a transition.
+    float64 array, shape (U,), or a scalar where `h` has no axis of units
+        NumPy for NumPy, a tensor on its own device for a tensor, a Series of pandas for a table.
+        Never negative; 0 for a unit that is constant; NaN for a unit that `nan_policy` left
+        without a transition.
 
     Raises
     ------
@@ -122,8 +132,7 @@ def transfer_entropy(
     embedding = Embedding.check(target_history, source_history, delay)
     bias = measures.check_bias(bias)
     options = Options.check(bins, binning, nan_policy, base, backend, threads)
-    target = values.target(h)
-    source = values.source(y, target)
+    target, source = values.read(h, y, layout)
     embedding.check_steps(target)
     ranges = {"h": h_range, "y": y_range}
     inputs = Inputs.check(options, target, [source], lengths, ranges, mask)
@@ -138,6 +147,7 @@ def entropy(
     h_range: Any = None,
     lengths: Any = None,
     mask: Any = None,
+    layout: str | None = None,
     nan_policy: str = "raise",
     base: float = 2,
     backend: str = "auto",
@@ -149,11 +159,11 @@ def entropy(
     ----------
     h : array_like, shape (N, T, U), (T, U) or (T,)
         Floats are binned, integers are symbols; see `transfer_entropy`, also for the other
-        parameters.
+        parameters. ``(N, T)`` takes ``layout="NT"``.
 
     Returns
     -------
-    float64 array, shape (U,)
+    float64 array, shape (U,), or a scalar where `h` has no axis of units
         Plug-in entropy ``-sum p log p`` in units of ``log(base)``, in the kind of array that `h`
         is; 0 for a constant unit, NaN for one that is NaN throughout.
 
@@ -163,7 +173,7 @@ def entropy(
         Before any counting, saying what was expected and what came.
     """
     options = Options.check(bins, binning, nan_policy, base, backend, threads)
-    target = values.target(h)
+    target = values.alone(h, layout)
     inputs = Inputs.check(options, target, [], lengths, {"h": h_range}, mask)
     options, data = inputs.options, inputs.target
     table = counts.values(
@@ -183,6 +193,7 @@ def learn_binning(
     h_range: Any = None,
     lengths: Any = None,
     mask: Any = None,
+    layout: str | None = None,
     nan_policy: str = "raise",
     backend: str = "auto",
     threads: int | None = None,
@@ -195,7 +206,7 @@ def learn_binning(
         Numbers, or labels for ``binning="symbols"``.
     binning : {"uniform", "quantile", "symbols"}, default "uniform"
         Equal-width bins, bins at the quantiles of each unit's own values, or the labels found.
-    bins, h_range, lengths, mask, nan_policy, backend, threads
+    bins, h_range, lengths, mask, layout, nan_policy, backend, threads
         As in `transfer_entropy`.
 
     Returns
@@ -213,7 +224,9 @@ def learn_binning(
     ['fog', 'rain', 'sun']
     """
     options = Options.check(bins, binning, nan_policy, 2, backend, threads)
-    target = values.target(h)
+    # Labels are those of all units together, whatever the axes are.
+    take = values.target if isinstance(binning, str) and binning == "symbols" else values.alone
+    target = take(h, layout)
     inputs = Inputs.check(options, target, [], lengths, {"h": h_range}, mask)
     return inputs.learned(inputs.target)
 
@@ -226,6 +239,7 @@ def learn_edges(
     h_range: Any = None,
     lengths: Any = None,
     mask: Any = None,
+    layout: str | None = None,
     nan_policy: str = "raise",
     backend: str = "auto",
     threads: int | None = None,
@@ -250,9 +264,9 @@ def learn_edges(
     >>> te = tefast.TransferEntropy(2, bins=4, binning={"h": edges}, y_range=(0, 1))
     """
     options = Options.check(bins, binning, nan_policy, 2, backend, threads)
-    target = values.target(h)
     if isinstance(binning, str) and binning == "symbols":
         raise ValueError("binning='symbols' has no edges; learn_binning returns its labels")
+    target = values.alone(h, layout)
     if target.is_symbols:
         raise ValueError(f"{target.name} holds integers ({target.dtype}), which are not binned")
     inputs = Inputs.check(options, target, [], lengths, {"h": h_range}, mask)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy.typing as npt
 from tefast import binning as binnings
 from tefast import counts, masks, measures, symbols, values, windows
 from tefast.backends import Lengths, Scan
-from tefast.binning import MAX_BINS, Binning
+from tefast.binning import MAX_BINS, Binning, How
 from tefast.counts import Table
 from tefast.measures import Scores, Sums
 from tefast.options import Options, check_scan
@@ -63,18 +63,22 @@ class Inputs:
         mask: Any = None,
     ) -> Inputs:
         """Raise ValueError or TypeError for what does not go together."""
-        valid = values.sequence_lengths(lengths, target)
-        counted = masks.check_mask(mask, target)
         given = [target, *others]
+        refuse_labels(given, options.binning)
+        valid = values.sequence_lengths(lengths, target)
+        left = masks.check_mask(mask, target)
         binnings.check_combination(given, options.binning, ranges)
-        columns = {each.role: each.array.shape[2] for each in given}
+        by_role = {each.role: each for each in given}
         limits = {
-            role: binnings.check_range(given, role, columns[role]) for role, given in ranges.items()
+            role: binnings.check_range(limit, role, by_role[role].array.shape[2], by_role[role])
+            for role, limit in ranges.items()
         }
         known: dict[str, Binning] = {}
-        given = [_labelled(options, data, counted, valid, known) for data in given]
-        if counted is not None:
-            given = [_masked(options, data, counted, valid, known) for data in given]
+        given = [_labelled(options, data, left, valid, known) for data in given]
+        for data in given:
+            masks.check_missing(data, left, valid, options.omit)
+        if left is not None or any(data.missing is not None for data in given):
+            given = [_masked(options, data, left, valid, known) for data in given]
             options = replace(options, omit=True)
         placed, first, *rest = options.placed(*given)
         return cls(placed, first, rest, valid, limits, known)
@@ -132,6 +136,29 @@ class Inputs:
         return np.asarray(values.to_numpy(found))
 
 
+def refuse_labels(given: Sequence[Values], binning: Mapping[str, How]) -> None:
+    """Raise a TypeError for inputs that hold labels where their binning takes none."""
+    for data in given:
+        if data.is_labels and not binnings.takes_labels(binning[data.role]):
+            first = 0 if data.missing is None else int(np.argmin(data.missing))
+            label = data.array.flat[first]
+            label = label.item() if isinstance(label, np.generic) else label
+            numbers = "; x.astype(float) makes numbers of digits" if _is_number(label) else ""
+            raise TypeError(
+                f"{data.name} holds labels, such as {data.index(first)} = {label!r}; "
+                "binning='symbols' numbers them, and so does np.unique(x, return_inverse=True)[1]"
+                + numbers
+            )
+
+
+def _is_number(label: Any) -> bool:
+    """Whether a label is a number that was read as text."""
+    try:
+        return isinstance(label, str | bytes) and math.isfinite(float(label))
+    except ValueError:
+        return False
+
+
 def _labelled(
     options: Options,
     data: Values,
@@ -157,7 +184,7 @@ def _labelled(
     many = max(2, labels.size)
     if missing.any():
         gaps = Scan(int(missing.sum()), 0, 0, int(missing.argmax()), -1, np.empty(0), np.empty(0))
-        check_scan(gaps, data, many, options.omit or mask is not None)
+        check_scan(gaps, data, many, options.omit)
     known[data.role] = Binning(many, None, labels)
     if missing.any() and many <= MAX_BINS:
         known[data.role] = replace(masks.half_way(many), labels=labels)
@@ -166,10 +193,16 @@ def _labelled(
 
 
 def _masked(
-    options: Options, data: Values, mask: masks.Mask, lengths: Lengths, known: dict[str, Binning]
+    options: Options,
+    data: Values,
+    mask: masks.Mask | None,
+    lengths: Lengths,
+    known: dict[str, Binning],
 ) -> Values:
-    """An input without what is masked; raise if what is left must not be counted."""
-    counts, binning = mask.of(data), known.get(data.role)
+    """An input without what is masked or missing; raise if what is left must not be counted."""
+    counts, binning = masks.counted(data, mask), known.get(data.role)
+    if counts is None:
+        return data
     if binning is not None:
         if binning.bins > MAX_BINS:
             return data  # what is masked is -1 among the codes already

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from tefast.surrogates import Significance
+from tefast.results import Significance
 
 # Okabe and Ito's palette, told apart by readers of any colour vision; chance is grey.
 SIGNIFICANT, OTHERS, CHANCE = "#D55E00", "#0072B2", "#888888"

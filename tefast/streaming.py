@@ -14,11 +14,12 @@ import numpy as np
 
 from tefast import binning as binnings
 from tefast import counts, evaluation, measures, values, windows
+from tefast._inputs import layouts
 from tefast.backends import Counts, Table
 from tefast.binning import Binning
 from tefast.evaluation import Inputs
 from tefast.options import Options
-from tefast.pieces import Arrays, Piece, located
+from tefast.pieces import Piece, located, slices
 from tefast.states import Embedding
 from tefast.values import Values
 
@@ -187,12 +188,20 @@ class _Streaming(ABC):
             table = self._counts.new_tensor(table)
         return table.to(self._counts.device)
 
-    def _target(self, h: Any) -> Values:
-        target = values.target(h)
+    def _read(self, h: Any, y: Any, layout: str | None) -> tuple[Values, Values]:
+        """Target and source of a batch."""
+        target, source = values.read(h, y, layout)
+        return self._checked(target), source
+
+    def _target(self, h: Any, layout: str | None = None) -> Values:
+        return self._checked(values.target(h, layout))
+
+    def _checked(self, target: Values) -> Values:
         if target.array.shape[2] != self.units:
+            meant = layouts.fitting(target.shape, target.layout, units=self.units)
             raise ValueError(
-                f"{target.name} must have {self.units} units, got {target.array.shape[2]} in "
-                f"shape {target.shape}"
+                f"{target.name} must have {self.units} units, got {target.array.shape[2]}; "
+                f"{target.name} {target.reading}{layouts.advice(target.shape, meant)}"
             )
         return target
 
@@ -235,14 +244,14 @@ class _Streaming(ABC):
         try:
             for piece in pieces:
                 with located(piece):
-                    self.update(*piece.batch)
+                    self.update(*piece.batch, layout=piece.layout)
         except BaseException:
             self._counts = counts.allocate(self._shape()) if before is None else before
             self._symbols, self._wrap = kept
             raise
 
     @abstractmethod
-    def update(self, *batch: Any) -> None:
+    def update(self, *batch: Any, **options: Any) -> None:
         """Count a batch; if it raises, nothing was counted."""
 
 
@@ -296,12 +305,14 @@ class TransferEntropy(_Streaming):
         ranges = {"h": h_range, "y": y_range}
         super().__init__(units, bins, binning, nan_policy, base, backend, threads, ranges)
 
-    def update(self, h: Any, y: Any, lengths: Any = None, mask: Any = None) -> None:
+    def update(
+        self, h: Any, y: Any, lengths: Any = None, mask: Any = None, layout: str | None = None
+    ) -> None:
         """Count a batch of sequences; if it raises, nothing was counted.
 
         Parameters
         ----------
-        h : array_like, shape (N, T, U) or (T, U)
+        h : array_like, shape (N, T, U), (T, U) or (T,)
             The target.
         y : array_like, shape (N, T) or (T,)
             The source.
@@ -309,9 +320,10 @@ class TransferEntropy(_Streaming):
             Valid steps of each sequence.
         mask : array_like of bool, shape (N, T) or that of `h`, optional
             True where something counts, as in `transfer_entropy`.
+        layout : str, optional
+            What the axes of `h` hold, as in `transfer_entropy`.
         """
-        target = self._target(h)
-        source = values.source(y, target)
+        target, source = self._read(h, y, layout)
         self._embedding.check_steps(target)
         symbols = {"h": target.is_symbols, "y": source.is_symbols}
         inputs = self._inputs(target, [source], lengths, mask, symbols)
@@ -328,16 +340,24 @@ class TransferEntropy(_Streaming):
             self._counts,
             inputs.options.threads,
         )
-        self._symbols, self._wrap = symbols, target.wrap
+        self._symbols, self._wrap = symbols, target.wrap_units
 
-    def update_from(self, h: Any, y: Any, lengths: Any = None, *, rows: int | None = None) -> None:
+    def update_from(
+        self,
+        h: Any,
+        y: Any,
+        lengths: Any = None,
+        *,
+        rows: int | None = None,
+        layout: str | None = None,
+    ) -> None:
         """Count arrays that need not fit into memory, slice by slice; if it raises, none of it.
 
         For that a copy of the counts so far is kept meanwhile.
 
         Parameters
         ----------
-        h : array, shape (N, T, U), (T, U) or (T,)
+        h : array, shape (N, T, U), (T, U) or (T,); or a list of sequences of unequal lengths
             The target: anything with a shape that slices can be taken of, such as a memory map or a
             dataset of HDF5 or Zarr. Sequences are read some at a time; steps, where one sequence
             alone is too large.
@@ -348,8 +368,10 @@ class TransferEntropy(_Streaming):
         rows : int, optional
             Sequences in a slice, or steps where `h` has no axis of sequences. Default: as many as
             take 64 MiB. Counts are the same for any.
+        layout : str, optional
+            What the axes of `h` hold, as in `transfer_entropy`.
         """
-        self._update_all(Arrays(h, y, lengths, rows, self._embedding.first + 1))
+        self._update_all(slices(h, y, lengths, rows, self._embedding.first + 1, layout))
 
     def _shape(self) -> tuple[int, ...]:
         k, source = self._embedding.target_history, self._embedding.source_history
@@ -393,9 +415,11 @@ class Entropy(_Streaming):
         ranges = {"h": h_range}
         super().__init__(units, bins, binning, nan_policy, base, backend, threads, ranges)
 
-    def update(self, h: Any, lengths: Any = None, mask: Any = None) -> None:
-        """Count a batch (N, T, U) or (T, U); if it raises, nothing was counted."""
-        target = self._target(h)
+    def update(
+        self, h: Any, lengths: Any = None, mask: Any = None, layout: str | None = None
+    ) -> None:
+        """Count a batch (N, T, U), (T, U) or (T,); if it raises, nothing was counted."""
+        target = self._target(h, layout)
         symbols = {"h": target.is_symbols}
         inputs = self._inputs(target, [], lengths, mask, symbols)
         options, data = inputs.options, inputs.target
@@ -403,11 +427,13 @@ class Entropy(_Streaming):
         found = counts.values(options.backend, data, h_binning, inputs.lengths, options.threads)
         self._counts = options.backend.table(self._counts, data)
         self._counts += options.backend.table(found, data)
-        self._symbols, self._wrap = symbols, target.wrap
+        self._symbols, self._wrap = symbols, target.wrap_units
 
-    def update_from(self, h: Any, lengths: Any = None, *, rows: int | None = None) -> None:
+    def update_from(
+        self, h: Any, lengths: Any = None, *, rows: int | None = None, layout: str | None = None
+    ) -> None:
         """Count an array that need not fit into memory: see `TransferEntropy.update_from`."""
-        self._update_all(Arrays(h, None, lengths, rows, 0))
+        self._update_all(slices(h, None, lengths, rows, 0, layout))
 
     def _shape(self) -> tuple[int, ...]:
         return (self.units, self.bins)

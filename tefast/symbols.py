@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -63,7 +64,7 @@ def relabelled(data: Values, labels: Labels, counted: Booleans) -> tuple[Values,
             f"the binning; {int(unknown.sum())} values are not"
         )
     found = np.broadcast_to(counted, array.shape) & missing
-    return data.with_array(codes, "int16"), found
+    return replace(data, array=codes, dtype="int16", missing=None), found
 
 
 def _labels_of(data: Values) -> tuple[Labels, Booleans]:
@@ -71,21 +72,8 @@ def _labels_of(data: Values) -> tuple[Labels, Booleans]:
     array = data.on_host().array
     if data.dtype == "bfloat16":
         array = as_float64(array, data.dtype)
-    if array.dtype.kind == "f":
-        return array, np.isnan(array)
-    if array.dtype.kind != "O":
-        return array, np.zeros(array.shape, bool)
-    missing = np.array([_is_missing(each) for each in array.flat]).reshape(array.shape)
-    return array, missing
-
-
-def _is_missing(label: Any) -> bool:
-    if label is None:
-        return True
-    try:
-        return bool(label != label)
-    except TypeError:  # pandas' NA answers neither yes nor no
-        return True
+    missing = np.zeros(array.shape, bool) if data.missing is None else data.missing
+    return array, (missing | np.isnan(array) if array.dtype.kind == "f" else missing)
 
 
 def _distinct(array: Labels) -> Labels:

@@ -189,7 +189,12 @@ def codes_of(
 def keys(codes: npt.NDArray[np.int16], windows: Windows, bins: int) -> States:
     """The cell of every window of one unit, codes (N, T); `MISSING` where none is counted."""
     sizes = [math.prod(windows.own), math.prod(windows.beside)]
-    return together([history(codes, bins, windows.length), windows.shared], sizes)
+    return together([own_keys(codes, windows, bins), windows.shared], sizes)
+
+
+def own_keys(codes: npt.NDArray[np.int16], windows: Windows, bins: int) -> States:
+    """The axes `own` in one integer, of codes (N, T) or (N, T, U); `MISSING` where one is."""
+    return history(codes, bins, windows.length)
 
 
 def count_dense(

@@ -102,6 +102,24 @@ def moves(h, y, lengths=None, target_history=1, source_history=1, delay=1, condi
     return found
 
 
+def exchanged(moves, places, order):
+    """The same moves with the source's states exchanged among those of the same past.
+
+    In the order of `order`, numbers of `places`, each move is given the next of the states that
+    moves with its past have, the first of `places` first. A place need not have a move.
+    """
+    known, left, found = dict(moves), {}, []
+    for place in places:
+        if place in known:
+            _, source, given = known[place]
+            left.setdefault(given, []).append(source)
+    for number in order:
+        if places[number] in known:
+            following, _, given = known[places[number]]
+            found.append((following, left[given].pop(0), given))
+    return found
+
+
 def own_moves(h, lengths=None, history=1):
     """Every transition of a unit alone as (next, past, nothing)."""
     return [(next_, past, ()) for _, (next_, _, past) in moves(h, h, lengths, history)]

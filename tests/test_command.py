@@ -11,7 +11,8 @@ import pytest
 
 import tefast
 from tefast import command, recordings
-from tefast.command import arguments, outputs, scoring
+from tefast.command import arguments, scoring
+from tefast.results import FIELDS
 
 rng = np.random.default_rng(0)
 Y = rng.random((20, 15))
@@ -120,7 +121,7 @@ def test_a_table_and_a_plot(folder, capsys):
         "unit,te,p_value,q_value,null_mean,null_std,effective_te,standard_error"
     )
     assert [int(row["unit"]) for row in rows(text)] == list(range(30))
-    for name in outputs.COLUMNS:
+    for name in FIELDS:
         np.testing.assert_array_equal(column(name, text), getattr(found, name))
     assert "surrogates: 600 of 600" in err
     assert "30 units, the highest unit 7" in err
@@ -155,7 +156,8 @@ def test_options_are_those_of_the_library(line, options, folder, capsys):
 
 
 @pytest.mark.filterwarnings("ignore:method='chi2' with:RuntimeWarning")
-@pytest.mark.parametrize("method", ["trials", "circular", "chi2"])
+@pytest.mark.filterwarnings("ignore:.* exceeds? all of:RuntimeWarning")
+@pytest.mark.parametrize("method", ["trials", "circular", "conditional", "chi2"])
 def test_other_tests(method, folder, capsys):
     if method == "chi2":
         pytest.importorskip("scipy")
@@ -165,16 +167,26 @@ def test_other_tests(method, folder, capsys):
     assert ("tefast: warning: method='chi2' with 10 transitions" in err) == (method == "chi2")
     found = tefast.significance(H, Y, 3, method=method, seed=3, surrogates=20)
     np.testing.assert_array_equal(column("q_value", out), found.q_value)
+    assert f", {method})" in err
 
 
 def test_too_few_surrogates_are_said_to_be(folder, capsys):
     line = "rec.npz --target h --source y --bins 4"
     _, _, err = run(f"{line} --surrogates 20", capsys)
-    assert "units exceed every surrogate, but with 20 surrogates" in err
-    assert "try --surrogates" in err
+    assert "tefast: warning: method='trials': " in err
+    assert "all of 20 surrogates, but then" in err
+    assert err.count("would do for q < 0.05") == 1
+    _, _, err = run(f"{line} --surrogates 20 --alpha 0.001", capsys)
+    assert "would do for q < 0.001" in err
     _, out, err = run(f"{line} --surrogates 600", capsys)
     assert "1 significant" in err
-    assert "try" not in err
+    assert "would do" not in err
+    assert column("q_value", out)[7] < 0.05
+
+
+def test_without_a_number_of_surrogates_there_are_enough(folder, capsys):
+    _, out, err = run("rec.npz --target h --source y --bins 4", capsys)
+    assert "surrogates: 600 of 600" in err
     assert column("q_value", out)[7] < 0.05
 
 
@@ -240,7 +252,7 @@ def test_groups_of_hdf5_and_zarr(folder, capsys):
         (f"{BOTH} --h-range 1 0", "h_range must be finite with low < high"),
         (f"{BOTH} --edges 1 2", "bins=16 takes an array of 15 inner edges"),
         (f"{BOTH} --edges 1 2 --binning quantile", "--edges takes the place of --binning quantile"),
-        (f"{BOTH} --bias grassberger", "--bias goes with --significance none, got shuffle"),
+        (f"{BOTH} --bias grassberger", "--bias goes with --significance none, got auto"),
         (f"{BOTH} --alpha 0", "--alpha must lie between 0 and 1"),
         (f"{BOTH} --out rec.npz --force", "rec.npz is an input"),
         (f"{BOTH} --out h.npy", "h.npy is there already; --force overwrites it"),
@@ -253,7 +265,7 @@ def test_groups_of_hdf5_and_zarr(folder, capsys):
         ("broken.h5 --source y", "broken.h5 cannot be read as a HDF5 file"),
         ("broken.safetensors --source y", "broken.safetensors cannot be read as a safetensors"),
         ("broken.zarr --source y", "broken.zarr cannot be read as a Zarr array or group"),
-        ("words.npz --target h --source y", "must hold floats"),
+        ("words.npz --target h --source y", "h (target) holds labels, such as h[0, 0, 0] = "),
         ("objects.npz --target h --source y", "objects.npz: h is an object array: its elements"),
     ],
 )  # fmt: skip

@@ -4,14 +4,17 @@ import doctest
 import json
 import math
 import re
+import runpy
 import subprocess
 import sys
 import textwrap
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import tefast
 from tefast.experiment.findings import findings, paper_table
 from tefast.experiment.results import Results, read_rows
 
@@ -78,6 +81,26 @@ def test_examples_of_the_guide_run(name, tmp_path, monkeypatch):
     for code in examples(README.parent / "docs" / name):
         exec(code, space)
     pyplot.close("all")
+
+
+def test_the_picture_of_layouts_is_what_its_script_draws():
+    from matplotlib.image import imread
+
+    docs = README.parent / "docs"
+    script = runpy.run_path(str(docs / "shapes.py"))
+    figure = script["draw"]()
+    figure.canvas.draw()
+    drawn = np.asarray(figure.canvas.buffer_rgba())
+    assert imread(docs / "shapes.png").shape == drawn.shape
+    for (layout, _), axes in zip(script["PANELS"][:-1], figure.axes, strict=False):
+        h, y = (
+            np.zeros([script["SIZES"][letter] for letter in letters])
+            for letters in (layout, layout.replace("U", ""))
+        )
+        te = tefast.transfer_entropy(h, y, 2, layout=layout)
+        score = f"scores {te.shape}" if te.shape else "score: a scalar"
+        text = f"h {h.shape}\ny {y.shape}\n{score}"
+        assert text in [each.get_text() for each in axes.texts]
 
 
 @pytest.mark.usefixtures("one_thread")

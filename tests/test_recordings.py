@@ -415,14 +415,14 @@ def test_names_of_units(capsys):
 
 def test_several_delays(capsys):
     np.save("d.npy", DATA)
-    line = "d.npy --source 0 --bins 4 --surrogates 50 --significance shuffle"
+    line = "d.npy --source 0 --bins 4 --surrogates 99 --significance shuffle"
     status, rows, error = run(f"{line} --delay 1 3 2", capsys)
     assert status == 0
     assert [(row["unit"], row["delay"]) for row in rows] == [
         (str(u), str(d)) for u in range(3) for d in (1, 3, 2)
     ]
     found = {
-        d: tefast.significance(DATA[:, 1:], DATA[:, 0], 4, delay=d, surrogates=50, method="shuffle")
+        d: tefast.significance(DATA[:, 1:], DATA[:, 0], 4, delay=d, surrogates=99, method="shuffle")
         for d in (1, 3, 2)
     }
     q = tefast.benjamini_hochberg(np.stack([each.p_value for each in found.values()]))
@@ -431,12 +431,38 @@ def test_several_delays(capsys):
         for name in ("te", "p_value", "null_mean", "effective_te"):
             assert float(row[name]) == getattr(one, name)[u]
         assert float(row["q_value"]) == q[list(found).index(int(row["delay"])), u]
-    assert "surrogates at delay 3: 50 of 50" in error
+    assert "surrogates at delay 3: 99 of 99" in error
     assert "the highest unit 1 with" in error
     assert "at delay 1" in error
     status, _, error = run(f"{line} --delay 1 1", capsys)
     assert status == 2
     assert "--delay has a delay twice: 1 1" in error
+
+
+def test_enough_surrogates_for_several_delays(capsys):
+    np.save("d.npy", np.tile(DATA, (1, 3)))
+    _, rows, error = run("d.npy --source 0 --bins 4 --delay 1 2 3 --significance shuffle", capsys)
+    assert "surrogates at delay 1: 660 of 660" in error  # 11 units, 3 delays, alpha 0.05
+    assert "warning" not in error
+    found = [row["unit"] for row in rows if float(row["q_value"]) < 0.05]
+    assert found == ["1", "5", "9"]
+
+
+def test_columns_of_other_layouts(capsys):
+    np.save("tall.npy", DATA.T)
+    np.save("wide.npy", H.transpose(2, 0, 1))
+    found, _ = scores("tall.npy --layout UT --source 0", capsys)
+    np.testing.assert_array_equal(found, TE)
+    found, names = scores("tall.npy --layout UT --source 0 --target 3,1 --names b,a", capsys)
+    np.testing.assert_array_equal(found, TE[[2, 0]])
+    assert names == ["b", "a"]
+    te = tefast.transfer_entropy(H[..., 1:], H[..., 0], 4)
+    for target in ("", "--target 1:", "--target wide.npy[1:]"):
+        found, _ = scores(f"wide.npy --layout UNT --source 0 {target}", capsys)
+        np.testing.assert_array_equal(found, te)
+    status, _, error = run("tall.npy --layout NTU --source 0", capsys)
+    assert status == 2
+    assert "tall has the shape (4, 240), and no axis 2" in error
 
 
 def test_series_that_lie_side_by_side(capsys):

@@ -12,6 +12,8 @@ from tefast.backends import (
     Codes,
     Counts,
     Lengths,
+    Nats,
+    Orders,
     Scan,
     Scores,
     Table,
@@ -193,6 +195,13 @@ def transfer_entropies(
             count_transitions(part, cuts, lengths, source, counts.zero_(), threads)
             row[start:stop] = score_counts(counts, threads)
     return nats, False  # nothing was looked at
+
+
+def conditional_surrogates(
+    own: Counts, nexts: int, source: Counts, orders: Orders, threads: int | None
+) -> Nats:
+    """See `tefast.backends.Backend.conditional_surrogates`: they are counted on the CPU."""
+    return load(fastest(None)).conditional_surrogates(own, nexts, source, orders, threads)
 
 
 def _uploaded(array: Edges | Lengths, beside: Values) -> Any:

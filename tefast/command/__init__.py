@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             warnings.simplefilter("always")
             warnings.showwarning = console.warn_in_one_line(PROGRAM)
             (_list if options.list else score)(
-                options, Files(stack, options.header, getattr(options, "layout", None))
+                options, Files(stack, options.header, options.layout)
             )
             sys.stdout.flush()
     except KeyboardInterrupt:

@@ -18,11 +18,11 @@ DEFAULTS = {
     name: each.default for name, each in inspect.signature(tefast.significance).parameters.items()
 }
 TESTS = {
-    "auto": "the one that suits the data",
-    "shuffle": "permute the source's steps",
-    "conditional": "permute them among transitions with the same past of the target",
-    "trials": "permute the sources of the sequences",
+    "auto": "trials for ten or more sequences alike, else circular",
+    "trials": "permute the sources of the sequences, which keeps their memory",
     "circular": "turn the source in each sequence, which keeps its memory",
+    "shuffle": "permute the source's steps",
+    "conditional": "the same within each past of a unit",
     "chi2": "no surrogates, for much data",
 }
 
@@ -70,9 +70,9 @@ def _add_inputs(group: Any) -> None:
     group.add_argument("--lengths", metavar="NAME",
                        help="valid steps of each sequence: an array (sequences), or a "
                        ".npy file (default: all steps)")  # fmt: skip
-    _add_known(group, "--layout", metavar="LETTERS",
-               help="what the axes of the target hold, such as NUT: N sequences, T steps, U units "
-               "(default: NTU, TU or T)")  # fmt: skip
+    group.add_argument("--layout", metavar="LETTERS",
+                       help="what the axes of the target hold, such as NUT: N sequences, T steps, "
+                       "U units (default: NTU, TU or T)")  # fmt: skip
     group.add_argument("--names", metavar="NAMES",
                        help="of the units: an array of texts in FILE, a text file with one a "
                        "line, or a list with commas (default: those of the columns)")  # fmt: skip
@@ -104,7 +104,8 @@ def _add_estimate(group: Any) -> None:
     _add(group, "--bins", type=int, help="of values, or how many symbols")
     _add(group, "--binning", choices=BINNINGS, help="how values become symbols")
     group.add_argument("--edges", type=float, nargs="+", metavar="EDGE",
-                       help="inner edges of the bins, in place of --binning")  # fmt: skip
+                       help="inner edges of the bins, in place of --binning (default: "
+                       "none)")  # fmt: skip
     group.add_argument("--target-range", "--h-range", dest="h_range", type=float, nargs=2,
                        metavar=("LOW", "HIGH"), help="of uniform bins (default: the data's own, "
                        "unit by unit)")  # fmt: skip
@@ -136,14 +137,12 @@ def _add_estimate(group: Any) -> None:
 
 
 def _add_test(group: Any) -> None:
-    known = "; ".join(f"{name}: {TESTS[name]}" for name in METHODS if name in TESTS)
+    known = "; ".join(f"{name}: {TESTS[name]}" for name in METHODS)
     group.add_argument("--significance", choices=(*METHODS, "none"), default=DEFAULTS["method"],
                        help=f"{known}; none: scores alone (default: %(default)s)")  # fmt: skip
-    count = DEFAULTS["surrogates"]
-    shown = "as many as the number of units needs" if count is None else count
-    group.add_argument("--surrogates", type=int, default=count, metavar="COUNT",
-                       help="the least p-value is 1 / (COUNT + 1) "
-                       f"(default: {shown})")  # fmt: skip
+    group.add_argument("--surrogates", type=int, metavar="COUNT",
+                       help="the least p-value is 1 / (COUNT + 1) (default: 200, or the number of "
+                       "units and delays divided by alpha where that takes seconds)")  # fmt: skip
     _add(group, "--seed", type=int, help="of the surrogates")
     group.add_argument("--alpha", type=float, default=0.05, metavar="Q",
                        help="units with a q-value up to this count as significant in plot and "

@@ -122,7 +122,7 @@ def _names(options: argparse.Namespace, files: Files, h: Recording) -> tuple[str
 
 
 def _units(options: argparse.Namespace, h: Recording) -> int:
-    layout = getattr(options, "layout", None)
+    layout = options.layout
     if layout is None or len(layout) != len(h.shape):  # which is refused later
         return h.shape[-1] if len(h.shape) > 1 else 1
     return h.shape[layout.upper().index("U")] if "U" in layout.upper() else 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import csv
 import io
-import math
 import os
 import sys
 from collections.abc import Sequence
@@ -18,17 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tefast.files import settle, whole_file, writing
-from tefast.surrogates import Significance
-
-COLUMNS = (
-    "te",
-    "p_value",
-    "q_value",
-    "null_mean",
-    "null_std",
-    "effective_te",
-    "standard_error",
-)
+from tefast.results import FIELDS, Significance, unit_name
 
 Floats = npt.NDArray[np.float64]
 
@@ -92,7 +81,7 @@ def _plot() -> Any:
 
 def write(options: argparse.Namespace, found: Sequence[Scores], labels: Labels) -> None:
     """Write all that was asked for, and say what came out."""
-    text, unit = table(found, labels), _unit(options.base)
+    text, unit = table(found, labels), unit_name(options.base)
     with ExitStack() as stack:  # both are there at the end, or neither
         if options.out is not None:
             part = stack.enter_context(whole_file(options.out))
@@ -106,7 +95,6 @@ def write(options: argparse.Namespace, found: Sequence[Scores], labels: Labels) 
             print(text, end="", flush=True)
     if not options.quiet:
         print(_summary(options, found, labels, unit), file=sys.stderr)
-        _hint(options, found)
 
 
 def _figure(plot: Any, found: Sequence[Scores], labels: Labels, unit: str, alpha: float) -> Any:
@@ -124,7 +112,7 @@ def table(found: Sequence[Scores], labels: Labels) -> str:
     writer = csv.writer(text, lineterminator="\n")
     several = len(found) > 1
     named = ("name",) if labels.units is not None else ()
-    writer.writerow(("unit", *named, *(("delay",) if several else ()), *COLUMNS))
+    writer.writerow(("unit", *named, *(("delay",) if several else ()), *FIELDS))
     for u in range(len(found[0].te)):
         for each in found:
             row: list[Any] = [u]
@@ -133,7 +121,7 @@ def table(found: Sequence[Scores], labels: Labels) -> str:
             row.append(float(each.te[u]))
             row += [
                 "" if each.test is None else float(getattr(each.test, name)[u])
-                for name in COLUMNS[1:]
+                for name in FIELDS[1:]
             ]
             writer.writerow(row)
     return text.getvalue()
@@ -158,28 +146,3 @@ def _summary(
         line += f"(q up to {options.alpha:g}, {tests[0].method})"
     written = [str(path) for path in (options.out, options.plot) if path is not None]
     return line + (f"; wrote {' and '.join(written)}" if written else "")
-
-
-def _hint(options: argparse.Namespace, found: Sequence[Scores]) -> None:
-    """Say so where surrogates were too few for any unit to be significant among so many."""
-    tests = [each.test for each in found if each.test is not None and each.test.method != "chi2"]
-    if not tests or options.surrogates is None:
-        return
-    q = np.concatenate([test.q_value for test in tests])
-    p = np.concatenate([test.p_value for test in tests])
-    if (q <= options.alpha).any():
-        return
-    least = 1 / (options.surrogates + 1)
-    best = int((p <= least * (1 + 1e-9)).sum())
-    if best:
-        tested = int((~np.isnan(p)).sum())
-        print(
-            f"{best} units exceed every surrogate, but with {options.surrogates} surrogates p is "
-            f"at least {least:.2g}, too much for a q of {options.alpha:g} among {tested} units: "
-            f"try --surrogates {math.ceil(tested / (best * options.alpha))}",
-            file=sys.stderr,
-        )
-
-
-def _unit(base: float) -> str:
-    return {2.0: "bits", math.e: "nats", 10.0: "dits"}.get(base, f"log {base:g}")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from contextlib import suppress
-from typing import Any
+
+from tefast.progress import Bar
 
 
 class Told:
-    """A bar on a terminal, with tqdm; elsewhere a line now and then.
+    """A bar on a terminal; elsewhere a line now and then.
 
     Parameters
     ----------
@@ -20,26 +20,20 @@ class Told:
 
     def __init__(self, what: str, quiet: bool) -> None:
         self._what, self._quiet = what, quiet
-        self._bar: Any = None
+        self._bar = Bar(what)
         self._tenth = 0
 
     def __enter__(self) -> Told:
-        if not self._quiet and sys.stderr.isatty():
-            with suppress(ModuleNotFoundError):
-                from tqdm import tqdm
-
-                self._bar = tqdm(desc=self._what, leave=False)
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
+        self._bar.__exit__(None, None, None)
 
     def __call__(self, done: int, total: int) -> None:
-        if self._bar is not None:
-            self._bar.total = total
-            self._bar.n = done
-            self._bar.refresh()
-        elif not self._quiet and 10 * done // total > self._tenth:
+        if self._quiet:
+            return
+        if self._bar.can_show:
+            self._bar(done, total)
+        elif 10 * done // total > self._tenth:
             self._tenth = 10 * done // total
             print(f"{self._what}: {done} of {total}", file=sys.stderr)

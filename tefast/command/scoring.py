@@ -14,10 +14,11 @@ import tefast
 from tefast.command import inputs, outputs
 from tefast.command.arguments import DEFAULTS
 from tefast.command.inputs import Files, Inputs
-from tefast.command.outputs import COLUMNS, Labels, Scores
+from tefast.command.outputs import Labels, Scores
 from tefast.command.progress import Told
 from tefast.pieces import PIECE_BYTES, Arrays
 from tefast.recordings import Recording
+from tefast.results import FIELDS, on_host
 
 SHARED = (
     "bins", "target_history", "source_history", "target_step", "source_step", "joint", "layout",
@@ -69,11 +70,11 @@ def _estimate(options: argparse.Namespace, given: Inputs, delay: int) -> Scores:
                 surrogates=options.surrogates,
                 seed=options.seed,
                 progress=told,
-                **({"alpha": options.alpha} if "alpha" in DEFAULTS else {}),
+                alpha=options.alpha / len(options.delay),  # which asks for enough surrogates
                 **how,
             )
-        fields: dict[str, Any] = {name: _each_unit(getattr(found, name)) for name in COLUMNS}
-        test = replace(found, **fields)
+        fields: dict[str, Any] = {name: on_host(getattr(found, name)) for name in FIELDS}
+        test = replace(found, alpha=options.alpha, **fields)
         return Scores(delay, test.te, test)
     sources = given.y.shape[-1] if getattr(options, "joint", False) else 1
     if is_too_large(options, given.h, sources):
@@ -82,12 +83,7 @@ def _estimate(options: argparse.Namespace, given: Inputs, delay: int) -> Scores:
         te: Any = streamed.compute()
     else:
         te = tefast.transfer_entropy(given.h.whole(), given.y.whole(), bias=options.bias, **how)
-    return Scores(delay, _each_unit(te), None)
-
-
-def _each_unit(value: Any) -> outputs.Floats:
-    """(U,), also of a target that is one series."""
-    return np.atleast_1d(np.asarray(value, dtype=np.float64))
+    return Scores(delay, on_host(te), None)
 
 
 def _adjusted(found: Sequence[Scores]) -> list[Scores]:
