@@ -690,6 +690,7 @@ def test_ragged_arrays_are_named_as_such(capsys):
         ("empty.csv", b"", "empty.csv is empty"),
         ("raw.bin", rng.random(99).tobytes(), "raw.bin is of no known kind"),
         ("m.pkl", b"\x80\x04\x95\x00\x00\x00", "to convert it: python -c \"import pickle"),
+        ("m.json", b"[\n1,\n2,\n3\n]\n", "import pandas; pandas.read_json('m.json')"),
         ("m.rds", b"\x00\x01X\x00", "Rscript -e \"write.csv(readRDS('m.rds')"),
         ("m.xls", b"\xd0\xcf\x11\xe0\x00", "open it in a spreadsheet program and save it as .xlsx"),
         ("m.raw", b"\x00\x01\x02", "np.fromfile('m.raw', 'float32').reshape(-1, UNITS)"),

@@ -14,6 +14,10 @@ from typing import Any
 from tefast.recordings import anndata, arrays, hdf5, layout, matlab, netcdf, tables
 from tefast.recordings.recording import Recordings
 
+NUMBERS = 0.2
+"""The share of fields of a text that must be numbers for it to be a table."""
+SAFETENSORS_HEADER = 100_000_000
+"""Bytes of the longest header that the format allows."""
 Opener = Callable[..., AbstractContextManager[Recordings]]
 
 
@@ -73,7 +77,7 @@ def _is_netcdf4(file: Any) -> bool:
 def _is_safetensors(path: Path, start: bytes) -> bool:
     """Whether a length and a JSON object of that length begin the file."""
     size = int.from_bytes(start[:8], "little")
-    if start[8:9] != b"{" or size > path.stat().st_size:
+    if start[8:9] != b"{" or size > min(path.stat().st_size, SAFETENSORS_HEADER):
         return False
     try:
         with path.open("rb") as file:
@@ -87,12 +91,13 @@ def _is_matlab73(path: Path, start: bytes) -> bool:
     return start.startswith(b"MATLAB 7.3") or _is_hdf5_that(path, start, matlab.is_version73)
 
 
-def _is_table(_: Path, start: bytes) -> bool:
-    """Whether it is text, and most of it numbers."""
-    if not layout.looks_like_text(start):
+def _is_table(path: Path, start: bytes) -> bool:
+    """Whether it is text with enough numbers, and no other kind of text by its name."""
+    other = any(path.suffix.lower() in suffixes for suffixes in CONVERT)
+    if other or not layout.looks_like_text(start):
         return False
     try:
-        return layout.guess(start).numbers >= 0.5
+        return layout.guess(start).numbers >= NUMBERS
     except ValueError:
         return False
 
