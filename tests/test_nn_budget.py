@@ -128,6 +128,7 @@ def test_steps_towards_a_budget() -> None:
 @given(data=st.data())
 def test_operations_by_another_count(data: st.DataObject) -> None:
     """Cells, attention and convolutions: against what PyTorch counts in training mode."""
+
     class Mixed(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -154,7 +155,11 @@ def test_operations_by_another_count(data: st.DataObject) -> None:
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"parameters": 0.0}, ValueError, r"parameters: expected a fraction in \(0, 1\] .* got 0.0"),
+        (
+            {"parameters": 0.0},
+            ValueError,
+            r"parameters: expected a fraction in \(0, 1\] .* got 0.0",
+        ),
         ({"parameters": True}, ValueError, "parameters: expected a fraction .* got True"),
         ({"bytes": -3}, ValueError, "bytes: expected a fraction .* got -3"),
         ({"parameters": 100}, ValueError, r"parameters: expected \d+ or more, .* got 100"),

@@ -175,7 +175,10 @@ def test_bad_models_are_refused_at_once(model, name, error, message: str) -> Non
     ("options", "message"),
     [
         ({"act": lambda h: h[:, ::2]}, r"source: expected shape \(2, 7\), got \(2, 4\)"),
-        ({"act": lambda h: (h, h)}, r"expected logits of shape \(n, C\) .*, got tuple; .* forward="),
+        (
+            {"act": lambda h: (h, h)},
+            r"expected logits of shape \(n, C\) .*, got tuple; .* forward=",
+        ),
         ({"act": lambda h: h[..., :1]}, r"two classes or more, got one; .* source=.binary_prob"),
         ({"act": lambda h: h[:1, -1]}, r"labels: expected shape \(1,\), got \(2,\)"),
     ],
@@ -217,7 +220,11 @@ X, LABELS = batches((2,))[0]
         ((X, LABELS.float()), TypeError, r"labels: expected integers, got torch\.float32"),
         ((X, [0, 1]), TypeError, "labels: expected a tensor, got list"),
         ((X[0], LABELS), ValueError, r"expected a batch of sequences, got an output \(7, 6\)"),
-        ((X, LABELS, LABELS[:1]), ValueError, r"lengths: expected a tensor of shape \(2,\), got \(1,\)"),
+        (
+            (X, LABELS, LABELS[:1]),
+            ValueError,
+            r"lengths: expected a tensor of shape \(2,\), got \(1,\)",
+        ),
         ((X,), ValueError, r"labels: expected them at 1 .*, got a tuple of 1 items; labels="),
         (X, TypeError, r"expected a tuple such as \(x, labels\), got Tensor; .* forward="),
     ],

@@ -178,16 +178,16 @@ def test_lightning(tmp_path) -> None:  # type: ignore[no-untyped-def]
 
 @pytest.mark.parametrize("options", [{"attribute": None}, {"attribute": "rnn", "rnn": ""}])
 @pytest.mark.parametrize("scope", ["each", "all"])
-def test_a_lightning_module_that_holds_the_layer_itself(options: dict, scope: str, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_lightning_module_that_holds_the_layer_itself(
+    options: dict, scope: str, tmp_path
+) -> None:  # type: ignore[no-untyped-def]
     optional("lightning.pytorch")
     from tefast.nn.lightning import PruneUnits
 
     model = task(True)
     front = model.front = nn.Identity()
     model.noted = {"front": front}
-    callback = PruneUnits(
-        data(), "l2", {0: 0.5}, descending=False, scope=scope, keep=1, **options
-    )
+    callback = PruneUnits(data(), "l2", {0: 0.5}, descending=False, scope=scope, keep=1, **options)
     trainer = run(model, 2, tmp_path, callback)
     assert trainer.lightning_module is model
     assert sum(row.left for row in callback.rows) == 8

@@ -601,7 +601,7 @@ def test_capture_of_a_model_that_gives_a_state() -> None:
 
 
 def test_capture_refuses_as_capture_does() -> None:
-    with pytest.raises(ValueError, match="submodule 'rnn': .* num_layers=1, got 2"):
+    with pytest.raises(ValueError, match=r"submodule 'rnn': .* num_layers=1, got 2"):
         capture_gates(nn.ModuleDict({"rnn": nn.LSTM(2, 3, 2)}), [])
     with pytest.raises(TypeError, match=r"submodule 'rnn': expected an nn\.LSTM or nn\.GRU"):
         capture_gates(make("rnn"), [])

@@ -157,8 +157,8 @@ def test_lengths_that_disagree() -> None:
     with pytest.raises(ValueError, match="lengths: the batch says"):
         layer_scores(model, [(x, lengths, labels)], "entropy", **told)
     expected = layer_scores(model, [(x, labels, lengths)], "transfer_entropy", **told)[0, 0]
-    for where in ({"labels": 2, "lengths": 1}, {"labels": 2, "lengths": False},
-                  {"labels": lambda batch: batch[2], "lengths": lambda batch: batch[1]}):  # fmt: skip
+    by_function = {"labels": lambda batch: batch[2], "lengths": lambda batch: batch[1]}
+    for where in ({"labels": 2, "lengths": 1}, {"labels": 2, "lengths": False}, by_function):
         found = layer_scores(model, [(x, lengths, labels)], "transfer_entropy", **told, **where)
         assert torch.equal(found[0, 0], expected)
 
@@ -174,7 +174,7 @@ def test_sequences_sorted_by_the_model_itself() -> None:
 
     model = Sorted(nn.GRU(3, 4, batch_first=True), 4, enforce=True)
     run = {"forward": lambda model, batch: model(batch[0], lengths)}
-    with pytest.raises(ValueError, match="sorted by length, .* lengths=, or pack with enforce_s"):
+    with pytest.raises(ValueError, match=r"sorted by length, .* lengths=, or pack with enforce_s"):
         layer_scores(model, [(x, labels)], "transfer_entropy", **run)
     with pytest.raises(ValueError, match=r"lengths: the batch says .*keep the order"):
         layer_scores(model, [(x, labels, lengths)], "transfer_entropy", **run)
@@ -303,7 +303,7 @@ def test_a_layer_that_runs_twice(h_0: str) -> None:
     with pytest.raises(ValueError, match="several sets of sequences; give source="):
         layer_scores(model, [((x, z), labels)], "transfer_entropy", forward=forward,
                      source="squared_error")  # fmt: skip
-    with pytest.raises(ValueError, match="source: expected one, or a list of 2 .*, got 3"):
+    with pytest.raises(ValueError, match=r"source: expected one, or a list of 2 .*, got 3"):
         layer_scores(model, [((x, z), labels)], "transfer_entropy", forward=forward,
                      source=lambda _result, _batch: [x[..., 0]] * 3)  # fmt: skip
 
@@ -326,7 +326,7 @@ def test_states_of_which_it_is_not_clear_whose_they_are() -> None:
             return self.fc(torch.stack(outputs, 1))
 
     model = Damped()
-    with pytest.raises(ValueError, match='calls="steps" takes .* calls="sequences"'):
+    with pytest.raises(ValueError, match=r'calls="steps" takes .* calls="sequences"'):
         layer_scores(model, [(x, labels)], "entropy")
     ((h, _),) = outputs_of(model, [(x, labels)], calls="steps")
     assert h.shape == (20, 8, 4)
@@ -354,7 +354,7 @@ def test_sequences_that_end_before_others() -> None:
     model, whole = Shrinking(nn.GRUCell), Tagger(nn.GRU)
     for one, other in zip(model.parameters(), whole.parameters(), strict=True):
         one.data.copy_(other.data)
-    ((h, found),) = outputs_of(model, [(x, labels)])
+    ((_, found),) = outputs_of(model, [(x, labels)])
     assert torch.equal(found, lengths)
     for name in ("transfer_entropy", "entropy", "taylor"):
         expected = layer_scores(whole, [(x, labels, lengths)], name, bins=4)[0, 0]
@@ -435,7 +435,7 @@ def test_batches_of_any_form_which_are_not_changed() -> None:
         layer_scores(model, [batch], "entropy")
     with pytest.raises(TypeError, match=r"argument: 'lengths' \(the model was run as .* forward="):
         layer_scores(plain, [(x, labels)], "entropy")
-    with pytest.raises(ValueError, match="labels: expected them at 'labels' .* with 'x'; labels="):
+    with pytest.raises(ValueError, match=r"labels: expected them at 'labels' .* with 'x'; labels="):
         layer_scores(model, [{"x": x}], "transfer_entropy",
                      forward=lambda m, b: m({**b, "lengths": lengths}))  # fmt: skip
 
@@ -490,7 +490,9 @@ def test_hooks_of_the_users_own_stay_in_force() -> None:
     )
     other = layer_scores(model, [(x, labels)], "taylor", **run)
     doubled.remove()
-    assert not torch.allclose(other[1, 0], layer_scores(model, [(x, labels)], "taylor", **run)[1, 0])
+    assert not torch.allclose(
+        other[1, 0], layer_scores(model, [(x, labels)], "taylor", **run)[1, 0]
+    )
 
 
 def test_without_gradients_around_and_relu_cells() -> None:

@@ -203,8 +203,15 @@ def test_a_model_of_several_arguments_needs_no_example(named: bool) -> None:
         how = {"forward": lambda m, b: m(b["tokens"], lengths=b["lengths"])}
     model = Counter()
     found, rows = prune_in_steps(
-        model, batches, "transfer_entropy", amount=0.5, steps=2, descending=False, bins=3,
-        h_range=None, **how,
+        model,
+        batches,
+        "transfer_entropy",
+        amount=0.5,
+        steps=2,
+        descending=False,
+        bins=3,
+        h_range=None,
+        **how,
     )
     assert [row.left for row in rows] == [4, 4, 3, 3]
     tokens, lengths, _ = text()[0]

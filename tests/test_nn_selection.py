@@ -184,14 +184,18 @@ def test_bad_options_of_select(options: dict, error: type[Exception], message: s
 
 
 def test_scores_of_one_layer_are_no_mapping() -> None:
-    with pytest.raises(TypeError, match="a mapping to scores, .* got Tensor; select_units takes"):
+    with pytest.raises(TypeError, match=r"a mapping to scores, .* got Tensor; select_units takes"):
         select(SCORES, amount=0.5)
 
 
-@pytest.mark.parametrize("scores", [torch.zeros(8), torch.full((8,), 0.3), torch.tensor([0.0] * 7 + [1])])
+@pytest.mark.parametrize(
+    "scores", [torch.zeros(8), torch.full((8,), 0.3), torch.tensor([0.0] * 7 + [1])]
+)
 def test_equal_scores_do_not_choose_in_silence(scores: torch.Tensor) -> None:
     for amount in (0.5, 1, 3):
-        with pytest.warns(RuntimeWarning, match=r"scores: . of 8 are equal \(0.*which units are to go"):
+        with pytest.warns(
+            RuntimeWarning, match=r"scores: . of 8 are equal \(0.*which units are to go"
+        ):
             found = select_units(scores, amount, descending=False)
         assert found.tolist() == list(range(len(found)))
         with pytest.warns(RuntimeWarning, match=r"scores\['b'\]: . of 8 are equal"):

@@ -61,9 +61,9 @@ def test_numbers_are_not_taken_for_classes(name: str, last: bool, shape: tuple) 
         model, batches = Regression(numbers, last), [(inputs(), torch.rand(shape))]
         with pytest.raises(TypeError, match=r"integers, got torch.float32; .* source=.*loss="):
             layer_scores(model, batches, name)
-        with pytest.raises(TypeError, match="integers, got torch.float32"):
+        with pytest.raises(TypeError, match=r"integers, got torch.float32"):
             unit_scores(model, batches, name)
-        with pytest.raises(TypeError, match="integers, got torch.float32"):
+        with pytest.raises(TypeError, match=r"integers, got torch.float32"):
             prune_in_steps(model, batches, name, amount=0.5, descending=False)
 
 
@@ -187,7 +187,7 @@ def test_labels_that_stand_for_none() -> None:
     nn.functional.cross_entropy(model.fc(h).flatten(0, 1), ignored.flatten()).backward()
     expected = (h.detach() * h.grad).sum(1).abs().mean(0) * N
     torch.testing.assert_close(layer_scores(model, [(x, ignored)], "taylor")[0, 0], expected)
-    with pytest.raises(ValueError, match="got -100, which stands for none; .* lengths="):
+    with pytest.raises(ValueError, match=r"got -100, which stands for none; .* lengths="):
         layer_scores(model, [(x, ignored)], "transfer_entropy")
 
 
@@ -211,7 +211,7 @@ def test_one_logit(dtype: torch.dtype, last: bool) -> None:
     slope = (h.detach() * h.grad).sum(1).abs().mean(0) * N
     torch.testing.assert_close(layer_scores(model, [(x, labels)], "taylor", **how)[0, 0], slope)
     if dtype is not torch.float32:
-        with pytest.raises(ValueError, match="two classes or more, got one; .*binary_probability"):
+        with pytest.raises(ValueError, match=r"two classes or more, got one; .*binary_probability"):
             layer_scores(model, [(x, labels)], "transfer_entropy")
     with pytest.raises(ValueError, match="labels: expected zeros and ones, got 2"):
         layer_scores(model, [(x, labels.long() + 1)], "transfer_entropy", **how)
@@ -392,9 +392,9 @@ def test_a_series_over_steps_that_cannot_be_made() -> None:
             return self.fc(self.rnn(x)[1][-1]).reshape(N // 2, -1)
 
     x, labels = inputs(), torch.randint(0, 3, (N,))
-    with pytest.raises(ValueError, match="(?s)does not run where .* give source=function"):
+    with pytest.raises(ValueError, match=r"(?s)does not run where .* give source=function"):
         layer_scores(Sized(3), [(x, labels)], "transfer_entropy")
-    with pytest.raises(ValueError, match="a result for each of the 24 sequences .* got .12, 6.; "):
+    with pytest.raises(ValueError, match=r"a result for each of the 24 sequences .* got .12, 6.; "):
         layer_scores(Joined(3), [(x, labels[:12])], "transfer_entropy")
     with pytest.raises(ValueError, match=r"labels: expected 0\.\.2, got [3-5]"):  # before many runs
         layer_scores(Sized(3), [(x, labels + 3)], "transfer_entropy")

@@ -152,7 +152,9 @@ def test_files_that_do_not_fit(tmp_path) -> None:  # type: ignore[no-untyped-def
         def get_extra_state(self) -> dict:
             return {"epoch": 3}
 
-    with pytest.raises(ValueError, match="expected tensors in its state, got '_extra_state', a dict"):
+    with pytest.raises(
+        ValueError, match="expected tensors in its state, got '_extra_state', a dict"
+    ):
         tnn.save(Told(), path)
 
 
@@ -301,12 +303,16 @@ def test_models_into_which_a_file_cannot_be_loaded(tmp_path) -> None:  # type: i
         tnn.load(path, tied)
     changed = Model()
     changed.rnn.forward = changed.rnn.forward
-    with pytest.raises(ValueError, match="'rnn' as its class computes it, .* a forward of its own"):
+    with pytest.raises(
+        ValueError, match=r"'rnn' as its class computes it, .* a forward of its own"
+    ):
         tnn.load(path, changed)
     apart = Whole()
     apart.decoder.weight = nn.Parameter(apart.embed.weight.detach() + 1)
     tnn.save(apart, path)
-    with pytest.raises(ValueError, match="same values for 'embed.weight' and 'decoder.weight', wh"):
+    with pytest.raises(
+        ValueError, match=r"same values for 'embed.weight' and 'decoder.weight', wh"
+    ):
         tnn.load(path, Whole())
     loaded = tnn.load(path, apart)
     assert not torch.equal(loaded.decoder.weight, loaded.embed.weight)
@@ -316,7 +322,7 @@ def test_masks_and_norms_beside_the_layer(tmp_path) -> None:  # type: ignore[no-
     path, masked = tmp_path / "m.safetensors", Model().eval()
     pruning.random_unstructured(masked.fc, "weight", 0.5)
     tnn.save(masked, path)
-    with pytest.raises(ValueError, match="missing 'fc.weight'"):
+    with pytest.raises(ValueError, match=r"missing 'fc.weight'"):
         tnn.load(path, Model())
 
 

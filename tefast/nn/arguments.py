@@ -64,7 +64,11 @@ def _few(whole: Any) -> Any:
     rows = torch.tensor([0, 1])
     for tensor in tensors:
         # Two lengths that differ say more than two that do not.
-        if tensor.ndim == 1 and not tensor.is_floating_point() and tensor.unique().numel() > 1:
+        if (
+            tensor.ndim == 1
+            and not tensor.is_floating_point()
+            and bool((tensor != tensor[0]).any())
+        ):
             rows = torch.stack([tensor.argmax(), tensor.argmin()]).cpu()
             break
 

@@ -73,11 +73,11 @@ class Budget:
         for key, units in chosen.items():
             name, part = (self.rnn, key) if self.rnn is not None else key
             by_name.setdefault(name, {})[part] = units
-        model = self.model
-        for name, units in by_name.items():
+        model: nn.Module = self.model
+        for name, of_layer in by_name.items():
             readers = self.consumers
             readers = readers.get(name) if isinstance(readers, Mapping) else readers
-            model = prune(model, units, name, readers, example=self.example)
+            model = prune(model, of_layer, name, readers, example=self.example)
         return model
 
     def within(self, choose: Callable[[int], Chosen], most: int) -> Chosen:
@@ -103,7 +103,7 @@ class Budget:
         costs = {0: now, most: self.cost(self.smaller(choose(most)))}
         if costs[most] > limit:
             raise ValueError(
-                f"{self.of}: expected {costs[most]} or more, which is left when all is removed that "
+                f"{self.of}: expected {costs[most]} or more, which is left when all goes that "
                 f"may be, got {limit}"
             )
         low, high = 0, most

@@ -77,4 +77,5 @@ def captured(context: Context) -> Iterator[tuple[Any, ...]]:
 
 
 def _without_none(observed: Observed) -> tuple[Tensor, ...]:
-    return observed[:2] if observed.lengths is None else tuple(observed)
+    h, y, lengths = observed
+    return (h, y) if lengths is None else (h, y, lengths)

@@ -5,7 +5,7 @@ steps, and their final states are then those that they had at step t, so that wh
 last outputs, final states, means over steps, is applied to step t alone.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -253,13 +253,19 @@ def _held(watch: Watch, calls: Calls) -> list[_Held]:
     return [_Held(watch.layer, chain, outputs, c, lengths.to(run.h.device))]
 
 
+def _returning(results: Sequence[Any]) -> Callable[..., Any]:
+    """Return a function of any arguments that gives one of several results after the other."""
+    left = iter(results)
+    return lambda *_args, **_kwargs: next(left)
+
+
 @contextmanager
 def _holding(held: Sequence[_Held], results: Sequence[list[Any]]) -> Iterator[None]:
     """Have layers return these results, call by call, instead of running."""
     before = [(one.layer, vars(one.layer).get("forward")) for one in held]
     try:
         for one, each in zip(held, results, strict=True):
-            vars(one.layer)["forward"] = lambda *_, _each=iter(each), **__: next(_each)
+            vars(one.layer)["forward"] = _returning(each)
         yield
     finally:
         for layer, own in before:

@@ -14,9 +14,7 @@ from torch.nn.utils.rnn import PackedSequence
 from tefast.nn.gate_selection import GATES
 
 
-def gates(
-    layer: nn.LSTM | nn.GRU, input: Any, hx: Any, output: Tensor | PackedSequence
-) -> Tensor | PackedSequence:
+def gates(layer: nn.LSTM | nn.GRU, input: Any, hx: Any, output: Any) -> Tensor | PackedSequence:
     """Return the gates of a layer, given what it was called with and what it gave.
 
     Parameters
@@ -24,7 +22,8 @@ def gates(
     layer : nn.LSTM or nn.GRU of one layer and direction
     input : Tensor (T, N, D), (N, T, D) or (T, D), or PackedSequence
     hx : initial state or None
-    output : the layer's outputs, like `input`
+    output : Tensor or PackedSequence
+        The layer's outputs, like `input`.
 
     Returns
     -------
@@ -57,9 +56,7 @@ def unprojected(layer: nn.LSTM, input: Any, hx: Any, output: Any) -> Tensor | Pa
 
 def like(data: Tensor, packed: PackedSequence) -> PackedSequence:
     """Return rows packed as those of `packed` are."""
-    return PackedSequence(
-        data, packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices
-    )
+    return PackedSequence(data, packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices)
 
 
 def _cells(

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import nn
@@ -132,9 +132,7 @@ class PruneUnits(Callback):  # type: ignore[misc]
         return self.attribute, self.options
 
 
-def load_checkpoint(
-    path: str | os.PathLike[str], model: M, *, weights_only: bool = True
-) -> M:
+def load_checkpoint(path: str | os.PathLike[str], model: M, *, weights_only: bool = True) -> M:
     """Read a checkpoint that was written beside `PruneUnits`.
 
     Parameters
@@ -161,10 +159,9 @@ def load_checkpoint(
     checkpoint = torch.load(path, map_location="cpu", weights_only=weights_only)
     if _KEY not in checkpoint:
         raise ValueError(f"{path}: expected a checkpoint written beside PruneUnits")
-    found: Any = filled(
-        model, replacements(checkpoint[_KEY], model), checkpoint["state_dict"], str(path)
-    )
-    return found
+    replaced = replacements(checkpoint[_KEY], model)
+    found = filled(model, replaced, checkpoint["state_dict"], str(path))
+    return cast(M, found)
 
 
 @contextmanager

@@ -178,7 +178,7 @@ def _before(call: Call, found: list[list[Call]]) -> list[Call] | None:
     if not given.count_nonzero() or any(s is not None and _equal(s, given) for s in starts):
         return None
     raise ValueError(
-        'the recurrent layer ran several times for one batch, and was given a state that none of '
+        "the recurrent layer ran several times for one batch, and was given a state that none of "
         'its calls returned as it is: calls="steps" takes every call for the next steps of the '
         'same sequences, calls="sequences" for sequences of their own'
     )

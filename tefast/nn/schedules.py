@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar
 
@@ -169,9 +170,7 @@ def prune_in_steps(
         scores = _scores(model, batches, criterion, names, parts, scoring)
         there = there or {key: torch.arange(len(one)) for key, one in scores.items()}
         original = {key: _original(rows, key, len(one)) for key, one in scores.items()}
-        chosen = target.select(
-            model, scores, original, whole, lambda gone, at=step: _PACES[pace](gone, at / steps)
-        )
+        chosen = target.select(model, scores, original, whole, partial(_due, pace, step / steps))
         model = _removed(model, chosen, names, consumers, example)
         metric = float(evaluate(model)) if evaluate else float("nan")
         if fine_tune is not None:
@@ -202,6 +201,11 @@ def write_steps(rows: Iterable[PruningStep], path: str | os.PathLike[str]) -> No
         writer.writeheader()
         for row in rows:
             writer.writerow({**asdict(row), "units": " ".join(map(str, row.units))})
+
+
+def _due(pace: Pace, done: float, gone: float) -> float:
+    """What of a fraction that is gone in the end is gone by now."""
+    return _PACES[pace](gone, done)
 
 
 def _check(

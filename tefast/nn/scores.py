@@ -276,7 +276,7 @@ def _widths(known: Mapping[Part, int], parts: Sequence[Part] | None) -> dict[Par
 
 
 def _accumulator(name: str, context: Context) -> Accumulator:
-    how = {"backend": context.backend, "threads": context.threads}
+    how: dict[str, Any] = {"backend": context.backend, "threads": context.threads}
     if name == "entropy":
         return Entropy(context.units, context.bins, h_range=context.unit_range, **how)
     units, of_series = context.ranges

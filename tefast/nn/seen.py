@@ -181,9 +181,7 @@ def packed_lengths(packed: PackedSequence) -> Tensor:
     return lengths if unsorted is None else lengths[unsorted.to(lengths.device)]
 
 
-def _seen(
-    output: Any, part: Part, batch_first: bool, module: Any, input: Any, hx: Any
-) -> Seen:
+def _seen(output: Any, part: Part, batch_first: bool, module: Any, input: Any, hx: Any) -> Seen:
     """Return what is seen of a layer of one direction; reverse ones run on turned sequences."""
     lengths, reordered = None, False
     if isinstance(output, PackedSequence):

@@ -124,8 +124,8 @@ def select(
     Raises
     ------
     TypeError, ValueError
-        As in `select_units`, and unless exactly one of `amount`, `above`, `below` and the budgets is
-        given; also if a budget cannot be kept, and as in `prune`.
+        As in `select_units`, and unless exactly one of `amount`, `above`, `below` and the budgets
+        is given; also if a budget cannot be kept, and as in `prune`.
 
     Warns
     -----
@@ -216,8 +216,8 @@ class Choice(Generic[K]):
             left = len(one) - len(chosen[key])
             if self.unsaid and left < _FEW * len(one):
                 warn(
-                    f"scores[{key!r}]: {left} of {len(one)} units are left, since the scores of the "
-                    "others are beyond the limit; keep= says how many are to be left at least"
+                    f"scores[{key!r}]: {left} of {len(one)} units are left, since the scores of "
+                    "the others are beyond the limit; keep= says how many are to be left at least"
                 )
         return chosen
 
@@ -290,8 +290,8 @@ def _warn_of_ties(values: Tensor, chosen: Tensor, name: str) -> None:
     if int(tied.sum()) > among and 2 * among > len(chosen):
         warn(
             f"{name}: {int(tied.sum())} of {len(values)} are equal "
-            f"({values[chosen[-1]].item():g}), and {among} of the {len(chosen)} units chosen are the "
-            "first of these: the scores do not say which units are to go"
+            f"({values[chosen[-1]].item():g}), and {among} of the {len(chosen)} units chosen are "
+            "the first of these: the scores do not say which units are to go"
         )
 
 
@@ -320,9 +320,7 @@ def check_ways(given: Mapping[str, Any], scope: str) -> tuple[str, Any]:
             f"{' and '.join(ways) or 'none'}"
         )
     way, limit = ways[0], given[ways[0]]
-    if way in ("above", "below") and (
-        isinstance(limit, bool) or not -math.inf < limit < math.inf
-    ):
+    if way in ("above", "below") and (isinstance(limit, bool) or not -math.inf < limit < math.inf):
         raise ValueError(f"{way}: expected a finite number, got {limit!r}")
     if scope not in ("each", "all"):
         raise ValueError(f"scope: expected 'each' or 'all', got {scope!r}")

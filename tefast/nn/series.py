@@ -29,8 +29,8 @@ def label_probability(result: Any, batch: Batch) -> Tensor:
         )
     if (labels == _IGNORED).any():
         raise ValueError(
-            f"labels: expected one at every step, got {_IGNORED}, which stands for none; steps that "
-            "do not count can be left out by lengths=, or give source=function(result, batch)"
+            f"labels: expected one at every step, got {_IGNORED}, which stands for none; steps "
+            "that do not count can be left out by lengths=, or give source=function(result, batch)"
         )
     return _wide(logits).softmax(-1).gather(2, labels[..., None])[..., 0]
 
@@ -244,7 +244,8 @@ def _target_shape(targets: Tensor, shape: torch.Size, steps: bool, padded: bool)
 def _valid(batch: Batch, steps: int, device: torch.device) -> Tensor | None:
     if len(batch) < 3 or batch[2] is None:
         return None
-    return torch.arange(steps, device=device) < batch[2].to(device)[:, None]
+    lengths: Tensor = batch[2]
+    return torch.arange(steps, device=device) < lengths.to(device)[:, None]
 
 
 def _has_steps(result: Any, batch: Batch) -> bool:

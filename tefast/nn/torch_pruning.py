@@ -81,11 +81,13 @@ class RecurrentPruner(tp.pruner.BasePruningFunc):  # type: ignore[misc]
         """Remove units."""
         _check(layer)
         width, units = layer.hidden_size, sorted(set(map(int, idxs)))
-        each = [[u - way * width for u in units if u // width == way] for way in range(_ways(layer))]
+        each = [
+            [u - way * width for u in units if u // width == way] for way in range(_ways(layer))
+        ]
         if len({len(some) for some in each}) > 1:
             raise ValueError(
-                f"expected as many units of both directions, got {len(each[0])} and {len(each[1])}, "
-                f"which {type(layer).__name__} cannot hold; tefast.nn.prune builds a stack of them"
+                f"expected as many units of both directions, got {len(each[0])} and {len(each[1])}"
+                f", which {type(layer).__name__} cannot hold; tefast.nn.prune builds a stack of them"
             )
         smaller = remove_units(layer, {(0, way): some for way, some in enumerate(each)})
         layer.hidden_size = width - len(each[0])
@@ -192,7 +194,7 @@ def _as_one(layer: Any) -> Any:
             return (output.data if packed else output, *states)
 
         # A weight beside the input: the input itself may take no gradient.
-        output, *states = _OneOperation.apply(
+        output, *states = _OneOperation.apply(  # type: ignore[no-untyped-call]
             run, input.data if packed else input, next(layer.parameters())
         )
         output = PackedSequence(output, *input[1:]) if packed else output
@@ -202,7 +204,7 @@ def _as_one(layer: Any) -> Any:
 
 
 def _ways(layer: Any) -> int:
-    return 1 + layer.bidirectional
+    return 2 if layer.bidirectional else 1
 
 
 def _check_traced(layer: Any) -> None:
@@ -216,8 +218,8 @@ def _check_traced(layer: Any) -> None:
 def _check(layer: Any) -> None:
     if layer.num_layers != 1:
         raise ValueError(
-            f"expected a recurrent layer with num_layers=1, got {layer.num_layers}; tefast.nn.prune "
-            "takes stacked ones"
+            f"expected a recurrent layer with num_layers=1, got {layer.num_layers}; "
+            "tefast.nn.prune takes stacked ones"
         )
     if layer.proj_size:
         raise ValueError(f"expected a recurrent layer with proj_size=0, got {layer.proj_size}")
