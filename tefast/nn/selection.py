@@ -337,7 +337,10 @@ def _check_least(name: str, value: int) -> int:
 
 def _values(scores: Tensor | NDArray[np.generic]) -> Tensor:
     if not isinstance(scores, Tensor | np.ndarray):
-        raise TypeError(f"scores: expected a tensor or an array, got {type(scores).__name__}")
+        hint = "; select takes those of several layers" if isinstance(scores, Mapping) else ""
+        raise TypeError(
+            f"scores: expected a tensor or an array, got {type(scores).__name__}{hint}"
+        )
     if isinstance(scores, np.ndarray):
         if scores.dtype.kind not in "iuf":
             raise TypeError(f"scores: expected real numbers, got {scores.dtype}")
