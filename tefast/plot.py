@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,13 @@ def write(figure: Figure, path: Path) -> None:
 
 
 def scores(
-    te: Floats, found: Significance | None, *, unit: str, alpha: float, title: str
+    te: Floats,
+    found: Significance | None,
+    *,
+    unit: str,
+    alpha: float,
+    title: str,
+    names: Sequence[Any] | None = None,
 ) -> Figure:
     """Scores from the highest to the lowest, with the null's mean and twice its deviation.
 
@@ -49,6 +56,8 @@ def scores(
     alpha : float
         Units with q up to this are marked.
     title : str
+    names : sequence of length U, optional
+        Of the units, in place of their numbers.
     """
     figure = Figure(figsize=(8.0, 4.5), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
@@ -63,7 +72,7 @@ def scores(
         marked = found.q_value[order] <= alpha
         axes.scatter(rank[marked], te[order][marked], size, SIGNIFICANT, zorder=3,
                      label=f"q up to {alpha:g}: {marked.sum()} of {len(order)} units")  # fmt: skip
-        _name(axes, rank[marked], order[marked], te)
+        _name(axes, rank[marked], order[marked], te, names or range(len(te)))
     axes.scatter(rank[~marked], te[order][~marked], size, OTHERS, zorder=2.5,
                  label="units" if found is None else "other units")  # fmt: skip
     axes.set_title(title, fontsize=11)
@@ -91,7 +100,7 @@ def _draw_band(axes: Axes, rank: Any, mean: Floats, deviation: Floats, method: s
     axes.step(edges, np.append(mean, mean[-1:]), where="post", color=CHANCE, linewidth=0.8)
 
 
-def _name(axes: Axes, rank: Any, units: Any, te: Floats) -> None:
+def _name(axes: Axes, rank: Any, units: Any, te: Floats, names: Sequence[Any]) -> None:
     for place, unit in list(zip(rank, units, strict=True))[:NAMED]:
-        axes.annotate(str(unit), (place, te[unit]), xytext=(4, 3), textcoords="offset points",
+        axes.annotate(str(names[unit]), (place, te[unit]), xytext=(4, 3), textcoords="offset points",
                       fontsize=7, color=SIGNIFICANT)  # fmt: skip

@@ -80,7 +80,7 @@ class Significance:
             top = int(np.nanargmax(te))
             lines.append(
                 f"  highest:     unit {self._labels()[top]} with te {te[top]:.4g} "
-                f"{unit_name(self.base)}, p {p[top]:.3g}, q {q[top]:.3g}"
+                f"{unit_name(self.base)}, p {p[top]:.3g}, q {q[top]:.4g}"
             )
         return "\n".join(lines)
 
@@ -137,7 +137,12 @@ class Significance:
         fields: dict[str, Any] = {name: on_host(getattr(self, name)) for name in FIELDS}
         found = replace(self, **fields)
         return plot.scores(
-            found.te, found, unit=unit_name(self.base), alpha=self.alpha, title=title
+            found.te,
+            found,
+            unit=unit_name(self.base),
+            alpha=self.alpha,
+            title=title,
+            names=self._labels(),
         )
 
     def _labels(self) -> list[Any]:

@@ -107,8 +107,8 @@ def test_conditions_edges_and_significance(layout):
         np.testing.assert_array_equal(found, plain(expected, layout))
     edges = tefast.learn_edges(h, **options)
     np.testing.assert_array_equal(edges, tefast.learn_edges(full[0], 3, lengths=full[5]))
-    found = tefast.significance(h, y, surrogates=9, **options)
-    expected = tefast.significance(*full[:2], 3, surrogates=9, lengths=full[5])
+    found = tefast.significance(h, y, surrogates=199, **options)
+    expected = tefast.significance(*full[:2], 3, surrogates=199, lengths=full[5])
     for name in ("te", "p_value", "q_value", "null_std", "standard_error"):
         np.testing.assert_array_equal(
             getattr(found, name), plain(getattr(expected, name), layout), strict=True
