@@ -122,8 +122,13 @@ def _check_one(binning: Any, bins: int) -> How:
     return rows
 
 
-def check_range(given: Any, role: str, units: int) -> tuple[Edges, Edges] | None:
-    """A range ``(low, high)`` as two arrays of shape (1,) or (units,); None stays None."""
+def check_range(
+    given: Any, role: str, units: int, data: Values | None = None
+) -> tuple[Edges, Edges] | None:
+    """A range ``(low, high)`` as two arrays of shape (1,) or (units,); None stays None.
+
+    `data` is what it is the range of, where that is known, for messages.
+    """
     if given is None:
         return None
     name, column = f"{role}_range", "condition" if role == "z" else "unit"
@@ -137,7 +142,7 @@ def check_range(given: Any, role: str, units: int) -> tuple[Edges, Edges] | None
         if end.shape not in ((1,), (units,)):
             raise ValueError(
                 f"{name} takes scalars or one value a {column}, shape ({units},), got shape "
-                f"{end.shape}"
+                f"{end.shape}" + (f"; {data.name} {data.reading}" if data is not None else "")
             )
     low, high = (np.broadcast_to(end, max(low.shape, high.shape)) for end in (low, high))
     bad = np.flatnonzero(~(np.isfinite(low) & np.isfinite(high) & (low < high)))
@@ -193,7 +198,7 @@ def _check_rows(edges: Edges, values: Values) -> None:
     units = values.array.shape[2]
     if len(edges) not in (1, units):
         raise ValueError(
-            f"binning has edges for {len(edges)} units, but {values.name} of shape {values.shape} "
+            f"binning has edges for {len(edges)} units, but {values.name} {values.reading}, which "
             f"has {units}; pass binning={{'h': ..., 'y': ...}} for edges of their own"
         )
 

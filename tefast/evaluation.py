@@ -68,9 +68,10 @@ class Inputs:
         valid = values.sequence_lengths(lengths, target)
         left = masks.check_mask(mask, target)
         binnings.check_combination(given, options.binning, ranges)
-        columns = {each.role: each.array.shape[2] for each in given}
+        by_role = {each.role: each for each in given}
         limits = {
-            role: binnings.check_range(given, role, columns[role]) for role, given in ranges.items()
+            role: binnings.check_range(limit, role, by_role[role].array.shape[2], by_role[role])
+            for role, limit in ranges.items()
         }
         known: dict[str, Binning] = {}
         given = [_labelled(options, data, left, valid, known) for data in given]

@@ -16,6 +16,10 @@ from tefast.values import Values
 NAN_POLICIES = ("raise", "omit")
 
 
+class SymbolError(ValueError):
+    """Integers that are no symbols ``0 .. bins - 1``."""
+
+
 @dataclass(frozen=True)
 class Options:
     """The arguments every estimator takes, checked."""
@@ -113,7 +117,7 @@ def check_scan(found: Scan, data: Values, bins: int, omit: bool) -> None:
     """Raise a ValueError for what `found` says must not be counted."""
     if found.outside:
         value = data.array[np.unravel_index(found.first_bad, data.array.shape)].item()
-        raise ValueError(
+        raise SymbolError(
             f"{data.name} holds integers, which are symbols 0 .. {bins - 1} (bins={bins}), but "
             f"{data.index(found.first_bad)} = {value} is not one; {found.outside} lie outside. "
             "Pass binning='symbols', which takes integers, strings and other labels, or pass "
@@ -141,10 +145,10 @@ def _few_values(data: Values, edges: Edges, found: Scan) -> str:
     if not few.size:
         return ""
     if filled.size == 1:
-        return f"{data.name} has {filled[0]} distinct values and fills as many bins"
+        return f"{data.name} fills {filled[0]} bins, one for each of its distinct values"
     return (
-        f"{few.size} of {filled.size} units of {data.name} have fewer distinct values, the fewest "
-        f"unit {least} with {filled[least]}, and fill as many bins"
+        f"{few.size} of {filled.size} units of {data.name} have too few distinct values to fill "
+        f"them (unit {least} has {filled[least]})"
     )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from tefast import values
 from tefast._inputs.layouts import check_layout, of_series
 from tefast._inputs.sequences import is_unequal
+from tefast.options import SymbolError
 from tefast.states import check_positive
 
 PIECE_BYTES = 64 * 2**20
@@ -46,7 +47,8 @@ def located(piece: Piece) -> Iterator[None]:
     except (TypeError, ValueError) as error:
         if not piece.where:
             raise
-        kind = TypeError if isinstance(error, TypeError) else ValueError
+        kinds = (SymbolError, TypeError, ValueError)
+        kind = next(kind for kind in kinds if isinstance(error, kind))
         raise kind(f"in {piece.where}: {error}") from None
 
 

@@ -142,7 +142,7 @@ class Significance:
             unit=unit_name(self.base),
             alpha=self.alpha,
             title=title,
-            names=self._labels(),
+            names=[str(label) for label in self._labels()],
         )
 
     def _labels(self) -> list[Any]:

@@ -338,6 +338,10 @@ def test_the_guess_gives_numbers():
          r"mask must have shape \(7, 11\), or \(7, 11, 5\) .* got \(11, 7\); h \(target\) was r"),
         (lambda: tefast.conditional_transfer_entropy(H, Y, Z[0]),
          r"z \(condition\) must have shape \(7, 11\), .*got \(11, 2\); h \(target\) was read as 7"),
+        (lambda: tefast.transfer_entropy(H, Y, h_range=(np.zeros(T), 1)),
+         r"shape \(5,\), got shape \(11,\); h \(target\) of shape \(7, 11, 5\) was read as 7 seq"),
+        (lambda: tefast.transfer_entropy(H, Y, 3, binning={"h": X((T, 2))}),
+         r"edges for 11 units, but h \(target\) of shape \(7, 11, 5\) was read as 7 sequ"),
         (lambda: tefast.learn_edges(X((2, 3, 4, 5))),
          r"\(N, T, U\), \(T, U\) or \(T,\), N sequences of T steps of U units, got \(2, 3, 4, 5\)"),
     ],
@@ -410,3 +414,31 @@ def test_layouts_on_the_command_line(layout, tmp_path, capsys, monkeypatch):
     found = tefast.significance(h, y, 3, surrogates=9, layout=layout)
     for name, column in table.items():
         np.testing.assert_allclose(column, np.atleast_1d(getattr(found, name)), atol=1e-13)
+
+
+def test_tensors_on_a_device_are_not_moved_to_the_host(monkeypatch):
+    import emulated
+
+    from tefast._inputs import taking
+
+    # As those on a GPU are: tensors on the emulated device stay what they are.
+    monkeypatch.setattr(taking, "tensor_to_numpy", lambda x: x)
+    with emulated.backend():
+        for layout in ALL:
+            (h, y, _, steps, _, lengths), full = inputs(layout), default(layout)
+            tensors = torch.tensor(h), torch.tensor(y)
+            assert isinstance(values.target(tensors[0], layout).array, torch.Tensor)
+            options = {"bins": 3, "mask": steps, "lengths": lengths, "backend": "cuda"}
+            found = tefast.transfer_entropy(*tensors, layout=layout, **options)
+            assert isinstance(found, torch.Tensor)
+            options |= {"mask": full[3], "lengths": full[5]}
+            expected = tefast.transfer_entropy(*full[:2], **options)
+            np.testing.assert_array_equal(found, plain(expected, layout))
+        lists = [torch.tensor(H[n, :t]) for n, t in enumerate(LENGTHS)]
+        beside = [torch.tensor(Y[n, :t]) for n, t in enumerate(LENGTHS)]
+        assert isinstance(values.target(lists).array, torch.Tensor)
+        found = tefast.transfer_entropy(lists, beside, 3, backend="cuda")
+        expected = tefast.transfer_entropy(H, Y, 3, lengths=LENGTHS, backend="cuda")
+        np.testing.assert_array_equal(found, expected)
+        local = tefast.local_transfer_entropy(lists, beside, 3, backend="cuda")
+        assert [part.shape for part in local] == [(t - 1, U) for t in LENGTHS]
