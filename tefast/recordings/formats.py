@@ -97,7 +97,7 @@ def _is_table(path: Path, start: bytes) -> bool:
     if other or not layout.looks_like_text(start):
         return False
     try:
-        return layout.guess(start).numbers >= NUMBERS
+        return layout.guess(tables.lines_of(path)).numbers >= NUMBERS
     except ValueError:
         return False
 
