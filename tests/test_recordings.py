@@ -703,6 +703,7 @@ def test_ragged_arrays_are_named_as_such(capsys):
     [
         ("empty.csv", b"", "empty.csv is empty"),
         ("raw.bin", rng.random(99).tobytes(), "raw.bin is of no known kind"),
+        ("raw.dat", rng.random(99).tobytes(), "np.fromfile('raw.dat', 'float32').reshape(-1, UN"),
         ("m.pkl", b"\x80\x04\x95\x00\x00\x00", "to convert it: python -c \"import pickle"),
         ("m.json", b"[\n1,\n2,\n3\n]\n", "import pandas; pandas.read_json('m.json')"),
         ("m.rds", b"\x00\x01X\x00", "Rscript -e \"write.csv(readRDS('m.rds')"),
