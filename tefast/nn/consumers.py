@@ -1,20 +1,23 @@
 """What reads the units of a recurrent layer, found by running the model on an example."""
 
 import dataclasses
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn, TypeAlias, cast, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from tefast.nn.flow import OTHER, Flow, Tracked, leaves, row
+from tefast.nn.flow import BASE, OTHER, Fields, Flow, leaves, same, unknown
 from tefast.nn.modes import as_it_was, in_mode
 from tefast.nn.narrow import NarrowAttention, NarrowLayerNorm
 from tefast.nn.recurrent import Cell, Layer, Recurrent, Sizes, sizes, weights
+from tefast.nn.reductions import along
 from tefast.nn.stack import Part, RecurrentStack
+from tefast.nn.watching import watching
 
 RECURRENT = (*get_args(Recurrent), *get_args(Cell), RecurrentStack)
 _ATTENTION = (nn.MultiheadAttention, NarrowAttention)
@@ -177,7 +180,12 @@ class _Trace:
         self.flow = Flow(self.numbering.count, self._refuse)
 
     def run(self, example: Example) -> Readings:
-        with as_it_was(self.model), in_mode(self.model, training=False), self._hooks(), self.flow:
+        with (
+            as_it_was(self.model),
+            in_mode(self.model, training=False),
+            self._hooks(),
+            watching(self.flow),
+        ):
             result = called(self.model, example)
         if not self.runs:
             raise _UnfitError(f"submodule {self.name!r} did not run; expected the model to call it")
@@ -209,8 +217,12 @@ class _Trace:
         if type(module) in READERS:
             self.flow.inside -= 1
             if not self.flow.inside:
-                with torch._C.DisableTorchFunction():
-                    self._read(module, tensors_in((args, kwargs)), args, kwargs, result)
+                self.flow.inside += 1  # what is found out here is not followed itself
+                try:
+                    with torch._C.DisableTorchFunction():
+                        self._read(module, tensors_in((args, kwargs)), args, kwargs, result)
+                finally:
+                    self.flow.inside -= 1
         self.path.pop()
 
     def _read(
@@ -233,7 +245,7 @@ class _Trace:
             if isinstance(module, nn.LayerNorm | NarrowLayerNorm):
                 self._norm(module, reading, result)
             elif isinstance(module, nn.BatchNorm1d):
-                known = cast(Tracked, self.flow.of(given[0]))
+                known = cast(Fields, self.flow.of(given[0]))
                 self._scale(module, known, result)
 
     def _check_start(self, given: list[Tensor]) -> None:
@@ -241,55 +253,74 @@ class _Trace:
         if self.flow.of(first) is not None:
             self._refuse("the layer itself")
         for leaf in rest:
-            known = self.flow.of(leaf)
-            if leaf.is_floating_point() and known is None:
+            if not leaf.is_floating_point():
+                continue
+            known = self.flow.fields(leaf)
+            if known is None or bool((known.masked.isnan() & ~known.units()).any()):
                 raise _UnfitError(
                     f"submodule {self.name!r} is given an initial state, which would not fit; "
                     "expected it to start from its own zeros"
                 )
-            if known is not None and bool(known.masked.any()):
+            if bool(known.masked.ne(0).any() | known.other.ne(0).any()):
                 self._refuse("an initial state that is not 0 when masked")
 
     def _follow(self, result: Any) -> None:
         numbers, last = self.numbering, self.numbering.last()
         if isinstance(self.layer, Cell):
             for state in tensors_in(result):
-                self.flow.follow(state, last.expand(state.shape))
+                self._start(state, last.expand(state.shape), state=True)
             return
         output, state = result
-        data = output.data if isinstance(output, PackedSequence) else output
-        self.flow.follow(data, last.expand(data.shape))
+        if isinstance(output, PackedSequence):
+            self._start(output.data, last.expand(output.data.shape))
+        else:
+            self._start(output, last.expand(output.shape), _places(output, self.layer.batch_first))
         states = state if self.layer.mode == "LSTM" else (state,)
         for tensors, labels in zip(states, (numbers.outputs, numbers.hidden), strict=False):
             if isinstance(tensors, Tensor):
                 each = torch.stack(list(labels.values()))
                 each = each[:, None] if tensors.ndim == 3 else each
-                self.flow.follow(tensors, each.expand(tensors.shape))
+                self._start(tensors, each.expand(tensors.shape), state=True)
                 continue
             for one, label in zip(tensors, labels.values(), strict=True):
-                self.flow.follow(one, label.expand(one.shape))
+                self._start(one, label.expand(one.shape), state=True)
+
+    def _start(
+        self, tensor: Tensor, labels: Tensor, places: Tensor | None = None, state: bool = False
+    ) -> None:
+        """Follow what the layer gives, which is 0 for a masked unit."""
+        zeros = torch.zeros((), dtype=torch.float64).expand(labels.shape)
+        steps = 0 if places is None else tensor.shape[-2]
+        places = torch.full((), OTHER).expand(labels.shape) if places is None else places
+        self.flow.follow(tensor, Fields(labels, zeros, zeros, places, steps, 0, state))
 
     def _reading(self, tensor: Any, axis: int = -1) -> Reading:
         known = self.flow.of(tensor)
         if known is None:
             self._refuse("an initial state made of them")
-        labels, masked = (t.transpose(axis, -1) for t in (known.labels, known.masked))
-        found = row(Tracked(tensor, labels, masked))
-        if found is None:
-            self._refuse("an input whose features are not along the expected axis")
-        labels, masked = found
-        if not masked.isfinite().all():
+        found = along(self.flow, known, axis)
+        units = found.units()
+        unsure = found.uncertain() & units
+        if bool(unsure.any()):
+            value = float(found.other[unsure][0])
+            what = "something else" if math.isnan(value) else f"{value:g}"
+            self._refuse(
+                f"steps that may hold {what} (padding, a mask or what was written there) where a "
+                f"masked unit gives {float(found.masked[unsure][0]):g}"
+            )
+        inner = units & (found.labels >= 0) & (found.labels < self.numbering.count)
+        if not found.masked[inner].isfinite().all():
             self._refuse("values that are not finite when masked")
-        return Reading(self.numbering.count, labels, masked, self.norms)
+        return Reading(self.numbering.count, found.labels, found.masked, self.norms)
 
     def _note(self, module: nn.Module, readings: dict[str, Reading]) -> None:
         before = self.readings.setdefault(module, readings)
-        same = before.keys() == readings.keys() and all(
+        alike = before.keys() == readings.keys() and all(
             torch.equal(before[role].labels, one.labels)
-            and torch.equal(before[role].masked, one.masked)
+            and bool(same(before[role].masked, one.masked).all())
             for role, one in readings.items()
         )
-        if not same:
+        if not alike:
             self._refuse("a module that reads them in two ways")
 
     def _attend(self, module: nn.Module, args: Any, kwargs: Any) -> None:
@@ -307,7 +338,8 @@ class _Trace:
     ) -> None:
         count, labels = self.numbering.count, reading.labels
         several = len(module.normalized_shape) > 1
-        if several or bool((labels >= count).any() or reading.masked.any()):
+        units = labels != OTHER
+        if several or bool((labels >= count).any() or reading.masked[units].ne(0).any()):
             self._refuse("a LayerNorm over more than units that are 0 when masked")
         units = labels[labels != OTHER]
         if len(units) > len(set(units.tolist())):
@@ -317,7 +349,8 @@ class _Trace:
             rest = torch.tensor([OTHER - 1 - number])
             labels = torch.cat([labels[: module.rest], rest, labels[module.rest :]])
         out = torch.where(labels >= 0, labels + count * (1 + number), labels)
-        self.flow.follow(result, out.expand(result.shape))
+        nothing = unknown(tuple(result.shape))
+        self.flow.follow(result, replace(nothing, labels=out.expand(result.shape)))
 
     def _number(self, module: nn.LayerNorm | NarrowLayerNorm, units: Tensor, labels: Tensor) -> int:
         """Return the place of a LayerNorm in the list, which it may have from an earlier call."""
@@ -332,16 +365,26 @@ class _Trace:
         self.norms.append(Normed(module, weight, bias))
         return len(self.norms) - 1
 
-    def _scale(self, module: nn.BatchNorm1d, known: Tracked, result: Tensor) -> None:
+    def _scale(self, module: nn.BatchNorm1d, known: Fields, result: Tensor) -> None:
         if bool((known.labels >= self.numbering.count).any()):
             self._refuse("a BatchNorm1d behind a LayerNorm")
-        self.flow.follow(result, known.labels, _batch_normed(module, known.masked))
+        masked, other = (_batch_normed(module, v) for v in (known.masked, known.other))
+        self.flow.follow(result, replace(known, masked=masked, other=other))
 
     def _refuse(self, reason: str) -> NoReturn:
         raise _UnfitError(
             f"the outputs of {self.name!r} reach {reason} in {self.path[-1]}, which cannot be "
             "narrowed exactly"
         )
+
+
+def _places(output: Tensor, batch_first: bool) -> Tensor:
+    """Return sequence and step of every entry of a layer's output."""
+    if output.ndim == 2:
+        return torch.arange(len(output))[:, None].expand(output.shape)
+    sequence, step = (0, 1) if batch_first else (1, 0)
+    each = torch.arange(output.shape[sequence])[:, None] * BASE + torch.arange(output.shape[step])
+    return (each if batch_first else each.T)[..., None].expand(output.shape)
 
 
 def _batch_normed(module: nn.BatchNorm1d, x: Tensor) -> Tensor:
