@@ -1,8 +1,7 @@
 """What reads the units of a recurrent layer, found by running the model on an example."""
 
-import dataclasses
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeAlias, cast, get_args
 
@@ -10,9 +9,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from tefast.nn.flow import OTHER, Flow, Tracked, leaves, row
-from tefast.nn.modes import as_it_was, in_mode
+from tefast.nn.comparison import TOLERANCES, Recorder, Run, hooked, see_module, title
+from tefast.nn.copies import deep_copy
+from tefast.nn.examples import (
+    Arguments,
+    Leaf,
+    called,
+    evaluated,
+    frozen,
+    parts,
+    shortened,
+    shuffled,
+    tensors_in,
+)
+from tefast.nn.flow import OTHER, Flow, Tracked, row
 from tefast.nn.narrow import NarrowAttention, NarrowLayerNorm
+from tefast.nn.precision import Raised
 from tefast.nn.recurrent import Cell, Layer, Recurrent, Sizes, sizes, weights
 from tefast.nn.stack import Part, RecurrentStack
 
@@ -20,14 +32,8 @@ RECURRENT = (*get_args(Recurrent), *get_args(Cell), RecurrentStack)
 _ATTENTION = (nn.MultiheadAttention, NarrowAttention)
 READERS = (nn.Linear, nn.BatchNorm1d, *RECURRENT, nn.LayerNorm, NarrowLayerNorm, *_ATTENTION)
 """Modules that can do with fewer input features, of exactly these classes."""
-_TRIED = 4
-"""Widths of other modules that are tried for a model's input."""
-
-Readings: TypeAlias = dict[nn.Module, dict[str, "Reading"]]
-"""What each module reads, by the name of its input."""
-
-
-Example: TypeAlias = tuple[Any, ...] | Mapping[str, Any]
+Readings: TypeAlias = dict[str, dict[str, "Reading"]]
+"""What each module reads, by its own name and that of its input."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +42,13 @@ class Normed:
 
     Attributes
     ----------
-    module : nn.LayerNorm or NarrowLayerNorm
+    name : str
+        Of the module.
     weight, bias : float64 Tensor (features,)
         Its factor and shift for every label.
     """
 
-    module: nn.Module
+    name: str
     weight: Tensor
     bias: Tensor
 
@@ -94,131 +101,185 @@ class Numbering:
         return flags
 
 
-def find_readings(model: nn.Module, layer: Layer, name: str, example: Example | None) -> Readings:
-    """Run `model` once and return what reads the outputs and final states of `layer`.
+@dataclass(frozen=True)
+class Found:
+    """What a run of the masked model showed.
+
+    Attributes
+    ----------
+    readings : Readings
+    runs : list of Run
+        What the masked model did on the example and others made of it.
+    dtype : torch.dtype
+        What it was done in.
+    """
+
+    readings: Readings
+    runs: list[Run]
+    dtype: torch.dtype
+
+
+def find_readings(masked: nn.Module, name: str, gone: Tensor, arguments: Arguments) -> Found:
+    """Run a masked model and return what reads the outputs and final states of a layer.
+
+    It is run in float64, or where that cannot be in float32: on the example twice in a row, for
+    what it keeps from call to call; on the same values in another order; and on shorter
+    sequences, if it packs some of equal lengths.
 
     Parameters
     ----------
-    model : nn.Module
-        Run in evaluation mode, without gradients; its mode is restored.
-    layer : recurrent layer of `model`
+    masked : nn.Module
+        Copied for every run.
     name : str
-        What errors call the layer.
-    example : tuple or mapping, optional
-        Arguments of `model` by place or name; small, as every value has a label in memory. By
-        default two sequences of five steps are made up: of features as wide as the layer's
-        input or that of another module, and of tokens.
-
-    Returns
-    -------
-    dict of module to dict of input name to Reading, in the order of execution
+        Of the layer in it.
+    gone : bool Tensor (labels,)
+        Which of the labels of `Numbering` are masked.
+    arguments : Arguments
+        Small, as every value has a label in memory.
 
     Raises
     ------
     ValueError
-        If the model does not run on what is made up, the layer does not run or is given an
-        initial state of its own, or its outputs reach something that cannot do with fewer of
-        them: the message names it.
+        If the layer does not run or is given an initial state of its own, or its outputs reach
+        something that cannot do with fewer of them: the message names it.
     """
-    if example is not None:
-        return _Trace(model, layer, name).run(example)
     failures = []
-    for made_up in made_up_inputs(model, layer):
+    for dtype in (torch.float64, torch.float32):
         try:
-            return _Trace(model, layer, name).run(made_up)
+            trace = _Trace(masked, name, gone, dtype)
+            return Found(trace.readings, trace.all_runs(arguments), dtype)
         except _UnfitError:
             raise
         except Exception as error:
-            shape = tuple(made_up[0].shape)
-            failures.append(f"on {shape}: {type(error).__name__}: {error!s:.150}")
+            failures.append(f"in {dtype}: {type(error).__name__}: {error!s:.150}")
     raise ValueError(
-        f"what reads {name!r} could not be found: the model does not run on an input made up for "
-        f"it ({'; '.join(failures)}); give example=(its arguments), or name the consumers"
+        f"what reads {name!r} could not be found: the model runs on the example, but not in the "
+        f"precision in which it is compared with the masked one ({'; '.join(failures)}); name the "
+        "consumers, which leaves the comparison to you"
     )
-
-
-def called(model: nn.Module, example: Example) -> Any:
-    """Call a model with arguments by place or by name."""
-    return model(**example) if isinstance(example, Mapping) else model(*example)
-
-
-def made_up_inputs(model: nn.Module, layer: Layer) -> Iterator[tuple[Tensor]]:
-    """Yield inputs that a model may take: features as wide as some module's, then tokens."""
-    like = next(layer.parameters())
-    own = weights(layer)[0, 0]["weight_ih"].shape[1]
-    others = [
-        getattr(module, name)
-        for module in model.modules()
-        for name in ("input_size", "in_features")
-        if isinstance(getattr(module, name, None), int)
-    ]
-    for width in dict.fromkeys([own, *others[:_TRIED]]):
-        generator = torch.Generator().manual_seed(0)
-        yield (torch.randn(2, 5, width, generator=generator).to(like),)
-    known = [m.num_embeddings for m in model.modules() if isinstance(m, nn.Embedding)]
-    tokens = torch.arange(10).remainder(min(known, default=1)).view(2, 5)
-    yield (tokens.to(like.device),)
 
 
 class _UnfitError(ValueError):
     """Something that reads the units cannot do with fewer of them."""
 
 
-class _Trace:
-    """One run of a model."""
+class _NoRunError(Exception):
+    """A model does not run on what was made of its example."""
 
-    def __init__(self, model: nn.Module, layer: Layer, name: str) -> None:
-        self.model, self.layer, self.name = model, layer, name
-        self.numbering = Numbering(layer)
+
+class _Trace:
+    """Runs of a masked model."""
+
+    def __init__(self, masked: nn.Module, name: str, gone: Tensor, dtype: torch.dtype) -> None:
+        self.masked, self.name, self.gone, self.dtype = masked, name, gone, dtype
+        self.numbering = Numbering(cast(Layer, masked.get_submodule(name)))
         self.readings: Readings = {}
         self.norms: list[Normed] = []
-        self.path: list[str] = []
-        self.runs = 0
-        self.flow = Flow(self.numbering.count, self._refuse)
 
-    def run(self, example: Example) -> Readings:
-        with as_it_was(self.model), in_mode(self.model, training=False), self._hooks(), self.flow:
-            result = called(self.model, example)
-        if not self.runs:
+    def all_runs(self, arguments: Arguments) -> list[Run]:
+        """Run the model on the example and on others made of it."""
+        runs = [self.run(arguments, calls=2)]
+        doubt, packed = self.doubt, self.watching.packed
+        with suppress(_NoRunError):
+            runs.append(self._another(shuffled(arguments)))
+        for lengths in packed:
+            if len(set(lengths)) > 1:
+                continue
+            for shorter in shortened(arguments, lengths):
+                with suppress(_NoRunError):
+                    run = self._another(shorter)
+                    if any(len(set(each)) > 1 for each in self.watching.packed):
+                        runs.append(run)
+                        doubt = self.doubt
+                        break
+        if doubt is not None:
+            raise doubt
+        return runs
+
+    def _another(self, arguments: Arguments) -> Run:
+        try:
+            return self.run(arguments, calls=1)
+        except _UnfitError:
+            raise
+        except Exception as error:  # not every model takes what was made of its example
+            raise _NoRunError from error
+
+    def run(self, arguments: Arguments, calls: int) -> Run:
+        """Run the model; raise what refuses it, also if its own code has caught that."""
+        self.model = deep_copy(self.masked, dtype=self.dtype, alone=True)
+        self.layer = self.model.get_submodule(self.name)
+        self.names = {module: name for name, module in self.model.named_modules()}
+        self.path: list[str] = ["the model itself"]
+        self.times = 0
+        self.refusal: _UnfitError | None = None
+        self.doubt: _UnfitError | None = None
+        self.flow = Flow(self.numbering.count, self._refuse, self._doubt)
+        self.watching = Recorder(
+            self.flow, self.gone, lambda: self.path[-1], TOLERANCES[self.dtype]
+        )
+        results: list[list[Leaf]] = []
+        try:
+            for _ in range(calls):
+                self._call(deep_copy(arguments, dtype=self.dtype, name="example"), results)
+        except Exception:
+            if self.refusal is None and not results:
+                raise
+        if self.refusal is not None:
+            raise self.refusal
+        return Run(arguments, self.watching.steps, results)
+
+    def _call(self, arguments: Arguments, results: list[list[Leaf]]) -> None:
+        done = len(self.watching.steps)
+        try:
+            with (
+                evaluated(self.model),
+                hooked(self.model, self._enter, self._leave),
+                self.flow,
+                self.watching,
+                Raised(self.dtype),
+            ):
+                result = called(self.model, arguments)
+        except Exception:
+            del self.watching.steps[done:]  # the second call of a model that can be called once
+            raise
+        if not self.times:
             raise _UnfitError(f"submodule {self.name!r} did not run; expected the model to call it")
-        if self.flow.any_of(tensors_in(result)) is not None:
+        found = parts(result)
+        if self.flow.any_of([leaf for _, leaf in found]) is not None:
             raise _UnfitError(
                 f"the outputs of {self.name!r} are among what the model returns, which would "
                 "change shape; name the consumers if that is meant"
             )
-        return self.readings
+        results.append(frozen(found))
 
-    @contextmanager
-    def _hooks(self) -> Iterator[None]:
-        with ExitStack() as stack:
-            for path, module in self.model.named_modules():
-                stack.callback(
-                    module.register_forward_pre_hook(self._enter(path), with_kwargs=True).remove
-                )
-                stack.callback(module.register_forward_hook(self._leave, with_kwargs=True).remove)
-            yield
-
-    def _enter(self, path: str) -> Any:
-        def enter(module: nn.Module, args: Any, kwargs: Any) -> None:
-            self.path.append(f"{path!r} ({type(module).__name__})" if path else "the model itself")
-            self.flow.inside += type(module) in READERS
-
-        return enter
+    def _enter(self, module: nn.Module, args: Any, kwargs: Any) -> None:
+        self.path.append(title(self.names.get(module, ""), module))
+        for watching in (self.flow, self.watching):
+            watching.inside += type(module) in READERS
 
     def _leave(self, module: nn.Module, args: Any, kwargs: Any, result: Any) -> None:
         if type(module) in READERS:
-            self.flow.inside -= 1
-            if not self.flow.inside:
-                with torch._C.DisableTorchFunction():
-                    self._read(module, tensors_in((args, kwargs)), args, kwargs, result)
+            for watching in (self.flow, self.watching):
+                watching.inside -= 1
+            if not self.flow.inside and result is not None:
+                self._see(module, args, kwargs, result)
         self.path.pop()
+
+    def _see(self, module: nn.Module, args: Any, kwargs: Any, result: Any) -> None:
+        try:
+            with torch._C.DisableTorchFunction():
+                self._read(module, tensors_in((args, kwargs)), args, kwargs, result)
+                see_module(self.watching, self.names[module], args, kwargs, result)
+        except _UnfitError as error:
+            self.refusal = error
+            raise
 
     def _read(
         self, module: nn.Module, given: list[Tensor], args: Any, kwargs: Any, result: Any
     ) -> None:
         if module is self.layer:
             self._check_start(given)
-            self.runs += 1
+            self.times += 1
             self._follow(result)
         elif self.flow.any_of(given) is None:
             return
@@ -264,6 +325,7 @@ class _Trace:
             if isinstance(tensors, Tensor):
                 each = torch.stack(list(labels.values()))
                 each = each[:, None] if tensors.ndim == 3 else each
+                self.watching.states[id(tensors)] = tensors
                 self.flow.follow(tensors, each.expand(tensors.shape))
                 continue
             for one, label in zip(tensors, labels.values(), strict=True):
@@ -278,12 +340,14 @@ class _Trace:
         if found is None:
             self._refuse("an input whose features are not along the expected axis")
         labels, masked = found
+        if self.flow.is_padded(tensor):
+            self._refuse("steps that are padded with what no masked unit gives")
         if not masked.isfinite().all():
             self._refuse("values that are not finite when masked")
         return Reading(self.numbering.count, labels, masked, self.norms)
 
     def _note(self, module: nn.Module, readings: dict[str, Reading]) -> None:
-        before = self.readings.setdefault(module, readings)
+        before = self.readings.setdefault(self.names[module], readings)
         same = before.keys() == readings.keys() and all(
             torch.equal(before[role].labels, one.labels)
             and torch.equal(before[role].masked, one.masked)
@@ -321,15 +385,16 @@ class _Trace:
 
     def _number(self, module: nn.LayerNorm | NarrowLayerNorm, units: Tensor, labels: Tensor) -> int:
         """Return the place of a LayerNorm in the list, which it may have from an earlier call."""
+        name = self.names[module]
         for number, norm in enumerate(self.norms):
-            if norm.module is module:
+            if norm.name == name:
                 return number
         weight = torch.ones(self.numbering.count, dtype=torch.float64)
         bias = torch.zeros_like(weight)
         for target, parameter in ((weight, module.weight), (bias, module.bias)):
             if parameter is not None:
                 target[units] = parameter.detach().cpu().double()[labels != OTHER]
-        self.norms.append(Normed(module, weight, bias))
+        self.norms.append(Normed(name, weight, bias))
         return len(self.norms) - 1
 
     def _scale(self, module: nn.BatchNorm1d, known: Tracked, result: Tensor) -> None:
@@ -338,7 +403,15 @@ class _Trace:
         self.flow.follow(result, known.labels, _batch_normed(module, known.masked))
 
     def _refuse(self, reason: str) -> NoReturn:
-        raise _UnfitError(
+        self.refusal = self._error(reason)
+        raise self.refusal
+
+    def _doubt(self, reason: str) -> None:
+        """Refuse unless another run shows what this one does not."""
+        self.doubt = self.doubt or self._error(reason)
+
+    def _error(self, reason: str) -> _UnfitError:
+        return _UnfitError(
             f"the outputs of {self.name!r} reach {reason} in {self.path[-1]}, which cannot be "
             "narrowed exactly"
         )
@@ -359,14 +432,3 @@ def _ranges(widths: Mapping[Part, int], start: int) -> tuple[dict[Part, Tensor],
         found[part] = torch.arange(start, start + width)
         start += width
     return found, start
-
-
-def tensors_in(value: Any) -> list[Tensor]:
-    """Return the tensors in nested tuples, lists, mappings and dataclasses."""
-    found = []
-    for leaf in leaves(value):
-        if isinstance(leaf, Tensor):
-            found.append(leaf)
-        elif dataclasses.is_dataclass(leaf) and not isinstance(leaf, type):
-            found += tensors_in(list(vars(leaf).values()))
-    return found

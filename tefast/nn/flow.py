@@ -6,7 +6,6 @@ operation that only moves entries is done to the labels as well; one that acts o
 leaves labels as they are and is done to the masked values. Whatever mixes units is refused.
 """
 
-import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -33,7 +32,6 @@ _MOVING = _names(
     "index_select gather take_along_dim flip roll repeat tile repeat_interleave contiguous "
     "atleast_2d atleast_3d _pack_padded_sequence _pad_packed_sequence"
 )
-_PACKING = _names("_pack_padded_sequence _pad_packed_sequence")
 _JOINING = _names("cat concat concatenate stack hstack vstack dstack")
 # Without effect on which unit it is, nor on what a masked one gives (dropout: 0, or on average).
 _KEEPING = _names(
@@ -88,14 +86,23 @@ class Flow(TorchFunctionMode):
         depends on the data even when the unit is masked; they can only be moved.
     refuse : callable
         Called with the reason when units are mixed; raises.
+    doubt : callable
+        Called with the reason where only sequences of unequal lengths would show whether they are.
     """
 
-    def __init__(self, features: int, refuse: Callable[[str], NoReturn]) -> None:
+    def __init__(
+        self,
+        features: int,
+        refuse: Callable[[str], NoReturn],
+        doubt: Callable[[str], None],
+    ) -> None:
         super().__init__()
-        self.features, self.refuse = features, refuse
+        self.features, self.refuse, self.doubt = features, refuse, doubt
         self.inside = 0
         """Above 0 within a module that is dealt with as a whole."""
         self._known: dict[int, Tracked] = {}
+        self._padded: set[int] = set()
+        """Of what holds padding that no masked unit gives."""
 
     def follow(self, tensor: Tensor, labels: Tensor, masked: Tensor | None = None) -> None:
         """Follow `tensor` from here on; by default a masked unit's entries are 0."""
@@ -109,6 +116,10 @@ class Flow(TorchFunctionMode):
     def of(self, value: Any) -> Tracked | None:
         """Return what is known of a tensor, or None if it holds no unit's output."""
         return self._known.get(id(value)) if isinstance(value, Tensor) else None
+
+    def is_padded(self, value: Any) -> bool:
+        """Return whether a tensor holds padding that no masked unit gives."""
+        return id(value) in self._padded
 
     def any_of(self, value: Any) -> Tracked | None:
         """Return the first followed tensor in nested tuples, lists and mappings."""
@@ -138,8 +149,15 @@ class Flow(TorchFunctionMode):
             return
         if name in ("max", "min") and len(args) > 1 and isinstance(args[1], Tensor):
             name += "imum"
+        padded = self._padded and any(
+            id(leaf) in self._padded for leaf in pytree.tree_leaves((args, kwargs))
+        )
         if name in _MOVING:
             self._move(name, func, args, kwargs, result)
+            if padded:
+                self._padded |= {id(leaf) for leaf in pytree.tree_leaves(result)}
+        elif padded and name not in ("max", "amax", "adaptive_max_pool1d", "max_pool1d"):
+            self.refuse(f"{name!r} of steps that are padded with what no masked unit gives")
         elif name in _KEEPING:
             known = self.of(args[0]) if args else self.any_of(kwargs)
             if known is not None:
@@ -164,12 +182,12 @@ class Flow(TorchFunctionMode):
     def _move(self, name: str, func: Any, args: Any, kwargs: Any, result: Any) -> None:
         if name not in _JOINING and args and self.of(args[0]) is None:
             return  # only a shape is taken from what is followed
-        if name in _PACKING:
-            if name == "_pad_packed_sequence":
-                self._check_padding(args, kwargs)
+        if name == "_pack_padded_sequence":
             self._pack(name, args[0], result[0])
             return
-
+        if name == "_pad_packed_sequence":
+            self._pad(result, *args, **kwargs)
+            return
         moved = []
         for field in ("labels", "masked"):
             given, named = pytree.tree_map(
@@ -192,21 +210,43 @@ class Flow(TorchFunctionMode):
             )
         return leaf.cpu() if isinstance(leaf, Tensor) else leaf
 
-    def _check_padding(self, args: Any, kwargs: Any) -> None:
-        """Refuse what would differ where sequences are short, be they so on the example or not."""
-        value = args[3] if len(args) > 3 else kwargs.get("padding_value", 0.0)
-        if value not in (0, -math.inf):  # a masked unit's output is 0; -inf is for maxima
-            self.refuse(f"padding with {value}, which no masked unit gives")
-        if self._still_open(args, kwargs):
-            self.refuse("padding what a LayerNorm gives")
-
     def _pack(self, name: str, data: Tensor, packed: Tensor) -> None:
         known = self.of(data)
         found = row(known) if known else None
-        # What fills short sequences up is 0, as a masked unit must then be.
-        if found is None or (name == "_pad_packed_sequence" and bool(found[1].any())):
+        if found is None:
             self.refuse(f"{name!r} of what differs from step to step when masked")
         self.follow(packed, *(one.expand(packed.shape) for one in found))
+
+    def _pad(
+        self, result: Any, data: Tensor, batch_sizes: Tensor, batch_first: bool = False,
+        padding_value: float = 0.0, total_length: int | None = None,
+    ) -> None:  # fmt: skip
+        padded, lengths = result
+        known = self.of(data)
+        found = row(known) if known else None
+        if found is None:
+            self.refuse("padding of what differs from step to step when masked")
+        if self._still_open((data,), {}):
+            self.refuse("padding what a LayerNorm gives")
+        labels, masked = (one.expand(padded.shape) for one in found)
+        if bool((found[1] == padding_value).all()):
+            self.follow(padded, labels, masked)
+            return
+        # Only a maximum over all steps gives the same again, and it must be above the padding.
+        if not padding_value <= float(found[1].min()):
+            self.refuse(f"padding with {padding_value}, which no masked unit gives")
+        steps = torch.arange(padded.shape[1 if batch_first else 0])
+        outside = steps >= lengths[:, None]
+        if not bool(outside.any()):
+            self.doubt(
+                f"padding with {padding_value}, which no masked unit gives, in an example whose "
+                "sequences are of equal lengths (give one of unequal lengths)"
+            )
+            self.follow(padded, labels, masked)
+            return
+        outside = outside if batch_first else outside.T
+        self.follow(padded, labels, masked.masked_fill(outside[..., None], padding_value))
+        self._padded.add(id(padded))
 
     def _each(self, name: str, func: Any, args: Any, kwargs: Any, result: Tensor) -> None:
         leaves = pytree.tree_leaves((args, kwargs))
@@ -245,10 +285,13 @@ class Flow(TorchFunctionMode):
         least, most = known.masked.amin(dim, keepdim), known.masked.amax(dim, keepdim)
         if not torch.equal(low, high):
             self.refuse(f"{name!r} over the units")
-        if not torch.equal(least, most) or (name == "sum" and bool(most.any())):
+        same = torch.equal(least, most) or name in ("amax", "max")
+        if not same or (name == "sum" and bool(most.any())):
             self.refuse(f"{name!r} over steps, where a masked unit is not 0")
         values = result if isinstance(result, Tensor) else result[0]
         self.follow(values, high, most)
+        if id(input) in self._padded and bool((most != most.max()).any()):
+            self._padded.add(id(values))  # a maximum over something else than steps
 
     def _pool(self, name: str, args: Any, result: Any) -> None:
         known, values = self.of(args[0]), result if isinstance(result, Tensor) else result[0]

@@ -5,6 +5,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from tefast.nn.consumers import Reading
+from tefast.nn.copies import check_own
 from tefast.nn.flow import OTHER
 from tefast.nn.narrow import NarrowAttention, NarrowLayerNorm
 from tefast.nn.recurrent import check_plain, check_recurrent, rebuild, set_parameter, weights
@@ -15,6 +16,7 @@ Readings = dict[str, Reading]
 
 def check_reader(module: nn.Module) -> None:
     """Raise ValueError unless all parameters of a reader are plain ones of its class."""
+    check_own(module)
     if isinstance(module, nn.Linear):
         check_plain(module, ["weight"] if module.bias is None else ["weight", "bias"])
     elif isinstance(module, nn.LayerNorm | NarrowLayerNorm | nn.BatchNorm1d):

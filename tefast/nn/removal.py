@@ -8,28 +8,16 @@ direction, of both directions of the next layer and, in an LSTM with a projectio
 projection, whose outputs are there as before. A projected output is 0 when its row is.
 """
 
-import copy
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from itertools import zip_longest
 from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
 from tefast.nn.classifier import SequenceClassifier
-from tefast.nn.consumers import (
-    RECURRENT,
-    Example,
-    Numbering,
-    Reading,
-    Readings,
-    called,
-    find_readings,
-    made_up_inputs,
-    tensors_in,
-)
-from tefast.nn.modes import as_it_was, in_mode
+from tefast.nn.consumers import RECURRENT, Numbering, Reading, Readings
+from tefast.nn.copies import copy_with
 from tefast.nn.readers import check_reader, narrow
 from tefast.nn.recurrent import (
     Cell,
@@ -44,6 +32,7 @@ from tefast.nn.recurrent import (
     weights,
 )
 from tefast.nn.stack import Part, RecurrentStack, check_pair, join_state, part_name, split_state
+from tefast.nn.trial import Trial, check_outputs, check_ready
 from tefast.nn.units import Selection, choose, others
 
 L = TypeVar("L", bound=Layer)
@@ -184,7 +173,7 @@ def mask(model: M, units: Selection, rnn: str = "rnn", projections: Selection | 
     """
     layer = find_recurrent(model, rnn)
     check_untied(model, [layer])
-    return copy.deepcopy(model, {id(layer): mask_units(layer, units, projections)})
+    return copy_with(model, {layer: mask_units(layer, units, projections)})
 
 
 def prune(
@@ -233,32 +222,30 @@ def prune(
         of them, which is named, or the pruned model does not give on `example` what the masked
         one gives.
     """
-    if consumers is None and type(model) is SequenceClassifier and rnn == "rnn":
-        consumers = ("fc1",)  # known, and a run of large layers takes its time
     layer = find_recurrent(model, rnn)
     kept = _keep(layer, units, projections)
-    known = example is None or isinstance(example, tuple | Mapping)
-    arguments = example if known else (example,)
-    if consumers is None:
-        readings = find_readings(model, layer, rnn, arguments)
-    else:
-        readings = _named_readings(model, layer, consumers)
-    names = {module: name for name, module in model.named_modules()}
-    for reader in readings:
-        with _about(names[reader]):
-            check_reader(reader)
-    check_untied(model, [layer, *readings])
-    flags = Numbering(layer).flags(kept.outputs, kept.hidden)
-    # deepcopy takes what its memo holds, so the large layers are never copied whole.
-    memo: dict[int, Any] = {}
-    for reader, reading in readings.items():
-        with _about(names[reader]):
-            memo[id(reader)] = narrow(reader, reading, flags)
-    memo[id(layer)] = _shrink(layer, kept)
-    pruned = copy.deepcopy(model, memo)
-    if consumers is None:
-        _verify(pruned, mask(model, units, rnn, projections), layer, arguments)
-    return pruned
+    check_ready(model)
+    with torch.inference_mode(False), torch.no_grad():
+        if consumers is not None:
+            trial = None
+            readings = _named_readings(model, layer, consumers)
+        elif type(model) is SequenceClassifier and rnn == "rnn":
+            trial = None  # known, and a run of large layers takes its time
+            readings = _named_readings(model, layer, ("fc1",))
+        else:
+            flags = Numbering(layer).flags(kept.outputs, kept.hidden)
+            masked = mask(model, units, rnn, projections)
+            trial = Trial(model, masked, rnn, ~flags, example)
+            readings = trial.readings
+        smaller = _without(model, rnn, kept, readings)
+        if trial is not None:
+            trial.check(smaller, lambda twin: _without(twin, rnn, kept, readings))
+        elif consumers is not None:
+            masked = mask(model, units, rnn, projections)
+            check_outputs(
+                model, masked, rnn, example, lambda twin: _without(twin, rnn, kept, readings)
+            )
+    return smaller
 
 
 class _Chosen(NamedTuple):
@@ -349,6 +336,23 @@ def _slice(rnn: Layer, state: Any, name: str, widths: dict[Part, int], kept: Ind
     return left[0] if single else join_state(left)
 
 
+def _without(model: M, rnn: str, kept: _Chosen, readings: Readings) -> M:
+    """Copy a model with the smaller layer and with what reads it narrowed."""
+    modules: dict[str, nn.Module] = dict(model.named_modules(remove_duplicate=False))
+    layer = cast(Layer, modules[rnn])
+    for name in readings:
+        with _about(name):
+            check_reader(modules[name])
+    check_untied(model, [layer, *(modules[name] for name in readings)])
+    flags = Numbering(layer).flags(kept.outputs, kept.hidden)
+    smaller: dict[nn.Module, nn.Module] = {}
+    for name, reading in readings.items():
+        with _about(name):
+            smaller[modules[name]] = narrow(modules[name], reading, flags)
+    smaller[layer] = _shrink(layer, kept)
+    return copy_with(model, smaller)
+
+
 def _named_readings(model: nn.Module, layer: Layer, names: Iterable[str]) -> Readings:
     if isinstance(names, str):
         raise TypeError(f"consumers: expected a sequence of names, got the string {names!r}")
@@ -373,9 +377,9 @@ def _named_readings(model: nn.Module, layer: Layer, names: Iterable[str]) -> Rea
                 f"consumer {name!r}: expected {'in_features' if linear else 'input_size'} "
                 f"{len(labels)}, the recurrent layer's output features, got {features}"
             )
-        if module in readings:
+        if any(module is model.get_submodule(before) for before in readings):
             raise ValueError(f"consumer {name!r} is given more than once")
-        readings[module] = {"input": Reading(numbering.count, labels, zeros, [])}
+        readings[name] = {"input": Reading(numbering.count, labels, zeros, [])}
     return readings
 
 
@@ -386,52 +390,3 @@ def _about(name: str) -> Iterator[None]:
         yield
     except (TypeError, ValueError) as error:
         raise type(error)(f"consumer {name!r}: {error}") from None
-
-
-def _verify(pruned: nn.Module, masked: nn.Module, layer: Layer, example: Example | None) -> None:
-    """Raise ValueError unless both models give the same on the example.
-
-    What was followed is one run; sizes that the model's code holds as numbers show only here.
-    """
-    made_up: Iterable[Example] = made_up_inputs(masked, layer) if example is None else [example]
-    for arguments in made_up:
-        try:
-            with as_it_was(masked), in_mode(masked, training=False):
-                expected = called(masked, arguments)
-        except Exception:
-            if example is not None:
-                raise
-            continue
-        try:
-            with as_it_was(pruned), in_mode(pruned, training=False):
-                found = called(pruned, arguments)
-        except Exception as error:
-            raise ValueError(
-                "the pruned model does not run on the example; does its code hold the layer's "
-                f"size as a number? {type(error).__name__}: {error}"
-            ) from error
-        if not tensors_in(expected):
-            raise ValueError(
-                f"what the model returns, a {type(expected).__name__}, holds no tensor that could "
-                "be compared; name the consumers"
-            )
-        pairs = list(zip_longest(tensors_in(found), tensors_in(expected)))
-        if not all(_alike(one, other) for one, other in pairs):
-            raise ValueError(
-                "the pruned model does not give on the example what the masked one gives; does its "
-                "code hold the layer's size as a number, or is it random in evaluation mode?"
-            )
-        return
-
-
-def _alike(one: Tensor | None, other: Tensor | None) -> bool:
-    if one is None or other is None or one.shape != other.shape or one.dtype != other.dtype:
-        return False
-    if not one.is_floating_point():
-        return torch.equal(one, other)
-    # Sums in another order differ by rounding; what is wrong differs by the size of the values.
-    info = torch.finfo(one.dtype)
-    finite = other[other.isfinite()].abs()
-    scale = max(float(finite.max()) if finite.numel() else 0.0, float(info.tiny))
-    allowed = min(1e3 * info.eps, 0.05) * scale
-    return torch.allclose(one, other, rtol=0.0, atol=allowed, equal_nan=True)
