@@ -254,7 +254,8 @@ REFUSED = {
                  {"weight": lambda: nn.Parameter(torch.ones(12))},
                  r"'add' with a tensor as wide as the layer \(a residual\?\) in the model itself"),
     "directions added": (lambda m, o, s: m.part(o[..., :6] + o[..., 6:]),
-                         {"part": lambda: nn.Linear(6, 2)}, "outputs of different units"),
+                         {"part": lambda: nn.Linear(6, 2)},
+                         "unit 0 of 'rnn' l1 and unit 0 of 'rnn' l1_reverse meet in 'add' in the "),
     "unknown": (lambda m, o, s: m.fc(torch.fft.rfft(o, dim=1).real), {}, "'fft_rfft'"),
     "softmax": (lambda m, o, s: m.fc(o.softmax(-1)), {}, "the operation 'softmax'"),
     "over units": (lambda m, o, s: o.mean(-1), {}, "'mean' over the units"),
@@ -264,8 +265,8 @@ REFUSED = {
                 r"an initial state made of them in 'next' \(GRU\)"),
     "norm, relu": (lambda m, o, s: m.fc(m.norm(o).relu()), {"norm": lambda: nn.LayerNorm(12)},
                    "'relu' on what a LayerNorm gives"),
-    "convolution": (lambda m, o, s: m.conv(o.mT), {"conv": lambda: nn.Conv1d(12, 3, 2)},
-                    r"the operation 'conv1d' in 'conv' \(Conv1d\)"),
+    "convolution": (lambda m, o, s: m.conv(o[:, None]), {"conv": lambda: nn.Conv2d(1, 3, 2)},
+                    r"along the expected axis in 'conv' \(Conv2d\)"),
     "parameter": (lambda m, o, s: o @ m.weight, {"weight": lambda: nn.Parameter(torch.ones(12, 2))},
                   "a matrix product that sums over the units"),
     "no bias": (lambda m, o, s: m.head(o.sigmoid()),
@@ -452,8 +453,11 @@ class Opaque:
 
 
 def test_a_result_that_cannot_be_compared_is_refused():
-    with pytest.raises(ValueError, match="a Opaque, holds no tensor that could be compared"):
-        prune(Around(lambda m, o: Opaque(m.head(o))), [0])
+    with pytest.raises(ValueError, match="holds nothing that could be compared"):
+        prune(Around(lambda m, o: (m.head(one) for one in o)), [0])
+    prune(Around(lambda m, o: Opaque(m.head(o))), [0])
+    with pytest.raises(ValueError, match="would be narrower"):
+        prune(Around(lambda m, o: Opaque(o)), [0])
 
 
 @pytest.mark.parametrize("value", [1.0, -1.0])

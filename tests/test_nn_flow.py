@@ -360,7 +360,7 @@ def test_near_neighbours_are_refused(name: str, unequal: bool) -> None:
 def followed(function, x: Tensor):  # type: ignore[no-untyped-def]
     """What is known of a function of outputs whose last axis are the units."""
 
-    def refuse(reason: str) -> None:
+    def refuse(reason: str, partner: Tensor | None) -> None:
         raise ValueError(reason)
 
     flow, x = Flow(x.shape[-1], refuse), x.clone()  # type: ignore[arg-type]

@@ -109,11 +109,20 @@ class Flow:
         Labels of units are 0..features-1. Others that are not `OTHER` mean entries whose value
         depends on the data even when the unit is masked; they can be moved and averaged.
     refuse : callable
-        Called with the reason when units are mixed; raises.
+        Called with the reason when units are mixed, and with another tensor that they are mixed
+        with or None; raises.
+    lenient : bool
+        What mixes units is not refused; what it gives is not followed.
     """
 
-    def __init__(self, features: int, refuse: Callable[[str], NoReturn]) -> None:
-        self.features = features
+    def __init__(
+        self,
+        features: int,
+        refuse: Callable[[str, Tensor | None], NoReturn],
+        *,
+        lenient: bool = False,
+    ) -> None:
+        self.features, self.lenient = features, lenient
         self.inside = 0
         """Above 0 within a module that is dealt with as a whole."""
         self.refusal: Exception | None = None
@@ -122,16 +131,20 @@ class Flow:
         self.calling: list[str] = []
         """Functions of PyTorch that are being called, by the names of their users."""
         self.path: Callable[[], str] = str
+        """Says where in the model this is."""
+        self.met: Callable[[Tie], None] = lambda tie: None
+        """Called with labels that met; raises if they may not."""
         self.events = 0
         self._refuse = refuse
         self._shadows: dict[int, _Shadow] = {}
 
-    def refuse(self, reason: str) -> NoReturn:
+    def refuse(self, reason: str, partner: Tensor | None = None) -> NoReturn:
         """Raise the error that `reason` gives."""
         try:
-            self._refuse(reason)
+            self._refuse(reason, partner)
         except Exception as error:
-            self.refusal = self.refusal or error
+            if not self.lenient:
+                self.refusal = self.refusal or error
             raise
 
     def name(self, func: Any = None) -> str:
@@ -172,9 +185,13 @@ class Flow:
         pairs = set(zip(ours.flatten().tolist(), theirs.flatten().tolist(), strict=True))
         where = f"{self.name()!r} in {self.path()}"
         known = {(tie.one, tie.other) for tie in self.ties}
-        for one, other in sorted(pairs):
-            if (one, other) not in known:
-                self.ties.append(Tie(one, other, where))
+        for one, other in sorted(pairs - known):
+            self.ties.append(Tie(one, other, where))
+            try:
+                self.met(self.ties[-1])
+            except Exception as error:
+                self.refusal = self.refusal or error
+                raise
 
     def write(
         self, tensor: Tensor, new: Fields, *, whole: bool = False, chosen: bool = False,
@@ -316,6 +333,19 @@ def joined(labels: Tensor, axes: list[int]) -> Tensor | None:
     if bool((found & (least != most)).any()):
         return None
     return torch.where(found, least, OTHER)
+
+
+def columns(labels: Tensor) -> Tensor | None:
+    """Return labels in which what no unit gave counts to the unit whose feature it lies in.
+
+    Where steps of one feature are a unit's outputs and others are zeros of the code, all of it
+    goes with the unit. None if the features are not along an axis.
+    """
+    axes = varying(labels)
+    label = joined(labels, [axis for axis in range(-labels.ndim, 0) if axis not in axes])
+    if label is None:
+        return None
+    return torch.where((labels == OTHER) | (labels == EMPTY), label, labels)
 
 
 def address(tensor: Tensor) -> Any:

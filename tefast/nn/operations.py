@@ -62,6 +62,17 @@ def apply(flow: Flow, func: Any, args: Any, kwargs: Any, again: Callable[[], Any
             return func.decompose(*args, **kwargs)
     before = {address(tensor) for tensor in call.tensors}
     call.result = func(*args, **kwargs)
+    try:
+        _note(call, chosen, followed, before)
+    except Exception:
+        if not flow.lenient:
+            raise
+    return call.result
+
+
+def _note(call: Call, chosen: Rule | None, followed: bool, before: set[Any]) -> None:
+    """Note what an operation has done, or refuse it."""
+    func = call.func
     found = [leaf for leaf in leaves(call.result) if isinstance(leaf, Tensor)]
     if chosen is not None:
         if found:
@@ -73,7 +84,6 @@ def apply(flow: Flow, func: Any, args: Any, kwargs: Any, again: Callable[[], Any
             call.refuse("{name}, after which they cannot be followed")
     elif followed and not all(address(tensor) in before for tensor in found):
         call.refuse("the operation {name}")
-    return call.result
 
 
 def _rule(call: Call) -> Rule | None:
@@ -262,7 +272,7 @@ def check_width(call: Call, tensors: list[Tensor], each: list[Fields], labels: T
         axes = varying(labels) if axes is None else axes
         wide = [a for a in axes if tensor.ndim >= -a and tensor.shape[a] > 1 and tensor.stride(a)]
         if wide:
-            call.refuse("{name} with a tensor as wide as the layer (a residual?)")
+            call.refuse("{name} with a tensor as wide as the layer (a residual?)", tensor)
 
 
 def value(call: Call, tensors: list[Tensor], values: list[Tensor]) -> tuple[Tensor, Tensor]:

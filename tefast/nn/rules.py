@@ -90,9 +90,9 @@ class Call:
                 tensor, Fields(labels, *(nothing.masked, nothing.masked), nothing.places)
             )
 
-    def refuse(self, reason: str) -> NoReturn:
+    def refuse(self, reason: str, partner: Tensor | None = None) -> NoReturn:
         """Refuse the operation; `reason` may hold its name, {name}."""
-        self.flow.refuse(reason.format(name=repr(self.flow.name(self.func))))
+        self.flow.refuse(reason.format(name=repr(self.flow.name(self.func))), partner)
 
     def open(self, fields: Fields) -> bool:
         """Return whether there are entries whose value depends on the data when masked."""

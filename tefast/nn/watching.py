@@ -14,9 +14,7 @@ from tefast.nn.flow import Flow
 from tefast.nn.operations import apply
 
 # Give what is no tensor, and are no operations.
-_LEAVING = frozenset(
-    ["numpy", "tolist", "array", "data_ptr", "dlpack", "untyped_storage", "storage", "buffer"]
-)
+_LEAVING = frozenset(["numpy", "tolist", "array", "data_ptr", "dlpack"])
 
 
 @contextmanager
@@ -34,6 +32,13 @@ def watching(flow: Flow) -> Iterator[None]:
             raise
     if flow.refusal is not None:
         raise flow.refusal
+
+
+@contextmanager
+def unseen() -> Iterator[None]:
+    """Do something with tensors that is not followed."""
+    with torch._C.DisableTorchFunction(), torch._C._DisableTorchDispatch():
+        yield
 
 
 def _uncompiled() -> Any:
@@ -76,7 +81,8 @@ class _Calls(TorchFunctionMode):
         try:
             special = FUNCTIONS.get(getattr(func, "__name__", ""))
             name = flow.calling[-1]
-            if (special is None and name not in _LEAVING) or flow.any_of((args, kwargs)) is None:
+            plain = flow.lenient or (special is None and name not in _LEAVING)
+            if plain or flow.any_of((args, kwargs)) is None:
                 return func(*args, **kwargs)
             if special is None:
                 flow.refuse(f"{name!r}, after which they cannot be followed")
