@@ -109,7 +109,7 @@ def check_range(given: Any, role: str, units: int) -> tuple[Edges, Edges] | None
     """A range ``(low, high)`` as two arrays of shape (1,) or (units,); None stays None."""
     if given is None:
         return None
-    name, column = f"{role}_range", "condition" if role == "z" else "unit"
+    name, column = f"{role}_range", {"y": "source", "z": "condition"}.get(role, "unit")
     try:
         if isinstance(given, (str, bytes, set, frozenset)):  # no numbers, or in no order
             raise TypeError

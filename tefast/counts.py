@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from tefast.backends import Backend, Counts, Lengths
 from tefast.binning import Binning
+from tefast.states import JointState, together
 from tefast.values import Values, to_numpy
 
 Floats = npt.NDArray[np.float64]
@@ -122,17 +123,17 @@ class Sparse:
 
     Attributes
     ----------
-    cells, counts : list of ndarray of int64, one of each for every unit
-        Cells as one integer, the last axis the least significant, rising; and how often each was.
-    shape : tuple of int
-        The sizes of the axes.
+    cells : list of ndarray of int64, shape (axes, cells), one for every unit
+        The states along each axis that make a cell; cells rise, the last axis the least
+        significant.
+    counts : list of ndarray of int64, shape (cells,), one for every unit
+        How often each was.
     axes : tuple of str
-        Their names.
+        The names of the axes.
     """
 
     cells: list[Counts]
     counts: list[Counts]
-    shape: tuple[int, ...]
     axes: tuple[str, ...]
 
     @property
@@ -154,7 +155,7 @@ class Sparse:
             _, first, place = np.unique(kept, return_index=True, return_inverse=True)
             n = np.zeros(len(first), np.int64)
             np.add.at(n, place, counts)
-            _, where = np.unique(self._kept(cells[first], given), return_inverse=True)
+            _, where = np.unique(self._kept(cells[:, first], given), return_inverse=True)
             yield np.asarray(np.bincount(where, of(n)), dtype=np.float64)[np.newaxis]
 
     def beside(self, *sets: tuple[str, ...]) -> Iterator[tuple[Counts, list[Counts]]]:
@@ -163,7 +164,7 @@ class Sparse:
             found = []
             for axes in sets:
                 _, place = np.unique(self._kept(cells, axes), return_inverse=True)
-                added = np.zeros(len(cells), np.int64)
+                added = np.zeros(len(counts), np.int64)
                 np.add.at(added, place, counts)
                 found.append(added[place][np.newaxis])
             yield counts[np.newaxis], found
@@ -176,14 +177,11 @@ class Sparse:
         return np.add.reduceat(counts[order], first) if kept.size else counts
 
     def _kept(self, cells: Counts, axes: tuple[str, ...]) -> Counts:
-        """The cells with some axes alone."""
-        kept, step = np.zeros_like(cells), 1
-        for name, size in zip(reversed(self.axes), reversed(self.shape), strict=True):
-            if name in axes:
-                kept += cells % size * step
-                step *= size
-            cells = cells // size
-        return kept
+        """The cells with some axes alone, as one integer each."""
+        chosen = [row for row, name in zip(cells, self.axes, strict=True) if name in axes]
+        if not cells.shape[1] or not chosen:
+            return np.zeros(cells.shape[1], np.int64)
+        return together(JointState(row, int(row.max()) + 1) for row in chosen).codes
 
 
 Table = Dense | Sparse

@@ -21,6 +21,9 @@ def transfer_entropy(
     target_history: int = 1,
     source_history: int = 1,
     delay: int = 1,
+    target_step: int = 1,
+    source_step: int = 1,
+    joint: bool = False,
     binning: Any = "uniform",
     h_range: Any = None,
     y_range: Any = None,
@@ -36,8 +39,8 @@ def transfer_entropy(
 
     How much the source's present tells about a unit's next value beyond what the unit's own
     present tells: ``I(h[t+1]; y[t] | h[t])``, estimated from a histogram of
-    ``(h[t+1], h[t], y[t])``; or with longer histories k and l and a delay d
-    ``I(h[t+1]; y[t+1-d-l+1 .. t+1-d] | h[t-k+1 .. t])``.
+    ``(h[t+1], h[t], y[t])``; or with longer histories k and l, their steps s and r and a delay d
+    ``I(h[t+1]; y[t+1-d], .. y[t+1-d-(l-1)r] | h[t], .. h[t-(k-1)s])``.
 
     Parameters
     ----------
@@ -46,7 +49,8 @@ def transfer_entropy(
         with ``__dlpack__`` or ``__array__``. Floats (float16, bfloat16, float32, float64) are
         binned; integers are symbols ``0 .. bins - 1``. Read where it lies, never changed.
     y : array_like, shape (N, T), or (T,) where `h` has no axis of sequences
-        The **source**, one series that is compared with every unit.
+        The **source**, one series that is compared with every unit. With `joint` an axis more at
+        the end, for several.
     bins : int, default 16
         Number of bins, or of symbols; 2 to 256.
     target_history : int, default 1
@@ -55,14 +59,19 @@ def transfer_entropy(
         l, steps of the source.
     delay : int, default 1
         d, steps from the source's last one to the unit's next.
+    target_step, source_step : int, default 1
+        s and r, steps from one entry of a history to the next.
+    joint : bool, default False
+        Take `y` as several sources at once, (N, T, S) or (T, S): what all of them tell together.
+        Each is binned on its own, in as many bins.
     binning : {"uniform", "quantile"}, array_like or mapping, default "uniform"
         Equal-width bins, bins at the quantiles of each unit's own values, or inner edges of shape
         (bins - 1,), or (U, bins - 1) for edges of each unit. Bin i is ``[edge i-1, edge i)``;
         values beyond the outermost edges fall into the end bins. A mapping such as
         ``{"h": "quantile", "y": [0.5]}`` says it for each input.
     h_range, y_range : (low, high), optional
-        The range that uniform bins divide, scalars or one value a unit. Values outside are
-        clamped into the end bins. None: the range of the data, unit by unit.
+        The range that uniform bins divide, scalars or one value a unit, or a source of several.
+        Values outside are clamped into the end bins. None: the range of the data, unit by unit.
     lengths : array_like of int, shape (N,), optional
         Valid steps of each sequence; what lies beyond is not looked at.
     mask : array_like of bool, shape (N, T) or that of `h`, optional
@@ -114,11 +123,11 @@ def transfer_entropy(
     >>> tefast.transfer_entropy(h, y, bins=2).round(3)
     array([1., 0.])
     """
-    embedding = Embedding.check(target_history, source_history, delay)
+    embedding = Embedding.check(target_history, source_history, delay, target_step, source_step)
     bias = measures.check_bias(bias)
     options = Options.check(bins, binning, nan_policy, base, backend, threads)
     target = values.target(h)
-    source = values.source(y, target)
+    source = values.source(y, target, joint)
     embedding.check_steps(target)
     ranges = {"h": h_range, "y": y_range}
     inputs = Inputs.check(options, target, [source], lengths, ranges, mask)

@@ -12,12 +12,12 @@ import numpy.typing as npt
 
 from tefast import binning as binnings
 from tefast import masks, measures, values, windows
-from tefast.backends import Lengths
+from tefast.backends import Lengths, Steps
 from tefast.binning import Binning
 from tefast.counts import Table
 from tefast.measures import Scores, Sums
 from tefast.options import Options, check_scan
-from tefast.states import Embedding, States, history, moved
+from tefast.states import Embedding, JointState, history, together
 from tefast.values import Values
 from tefast.windows import MOST_STATES, Windows
 
@@ -175,43 +175,91 @@ def several_of_windows(
     return scores
 
 
-def source_states(codes: Series, bins: int, embedding: Embedding) -> States:
-    """The source's state for the transitions that start at each step, of codes (N, T)."""
-    return history(codes, bins, embedding.source_history, shift=embedding.delay - 1)
+def source_series(inputs: Inputs) -> JointState:
+    """The source as a state at every step, (N, T): its code, or the codes of several sources."""
+    codes = inputs.codes().astype(np.int64)
+    return together(JointState(codes[:, :, i], inputs.bins) for i in range(codes.shape[2]))
 
 
-def transitions(inputs: Inputs, embedding: Embedding, states: States | None = None) -> Windows:
-    """The windows (past, next) of the target beside the source's states, or beside others."""
-    bins, past = inputs.bins, embedding.target_history
+def source_states(series: JointState, embedding: Embedding) -> JointState:
+    """The source's state for the transitions that start at each step."""
+    return history(series, [back - 1 for back in embedding.source])
+
+
+def transitions(inputs: Inputs, embedding: Embedding, states: JointState | None = None) -> Windows:
+    """The windows (past, next) of the target beside the source's states, or beside others.
+
+    A window belongs to the step that its transition leads to.
+    """
     if states is None:
-        states = source_states(inputs.codes()[:, :, 0], bins, embedding)
-    return Windows(
-        past + 1,
-        (bins**past, bins),
-        moved(states, 1),  # a window ends at the step that a transition leads to
-        (bins**embedding.source_history,),
-        ("past", "next", "source"),
-    )
+        states = source_states(source_series(inputs), embedding)
+    own = {"past": embedding.past, "next": (0,)}
+    return Windows(inputs.bins, own, {"source": states.moved(1)})
+
+
+def conditional_transitions(inputs: Inputs, embedding: Embedding) -> Windows:
+    """The same beside the states of the conditions, one step before the next, as well."""
+    plain, given = transitions(inputs, embedding), inputs.codes(1).astype(np.int64)
+    parts = (JointState(given[:, :, i], inputs.bins) for i in range(given.shape[2]))
+    beside = {"condition": together(parts).moved(1), **plain.beside}
+    return Windows(plain.bins, plain.own, beside)
+
+
+def reverse_transitions(inputs: Inputs, embedding: Embedding) -> Windows:
+    """The transitions of the series, beside windows of the units' histories as sources."""
+    series = source_series(inputs)
+    beside = {"past": history(series, embedding.past), "next": series}
+    return Windows(inputs.bins, {"source": embedding.source}, beside)
+
+
+def own_transitions(inputs: Inputs, past: Steps) -> Windows:
+    """The windows (past, next) of the target alone."""
+    return Windows(inputs.bins, {"past": past, "next": (0,)}, {})
+
+
+def pairs(inputs: Inputs, delay: int) -> Windows:
+    """Values of the target beside what the source was `delay` steps earlier."""
+    return Windows(inputs.bins, {"unit": (0,)}, {"source": source_series(inputs).moved(delay)})
 
 
 def transfer_entropy(inputs: Inputs, embedding: Embedding, bias: str | None) -> Any:
     """Transfer entropy (U,) in units of the base."""
-    options, bins = inputs.options, inputs.bins
-    size = bins**embedding.source_history
-    if bias is None and embedding == Embedding():
+    options, single = inputs.options, inputs.others[0].array.shape[2] == 1
+    if bias is None and embedding == Embedding() and single:
         return of_steps(inputs) / math.log(options.base)
-    if bias is None and embedding.target_history == 1 and size <= MOST_STATES:
-        states = source_states(inputs.codes()[:, :, 0], bins, embedding)
-        nats = of_states(inputs, states[np.newaxis], size)[0]
+    states = source_states(source_series(inputs), embedding)
+    if bias is None and embedding.target_history == 1 and states.size <= MOST_STATES:
+        nats = of_states(inputs, states.codes[np.newaxis], states.size)[0]
         if not bool((nats == nats).any()):
             raise_nothing_left()
         return nats / math.log(options.base)
-    return of_windows(inputs, transitions(inputs, embedding), transferred, bias)
+    return of_windows(inputs, transitions(inputs, embedding, states), transferred, bias)
 
 
 def transferred(table: Table, grassberger: bool) -> Sums:
     """N times transfer entropy, of tables with the axes next, source and past."""
     return measures.conditional_information(table, ("next",), ("source",), ("past",), grassberger)
+
+
+def transferred_beyond(table: Table, grassberger: bool) -> Sums:
+    """N times transfer entropy beyond conditions, of tables with the axis condition as well."""
+    given = ("past", "condition")
+    return measures.conditional_information(table, ("next",), ("source",), given, grassberger)
+
+
+def shared(table: Table, grassberger: bool) -> Sums:
+    """N times mutual information, of tables with the axes unit and source."""
+    return measures.conditional_information(table, ("unit",), ("source",), (), grassberger)
+
+
+def stored(table: Table, grassberger: bool) -> Sums:
+    """N times active information, of tables with the axes next and past."""
+    return measures.conditional_information(table, ("next",), ("past",), (), grassberger)
+
+
+def rate(table: Table, grassberger: bool) -> Sums:
+    """N times the entropy rate, of tables with the axes next and past."""
+    return measures.conditional_entropy(table, ("next",), ("past",), grassberger)
 
 
 def raise_nothing_left() -> None:

@@ -10,20 +10,16 @@ import numpy.typing as npt
 
 from tefast import evaluation, measures, values, windows
 from tefast.backends import MISSING
-from tefast.counts import Table
 from tefast.evaluation import Inputs
-from tefast.measures import Sums
 from tefast.options import Options
 from tefast.states import (
     Embedding,
+    JointState,
     check_not_negative,
-    check_positive,
+    check_past,
     check_steps,
-    history,
-    together,
 )
 from tefast.values import Values
-from tefast.windows import Windows
 
 
 def conditional_transfer_entropy(
@@ -35,6 +31,9 @@ def conditional_transfer_entropy(
     target_history: int = 1,
     source_history: int = 1,
     delay: int = 1,
+    target_step: int = 1,
+    source_step: int = 1,
+    joint: bool = False,
     binning: Any = "uniform",
     h_range: Any = None,
     y_range: Any = None,
@@ -71,26 +70,16 @@ def conditional_transfer_entropy(
     -------
     float64 array, shape (U,)
     """
-    embedding = Embedding.check(target_history, source_history, delay)
+    embedding = Embedding.check(target_history, source_history, delay, target_step, source_step)
     target = values.target(h)
-    others = [values.source(y, target), values.conditions(z, target)]
+    others = [values.source(y, target, joint), values.conditions(z, target)]
     embedding.check_steps(target)
     ranges = {"h": h_range, "y": y_range, "z": z_range}
     bias = measures.check_bias(bias)
     options = Options.check(bins, binning, nan_policy, base, backend, threads)
     inputs = Inputs.check(options, target, others, lengths, ranges, mask)
-    plain, given = evaluation.transitions(inputs, embedding), inputs.codes(1)
-    # A window ends at the next step, where the conditions are one step back.
-    parts = [history(given[:, :, i], inputs.bins, 1, shift=1) for i in range(given.shape[2])]
-    conditions = together(parts, [inputs.bins] * len(parts))
-    counted = Windows.joined(
-        plain.length,
-        plain.own,
-        [conditions, plain.shared],
-        (inputs.bins ** len(parts), *plain.beside),
-        ("past", "next", "condition", "source"),
-    )
-    return target.wrap(evaluation.of_windows(inputs, counted, _conditional, bias))
+    counted = evaluation.conditional_transitions(inputs, embedding)
+    return target.wrap(evaluation.of_windows(inputs, counted, evaluation.transferred_beyond, bias))
 
 
 def normalized_transfer_entropy(
@@ -101,6 +90,9 @@ def normalized_transfer_entropy(
     target_history: int = 1,
     source_history: int = 1,
     delay: int = 1,
+    target_step: int = 1,
+    source_step: int = 1,
+    joint: bool = False,
     binning: Any = "uniform",
     h_range: Any = None,
     y_range: Any = None,
@@ -123,15 +115,15 @@ def normalized_transfer_entropy(
     -------
     float64 array, shape (U,)
     """
-    embedding = Embedding.check(target_history, source_history, delay)
+    embedding = Embedding.check(target_history, source_history, delay, target_step, source_step)
     target = values.target(h)
-    source = values.source(y, target)
+    source = values.source(y, target, joint)
     embedding.check_steps(target)
     options = Options.check(bins, binning, nan_policy, math.e, backend, threads)
     ranges = {"h": h_range, "y": y_range}
     inputs = Inputs.check(options, target, [source], lengths, ranges, mask)
     counted = evaluation.transitions(inputs, embedding)
-    both = evaluation.transferred, _rate
+    both = evaluation.transferred, evaluation.rate
     te, rate = evaluation.several_of_windows(inputs, counted, both, None)
     with np.errstate(invalid="ignore", divide="ignore"):
         return target.wrap(np.where(rate > 0, te / rate, te * 0.0))
@@ -145,6 +137,9 @@ def reverse_transfer_entropy(
     target_history: int = 1,
     source_history: int = 1,
     delay: int = 1,
+    target_step: int = 1,
+    source_step: int = 1,
+    joint: bool = False,
     binning: Any = "uniform",
     h_range: Any = None,
     y_range: Any = None,
@@ -170,24 +165,14 @@ def reverse_transfer_entropy(
     -------
     float64 array, shape (U,)
     """
-    embedding = Embedding.check(target_history, source_history, delay)
+    embedding = Embedding.check(target_history, source_history, delay, target_step, source_step)
     units = values.target(h)
-    series = values.source(y, units)
+    series = values.source(y, units, joint)
     embedding.check_steps(units)
     bias = measures.check_bias(bias)
     options = Options.check(bins, binning, nan_policy, base, backend, threads)
     inputs = Inputs.check(options, units, [series], lengths, {"h": h_range, "y": y_range}, mask)
-    codes, number = inputs.codes()[:, :, 0], inputs.bins
-    # A window of a unit ends `delay` steps before the next step of y.
-    past = history(codes, number, target_history, shift=1 - delay)
-    following = history(codes, number, 1, shift=-delay)
-    counted = Windows.joined(
-        source_history,
-        (number**source_history,),
-        [past, following],
-        (number**target_history, number),
-        ("source", "past", "next"),
-    )
+    counted = evaluation.reverse_transitions(inputs, embedding)
     return units.wrap(evaluation.of_windows(inputs, counted, evaluation.transferred, bias))
 
 
@@ -197,6 +182,7 @@ def mutual_information(
     bins: int = 16,
     *,
     delay: int = 0,
+    joint: bool = False,
     binning: Any = "uniform",
     h_range: Any = None,
     y_range: Any = None,
@@ -223,14 +209,13 @@ def mutual_information(
     """
     delay = check_not_negative(delay, "delay")
     target = values.target(h)
-    source = values.source(y, target)
+    source = values.source(y, target, joint)
     check_steps(target, delay + 1, f"h[t] beside y[t - delay] with delay={delay}")
     bias = measures.check_bias(bias)
     options = Options.check(bins, binning, nan_policy, base, backend, threads)
     inputs = Inputs.check(options, target, [source], lengths, {"h": h_range, "y": y_range}, mask)
-    shared = history(inputs.codes()[:, :, 0], inputs.bins, 1, shift=delay)
-    counted = Windows(1, (inputs.bins,), shared, (inputs.bins,), ("unit", "source"))
-    return target.wrap(evaluation.of_windows(inputs, counted, _mutual, bias))
+    counted = evaluation.pairs(inputs, delay)
+    return target.wrap(evaluation.of_windows(inputs, counted, evaluation.shared, bias))
 
 
 def active_information(
@@ -238,6 +223,7 @@ def active_information(
     bins: int = 16,
     *,
     history: int = 1,
+    step: int = 1,
     binning: Any = "uniform",
     h_range: Any = None,
     lengths: Any = None,
@@ -264,8 +250,8 @@ def active_information(
     -------
     float64 array, shape (U,)
     """
-    given = (h, bins, history, binning, h_range, lengths, mask, nan_policy, bias, base)
-    return _of_units(_stored, *given, backend, threads)
+    given = (h, bins, history, step, binning, h_range, lengths, mask, nan_policy, bias, base)
+    return _of_units(evaluation.stored, *given, backend, threads)
 
 
 def entropy_rate(
@@ -273,6 +259,7 @@ def entropy_rate(
     bins: int = 16,
     *,
     history: int = 1,
+    step: int = 1,
     binning: Any = "uniform",
     h_range: Any = None,
     lengths: Any = None,
@@ -294,8 +281,8 @@ def entropy_rate(
     -------
     float64 array, shape (U,)
     """
-    given = (h, bins, history, binning, h_range, lengths, mask, nan_policy, bias, base)
-    return _of_units(_rate, *given, backend, threads)
+    given = (h, bins, history, step, binning, h_range, lengths, mask, nan_policy, bias, base)
+    return _of_units(evaluation.rate, *given, backend, threads)
 
 
 def local_transfer_entropy(
@@ -306,6 +293,9 @@ def local_transfer_entropy(
     target_history: int = 1,
     source_history: int = 1,
     delay: int = 1,
+    target_step: int = 1,
+    source_step: int = 1,
+    joint: bool = False,
     binning: Any = "uniform",
     h_range: Any = None,
     y_range: Any = None,
@@ -332,14 +322,13 @@ def local_transfer_entropy(
         With f = max(k, d + l - 1) the first step that a transition leads to: entry i belongs to the
         transition to step f + i. NaN where that was left out.
     """
-    embedding = Embedding.check(target_history, source_history, delay)
+    embedding = Embedding.check(target_history, source_history, delay, target_step, source_step)
     target = values.target(h)
-    source = values.source(y, target)
+    source = values.source(y, target, joint)
     embedding.check_steps(target)
     options = Options.check(bins, binning, nan_policy, base, backend, threads)
     inputs = Inputs.check(options, target, [source], lengths, {"h": h_range, "y": y_range}, mask)
     counted = evaluation.transitions(inputs, embedding)
-    counted.check()
     data, cuts = inputs.target, inputs.learned(inputs.target)
     sequences, steps, units = data.array.shape
     found = np.empty((sequences, steps, units))
@@ -347,7 +336,7 @@ def local_transfer_entropy(
         codes = windows.codes_of(
             inputs.options.backend, data, cuts, inputs.lengths, slice(u, u + 1), threads
         )
-        found[:, :, u] = _local(windows.keys(codes[:, :, 0], counted, inputs.bins), counted)
+        found[:, :, u] = _local(**counted.states(codes[:, :, 0]))
     if np.isnan(found).all():
         evaluation.raise_nothing_left()
     local = found[:, embedding.first + 1 :] / math.log(inputs.options.base)
@@ -356,62 +345,36 @@ def local_transfer_entropy(
     return target.wrap(local if len(target.shape) > 1 else local[:, 0])
 
 
-def _local(cell: npt.NDArray[np.int64], counted: Windows) -> npt.NDArray[np.float64]:
-    """Nats of every cell (N, T) of one unit."""
-    seen = cell != MISSING
-    state = math.prod(counted.beside)
-    own, source = np.divmod(cell[seen], state)
-    past = own // counted.own[-1]
-    joint, move, start, only = (
-        _occurrences(*part)
-        for part in (
-            (cell[seen], math.prod(counted.shape)),
-            (own, math.prod(counted.own)),
-            (past * state + source, counted.own[0] * state),
-            (past, counted.own[0]),
-        )
-    )
-    local = np.full(cell.shape, np.nan)
-    local[seen] = np.log((joint / start) / (move / only))
+def _local(past: JointState, source: JointState, next: JointState) -> npt.NDArray[np.float64]:
+    """Nats of every transition (N, T) of one unit."""
+    start, move = past.beside(source), past.beside(next)
+    joint = start.beside(next)
+    seen = joint.codes != MISSING
+    counts = (_occurrences(each, seen) for each in (joint, start, move, past))
+    n, of_start, of_move, of_past = counts
+    local = np.full(seen.shape, np.nan)
+    local[seen] = np.log((n / of_start) / (of_move / of_past))
     return local
 
 
-def _occurrences(of: npt.NDArray[np.int64], size: int) -> npt.NDArray[np.float64]:
-    """How often each entry, 0 .. size - 1, is there."""
-    if size > windows.DENSE_CELLS:
-        _, of, counts = np.unique(of, return_inverse=True, return_counts=True)
-        return counts[of].astype(np.float64)
-    return np.bincount(of, minlength=1)[of].astype(np.float64)
+def _occurrences(state: JointState, seen: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    """How often the state of each step that is seen is there, among those."""
+    codes = state.codes[seen]
+    if state.size > windows.DENSE_CELLS:
+        _, codes = np.unique(codes, return_inverse=True)
+    return np.bincount(codes, minlength=1)[codes].astype(np.float64)
 
 
 def _of_units(
-    measure: evaluation.Measure, h: Any, bins: Any, steps: Any, binning: Any, h_range: Any,
-    lengths: Any, mask: Any, nan_policy: Any, bias: Any, base: Any, backend: Any, threads: Any,
+    measure: evaluation.Measure, h: Any, bins: Any, history: Any, step: Any, binning: Any,
+    h_range: Any, lengths: Any, mask: Any, nan_policy: Any, bias: Any, base: Any, backend: Any,
+    threads: Any,
 ) -> Any:  # fmt: skip
     """A measure of (past, next) of every unit alone."""
-    past = check_positive(steps, "history")
     target: Values = values.target(h)
-    check_steps(target, past + 1, f"a transition with history={past}")
+    past = check_past(history, step, target)
     bias = measures.check_bias(bias)
     options = Options.check(bins, binning, nan_policy, base, backend, threads)
     inputs = Inputs.check(options, target, [], lengths, {"h": h_range}, mask)
-    everywhere = np.zeros(target.array.shape[:2], np.int64)
-    counted = Windows(past + 1, (inputs.bins**past, inputs.bins), everywhere, (), ("past", "next"))
+    counted = evaluation.own_transitions(inputs, past)
     return target.wrap(evaluation.of_windows(inputs, counted, measure, bias))
-
-
-def _conditional(table: Table, grassberger: bool) -> Sums:
-    given = ("past", "condition")
-    return measures.conditional_information(table, ("next",), ("source",), given, grassberger)
-
-
-def _mutual(table: Table, grassberger: bool) -> Sums:
-    return measures.conditional_information(table, ("unit",), ("source",), (), grassberger)
-
-
-def _stored(table: Table, grassberger: bool) -> Sums:
-    return measures.conditional_information(table, ("next",), ("past",), (), grassberger)
-
-
-def _rate(table: Table, grassberger: bool) -> Sums:
-    return measures.conditional_entropy(table, ("next",), ("past",), grassberger)

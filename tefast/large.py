@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from functools import partial
 from typing import Any
@@ -28,6 +29,9 @@ def stream(
     target_history: int = 1,
     source_history: int = 1,
     delay: int = 1,
+    target_step: int = 1,
+    source_step: int = 1,
+    joint: bool = False,
     binning: Any = "uniform",
     h_range: Any = None,
     y_range: Any = None,
@@ -46,7 +50,7 @@ def stream(
         The target: anything with a shape that slices can be taken of, such as a memory map, a
         dataset of HDF5 or Zarr, an array of Dask. Or, without `y`, an iterable of batches
         ``(h, y)`` or ``(h, y, lengths)``, such as a list, a ``DataLoader`` or a generator.
-    y : array, shape (N, T) or (T,)
+    y : array, shape (N, T) or (T,); with `joint` (N, T, S) or (T, S)
         The source.
     lengths : array_like of int, shape (N,), optional
         Valid steps of each sequence; of batches each brings its own.
@@ -59,7 +63,9 @@ def stream(
         As in `transfer_entropy`, but for "quantile", which needs all data at once.
     progress : callable, optional
         Called as ``progress(done, total)`` after every piece; total is 0 where it is not known.
-    target_history, source_history, delay, bins, nan_policy, bias, base, backend, threads
+    target_history, source_history, delay, target_step, source_step, joint
+        As in `transfer_entropy`.
+    bins, nan_policy, bias, base, backend, threads
         As in `transfer_entropy`.
 
     Returns
@@ -81,13 +87,15 @@ def stream(
     >>> bool((te.compute() == tefast.transfer_entropy(h, y, bins=4)).all())
     True
     """
-    embedding = Embedding.check(target_history, source_history, delay)
+    embedding = Embedding.check(target_history, source_history, delay, target_step, source_step)
     make = partial(
         TransferEntropy,
         bins=bins,
         target_history=target_history,
         source_history=source_history,
         delay=delay,
+        target_step=target_step,
+        source_step=source_step,
         binning=binning,
         nan_policy=nan_policy,
         bias=bias,
@@ -96,10 +104,11 @@ def stream(
         threads=threads,
     )
     # Raises for what is wrong before anything is read.
-    units = h.shape[-1] if y is not None and len(getattr(h, "shape", ())) > 1 else 1
-    options = make(units, h_range=h_range, y_range=y_range).options
-    pieces = _pieces(h, y, lengths, rows, embedding.first + 1)
+    pieces = _pieces(h, y, lengths, rows, embedding.first + 1, joint)
     ranges = {"h": h_range, "y": y_range}
+    units = _columns(h if y is not None else None, h_range)
+    sources = _columns(y, y_range) if joint else None
+    options = make(units, sources=sources, h_range=h_range, y_range=y_range).options
     told = _Told(progress, len(pieces))
     unknown = [
         role
@@ -108,13 +117,19 @@ def stream(
     ]
     if unknown and pieces.again:
         told.passes += 1
-        ranges |= _search(pieces, unknown, options, told)
+        ranges |= _search(pieces, unknown, options, joint, told)
     te = None
     for piece in pieces:
         with located(piece):
             if te is None:
-                units = values.target(piece.batch[0]).array.shape[2]
-                te = make(units, h_range=ranges["h"], y_range=ranges["y"])
+                target = values.target(piece.batch[0])
+                sources = values.source(piece.batch[1], target, joint).array.shape[2]
+                te = make(
+                    target.array.shape[2],
+                    sources=sources if joint else None,
+                    h_range=ranges["h"],
+                    y_range=ranges["y"],
+                )
             te.update(*piece.batch)
         told.step()
     if te is None:
@@ -128,6 +143,7 @@ def find_ranges(
     *,
     lengths: Any = None,
     rows: int | None = None,
+    joint: bool = False,
     nan_policy: str = "raise",
     backend: str = "auto",
     threads: int | None = None,
@@ -138,14 +154,15 @@ def find_ranges(
 
     Parameters
     ----------
-    h, y, lengths, rows, nan_policy, backend, threads
+    h, y, lengths, rows, joint, nan_policy, backend, threads
         As in `stream`.
 
     Returns
     -------
     dict
-        ``h_range`` as (low, high), arrays of shape (U,), and ``y_range``, of shape (1,); without
-        those that hold symbols. A constant is in a range from it to 0, or from 0 to 1.
+        ``h_range`` as (low, high), arrays of shape (U,), and ``y_range``, of shape (1,) or, of S
+        sources, (S,); without those that hold symbols. A constant is in a range from it to 0, or
+        from 0 to 1.
 
     Examples
     --------
@@ -155,8 +172,8 @@ def find_ranges(
     {'h_range': (array([0.5, 2. ]), array([1.5, 3. ]))}
     """
     options = Options.check(2**8, "uniform", nan_policy, 2, backend, threads)
-    pieces = _pieces(h, y, lengths, rows, 0)
-    found = _search(pieces, ["h", "y"], options, _Told(None, 0))
+    pieces = _pieces(h, y, lengths, rows, 0, joint)
+    found = _search(pieces, ["h", "y"], options, joint, _Told(None, 0))
     return {f"{role}_range": limits for role, limits in found.items()}
 
 
@@ -173,9 +190,19 @@ class _Told:
             self._progress(self._done, self.passes * self._pieces)
 
 
-def _pieces(h: Any, y: Any, lengths: Any, rows: Any, overlap: int) -> Arrays | Batches:
+def _columns(series: Any, limits: Any) -> int:
+    """How many units or sources there are, as far as it shows before anything is read."""
+    if series is not None:
+        return int(series.shape[-1]) if len(getattr(series, "shape", ())) > 1 else 1
+    try:
+        return max(1, *(math.prod(np.shape(end)) for end in limits))
+    except TypeError:  # no range, or none that is one: whoever checks it says so
+        return 1
+
+
+def _pieces(h: Any, y: Any, lengths: Any, rows: Any, overlap: int, joint: bool) -> Arrays | Batches:
     if y is not None:
-        return Arrays(h, y, lengths, rows, overlap)
+        return Arrays(h, y, lengths, rows, overlap, joint)
     if hasattr(h, "shape") or not isinstance(h, Iterable):
         raise TypeError(
             "expected a target h and a source y, or an iterable of batches (h, y) alone, got "
@@ -188,7 +215,7 @@ def _pieces(h: Any, y: Any, lengths: Any, rows: Any, overlap: int) -> Arrays | B
 
 
 def _search(
-    pieces: Arrays | Batches, roles: list[str], options: Options, told: _Told
+    pieces: Arrays | Batches, roles: list[str], options: Options, joint: bool, told: _Told
 ) -> dict[str, tuple[Edges, Edges]]:
     """The ranges of the floats among some roles."""
     found: dict[str, tuple[Edges, Edges]] = {}
@@ -196,7 +223,7 @@ def _search(
         with located(piece):
             h, y, *rest = piece.batch
             target = values.target(h)
-            given = [target, values.source(y, target)]
+            given = [target, values.source(y, target, joint)]
             if all(each.is_symbols for each in given if each.role in roles):
                 told.passes -= 1
                 break

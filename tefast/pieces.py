@@ -89,23 +89,27 @@ class Arrays:
     h : array, shape (N, T, U), (T, U) or (T,)
         Anything with a shape that slices can be taken of: an ndarray, a memory map, a tensor, a
         dataset of HDF5 or Zarr, an array of Dask.
-    y : array, shape (N, T) or (T,), or None
+    y : array, shape (N, T) or (T,), or with `joint` an axis more, or None
     lengths : array_like of int, shape (N,), or None
     rows : int or None
         Sequences in a slice, or steps where `h` has no axis of sequences. None: as many as take
         `PIECE_BYTES`, and whole chunks of a chunked file where these are smaller.
     overlap : int
         Steps before the first that a transition can lead to.
+    joint : bool
+        Whether `y` holds several sources.
     """
 
     again = True
 
-    def __init__(self, h: Any, y: Any, lengths: Any, rows: int | None, overlap: int) -> None:
+    def __init__(
+        self, h: Any, y: Any, lengths: Any, rows: int | None, overlap: int, joint: bool = False
+    ) -> None:
         self._h = _sliceable(h)
         self._y = None if y is None else _sliceable(y)
         target = values.target(_stand_in(self._h))
         if self._y is not None:
-            values.source(_stand_in(self._y), target)
+            values.source(_stand_in(self._y), target, joint)
         self._lengths = values.sequence_lengths(lengths, target)
         self._whole: tuple[int, int, int] = target.array.shape
         self._flat = len(target.shape) < 3

@@ -18,7 +18,7 @@ from tefast.backends import Counts, Table
 from tefast.evaluation import Inputs
 from tefast.options import Options
 from tefast.pieces import Arrays, Piece, located
-from tefast.states import Embedding
+from tefast.states import Embedding, check_positive
 from tefast.values import Values
 
 
@@ -35,6 +35,7 @@ class _Streaming(ABC):
         backend: str,
         threads: int | None,
         ranges: dict[str, Any],
+        sources: int = 1,
     ) -> None:
         self.units = _check_units(units)
         self._options = Options.check(bins, binning, nan_policy, base, backend, threads)
@@ -47,7 +48,7 @@ class _Streaming(ABC):
             )
         binnings.check_combination([], self._options.binning, ranges)
         self._ranges = {
-            role: binnings.check_range(given, role, self.units if role == "h" else 1)
+            role: binnings.check_range(given, role, self.units if role == "h" else sources)
             for role, given in ranges.items()
         }
         # They go where the data are: to a GPU with the first batch that lies there.
@@ -141,6 +142,7 @@ class _Streaming(ABC):
         expected = {"counts", "symbols", *self._settings()}
         if not isinstance(state, dict):
             raise TypeError(f"a state is a dict, got {type(state).__name__}")
+        state = {**{name: _ADDED[name] for name in expected & set(_ADDED)}, **state}
         if set(state) != expected:
             raise ValueError(f"a state has the keys {sorted(expected)}, got {sorted(state)}")
         _require(self._settings(), state, "load_state_dict")
@@ -256,9 +258,13 @@ class TransferEntropy(_Streaming):
         a part of them (`learn_edges`).
     h_range, y_range : (low, high), optional
         Needed for floats with uniform bins: the range of data that is still to come is unknown.
-    target_history, source_history, delay, bias, nan_policy, base, backend, threads
+    sources : int, optional
+        Take S sources at once, (N, T, S) or (T, S), as `transfer_entropy` does with ``joint=True``.
+    target_history, source_history, delay, target_step, source_step
         As in `transfer_entropy`. Counts of all joint states are kept, 8 bytes for each of
-        ``units * bins**(1 + target_history + source_history)``.
+        ``units * bins**(1 + target_history + S * source_history)``.
+    bias, nan_policy, base, backend, threads
+        As in `transfer_entropy`.
 
     Examples
     --------
@@ -279,6 +285,9 @@ class TransferEntropy(_Streaming):
         target_history: int = 1,
         source_history: int = 1,
         delay: int = 1,
+        target_step: int = 1,
+        source_step: int = 1,
+        sources: int | None = None,
         binning: Any = "uniform",
         h_range: Any = None,
         y_range: Any = None,
@@ -288,10 +297,14 @@ class TransferEntropy(_Streaming):
         backend: str = "auto",
         threads: int | None = None,
     ) -> None:
-        self._embedding = Embedding.check(target_history, source_history, delay)
+        self._embedding = Embedding.check(
+            target_history, source_history, delay, target_step, source_step
+        )
+        self._sources = None if sources is None else check_positive(sources, "sources")
         self._bias = measures.check_bias(bias)
         ranges = {"h": h_range, "y": y_range}
-        super().__init__(units, bins, binning, nan_policy, base, backend, threads, ranges)
+        columns = self._sources or 1
+        super().__init__(units, bins, binning, nan_policy, base, backend, threads, ranges, columns)
 
     def update(self, h: Any, y: Any, lengths: Any = None, mask: Any = None) -> None:
         """Count a batch of sequences; if it raises, nothing was counted.
@@ -300,7 +313,7 @@ class TransferEntropy(_Streaming):
         ----------
         h : array_like, shape (N, T, U) or (T, U)
             The target.
-        y : array_like, shape (N, T) or (T,)
+        y : array_like, shape (N, T) or (T,); with `sources` (N, T, S) or (T, S)
             The source.
         lengths : array_like of int, shape (N,), optional
             Valid steps of each sequence.
@@ -308,12 +321,16 @@ class TransferEntropy(_Streaming):
             True where something counts, as in `transfer_entropy`.
         """
         target = self._target(h)
-        source = values.source(y, target)
+        source = values.source(y, target, self._sources is not None)
+        if source.array.shape[2] != (self._sources or 1):
+            raise ValueError(
+                f"{source.name} must hold sources={self._sources} series, got "
+                f"{source.array.shape[2]} in shape {source.shape}"
+            )
         self._embedding.check_steps(target)
         symbols = {"h": target.is_symbols, "y": source.is_symbols}
         inputs = self._inputs(target, [source], lengths, mask, symbols)
-        states = evaluation.source_states(inputs.codes()[:, :, 0], self.bins, self._embedding)
-        counted = evaluation.transitions(inputs, self._embedding, states)
+        counted = evaluation.transitions(inputs, self._embedding)
         self._counts = inputs.options.backend.table(self._counts, inputs.target)
         windows.add(
             inputs.options.backend,
@@ -345,14 +362,15 @@ class TransferEntropy(_Streaming):
             Sequences in a slice, or steps where `h` has no axis of sequences. Default: as many as
             take 64 MiB. Counts are the same for any.
         """
-        self._update_all(Arrays(h, y, lengths, rows, self._embedding.first + 1))
+        joint = self._sources is not None
+        self._update_all(Arrays(h, y, lengths, rows, self._embedding.first + 1, joint))
 
     def _shape(self) -> tuple[int, ...]:
         k, source = self._embedding.target_history, self._embedding.source_history
-        return (self.units, self.bins, self.bins**k, self.bins**source)
+        return (self.units, self.bins, self.bins**k, self.bins ** (source * (self._sources or 1)))
 
     def _settings(self) -> dict[str, Any]:
-        return {**super()._settings(), **asdict(self._embedding)}
+        return {**super()._settings(), **asdict(self._embedding), "sources": self._sources}
 
     def _measure(self, table: Table) -> Table:
         options = self._options
@@ -408,6 +426,10 @@ class Entropy(_Streaming):
 
     def _measure(self, table: Table) -> Table:
         return measures.entropy(values.to_numpy(table), self._options.base)
+
+
+_ADDED = {"target_step": 1, "source_step": 1, "sources": None}
+"""What states of older versions do not hold, as they meant it."""
 
 
 def _check_units(units: Any) -> int:

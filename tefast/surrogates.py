@@ -14,7 +14,7 @@ from tefast import evaluation, measures, values, windows
 from tefast.backends import MISSING, Lengths
 from tefast.evaluation import Inputs
 from tefast.options import Options
-from tefast.states import Embedding, States, check_not_negative, check_positive
+from tefast.states import Embedding, JointState, States, check_not_negative, check_positive
 from tefast.values import Values
 from tefast.warn import warn
 from tefast.windows import MOST_STATES
@@ -26,7 +26,7 @@ BATCH_BYTES = 64 * 2**20
 """Of surrogates that are in memory together."""
 
 Floats = npt.NDArray[np.float64]
-Draw = Callable[[np.random.Generator], States]
+Draw = Callable[[np.random.Generator], JointState]
 Progress = Callable[[int, int], None]
 """Called with how much is done, and of how much."""
 
@@ -75,6 +75,9 @@ def significance(
     target_history: int = 1,
     source_history: int = 1,
     delay: int = 1,
+    target_step: int = 1,
+    source_step: int = 1,
+    joint: bool = False,
     binning: Any = "uniform",
     h_range: Any = None,
     y_range: Any = None,
@@ -135,13 +138,13 @@ def significance(
     >>> (tefast.significance(h, y, bins=2).q_value < 0.05).nonzero()[0]
     array([1])
     """
-    embedding = Embedding.check(target_history, source_history, delay)
+    embedding = Embedding.check(target_history, source_history, delay, target_step, source_step)
     if method not in METHODS:
         raise ValueError(f"unknown method {method!r}; known are {', '.join(map(repr, METHODS))}")
     count, root = check_positive(surrogates, "surrogates"), check_not_negative(seed, "seed")
     options = Options.check(bins, binning, nan_policy, base, backend, threads)
     target = values.target(h)
-    source = values.source(y, target)
+    source = values.source(y, target, joint)
     embedding.check_steps(target)
     if method == "trials" and target.array.shape[0] < 2:
         raise ValueError(
@@ -297,7 +300,7 @@ def _drawn(
 ) -> Iterator[Floats]:
     """Transfer entropies in nats of surrogates, (some, U) at a time."""
     draw = _drawing(inputs, embedding, method)
-    size = inputs.bins**embedding.source_history
+    size = evaluation.source_series(inputs).size ** embedding.source_history
     at_once = embedding.target_history == 1 and size <= MOST_STATES
     sequences, steps, _ = inputs.target.array.shape
     batch = max(1, BATCH_BYTES // (2 * sequences * steps)) if at_once else 1
@@ -306,13 +309,13 @@ def _drawn(
             np.random.default_rng([seed, i]) for i in range(first, min(first + batch, count))
         )
         if at_once:
-            states = np.stack([draw(rng).astype(np.int16) for rng in generators])
+            states = np.stack([draw(rng).codes.astype(np.int16) for rng in generators])
             yield values.to_numpy(evaluation.of_states(inputs, states, size))
         else:
             yield np.stack([_of_windows(inputs, embedding, draw(rng)) for rng in generators])
 
 
-def _of_windows(inputs: Inputs, embedding: Embedding, states: States) -> Floats:
+def _of_windows(inputs: Inputs, embedding: Embedding, states: JointState) -> Floats:
     counted = evaluation.transitions(inputs, embedding, states)
     nats = evaluation.of_windows(inputs, counted, evaluation.transferred, None)
     return nats * math.log(inputs.options.base)
@@ -320,23 +323,31 @@ def _of_windows(inputs: Inputs, embedding: Embedding, states: States) -> Floats:
 
 def _drawing(inputs: Inputs, embedding: Embedding, method: str) -> Draw:
     """A function that draws the source's states (N, T) anew, for transitions that start at t."""
-    codes = inputs.codes()[:, :, 0]
+    series = evaluation.source_series(inputs)
     valid = _valid(inputs.target, inputs.lengths)
-    states = evaluation.source_states(codes, inputs.bins, embedding)
+    states = evaluation.source_states(series, embedding)
+
+    def others(codes: States) -> JointState:
+        return JointState(codes, states.size)
+
     if method == "shuffle":
         # Where a transition can start: its next step is there, and so are both histories.
         starts = np.zeros_like(valid)
         starts[:, embedding.first : -1] = valid[:, embedding.first + 1 :]
-        places = starts & (states != MISSING)
-        return lambda rng: _replaced(states, places, rng.permutation(states[places]))
+        places = starts & (states.codes != MISSING)
+        drawn = states.codes[places]
+        return lambda rng: others(_replaced(states.codes, places, rng.permutation(drawn)))
     if method == "trials":
-        alike = _alike(states)
-        return lambda rng: _exchanged(states, alike, rng)
-    there = valid & (codes != MISSING)
+        alike = _alike(states.codes)
+        return lambda rng: others(_exchanged(states.codes, alike, rng))
+    there = valid & (series.codes != MISSING)
     order, many = np.argsort(~there, axis=1, kind="stable"), there.sum(axis=1)
-    return lambda rng: evaluation.source_states(
-        _turned(codes, order, many, rng), inputs.bins, embedding
-    )
+
+    def turned(rng: np.random.Generator) -> JointState:
+        codes = _turned(series.codes, order, many, rng)
+        return evaluation.source_states(JointState(codes, series.size), embedding)
+
+    return turned
 
 
 def _valid(target: Values, lengths: Lengths) -> npt.NDArray[np.bool_]:
@@ -376,11 +387,11 @@ def _exchanged(
 
 
 def _turned(
-    codes: npt.NDArray[np.int16],
+    codes: States,
     order: npt.NDArray[np.int64],
     many: npt.NDArray[np.int64],
     rng: np.random.Generator,
-) -> npt.NDArray[np.int16]:
+) -> States:
     """Every sequence's codes, those that are there, turned by a random number of them.
 
     order: (N, T), the steps that have a code before those that have none; many: (N,), how many

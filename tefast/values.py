@@ -121,24 +121,42 @@ def target(h: Any) -> Values:
     return _checked(Values(array, dtype, "h", shape, wrap, _names(h)))
 
 
-def source(y: Any, h: Values) -> Values:
-    """Take the source `y`: (N, T) beside a target (N, T, U), else (T,)."""
+def source(y: Any, h: Values, joint: bool = False) -> Values:
+    """Take the source `y`: (N, T) beside a target (N, T, U), else (T,).
+
+    joint: take several sources, in an axis more at the end.
+    """
+    if not isinstance(joint, (bool, np.bool_)):
+        raise TypeError(f"joint must be True or False, got {joint!r}")
     array, dtype, wrap = _as_array(y, "y")
     shape = tuple(array.shape)
     expected = series_shape(h)
-    if shape != expected:
-        raise ValueError(
-            f"{ROLES['y']} must have shape {expected} to go with {ROLES['h']} of shape {h.shape}, "
-            f"got {shape}"
-        )
-    dims, named = _names(y), h.dims[: len(expected)]
+    if (shape[:-1] if joint else shape) != expected:
+        raise ValueError(_wrong_source(shape, h, joint))
+    dims, named = _names(y)[: len(expected)], h.dims[: len(expected)]
     if dims != named and set(dims) == set(named):  # N = T, or the shape would have shown it
         raise ValueError(
             f"{ROLES['y']} has the dimensions {dims}, and {ROLES['h']} has them as {named}; axes "
             "are taken by position: transpose one of them"
         )
-    array = array.reshape(1, -1, 1) if array.ndim == 1 else array[..., np.newaxis]
-    return Values(array, dtype, "y", shape, wrap)
+    if joint:
+        array = array if array.ndim == 3 else array[np.newaxis]
+    else:
+        array = array.reshape(1, -1, 1) if array.ndim == 1 else array[..., np.newaxis]
+    return _checked(Values(array, dtype, "y", shape, wrap))
+
+
+def _wrong_source(shape: tuple[int, ...], h: Values, joint: bool) -> str:
+    expected = series_shape(h)
+    several = f"({', '.join(map(str, expected))}, S)"
+    wanted = f"{several} with joint=True" if joint else f"{expected}"
+    hint = ""
+    if not joint and shape[:-1] == expected:
+        hint = f"; joint=True takes {several}, S sources at once"
+    return (
+        f"{ROLES['y']} must have shape {wanted} to go with {ROLES['h']} of shape {h.shape}, "
+        f"got {shape}{hint}"
+    )
 
 
 def conditions(z: Any, h: Values) -> Values:

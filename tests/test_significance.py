@@ -95,7 +95,7 @@ def surrogate_of(method, y, lengths=None, seed=0):
     options = Options.check(int(y.max()) + 1, "uniform", "raise", 2, "cpu", 1)
     ranges = {"h": None, "y": None}
     inputs = Inputs.check(options, target, [values.source(y, target)], lengths, ranges)
-    return surrogates._drawing(inputs, Embedding(), method)(np.random.default_rng(seed))
+    return surrogates._drawing(inputs, Embedding(), method)(np.random.default_rng(seed)).codes
 
 
 def test_what_surrogates_keep():
