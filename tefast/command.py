@@ -138,6 +138,14 @@ def _add_estimate(group: Any) -> None:
     group.add_argument("--delay", type=int, default=1, metavar="STEPS",
                        help="from the source to the unit's next value "
                        "(default: %(default)s)")  # fmt: skip
+    group.add_argument("--target-step", type=int, default=1, metavar="STEPS",
+                       help="from one entry of the target's history to the next "
+                       "(default: %(default)s)")  # fmt: skip
+    group.add_argument("--source-step", type=int, default=1, metavar="STEPS",
+                       help="the same of the source's history (default: %(default)s)")  # fmt: skip
+    group.add_argument("--joint", action="store_true",
+                       help="take the source as several at once: an array (sequences, steps, "
+                       "sources) or (steps, sources)")  # fmt: skip
     group.add_argument("--bias", choices=("miller_madow", "grassberger"),
                        help="correct the bias of the estimate; with --significance none, since "
                        "surrogates have the same bias")  # fmt: skip
@@ -236,7 +244,7 @@ def _score(options: argparse.Namespace, files: _Files) -> None:
     _check_outputs(options, files.paths)
     if options.bin_integers:
         h, y = h.as_floats(), y.as_floats()
-    Arrays(h, y, lengths, None, 0)  # raises for shapes before anything is read
+    Arrays(h, y, lengths, None, 0, options.joint)  # raises for shapes before anything is read
     te, found = _estimate(options, h, y, lengths)
     _write(options, te, found, f"{y.name} to {len(te)} units of {h.name}")
 
@@ -287,8 +295,9 @@ def _plot() -> Any:
 def _estimate(
     options: argparse.Namespace, h: Recording, y: Recording, lengths: Any
 ) -> tuple[Floats, Significance | None]:
-    names = ("bins", "target_history", "source_history", "delay", "h_range", "y_range",
-             "nan_policy", "base", "backend", "threads")  # fmt: skip
+    names = ("bins", "target_history", "source_history", "delay", "target_step", "source_step",
+             "joint", "h_range", "y_range", "nan_policy", "base", "backend",
+             "threads")  # fmt: skip
     given = {name: getattr(options, name) for name in names}
     given["binning"] = options.binning if options.edges is None else options.edges
     given["lengths"] = lengths
@@ -304,18 +313,18 @@ def _estimate(
                 **given,
             )
         return found.te, found
-    if _is_too_large(options, h):
+    if _is_too_large(options, h, y.shape[-1] if options.joint else 1):
         with _Told("pieces", options.quiet) as told:
             te = tefast.stream(h, y, bias=options.bias, progress=told, **given).compute()
         return te, None
     return tefast.transfer_entropy(h.whole(), y.whole(), bias=options.bias, **given), None
 
 
-def _is_too_large(options: argparse.Namespace, h: Recording) -> bool:
+def _is_too_large(options: argparse.Namespace, h: Recording, sources: int) -> bool:
     """Whether to keep counts rather than values in memory."""
     if h.mapped or options.binning == "quantile":
         return False
-    states = options.bins ** (1 + options.target_history + options.source_history)
+    states = options.bins ** (1 + options.target_history + sources * options.source_history)
     counts = (h.shape[-1] if len(h.shape) > 1 else 1) * states * 8
     values = math.prod(h.shape) * getattr(h.dtype, "itemsize", 8)
     return bool(counts + 2 * PIECE_BYTES < values)

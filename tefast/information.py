@@ -48,8 +48,8 @@ def conditional_transfer_entropy(
 ) -> Any:
     """Transfer entropy from `y` to every unit of `h` beyond what the conditions `z` tell.
 
-    ``I(h[t+1]; y[t+1-d-l+1 .. t+1-d] | h[t-k+1 .. t], z[t])``: what goes by way of `z`, or comes
-    from it to both, is not counted.
+    ``I(h[t+1]; y[t+1-d], .. y[t+1-d-(l-1)r] | h[t], .. h[t-(k-1)s], z[t])``: what goes by way of
+    `z`, or comes from it to both, is not counted.
 
     Parameters
     ----------
@@ -61,9 +61,9 @@ def conditional_transfer_entropy(
         The **conditions**, each in as many bins.
     z_range : (low, high), optional
         As `y_range`; scalars or one value a condition.
-    target_history, source_history, delay
-        k, l and d, as in `transfer_entropy`.
-    bins, binning, h_range, y_range, lengths, mask, nan_policy, bias, base, backend, threads
+    target_history, source_history, delay, target_step, source_step
+        k, l, d, s and r, as in `transfer_entropy`.
+    joint, bins, binning, h_range, y_range, lengths, mask, nan_policy, bias, base, backend, threads
         As in `transfer_entropy`.
 
     Returns
@@ -104,7 +104,7 @@ def normalized_transfer_entropy(
 ) -> Any:
     """The part of what is open about every unit's next value that the source tells, 0 to 1.
 
-    Transfer entropy over ``H(h[t+1] | h[t-k+1 .. t])``; 0 where nothing is open.
+    Transfer entropy over ``H(h[t+1] | h[t], .. h[t-(k-1)s])``; 0 where nothing is open.
 
     Parameters
     ----------
@@ -153,8 +153,10 @@ def reverse_transfer_entropy(
 ) -> Any:
     """Transfer entropy the other way: from every unit of `h` to the series `y`.
 
-    ``I(y[t+1]; h[t+1-d-l+1 .. t+1-d] | y[t-k+1 .. t])``. Here each unit is a **source** and `y` is
-    the **target**: `target_history` is that of `y`, `source_history` that of the units.
+    ``I(y[t+1]; h[t+1-d], .. h[t+1-d-(l-1)r] | y[t], .. y[t-(k-1)s])``. Here each unit is a
+    **source** and `y` is the **target**: `target_history` and `target_step` are those of `y`,
+    `source_history` and `source_step` those of the units. With `joint` the series of `y` are one
+    target whose values are those of all of them.
 
     Parameters
     ----------
@@ -202,6 +204,8 @@ def mutual_information(
         As in `transfer_entropy`, and so are all others.
     delay : int, default 0
         Steps from the source to the unit, not negative.
+    joint : bool, default False
+        Take `y` as several sources at once, (N, T, S) or (T, S).
 
     Returns
     -------
@@ -234,7 +238,7 @@ def active_information(
     backend: str = "auto",
     threads: int | None = None,
 ) -> Any:
-    """Active information storage of every unit: ``I(h[t+1]; h[t-k+1 .. t])``.
+    """Active information storage of every unit: ``I(h[t+1]; h[t], .. h[t-(k-1)s])``.
 
     What a unit's own past tells about its next value (J. Lizier et al., "Local measures of
     information storage in complex distributed computation", Inf. Sci. 208, 39, 2012).
@@ -244,7 +248,9 @@ def active_information(
     h
         As in `transfer_entropy`, and so are all others.
     history : int, default 1
-        k, steps of the past.
+        k, steps of the past; `choose_history` finds it.
+    step : int, default 1
+        s, steps from one entry of the history to the next.
 
     Returns
     -------
@@ -270,11 +276,11 @@ def entropy_rate(
     backend: str = "auto",
     threads: int | None = None,
 ) -> Any:
-    """What is open about every unit's next value given its past: ``H(h[t+1] | h[t-k+1 .. t])``.
+    """What is open about every unit's next value: ``H(h[t+1] | h[t], .. h[t-(k-1)s])``.
 
     Parameters
     ----------
-    h, history
+    h, history, step
         As in `active_information`, and so are all others.
 
     Returns
@@ -319,8 +325,8 @@ def local_transfer_entropy(
     Returns
     -------
     float64 array, shape (N, T - f, U), (T - f, U) or (T - f,) after that of `h`
-        With f = max(k, d + l - 1) the first step that a transition leads to: entry i belongs to the
-        transition to step f + i. NaN where that was left out.
+        With f = max(1 + (k - 1) s, d + (l - 1) r) the first step that a transition leads to: entry
+        i belongs to the transition to step f + i. NaN where that was left out.
     """
     embedding = Embedding.check(target_history, source_history, delay, target_step, source_step)
     target = values.target(h)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from functools import partial
 from typing import Any
@@ -106,9 +105,13 @@ def stream(
     # Raises for what is wrong before anything is read.
     pieces = _pieces(h, y, lengths, rows, embedding.first + 1, joint)
     ranges = {"h": h_range, "y": y_range}
-    units = _columns(h if y is not None else None, h_range)
-    sources = _columns(y, y_range) if joint else None
-    options = make(units, sources=sources, h_range=h_range, y_range=y_range).options
+    if isinstance(pieces, Arrays):
+        units, columns = pieces.units, pieces.sources
+    else:
+        units, columns = _columns(h_range), _columns(y_range)
+    options = make(
+        units, sources=columns if joint else None, h_range=h_range, y_range=y_range
+    ).options
     told = _Told(progress, len(pieces))
     unknown = [
         role
@@ -190,12 +193,10 @@ class _Told:
             self._progress(self._done, self.passes * self._pieces)
 
 
-def _columns(series: Any, limits: Any) -> int:
-    """How many units or sources there are, as far as it shows before anything is read."""
-    if series is not None:
-        return int(series.shape[-1]) if len(getattr(series, "shape", ())) > 1 else 1
+def _columns(limits: Any) -> int:
+    """How many units or sources a range is for, as far as it says."""
     try:
-        return max(1, *(math.prod(np.shape(end)) for end in limits))
+        return max(1, *(int(np.prod(np.shape(end))) for end in limits))
     except TypeError:  # no range, or none that is one: whoever checks it says so
         return 1
 

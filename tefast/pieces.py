@@ -98,6 +98,11 @@ class Arrays:
         Steps before the first that a transition can lead to.
     joint : bool
         Whether `y` holds several sources.
+
+    Attributes
+    ----------
+    units, sources : int
+        How many there are.
     """
 
     again = True
@@ -108,10 +113,13 @@ class Arrays:
         self._h = _sliceable(h)
         self._y = None if y is None else _sliceable(y)
         target = values.target(_stand_in(self._h))
+        self.sources = 0
         if self._y is not None:
-            values.source(_stand_in(self._y), target, joint)
+            source = values.source(_stand_in(self._y), target, joint)
+            self.sources = source.array.shape[2]
         self._lengths = values.sequence_lengths(lengths, target)
         self._whole: tuple[int, int, int] = target.array.shape
+        self.units = self._whole[2]
         self._flat = len(target.shape) < 3
         self._overlap = overlap
         self._sequences, self._steps = self._sizes(rows)
