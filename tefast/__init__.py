@@ -21,6 +21,7 @@ from tefast.information import (
 )
 from tefast.large import find_ranges, stream
 from tefast.ordinal import ordinal_patterns
+from tefast.sliding import windowed_transfer_entropy
 from tefast.streaming import Entropy, TransferEntropy
 from tefast.surrogates import Significance, benjamini_hochberg, significance
 
@@ -46,6 +47,7 @@ __all__ = [
     "significance",
     "stream",
     "transfer_entropy",
+    "windowed_transfer_entropy",
 ]
 
 

@@ -14,7 +14,7 @@ from tefast import binning as binnings
 from tefast import masks, measures, values, windows
 from tefast.backends import Lengths, Steps
 from tefast.binning import Binning
-from tefast.counts import Table
+from tefast.counts import Dense, Table
 from tefast.measures import Scores, Sums
 from tefast.options import Options, check_scan
 from tefast.states import Embedding, JointState, history, together
@@ -234,6 +234,16 @@ def transfer_entropy(inputs: Inputs, embedding: Embedding, bias: str | None) -> 
             raise_nothing_left()
         return nats / math.log(options.base)
     return of_windows(inputs, transitions(inputs, embedding, states), transferred, bias)
+
+
+def of_counts(options: Options, counts: Any, bias: str | None) -> Any:
+    """Transfer entropy (U,) in units of the base, from counts (U, next, past, source)."""
+    if bias is None and counts.shape[1] == counts.shape[2]:  # one step of past
+        nats = options.backend_of(counts).score_counts(counts, options.threads)
+        return nats / math.log(options.base)
+    dense = Dense(values.to_numpy(counts), ("next", "past", "source"))
+    sums = transferred(dense, bias == "grassberger")
+    return measures.mean(sums, dense.total, options.base, bias)
 
 
 def transferred(table: Table, grassberger: bool) -> Sums:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import operator
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
@@ -373,13 +372,7 @@ class TransferEntropy(_Streaming):
         return {**super()._settings(), **asdict(self._embedding), "sources": self._sources}
 
     def _measure(self, table: Table) -> Table:
-        options = self._options
-        if self._bias is None and self._embedding.target_history == 1:
-            nats = options.backend_of(table).score_counts(table, options.threads)
-            return nats / math.log(options.base)
-        dense = counts.Dense(values.to_numpy(table), ("next", "past", "source"))
-        sums = evaluation.transferred(dense, self._bias == "grassberger")
-        return measures.mean(sums, dense.total, options.base, self._bias)
+        return evaluation.of_counts(self._options, table, self._bias)
 
 
 class Entropy(_Streaming):

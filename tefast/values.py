@@ -98,6 +98,10 @@ class Values:
         """Units `start` to `stop` alone, a view."""
         return replace(self, array=self.array[:, :, start:stop])
 
+    def steps(self, start: int, stop: int) -> Values:
+        """Steps `start` to `stop` alone, a view."""
+        return replace(self, array=self.array[:, start:stop])
+
     def index(self, flat: int) -> str:
         """The caller's index of the value at a flat (N, T, U) position, such as ``h[3, 0, 7]``."""
         sizes = tuple(self.array.shape)
