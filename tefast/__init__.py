@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import Any
 
 from tefast.estimator import entropy, learn_edges, transfer_entropy
+from tefast.histories import ChosenHistory, choose_history
 from tefast.info import build_info
 from tefast.information import (
     active_information,
@@ -28,12 +29,14 @@ from tefast.surrogates import Significance, benjamini_hochberg, significance
 __version__ = "0.1.0"
 
 __all__ = [
+    "ChosenHistory",
     "Entropy",
     "Significance",
     "TransferEntropy",
     "active_information",
     "benjamini_hochberg",
     "build_info",
+    "choose_history",
     "conditional_transfer_entropy",
     "entropy",
     "entropy_rate",

@@ -95,6 +95,12 @@ class Dense:
         added = self.counts.sum(axis=others) if others else self.counts
         yield added.reshape(len(self.counts), -1)
 
+    def occurring(self) -> Iterator[tuple[Counts, Counts]]:
+        """Of each unit the cells (axes, cells) that are not empty, rising, and their counts."""
+        for unit in self.counts:
+            cells = np.nonzero(unit)
+            yield np.stack(cells), unit[cells]
+
     def folded(
         self, axes: tuple[str, ...], given: tuple[str, ...], of: Callable[[Counts], Floats]
     ) -> Iterator[Floats]:
@@ -145,6 +151,10 @@ class Sparse:
         """Counts (1, cells) of these axes alone, unit by unit; empty cells are not among them."""
         for cells, counts in zip(self.cells, self.counts, strict=True):
             yield self._added(cells, counts, axes)[np.newaxis]
+
+    def occurring(self) -> Iterator[tuple[Counts, Counts]]:
+        """Of each unit the cells (axes, cells) that are not empty, rising, and their counts."""
+        yield from zip(self.cells, self.counts, strict=True)
 
     def folded(
         self, axes: tuple[str, ...], given: tuple[str, ...], of: Callable[[Counts], Floats]

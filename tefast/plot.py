@@ -95,3 +95,39 @@ def _name(axes: Axes, rank: Any, units: Any, te: Floats) -> None:
     for place, unit in list(zip(rank, units, strict=True))[:NAMED]:
         axes.annotate(str(unit), (place, te[unit]), xytext=(4, 3), textcoords="offset points",
                       fontsize=7, color=SIGNIFICANT)  # fmt: skip
+
+
+def histories(curves: Floats, chosen: Any, axes: Axes | None = None) -> Axes:
+    """Active information of every unit against the history, the chosen one marked.
+
+    Parameters
+    ----------
+    curves : ndarray, shape (U, most)
+        NaN is left out.
+    chosen : ndarray of int, shape (U,)
+    axes : Axes, optional
+        Default: those of a new figure of pyplot.
+    """
+    if axes is None:
+        from matplotlib import pyplot
+
+        _, axes = pyplot.subplots(figsize=(6.0, 3.6), layout="constrained")
+    steps = np.arange(1, curves.shape[1] + 1)
+    few = len(curves) <= NAMED
+    for u, curve in enumerate(curves):
+        colour = f"C{u}" if few else CHANCE
+        label = f"unit {u}: {chosen[u]}" if few else None
+        axes.plot(steps, curve, color=colour, alpha=1.0 if few else 0.3, linewidth=1, label=label)
+        colour = colour if few else OTHERS
+        axes.plot(chosen[u], curve[chosen[u] - 1], "o", color=colour, markersize=6 if few else 3)
+    if not few:
+        axes.plot([], [], "o", color=OTHERS, label="chosen")
+    axes.axhline(0.0, color="black", linewidth=0.6)
+    axes.set_xticks(steps)
+    axes.set_xlabel("history, steps")
+    axes.set_ylabel("active information beyond chance")
+    axes.spines[["top", "right"]].set_visible(False)
+    # Beside the axes: curves fill them from end to end.
+    axes.legend(title="chosen history" if few else None, title_fontsize=8, fontsize=8,
+                frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))  # fmt: skip
+    return axes
