@@ -232,17 +232,20 @@ Dense<double> score_counts(const Dense<std::int64_t>& counts, int threads) {
     return nats;
 }
 
-void count_windows(const Dense<std::int16_t>& codes, int bins, int length,
-                   const Dense<std::int64_t>& shared, std::int64_t states,
-                   Dense<std::int64_t> counts, int threads) {
+void count_windows(const Dense<std::int16_t>& codes, int bins,
+                   const std::vector<std::int64_t>& back, const Dense<std::int64_t>& shared,
+                   std::int64_t states, Dense<std::int64_t> counts, int threads) {
     if (codes.ndim() != 3) throw std::invalid_argument("codes must have shape (N, T, U)");
-    const tefast::Windows work{codes.data(),  {codes.shape(0), codes.shape(1), codes.shape(2)},
-                               bins,          length,
-                               shared.data(), states};
+    const int length = static_cast<int>(back.size());
+    const tefast::Windows work{
+        codes.data(), {codes.shape(0), codes.shape(1), codes.shape(2)}, bins, back.data(), length,
+        shared.data(), states};
     if (shared.size() != work.shape[0] * work.shape[1])
         throw std::invalid_argument("shared must have shape (N, T)");
     if (bins < 1 || length < 1 || states < 1)
-        throw std::invalid_argument("bins, length and states must be positive");
+        throw std::invalid_argument("bins, the steps back and states must be positive in number");
+    if (*std::min_element(back.begin(), back.end()) < 0)
+        throw std::invalid_argument("steps back must not be negative");
     const auto outside = [](auto array, std::int64_t most) {
         return std::any_of(array.data(), array.data() + array.size(),
                            [most](auto value) { return value >= most; });
@@ -254,7 +257,7 @@ void count_windows(const Dense<std::int16_t>& codes, int bins, int length,
     int divided = 0;
     for (; divided < length && left % bins == 0; ++divided) left /= bins;
     if (divided < length || left != work.shape[2] * states)
-        throw std::invalid_argument("counts must have shape (U, bins**length, states)");
+        throw std::invalid_argument("counts must have shape (U, bins**len(back), states)");
     std::int64_t* out = counts.mutable_data();
     const Array3 size{nullptr, DType::i16, {work.shape[0], work.shape[1], work.shape[2]}, {}};
     py::gil_scoped_release release;
@@ -279,15 +282,15 @@ Dense<double> conditional_surrogates(const Dense<std::int64_t>& own, std::int64_
                                      const Dense<std::uint32_t>& orders, int threads) {
     if (own.ndim() != 2 || source.ndim() != 1 || orders.ndim() != 2 ||
         source.shape(0) != own.shape(0) || orders.shape(1) != own.shape(0))
-        throw std::invalid_argument(
-            "own must have shape (M, U), source (M,) and orders (S, M)");
+        throw std::invalid_argument("own must have shape (M, U), source (M,) and orders (S, M)");
     if (own.shape(0) >= std::int64_t{1} << 32)
         throw std::invalid_argument("conditional surrogates are for fewer than 2**32 transitions");
     if (nexts < 1) throw std::invalid_argument("nexts must be positive");
     if (std::any_of(source.data(), source.data() + source.size(), [](auto s) { return s < 0; }))
         throw std::invalid_argument("source holds a state below 0");
-    const tefast::Conditional work{own.data(),    {own.shape(0), own.shape(1)}, nexts,
-                                   source.data(), orders.data(),                orders.shape(0)};
+    const tefast::Conditional work{own.data(),    {own.shape(0), own.shape(1)},
+                                   nexts,         source.data(),
+                                   orders.data(), orders.shape(0)};
     Dense<double> nats({work.surrogates, work.shape[1]});
     double* out = nats.mutable_data();
     const Array3 size{nullptr, DType::i64, {1, work.shape[0], work.shape[1]}, {}};
@@ -329,7 +332,7 @@ PYBIND11_MODULE(_native, m) {
     m.def("transfer_entropy", &transfer_entropy);
     m.def("transfer_entropies", &transfer_entropies);
     m.def("score_counts", &score_counts);
-    m.def("count_windows", &count_windows, py::arg("codes"), py::arg("bins"), py::arg("length"),
+    m.def("count_windows", &count_windows, py::arg("codes"), py::arg("bins"), py::arg("back"),
           py::arg("shared"), py::arg("states"), py::arg("counts").noconvert(), py::arg("threads"));
     m.def("conditional_surrogates", &conditional_surrogates);
     // What tests look at and turn.

@@ -131,7 +131,7 @@ def check_range(
     """
     if given is None:
         return None
-    name, column = f"{role}_range", "condition" if role == "z" else "unit"
+    name, column = f"{role}_range", {"y": "source", "z": "condition"}.get(role, "unit")
     try:
         if isinstance(given, (str, bytes, set, frozenset)):  # no numbers, or in no order
             raise TypeError

@@ -22,6 +22,9 @@ def transfer_entropy(
     target_history: int = 1,
     source_history: int = 1,
     delay: int = 1,
+    target_step: int = 1,
+    source_step: int = 1,
+    joint: bool = False,
     binning: Any = "uniform",
     h_range: Any = None,
     y_range: Any = None,
@@ -38,8 +41,8 @@ def transfer_entropy(
 
     How much the source's present tells about a unit's next value beyond what the unit's own
     present tells: ``I(h[t+1]; y[t] | h[t])``, estimated from a histogram of
-    ``(h[t+1], h[t], y[t])``; or with longer histories k and l and a delay d
-    ``I(h[t+1]; y[t+1-d-l+1 .. t+1-d] | h[t-k+1 .. t])``.
+    ``(h[t+1], h[t], y[t])``; or with longer histories k and l, their steps s and r and a delay d
+    ``I(h[t+1]; y[t+1-d], .. y[t+1-d-(l-1)r] | h[t], .. h[t-(k-1)s])``.
 
     Parameters
     ----------
@@ -51,7 +54,7 @@ def transfer_entropy(
         changed.
     y : array_like, shape (N, T), or (T,) where `h` has no axis of sequences
         The **source**, one series that is compared with every unit: the axes of `h` without that of
-        units.
+        units. With `joint` an axis more at the end, for several.
     bins : int, default 16
         Number of bins, or of symbols; 2 to 256.
     target_history : int, default 1
@@ -60,6 +63,11 @@ def transfer_entropy(
         l, steps of the source.
     delay : int, default 1
         d, steps from the source's last one to the unit's next.
+    target_step, source_step : int, default 1
+        s and r, steps from one entry of a history to the next.
+    joint : bool, default False
+        Take `y` as several sources at once, (N, T, S) or (T, S): what all of them tell together.
+        Each is binned on its own, in as many bins.
     binning : {"uniform", "quantile", "symbols"}, array_like, Binning or mapping, default "uniform"
         "uniform" makes bins of equal width. "quantile" makes bins that hold equally many of each
         unit's own values. Where ties leave fewer distinct values than bins, fewer bins are filled,
@@ -70,7 +78,8 @@ def transfer_entropy(
         bins. A `Binning` that `learn_binning` returned is used as it is. A mapping such as
         ``{"h": "quantile", "y": [0.5]}`` says it for each input.
     h_range, y_range : (low, high), optional
-        The range that uniform bins divide, scalars or one value a unit. Values outside are
+        The range that uniform bins divide, scalars or one value a unit, or a source of several.
+        Values outside are
         clamped into the end bins. None: the range of the data, unit by unit.
     lengths : array_like of int, shape (N,), optional
         Valid steps of each sequence; what lies beyond is not looked at.
@@ -129,10 +138,10 @@ def transfer_entropy(
     >>> tefast.transfer_entropy(h, y, bins=2).round(3)
     array([1., 0.])
     """
-    embedding = Embedding.check(target_history, source_history, delay)
+    embedding = Embedding.check(target_history, source_history, delay, target_step, source_step)
     bias = measures.check_bias(bias)
     options = Options.check(bins, binning, nan_policy, base, backend, threads)
-    target, source = values.read(h, y, layout)
+    target, source = values.read(h, y, layout, joint)
     embedding.check_steps(target)
     ranges = {"h": h_range, "y": y_range}
     inputs = Inputs.check(options, target, [source], lengths, ranges, mask)

@@ -165,6 +165,11 @@ def sums_of(n: Counts, grassberger: bool = False) -> Sums:
 
 def _limbs(n: Counts, grassberger: bool) -> Counts:
     """`Sums.limbs` of a block."""
+    return np.asarray(terms(n, grassberger).sum(axis=2))
+
+
+def terms(n: Counts, grassberger: bool) -> Counts:
+    """What each of any numbers n adds to `Sums.limbs`, in an axis more before all others."""
     count = n.astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = grassberger_log(n) if grassberger else np.log(count)
@@ -175,7 +180,7 @@ def _limbs(n: Counts, grassberger: bool) -> Counts:
     terms -= high * _LIMB**2
     middle = np.trunc(terms / _LIMB)
     parts = (high, middle, terms - middle * _LIMB)
-    return np.stack([part.astype(np.int64).sum(axis=1) for part in parts])
+    return np.stack([part.astype(np.int64) for part in parts])
 
 
 def grassberger_log(n: Counts) -> Scores:

@@ -52,6 +52,9 @@ def significance(
     target_history: int = 1,
     source_history: int = 1,
     delay: int = 1,
+    target_step: int = 1,
+    source_step: int = 1,
+    joint: bool = False,
     binning: Any = "uniform",
     h_range: Any = None,
     y_range: Any = None,
@@ -137,13 +140,13 @@ def significance(
     >>> (tefast.significance(h, y, bins=2).q_value < 0.05).nonzero()[0]
     array([1])
     """
-    embedding = Embedding.check(target_history, source_history, delay)
+    embedding = Embedding.check(target_history, source_history, delay, target_step, source_step)
     if method not in METHODS:
         raise ValueError(f"unknown method {method!r}; known are {', '.join(map(repr, METHODS))}")
     count = None if surrogates is None else check_positive(surrogates, "surrogates")
     root, level = check_not_negative(seed, "seed"), check_alpha(alpha)
     options = Options.check(bins, binning, nan_policy, base, backend, threads)
-    target, source = values.read(h, y, layout)
+    target, source = values.read(h, y, layout, joint)
     embedding.check_steps(target)
     if method == "trials" and target.array.shape[0] < 2:
         raise ValueError(

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar, cast, get_args
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from tefast.nn.copies import check_own
 from tefast.nn.stack import Part, RecurrentStack, part_name, recurrent_layer
 
 Recurrent: TypeAlias = nn.LSTM | nn.GRU | nn.RNN
@@ -37,7 +38,8 @@ def check_recurrent(rnn: nn.Module) -> Layer:
         If it is not exactly one of PyTorch's recurrent layers or cells, or a `RecurrentStack`. A
         subclass may compute something else, so it is not taken for one.
     ValueError
-        If a weight is computed (parametrized, normed, masked) or shared with another.
+        If a weight is computed (parametrized, normed, masked) or shared with another, or its
+        ``forward`` was replaced.
     """
     modules = list(rnn.layers.values()) if type(rnn) is RecurrentStack else [rnn]
     for module in modules:
@@ -48,6 +50,8 @@ def check_recurrent(rnn: nn.Module) -> Layer:
                 "expected an nn.LSTM, nn.GRU or nn.RNN, one of their cells or a RecurrentStack, "
                 f"got {type(module).__name__}"
             )
+    for module in {rnn, *modules}:
+        check_own(module)
     layer = cast(Layer, rnn)
     places = _places(layer).values()
     if len(set(places)) < len(places):
