@@ -152,6 +152,37 @@ def test_columns_that_may_be_steps_or_not() -> None:
             layer_scores(Beside(), [(x, targets)], name, **option)
 
 
+@pytest.mark.parametrize("cell", [False, True])
+def test_steps_that_come_first(cell: bool) -> None:
+    """As many sequences as steps: the shape does not say which axis is which."""
+
+    class TimeFirst(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.rnn, self.fc = nn.GRUCell(3, 4) if cell else nn.GRU(3, 4), nn.Linear(4, 3)
+            self.double()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if not cell:
+                return self.fc(self.rnn(x)[0])
+            state, outputs = None, []
+            for step in x:
+                state = self.rnn(step, state)
+                outputs.append(state)
+            return self.fc(torch.stack(outputs))
+
+    model, x = TimeFirst(), torch.randn(T, T, 3).double()
+    batch = (x, torch.randint(0, 3, (T,)))
+    for name in ("transfer_entropy", "taylor"):
+        with pytest.raises(ValueError, match="with the steps first; let forward=function"):
+            layer_scores(model, [batch], name)
+        with pytest.raises(ValueError, match=r"labels: expected shape|expected shape \(4, 6\)"):
+            layer_scores(model, [(x[:, :4], batch[1][:4])], name)
+    turned = {"forward": lambda model, batch: model(batch[0]).transpose(0, 1)}
+    assert (layer_scores(model, [batch], "taylor", **turned)[0, 0] > 0).all()
+
+
 def test_steps_padded_further_than_the_batch_needs() -> None:
     class Tagger(Regression):
         def forward(self, x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:

@@ -180,8 +180,26 @@ def are_steps(question: Question) -> bool:
     )
 
 
+def steps_first(question: Question) -> bool:
+    """Return whether a model's result, of as many steps as sequences, has the steps first.
+
+    The model runs twice more, as in `are_steps`.
+    """
+    held = _beside(question)
+    n, steps = held[0].shape
+    try:
+        fewer = _result(question, held, [one.shortened() for one in held], None)
+    except ValueError:
+        fewer = None
+    if fewer is not None and tuple(fewer.shape[:2]) in ((n, steps - 1), (steps - 1, n)):
+        return fewer.shape[0] < n
+    begun = _result(question, held, [one.begun() for one in held], None)
+    known = begun.isfinite().flatten(2).all(2)
+    return bool(known[0].all() and not known[1:].any())
+
+
 def _result(
-    question: Question, held: Sequence[_Held], instead: Sequence[list[Any]], sequences: int
+    question: Question, held: Sequence[_Held], instead: Sequence[list[Any]], sequences: int | None
 ) -> Tensor:
     """What the model gives where layers return something instead of running."""
     question.before.restore()
@@ -194,7 +212,8 @@ def _result(
             f"one step stand for all ({type(error).__name__}: {error!s:.150}); give "
             "source=function(result, batch) -> (n, T)"
         ) from error
-    if not isinstance(result, Tensor) or not result.ndim or len(result) != sequences:
+    wrong = sequences is not None and isinstance(result, Tensor) and len(result) != sequences
+    if not isinstance(result, Tensor) or not result.ndim or wrong:
         got = tuple(result.shape) if isinstance(result, Tensor) else type(result).__name__
         raise ValueError(
             f"model: expected a result for each of the {sequences} sequences that the recurrent "

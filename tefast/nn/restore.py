@@ -62,7 +62,7 @@ def _attributes(module: nn.Module, own: dict[str, Any], buffers: dict[str, Any])
 
 def _note(value: Any, restoring: list[Callable[[], None]], seen: set[int]) -> None:
     """Remember what a container or tensor holds."""
-    if id(value) in seen:
+    if isinstance(value, str | int | float | None) or id(value) in seen:
         return
     seen.add(id(value))
     if isinstance(value, Tensor):

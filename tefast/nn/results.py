@@ -1,6 +1,6 @@
 """What a model's results say: the series beside the units of a layer, and the loss."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from tefast.nn import series
 from tefast.nn.batches import Batch, Forward, FromResult, Place, labels_of
-from tefast.nn.held import Question, are_steps, over_steps
+from tefast.nn.held import Question, are_steps, over_steps, steps_first
 from tefast.nn.observe import Calls, Run
 from tefast.nn.recurrent import Layer
 from tefast.nn.restore import Snapshot
@@ -46,11 +46,14 @@ class Results:
     labels: Place | None
     _columns: dict[tuple[int, int], bool] = field(default_factory=dict)
     """Of results with so many steps and columns: whether columns are steps."""
+    _square: set[int] = field(default_factory=set)
+    """For how many steps, and sequences, it is known that sequences come first."""
+    _over_steps: set[FromResult] = field(default_factory=set)
+    """For which functions results have an axis of steps, so that no further run is needed."""
 
     def before(self, of: FromResult) -> Snapshot | None:
         """Return the model as it is before it runs, if it may have to run again."""
-        ours = of in series.SOURCES.values() or of in series.LOSSES.values()
-        return Snapshot(self.model) if ours else None
+        return Snapshot(self.model) if _ours(of) and of not in self._over_steps else None
 
     def series(
         self,
@@ -73,17 +76,16 @@ class Results:
         before : Snapshot or None
             What `before` gave before the model ran.
         """
-        if before is None:
+        if not _ours(self.source):
             return for_each(self.source(result, batch), len(runs), "source")
-        question = self._question(batch, before)
-        result, plain = self._plain(self.source, result, question, runs[0], lengths[0])
+        result, plain = self._plain(self.source, result, batch, before, runs[0], lengths[0])
         if _without_steps(result):
             plain = (*plain[:2], lengths[0])
             if self.source is series.target:
                 result = runs[0].h.new_zeros(*runs[0].h.shape[:2], result.shape[-1])
             else:
                 _LOSS_OF[self.source](result, plain[:2])  # errors before many runs
-                result = self._again(question, over_steps)
+                result = self._again(over_steps, batch, before)
                 result = result.reshape(*result.shape[:2], -1)
         return [self.source(result, plain)] * len(runs)
 
@@ -96,41 +98,67 @@ class Results:
         before: Snapshot | None,
     ) -> Any:
         """Return the loss; arguments are those of `series`."""
-        if before is None:
+        if not _ours(self.loss):
             return self.loss(result, batch)
         of_steps = lengths[0] if len(runs) == 1 else None
-        question = self._question(batch, before)
-        return self.loss(*self._plain(self.loss, result, question, runs[0], of_steps))
+        return self.loss(*self._plain(self.loss, result, batch, before, runs[0], of_steps))
 
-    def _question(self, batch: Batch, before: Snapshot) -> Question:
-        return Question(self.model, self.layer, self.forward, self.calls, batch, before)
-
-    def _again(self, question: Question, ask: Any) -> Any:
+    def _again(self, ask: Callable[[Question], Any], batch: Batch, before: Snapshot | None) -> Any:
         """What further runs answer; the model goes on from where its own run left it."""
         after = Snapshot(self.model)
         try:
-            return ask(question)
+            return ask(
+                Question(self.model, self.layer, self.forward, self.calls, batch, before or after)
+            )
         finally:
             after.restore()
 
     def _plain(
-        self, of: FromResult, result: Any, question: Question, run: Run, lengths: Tensor | None
+        self,
+        of: FromResult,
+        result: Any,
+        batch: Batch,
+        before: Snapshot | None,
+        run: Run,
+        lengths: Tensor | None,
     ) -> tuple[Any, Any]:
         """A result of (n, T, ...) or (n, ...), and a batch as the functions of `series` take it."""
-        labels = labels_of(question.batch, self.labels)
+        labels = labels_of(batch, self.labels)
+        if isinstance(result, Tensor) and result.ndim == 3:
+            self._check_order(result, batch, before, run)
+            self._over_steps.add(of)
         if isinstance(result, Tensor) and of not in _CLASSES and result.ndim in (1, 2):
-            steps = result.ndim == 2 and self._columns_are_steps(result, question, run)
+            steps = result.ndim == 2 and self._columns_are_steps(result, batch, before, run)
             result = result[..., None] if steps else result.reshape(len(result), -1)
         return result, (None, labels, None if _without_steps(result) else lengths)
 
-    def _columns_are_steps(self, result: Tensor, question: Question, run: Run) -> bool:
+    def _check_order(self, result: Tensor, batch: Batch, before: Snapshot | None, run: Run) -> None:
+        """Raise if steps come first, where the shape alone does not say so."""
+        n, steps = run.h.shape[:2]
+        if n != steps or n == 1 or result.shape[:2] != (n, steps) or self._square:
+            return
+        with torch.no_grad():
+            try:
+                first = self._again(steps_first, batch, before)
+            except ValueError:  # it runs for several sets of sequences, or the like
+                return
+        if first:
+            raise ValueError(
+                f"model: expected a result (n, T, ...), got {tuple(result.shape)} with the steps "
+                "first; let forward=function(model, batch) transpose it"
+            )
+        self._square.add(n)
+
+    def _columns_are_steps(
+        self, result: Tensor, batch: Batch, before: Snapshot | None, run: Run
+    ) -> bool:
         """Whether a result (n, K) is one number a step, and not K numbers a sequence."""
         steps, columns = run.h.shape[1], result.shape[1]
         if columns == 1 or columns < steps or (columns > steps and run.lengths is None):
             return columns == steps
         if (steps, columns) not in self._columns:
             with torch.no_grad():
-                self._columns[steps, columns] = self._again(question, are_steps)
+                self._columns[steps, columns] = self._again(are_steps, batch, before)
         return self._columns[steps, columns]
 
 
@@ -150,6 +178,10 @@ def for_each(value: Any, runs: int, name: str) -> list[Any]:
             f"runs for, got {len(value)}"
         )
     return list(value)
+
+
+def _ours(of: FromResult) -> bool:
+    return of in series.SOURCES.values() or of in series.LOSSES.values()
 
 
 def _without_steps(result: Any) -> bool:
