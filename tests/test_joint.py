@@ -193,7 +193,7 @@ def test_names_of_dimensions():
     assert found.dims == ("unit",)
     known = tefast.transfer_entropy(h.values, y.values, 3, joint=True)
     np.testing.assert_array_equal(found, known)
-    with pytest.raises(ValueError, match="y .* has the dimensions .'time', 'trial'"):
+    with pytest.raises(ValueError, match=r"y .* has the dimensions .'time', 'trial'"):
         tefast.transfer_entropy(h, y.transpose("time", "trial", "source"), 3, joint=True)
 
 
