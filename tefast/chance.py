@@ -1,83 +1,116 @@
-"""Chance: what counts of cells are on average where one thing says nothing about another."""
+"""What chance gives by the chi-square law, and the estimate that is held against it."""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-Counts = npt.NDArray[np.int64]
+from tefast import evaluation, measures
+from tefast.counts import Table
+from tefast.results import Significance, benjamini_hochberg
+from tefast.warn import warn
+
+FEW = 20
+"""Transitions a cell below which the chi-square law is not followed well."""
+
 Floats = npt.NDArray[np.float64]
 
-PAIRS_AT_ONCE = 2**18
-"""Cells that are worked on together."""
 
+@dataclass(frozen=True)
+class Estimate:
+    """What the counts of the units say, each field of shape (U,).
 
-def mean_sum(rows: Counts, row_of: Counts, columns: Counts, column_of: Counts) -> float:
-    """The mean of the sum of ``n ln n`` over the cells of tables, over all with the same margins.
-
-    That is over all permutations of what stands in the columns among what is in the same table.
-
-    Parameters
+    Attributes
     ----------
-    rows, columns : ndarray of int64, shape (many,)
-        The margins of all tables: how often each row, and each column, is there.
-    row_of, column_of : ndarray of int64, shape (many,)
-        The table that each is of, 0, 1, ..; rising.
+    te, error : ndarray
+        Transfer entropy and its standard error in nats; NaN for a unit without transitions.
+    freedom, excess, cells : ndarray
+        See `tefast.measures.law_of_g`.
+    total : ndarray
+        Transitions.
     """
-    total = np.bincount(row_of, rows).astype(np.int64)
-    rows, row_of, alike_rows = _alike(rows, row_of)
-    columns, column_of, alike_columns = _alike(columns, column_of)
-    # Every column meets all rows of its table.
-    many = np.bincount(row_of)
-    first, meets = many.cumsum() - many, many[column_of]
-    ends = meets.cumsum()
-    found, start = 0.0, 0
-    while start < len(columns):
-        done = ends[start - 1] if start else 0
-        stop = max(start + 1, int(np.searchsorted(ends, done + PAIRS_AT_ONCE, side="right")))
-        times = meets[start:stop]
-        column = np.repeat(np.arange(start, stop), times)
-        table = column_of[column]
-        row = first[table] + np.arange(len(column)) - np.repeat(times.cumsum() - times, times)
-        terms = mean_terms(rows[row], columns[column], total[table])
-        found += float((terms * alike_rows[row] * alike_columns[column]).sum())
-        start = stop
-    return found
+
+    te: Floats
+    error: Floats
+    freedom: Floats
+    excess: Floats
+    cells: Floats
+    total: Floats
+
+    @classmethod
+    def of(cls, tables: Iterable[tuple[slice, Table]], units: int) -> Estimate:
+        """Of tables with the axes past, next and source, each with the counts of some units."""
+        found = cls(*np.full((6, units), np.nan))
+        axes = ("next",), ("source",), ("past",)
+        for some, table in tables:
+            total = table.total
+            found.total[some] = total
+            found.te[some] = measures.mean(evaluation.transferred(table, False), total, math.e)
+            found.error[some] = measures.standard_error(table, *axes)
+            law = measures.law_of_g(table, *axes)
+            found.freedom[some], found.excess[some], found.cells[some] = law
+        return found
+
+    def chi_square(self) -> tuple[Floats, Floats, Floats]:
+        """p, mean and standard deviation (U,) in nats, ``2 N T`` following a chi-square law.
+
+        Its mean exceeds the degrees of freedom where cells hold few transitions each, which
+        Williams' factor takes back. p is 1 where nothing is free.
+        """
+        chi2, total = import_scipy(), self.total
+        free = self.freedom > 0
+        with np.errstate(invalid="ignore", divide="ignore"):
+            factor = 1 + self.excess / self.freedom
+            p = chi2.sf(2 * total * self.te / factor, np.where(free, self.freedom, np.nan))
+            mean, deviation = (
+                np.where(free, law, 0.0) * np.where(free, factor, 1.0) / (2 * total)
+                for law in (self.freedom, np.sqrt(2 * self.freedom))
+            )
+        return np.where(free, p, np.where(total > 0, 1.0, np.nan)), mean, deviation
+
+    def warn_of_few(self) -> None:
+        """Say that the chi-square law is not to be trusted with so few transitions."""
+        some = np.flatnonzero(self.cells > 0)
+        if not some.size:
+            return
+        each = self.total[some] / self.cells[some]
+        worst = int(each.argmin())
+        if each[worst] < FEW:
+            warn(
+                f"method='chi2' with {each[worst]:.2g} transitions for each of "
+                f"{self.cells[some[worst]]:.0f} cells rejects too often; it takes some 30. Use "
+                "fewer bins, or surrogates"
+            )
+
+    def against(
+        self, null: tuple[Floats, Floats, Floats], base: float, **told: Any
+    ) -> Significance:
+        """Beside p, mean and standard deviation (U,) in nats of what chance gives."""
+        (p, mean, deviation), unit = null, math.log(base)
+        return Significance(
+            te=self.te / unit,
+            p_value=p,
+            q_value=benjamini_hochberg(p),
+            null_mean=mean / unit,
+            null_std=deviation / unit,
+            effective_te=(self.te - mean) / unit,
+            standard_error=self.error / unit,
+            base=base,
+            **told,
+        )
 
 
-def _alike(margins: Counts, of: Counts) -> tuple[Counts, Counts, Counts]:
-    """The different margins of each table, which table that is, and how many of it are the same."""
-    size = int(margins.max(initial=0)) + 1
-    keys, alike = np.unique(of * size + margins, return_counts=True)
-    of, margins = np.divmod(keys, size)
-    return margins, of, alike
-
-
-def mean_terms(row: Counts, column: Counts, total: Counts) -> Floats:
-    """The mean of ``n ln n``, with n hypergeometric: how many of a row are in a column by chance.
-
-    ``P(n) = C(row, n) C(total - row, column - n) / C(total, column)``, from the ratio of each P to
-    the one before. What is so far from the mean that all of it together is below 1e-16 is not
-    looked at (S. Bernstein's bound).
-    """
-    a, b, every = (each.astype(np.float64) for each in (row, column, total))
-    mean = a * b / every
-    spread = mean * (1 - a / every) * (every - b) / np.maximum(every - 1, 1)
-    reach = 9 * np.sqrt(spread) + 30
-    n = np.maximum(np.maximum(a + b - every, np.floor(mean - reach)), 0.0)
-    last = np.minimum(np.minimum(a, b), np.ceil(mean + reach))
-    out, order = np.empty(len(n)), np.argsort(n - last, kind="stable")
-    # The longest first, so that those that have ended are at the end.
-    a, b, every, n, steps = (each[order] for each in (a, b, every, n, last - n))
-    weight, weights, summed = np.ones(len(n)), np.ones(len(n)), n * np.log(np.maximum(n, 1.0))
-    left = len(n)
-    for step in range(1, int(steps.max(initial=0.0)) + 1):
-        left = int(np.searchsorted(-steps, -step, side="right"))
-        some = slice(0, left)
-        k = n[some] + step
-        ratio = (a[some] - k + 1) * (b[some] - k + 1) / (k * (every[some] - a[some] - b[some] + k))
-        weight[some] *= ratio
-        weights[some] += weight[some]
-        summed[some] += weight[some] * (k * np.log(k))
-    out[order] = summed / weights
-    return out
+def import_scipy() -> Any:
+    """SciPy's chi-square law, or an ImportError that says how to get it."""
+    try:
+        from scipy.stats import chi2
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            "method='chi2' needs SciPy: pip install \"tefast[significance]\""
+        ) from error
+    return chi2

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tefast import chance, evaluation, measures, values, windows
+from tefast import evaluation, hypergeometric, measures, values, windows
 from tefast.evaluation import Inputs
 from tefast.options import Options
 from tefast.states import check_positive, check_steps
@@ -22,7 +22,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, repr=False)
 class ChosenHistory:
-    """What `choose_history` found, in NumPy arrays; of a target (T,) all without the axis of units.
+    """What `choose_history` found, in NumPy arrays; without U where `h` has no axis of units.
 
     Attributes
     ----------
@@ -50,24 +50,25 @@ class ChosenHistory:
         named = ", ".join(map("=".join, zip(("history", "step"), chosen, strict=True)))
         return f"ChosenHistory({named}, most={np.shape(self.active_information)[-1]})"
 
-    def plot(self, ax: Any = None) -> Any:
-        """Draw active information against the history, the chosen one marked.
-
-        Parameters
-        ----------
-        ax : matplotlib.axes.Axes, optional
-            Default: those of a new figure.
+    def plot(self, title: str = "Active information") -> Any:
+        """Active information against the history, the chosen one marked.
 
         Returns
         -------
-        matplotlib.axes.Axes
+        matplotlib.figure.Figure
+            A notebook shows it; ``savefig(path)`` writes it.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
         """
         try:
             from tefast import plot
         except ModuleNotFoundError as error:
-            raise ImportError('a plot needs matplotlib: pip install "tefast[files]"') from error
+            raise ImportError("plot needs matplotlib: pip install matplotlib") from error
         curves = np.atleast_2d(self.active_information)
-        return plot.histories(curves, np.atleast_1d(self.history), ax)
+        return plot.histories(curves, np.atleast_1d(self.history), title=title)
 
 
 def choose_history(
@@ -81,6 +82,7 @@ def choose_history(
     h_range: Any = None,
     lengths: Any = None,
     mask: Any = None,
+    layout: str | None = None,
     nan_policy: str = "raise",
     base: float = 2,
     backend: str = "auto",
@@ -102,7 +104,7 @@ def choose_history(
         which leads to the highest active information, the smallest where they are equal.
     deviations : float, default 3
         A longer history is taken if it tells more by so many standard deviations of chance.
-    bins, binning, h_range, lengths, mask, nan_policy, base, backend, threads
+    bins, binning, h_range, lengths, mask, layout, nan_policy, base, backend, threads
         As in `transfer_entropy`.
 
     Returns
@@ -141,7 +143,7 @@ def choose_history(
     longest, apart = check_positive(most, "most"), _check_tried(steps)
     level = _check_deviations(deviations)
     options = Options.check(bins, binning, nan_policy, base, backend, threads)
-    target = values.target(h)
+    target = values.alone(h, layout)
     reach = 1 + (longest - 1) * max(apart)
     check_steps(target, reach + 1, f"a history of most={longest} with steps={apart}")
     inputs = Inputs.check(options, target, [], lengths, {"h": h_range}, mask)
@@ -150,7 +152,7 @@ def choose_history(
         evaluation.raise_nothing_left()
     history, step, curves, noise = (np.array(each) for each in zip(*found, strict=True))
     arrays = [history, step, *(each / math.log(options.base) for each in (curves, noise))]
-    if len(target.shape) == 1:
+    if "U" not in target.layout:
         arrays = [int(each[0]) for each in arrays[:2]] + [each[0] for each in arrays[2:]]
     return ChosenHistory(*arrays)
 
@@ -252,7 +254,7 @@ def _added(unit: _Unit, back: list[int]) -> tuple[Floats, Floats]:
         moves, _, move_counts = _groups([past, following], counts)
         longer, place, longer_counts = _groups([past, one], counts)
         _, _, cell_counts = _groups([place, following], counts)
-        beyond = chance.mean_sum(move_counts, moves[0], longer_counts, longer[0])
+        beyond = hypergeometric.mean_sum(move_counts, moves[0], longer_counts, longer[0])
         added[i] = measures.sums_of(cell_counts[np.newaxis]).nats[0] - beyond
         free = (np.bincount(moves[0]) - 1) * (np.bincount(longer[0]) - 1)
         noise[i] = math.sqrt(free.sum() / 2)

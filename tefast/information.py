@@ -19,7 +19,6 @@ from tefast.states import (
     check_past,
     check_steps,
 )
-from tefast.values import Values
 
 
 def conditional_transfer_entropy(
@@ -40,6 +39,7 @@ def conditional_transfer_entropy(
     z_range: Any = None,
     lengths: Any = None,
     mask: Any = None,
+    layout: str | None = None,
     nan_policy: str = "raise",
     bias: str | None = None,
     base: float = 2,
@@ -53,7 +53,7 @@ def conditional_transfer_entropy(
 
     Parameters
     ----------
-    h : array_like, shape (N, T, U), (T, U) or (T,)
+    h : array_like, shape (N, T, U), (T, U) or (T,); or (N, T) where `y` has that shape
         The **target**.
     y : array_like, shape (N, T), or (T,) where `h` has no axis of sequences
         The **source**.
@@ -63,16 +63,17 @@ def conditional_transfer_entropy(
         As `y_range`; scalars or one value a condition.
     target_history, source_history, delay, target_step, source_step
         k, l, d, s and r, as in `transfer_entropy`.
-    joint, bins, binning, h_range, y_range, lengths, mask, nan_policy, bias, base, backend, threads
+    joint, bins, binning, h_range, y_range, lengths, mask, layout, nan_policy, bias, base, backend
+    threads
         As in `transfer_entropy`.
 
     Returns
     -------
-    float64 array, shape (U,)
+    float64 array, shape (U,), or a scalar where `h` has no axis of units
     """
     embedding = Embedding.check(target_history, source_history, delay, target_step, source_step)
-    target = values.target(h)
-    others = [values.source(y, target, joint), values.conditions(z, target)]
+    target, source = values.read(h, y, layout, joint)
+    others = [source, values.conditions(z, target)]
     embedding.check_steps(target)
     ranges = {"h": h_range, "y": y_range, "z": z_range}
     bias = measures.check_bias(bias)
@@ -98,6 +99,7 @@ def normalized_transfer_entropy(
     y_range: Any = None,
     lengths: Any = None,
     mask: Any = None,
+    layout: str | None = None,
     nan_policy: str = "raise",
     backend: str = "auto",
     threads: int | None = None,
@@ -113,11 +115,10 @@ def normalized_transfer_entropy(
 
     Returns
     -------
-    float64 array, shape (U,)
+    float64 array, shape (U,), or a scalar where `h` has no axis of units
     """
     embedding = Embedding.check(target_history, source_history, delay, target_step, source_step)
-    target = values.target(h)
-    source = values.source(y, target, joint)
+    target, source = values.read(h, y, layout, joint)
     embedding.check_steps(target)
     options = Options.check(bins, binning, nan_policy, math.e, backend, threads)
     ranges = {"h": h_range, "y": y_range}
@@ -145,6 +146,7 @@ def reverse_transfer_entropy(
     y_range: Any = None,
     lengths: Any = None,
     mask: Any = None,
+    layout: str | None = None,
     nan_policy: str = "raise",
     bias: str | None = None,
     base: float = 2,
@@ -165,11 +167,10 @@ def reverse_transfer_entropy(
 
     Returns
     -------
-    float64 array, shape (U,)
+    float64 array, shape (U,), or a scalar where `h` has no axis of units
     """
     embedding = Embedding.check(target_history, source_history, delay, target_step, source_step)
-    units = values.target(h)
-    series = values.source(y, units, joint)
+    units, series = values.read(h, y, layout, joint)
     embedding.check_steps(units)
     bias = measures.check_bias(bias)
     options = Options.check(bins, binning, nan_policy, base, backend, threads)
@@ -190,6 +191,7 @@ def mutual_information(
     y_range: Any = None,
     lengths: Any = None,
     mask: Any = None,
+    layout: str | None = None,
     nan_policy: str = "raise",
     bias: str | None = None,
     base: float = 2,
@@ -209,11 +211,10 @@ def mutual_information(
 
     Returns
     -------
-    float64 array, shape (U,)
+    float64 array, shape (U,), or a scalar where `h` has no axis of units
     """
     delay = check_not_negative(delay, "delay")
-    target = values.target(h)
-    source = values.source(y, target, joint)
+    target, source = values.read(h, y, layout, joint)
     check_steps(target, delay + 1, f"h[t] beside y[t - delay] with delay={delay}")
     bias = measures.check_bias(bias)
     options = Options.check(bins, binning, nan_policy, base, backend, threads)
@@ -232,6 +233,7 @@ def active_information(
     h_range: Any = None,
     lengths: Any = None,
     mask: Any = None,
+    layout: str | None = None,
     nan_policy: str = "raise",
     bias: str | None = None,
     base: float = 2,
@@ -246,7 +248,7 @@ def active_information(
     Parameters
     ----------
     h
-        As in `transfer_entropy`, and so are all others.
+        As in `transfer_entropy`, and so are all others. ``(N, T)`` takes ``layout="NT"``.
     history : int, default 1
         k, steps of the past; `choose_history` finds it.
     step : int, default 1
@@ -254,10 +256,10 @@ def active_information(
 
     Returns
     -------
-    float64 array, shape (U,)
+    float64 array, shape (U,), or a scalar where `h` has no axis of units
     """
-    given = (h, bins, history, step, binning, h_range, lengths, mask, nan_policy, bias, base)
-    return _of_units(evaluation.stored, *given, backend, threads)
+    given = (h, bins, history, step, binning, h_range, lengths, mask, layout, nan_policy, bias)
+    return _of_units(evaluation.stored, *given, base, backend, threads)
 
 
 def entropy_rate(
@@ -270,6 +272,7 @@ def entropy_rate(
     h_range: Any = None,
     lengths: Any = None,
     mask: Any = None,
+    layout: str | None = None,
     nan_policy: str = "raise",
     bias: str | None = None,
     base: float = 2,
@@ -285,10 +288,10 @@ def entropy_rate(
 
     Returns
     -------
-    float64 array, shape (U,)
+    float64 array, shape (U,), or a scalar where `h` has no axis of units
     """
-    given = (h, bins, history, step, binning, h_range, lengths, mask, nan_policy, bias, base)
-    return _of_units(evaluation.rate, *given, backend, threads)
+    given = (h, bins, history, step, binning, h_range, lengths, mask, layout, nan_policy, bias)
+    return _of_units(evaluation.rate, *given, base, backend, threads)
 
 
 def local_transfer_entropy(
@@ -307,6 +310,7 @@ def local_transfer_entropy(
     y_range: Any = None,
     lengths: Any = None,
     mask: Any = None,
+    layout: str | None = None,
     nan_policy: str = "raise",
     base: float = 2,
     backend: str = "auto",
@@ -324,13 +328,12 @@ def local_transfer_entropy(
 
     Returns
     -------
-    float64 array, shape (N, T - f, U), (T - f, U) or (T - f,) after that of `h`
+    float64 array, shape (N, T - f, U), (T - f, U) or (T - f,), in the axes of `h`
         With f = max(1 + (k - 1) s, d + (l - 1) r) the first step that a transition leads to: entry
         i belongs to the transition to step f + i. NaN where that was left out.
     """
     embedding = Embedding.check(target_history, source_history, delay, target_step, source_step)
-    target = values.target(h)
-    source = values.source(y, target, joint)
+    target, source = values.read(h, y, layout, joint)
     embedding.check_steps(target)
     options = Options.check(bins, binning, nan_policy, base, backend, threads)
     inputs = Inputs.check(options, target, [source], lengths, {"h": h_range, "y": y_range}, mask)
@@ -346,9 +349,7 @@ def local_transfer_entropy(
     if np.isnan(found).all():
         evaluation.raise_nothing_left()
     local = found[:, embedding.first + 1 :] / math.log(inputs.options.base)
-    # Without the axes that the target had not.
-    local = local if len(target.shape) == 3 else local[0]
-    return target.wrap(local if len(target.shape) > 1 else local[:, 0])
+    return target.wrap_steps(local)
 
 
 def _local(past: JointState, source: JointState, next: JointState) -> npt.NDArray[np.float64]:
@@ -373,11 +374,11 @@ def _occurrences(state: JointState, seen: npt.NDArray[np.bool_]) -> npt.NDArray[
 
 def _of_units(
     measure: evaluation.Measure, h: Any, bins: Any, history: Any, step: Any, binning: Any,
-    h_range: Any, lengths: Any, mask: Any, nan_policy: Any, bias: Any, base: Any, backend: Any,
-    threads: Any,
+    h_range: Any, lengths: Any, mask: Any, layout: Any, nan_policy: Any, bias: Any, base: Any,
+    backend: Any, threads: Any,
 ) -> Any:  # fmt: skip
     """A measure of (past, next) of every unit alone."""
-    target: Values = values.target(h)
+    target = values.alone(h, layout)
     past = check_past(history, step, target)
     bias = measures.check_bias(bias)
     options = Options.check(bins, binning, nan_policy, base, backend, threads)

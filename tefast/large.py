@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -12,10 +12,12 @@ from tefast import values
 from tefast.binning import Edges
 from tefast.evaluation import Inputs
 from tefast.options import Options
-from tefast.pieces import Arrays, Batches, located
+from tefast.pieces import Arrays, Batches, Lists, located, slices
 from tefast.states import Embedding
 from tefast.streaming import TransferEntropy
 from tefast.surrogates import Progress
+
+Pieces: TypeAlias = Arrays | Lists | Batches
 
 
 def stream(
@@ -25,6 +27,7 @@ def stream(
     *,
     lengths: Any = None,
     rows: int | None = None,
+    layout: str | None = None,
     target_history: int = 1,
     source_history: int = 1,
     delay: int = 1,
@@ -47,7 +50,8 @@ def stream(
     ----------
     h : array, shape (N, T, U), (T, U) or (T,); or iterable of batches
         The target: anything with a shape that slices can be taken of, such as a memory map, a
-        dataset of HDF5 or Zarr, an array of Dask. Or, without `y`, an iterable of batches
+        dataset of HDF5 or Zarr, an array of Dask; or a list of sequences ``(T, U)`` of unequal
+        lengths, with a list `y`. Or, without `y`, an iterable of batches
         ``(h, y)`` or ``(h, y, lengths)``, such as a list, a ``DataLoader`` or a generator.
     y : array, shape (N, T) or (T,); with `joint` (N, T, S) or (T, S)
         The source.
@@ -56,6 +60,8 @@ def stream(
     rows : int, optional
         Sequences read at once, or steps where `h` has no axis of sequences. Default: as many as
         take 64 MiB. Counts are the same for any.
+    layout : str, optional
+        What the axes of `h` hold, as in `transfer_entropy`.
     h_range, y_range : (low, high), optional
         Where one is needed and not given, a first pass over all data finds it, unit by unit.
     binning
@@ -102,16 +108,12 @@ def stream(
         backend=backend,
         threads=threads,
     )
-    # Raises for what is wrong before anything is read.
-    pieces = _pieces(h, y, lengths, rows, embedding.first + 1, joint)
+    pieces = _pieces(h, y, lengths, rows, embedding.first + 1, layout, joint)
     ranges = {"h": h_range, "y": y_range}
-    if isinstance(pieces, Arrays):
-        units, columns = pieces.units, pieces.sources
-    else:
-        units, columns = _columns(h_range), _columns(y_range)
-    options = make(
-        units, sources=columns if joint else None, h_range=h_range, y_range=y_range
-    ).options
+    # Raises for what is wrong before anything is read.
+    units, columns = pieces.units or _columns(h_range), pieces.sources or _columns(y_range)
+    sources = columns if joint else None
+    options = make(units, sources=sources, h_range=h_range, y_range=y_range).options
     told = _Told(progress, len(pieces))
     unknown = [
         role
@@ -123,17 +125,14 @@ def stream(
         ranges |= _search(pieces, unknown, options, joint, told)
     te = None
     for piece in pieces:
+        h, y, *rest = piece.batch
         with located(piece):
             if te is None:
-                target = values.target(piece.batch[0])
-                sources = values.source(piece.batch[1], target, joint).array.shape[2]
-                te = make(
-                    target.array.shape[2],
-                    sources=sources if joint else None,
-                    h_range=ranges["h"],
-                    y_range=ranges["y"],
-                )
-            te.update(*piece.batch)
+                both = values.read(h, y, piece.layout, joint)
+                units, columns = (each.array.shape[2] for each in both)
+                sources = columns if joint else None
+                te = make(units, sources=sources, h_range=ranges["h"], y_range=ranges["y"])
+            te.update(h, y, rest[0] if rest else None, layout=piece.layout)
         told.step()
     if te is None:
         raise ValueError("there is nothing to count: the iterable gave no batch")
@@ -146,6 +145,7 @@ def find_ranges(
     *,
     lengths: Any = None,
     rows: int | None = None,
+    layout: str | None = None,
     joint: bool = False,
     nan_policy: str = "raise",
     backend: str = "auto",
@@ -157,7 +157,7 @@ def find_ranges(
 
     Parameters
     ----------
-    h, y, lengths, rows, joint, nan_policy, backend, threads
+    h, y, lengths, rows, layout, joint, nan_policy, backend, threads
         As in `stream`.
 
     Returns
@@ -175,7 +175,7 @@ def find_ranges(
     {'h_range': (array([0.5, 2. ]), array([1.5, 3. ]))}
     """
     options = Options.check(2**8, "uniform", nan_policy, 2, backend, threads)
-    pieces = _pieces(h, y, lengths, rows, 0, joint)
+    pieces = _pieces(h, y, lengths, rows, 0, layout, joint)
     found = _search(pieces, ["h", "y"], options, joint, _Told(None, 0))
     return {f"{role}_range": limits for role, limits in found.items()}
 
@@ -201,9 +201,11 @@ def _columns(limits: Any) -> int:
         return 1
 
 
-def _pieces(h: Any, y: Any, lengths: Any, rows: Any, overlap: int, joint: bool) -> Arrays | Batches:
+def _pieces(
+    h: Any, y: Any, lengths: Any, rows: Any, overlap: int, layout: str | None, joint: bool
+) -> Pieces:
     if y is not None:
-        return Arrays(h, y, lengths, rows, overlap, joint)
+        return slices(h, y, lengths, rows, overlap, layout, joint)
     if hasattr(h, "shape") or not isinstance(h, Iterable):
         raise TypeError(
             "expected a target h and a source y, or an iterable of batches (h, y) alone, got "
@@ -212,27 +214,26 @@ def _pieces(h: Any, y: Any, lengths: Any, rows: Any, overlap: int, joint: bool) 
     if lengths is not None or rows is not None:
         name = "rows" if lengths is None else "lengths"
         raise ValueError(f"{name} goes with arrays; batches are (h, y) or (h, y, lengths)")
-    return Batches(h)
+    return Batches(h, layout)
 
 
 def _search(
-    pieces: Arrays | Batches, roles: list[str], options: Options, joint: bool, told: _Told
+    pieces: Pieces, roles: list[str], options: Options, joint: bool, told: _Told
 ) -> dict[str, tuple[Edges, Edges]]:
     """The ranges of the floats among some roles."""
     found: dict[str, tuple[Edges, Edges]] = {}
     for piece in pieces:
         with located(piece):
             h, y, *rest = piece.batch
-            target = values.target(h)
-            given = [target, values.source(y, target, joint)]
+            given = list(values.read(h, y, piece.layout, joint))
             if all(each.is_symbols for each in given if each.role in roles):
                 told.passes -= 1
                 break
             lengths = rest[0] if rest else None
-            inputs = Inputs.check(options, target, given[1:], lengths, dict.fromkeys("hy"))
+            inputs = Inputs.check(options, given[0], given[1:], lengths, dict.fromkeys("hy"))
             for data in (inputs.target, *inputs.others):
                 if data.role in roles and not data.is_symbols:
-                    scan = inputs.options.scan(data, inputs.lengths)
+                    scan = inputs.options.scan(data, inputs.lengths, inputs.bins_of(data))
                     low, high = found.get(data.role, (scan.low, scan.high))
                     found[data.role] = np.fmin(low, scan.low), np.fmax(high, scan.high)
         told.step()

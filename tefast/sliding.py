@@ -44,6 +44,7 @@ def windowed_transfer_entropy(
     y_range: Any = None,
     lengths: Any = None,
     mask: Any = None,
+    layout: str | None = None,
     nan_policy: str = "raise",
     bias: str | None = None,
     base: float = 2,
@@ -59,9 +60,9 @@ def windowed_transfer_entropy(
 
     Parameters
     ----------
-    h : array_like, shape (N, T, U), (T, U) or (T,)
+    h : array_like, shape (N, T, U), (T, U) or (T,); or (N, T) where `y` has that shape
         The **target**. Of N sequences each window holds the same steps of all of them.
-    y : array_like, shape (N, T) or (T,)
+    y : array_like, shape (N, T) or (T,); with `joint` (N, T, S) or (T, S)
         The **source**.
     width : int
         Steps of a window, at least as many as a transition takes, and at most T.
@@ -72,12 +73,12 @@ def windowed_transfer_entropy(
         As in `transfer_entropy`. Edges are those of all data, the same for every window.
     target_history, source_history, delay, target_step, source_step, joint
         As in `transfer_entropy`.
-    bins, lengths, mask, nan_policy, bias, base, backend, threads
+    bins, lengths, mask, layout, nan_policy, bias, base, backend, threads
         As in `transfer_entropy`.
 
     Returns
     -------
-    float64 array, shape (windows, U), or (windows,) for a target (T,)
+    float64 array, shape (windows, U), or (windows,) where `h` has no axis of units
         With ``(T - width) // step + 1`` windows; ``numpy.arange(windows) * step`` are the steps
         that they start from. NaN where a window holds no transition of a unit.
 
@@ -100,8 +101,7 @@ def windowed_transfer_entropy(
     long, apart = check_positive(width, "width"), check_positive(step, "step")
     bias = measures.check_bias(bias)
     options = Options.check(bins, binning, nan_policy, base, backend, threads)
-    target = values.target(h)
-    source = values.source(y, target, joint)
+    target, source = values.read(h, y, layout, joint)
     embedding.check_steps(target)
     plan = _Plan.check(long, apart, target.array.shape[1], embedding)
     inputs = Inputs.check(options, target, [source], lengths, {"h": h_range, "y": y_range}, mask)
@@ -113,7 +113,7 @@ def windowed_transfer_entropy(
         _by_tables(inputs, counted, plan, bias, scores)
     if np.isnan(scores).all():
         evaluation.raise_nothing_left()
-    return target.wrap(scores if len(target.shape) > 1 else scores[:, 0])
+    return target.wrap(scores, "window")
 
 
 @dataclass(frozen=True)

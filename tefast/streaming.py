@@ -13,10 +13,12 @@ import numpy as np
 
 from tefast import binning as binnings
 from tefast import counts, evaluation, measures, values, windows
+from tefast._inputs import layouts
 from tefast.backends import Counts, Table
+from tefast.binning import Binning
 from tefast.evaluation import Inputs
 from tefast.options import Options
-from tefast.pieces import Arrays, Piece, located
+from tefast.pieces import Piece, located, slices
 from tefast.states import Embedding, check_positive
 from tefast.values import Values
 
@@ -34,20 +36,20 @@ class _Streaming(ABC):
         backend: str,
         threads: int | None,
         ranges: dict[str, Any],
-        sources: int = 1,
+        sources: int | None = None,
     ) -> None:
         self.units = _check_units(units)
+        self._sources = sources
         self._options = Options.check(bins, binning, nan_policy, base, backend, threads)
-        if any(
-            isinstance(how, str) and how == "quantile" for how in self._options.binning.values()
-        ):
-            raise ValueError(
-                "binning='quantile' needs all data at once; learn the edges on a part of it with "
-                "tefast.learn_edges and pass them as binning"
-            )
+        for how in self._options.binning.values():
+            if isinstance(how, str) and how != "uniform":
+                raise ValueError(
+                    f"binning={how!r} needs all data at once; learn the bins on a part of them by "
+                    "tefast.learn_binning and pass what it returns as binning"
+                )
         binnings.check_combination([], self._options.binning, ranges)
         self._ranges = {
-            role: binnings.check_range(given, role, self.units if role == "h" else sources)
+            role: binnings.check_range(given, role, self.units if role == "h" else sources or 1)
             for role, given in ranges.items()
         }
         # They go where the data are: to a GPU with the first batch that lies there.
@@ -57,8 +59,8 @@ class _Streaming(ABC):
 
     @property
     def bins(self) -> int:
-        """Number of bins, or of symbols."""
-        return self._options.bins
+        """Number of the target's bins, or of its symbols."""
+        return self._options.bins_of("h")
 
     @property
     def options(self) -> Options:
@@ -188,12 +190,25 @@ class _Streaming(ABC):
             table = self._counts.new_tensor(table)
         return table.to(self._counts.device)
 
-    def _target(self, h: Any) -> Values:
-        target = values.target(h)
-        if target.array.shape[2] != self.units:
+    def _read(self, h: Any, y: Any, layout: str | None) -> tuple[Values, Values]:
+        """Target and source of a batch."""
+        target, source = values.read(h, y, layout, self._sources is not None)
+        if source.array.shape[2] != (self._sources or 1):
             raise ValueError(
-                f"{target.name} must have {self.units} units, got {target.array.shape[2]} in "
-                f"shape {target.shape}"
+                f"{source.name} must hold sources={self._sources} series, got "
+                f"{source.array.shape[2]} in shape {source.shape}"
+            )
+        return self._checked(target), source
+
+    def _target(self, h: Any, layout: str | None = None) -> Values:
+        return self._checked(values.target(h, layout))
+
+    def _checked(self, target: Values) -> Values:
+        if target.array.shape[2] != self.units:
+            meant = layouts.fitting(target.shape, target.layout, units=self.units)
+            raise ValueError(
+                f"{target.name} must have {self.units} units, got {target.array.shape[2]}; "
+                f"{target.name} {target.reading}{layouts.advice(target.shape, meant)}"
             )
         return target
 
@@ -222,7 +237,10 @@ class _Streaming(ABC):
         settings: dict[str, Any] = {"units": self.units, "bins": self.bins}
         for role, limits in self._ranges.items():
             how = self._options.binning[role]
-            settings[f"{role}_binning"] = how if isinstance(how, str) else how.copy()
+            told: Any = how
+            if isinstance(how, Binning):
+                told = how.edges if how.labels is None else how.labels
+            settings[f"{role}_binning"] = told.copy() if isinstance(told, np.ndarray) else told
             settings[f"{role}_range"] = None if limits is None else np.stack(limits)
         return settings
 
@@ -233,14 +251,14 @@ class _Streaming(ABC):
         try:
             for piece in pieces:
                 with located(piece):
-                    self.update(*piece.batch)
+                    self.update(*piece.batch, layout=piece.layout)
         except BaseException:
             self._counts = counts.allocate(self._shape()) if before is None else before
             self._symbols, self._wrap = kept
             raise
 
     @abstractmethod
-    def update(self, *batch: Any) -> None:
+    def update(self, *batch: Any, **options: Any) -> None:
         """Count a batch; if it raises, nothing was counted."""
 
 
@@ -299,18 +317,19 @@ class TransferEntropy(_Streaming):
         self._embedding = Embedding.check(
             target_history, source_history, delay, target_step, source_step
         )
-        self._sources = None if sources is None else check_positive(sources, "sources")
+        joined = None if sources is None else check_positive(sources, "sources")
         self._bias = measures.check_bias(bias)
         ranges = {"h": h_range, "y": y_range}
-        columns = self._sources or 1
-        super().__init__(units, bins, binning, nan_policy, base, backend, threads, ranges, columns)
+        super().__init__(units, bins, binning, nan_policy, base, backend, threads, ranges, joined)
 
-    def update(self, h: Any, y: Any, lengths: Any = None, mask: Any = None) -> None:
+    def update(
+        self, h: Any, y: Any, lengths: Any = None, mask: Any = None, layout: str | None = None
+    ) -> None:
         """Count a batch of sequences; if it raises, nothing was counted.
 
         Parameters
         ----------
-        h : array_like, shape (N, T, U) or (T, U)
+        h : array_like, shape (N, T, U), (T, U) or (T,)
             The target.
         y : array_like, shape (N, T) or (T,); with `sources` (N, T, S) or (T, S)
             The source.
@@ -318,14 +337,10 @@ class TransferEntropy(_Streaming):
             Valid steps of each sequence.
         mask : array_like of bool, shape (N, T) or that of `h`, optional
             True where something counts, as in `transfer_entropy`.
+        layout : str, optional
+            What the axes of `h` hold, as in `transfer_entropy`.
         """
-        target = self._target(h)
-        source = values.source(y, target, self._sources is not None)
-        if source.array.shape[2] != (self._sources or 1):
-            raise ValueError(
-                f"{source.name} must hold sources={self._sources} series, got "
-                f"{source.array.shape[2]} in shape {source.shape}"
-            )
+        target, source = self._read(h, y, layout)
         self._embedding.check_steps(target)
         symbols = {"h": target.is_symbols, "y": source.is_symbols}
         inputs = self._inputs(target, [source], lengths, mask, symbols)
@@ -340,33 +355,44 @@ class TransferEntropy(_Streaming):
             self._counts,
             inputs.options.threads,
         )
-        self._symbols, self._wrap = symbols, target.wrap
+        self._symbols, self._wrap = symbols, target.wrap_units
 
-    def update_from(self, h: Any, y: Any, lengths: Any = None, *, rows: int | None = None) -> None:
+    def update_from(
+        self,
+        h: Any,
+        y: Any,
+        lengths: Any = None,
+        *,
+        rows: int | None = None,
+        layout: str | None = None,
+    ) -> None:
         """Count arrays that need not fit into memory, slice by slice; if it raises, none of it.
 
         For that a copy of the counts so far is kept meanwhile.
 
         Parameters
         ----------
-        h : array, shape (N, T, U), (T, U) or (T,)
+        h : array, shape (N, T, U), (T, U) or (T,); or a list of sequences of unequal lengths
             The target: anything with a shape that slices can be taken of, such as a memory map or a
             dataset of HDF5 or Zarr. Sequences are read some at a time; steps, where one sequence
             alone is too large.
-        y : array, shape (N, T) or (T,)
+        y : array, shape (N, T) or (T,); with `sources` (N, T, S) or (T, S)
             The source.
         lengths : array_like of int, shape (N,), optional
             Valid steps of each sequence.
         rows : int, optional
             Sequences in a slice, or steps where `h` has no axis of sequences. Default: as many as
             take 64 MiB. Counts are the same for any.
+        layout : str, optional
+            What the axes of `h` hold, as in `transfer_entropy`.
         """
         joint = self._sources is not None
-        self._update_all(Arrays(h, y, lengths, rows, self._embedding.first + 1, joint))
+        self._update_all(slices(h, y, lengths, rows, self._embedding.first + 1, layout, joint))
 
     def _shape(self) -> tuple[int, ...]:
         k, source = self._embedding.target_history, self._embedding.source_history
-        return (self.units, self.bins, self.bins**k, self.bins ** (source * (self._sources or 1)))
+        of_source = self._options.bins_of("y") ** (self._sources or 1)
+        return (self.units, self.bins, self.bins**k, of_source**source)
 
     def _settings(self) -> dict[str, Any]:
         return {**super()._settings(), **asdict(self._embedding), "sources": self._sources}
@@ -399,20 +425,25 @@ class Entropy(_Streaming):
         ranges = {"h": h_range}
         super().__init__(units, bins, binning, nan_policy, base, backend, threads, ranges)
 
-    def update(self, h: Any, lengths: Any = None, mask: Any = None) -> None:
-        """Count a batch (N, T, U) or (T, U); if it raises, nothing was counted."""
-        target = self._target(h)
+    def update(
+        self, h: Any, lengths: Any = None, mask: Any = None, layout: str | None = None
+    ) -> None:
+        """Count a batch (N, T, U), (T, U) or (T,); if it raises, nothing was counted."""
+        target = self._target(h, layout)
         symbols = {"h": target.is_symbols}
         inputs = self._inputs(target, [], lengths, mask, symbols)
         options, data = inputs.options, inputs.target
         h_binning = inputs.learned(data)
+        found = counts.values(options.backend, data, h_binning, inputs.lengths, options.threads)
         self._counts = options.backend.table(self._counts, data)
-        options.backend.count_values(data, h_binning, inputs.lengths, self._counts, options.threads)
-        self._symbols, self._wrap = symbols, target.wrap
+        self._counts += options.backend.table(found, data)
+        self._symbols, self._wrap = symbols, target.wrap_units
 
-    def update_from(self, h: Any, lengths: Any = None, *, rows: int | None = None) -> None:
+    def update_from(
+        self, h: Any, lengths: Any = None, *, rows: int | None = None, layout: str | None = None
+    ) -> None:
         """Count an array that need not fit into memory: see `TransferEntropy.update_from`."""
-        self._update_all(Arrays(h, None, lengths, rows, 0))
+        self._update_all(slices(h, None, lengths, rows, 0, layout))
 
     def _shape(self) -> tuple[int, ...]:
         return (self.units, self.bins)

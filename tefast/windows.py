@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tefast.backends import MISSING, Backend, Codes, Counts, Lengths, Steps
-from tefast.binning import Binning
-from tefast.counts import BLOCK_BYTES, Dense, Sparse, Table, allocate
+from tefast.binning import MAX_BINS, Binning
+from tefast.counts import BLOCK_BYTES, Dense, Sparse, Table, allocate, encoded
 from tefast.states import JointState, history, moved, together
 from tefast.values import Values, to_numpy
 
@@ -69,12 +69,18 @@ class Windows:
     def are_steps(self) -> bool:
         """Whether they are what the kernels of single steps count."""
         states = math.prod(state.size for state in self.beside.values())
-        return [*map(tuple, self.own.values())] == [(1,), (0,)] and states <= MOST_STATES
+        steps = [*map(tuple, self.own.values())] == [(1,), (0,)]
+        return steps and states <= MOST_STATES and self.bins <= MAX_BINS
 
     def shared(self, sequences: int, steps: int) -> JointState:
         """All that units share in one state; where they share nothing there is one alone."""
         nothing = JointState(np.zeros((sequences, steps), np.int64), 1)
         return together(self.beside.values()) if self.beside else nothing
+
+    def moves(self, codes: npt.NDArray[np.int16]) -> JointState:
+        """The axes `own` in one state, the last the least significant, of codes (N, T[, U])."""
+        units = JointState(codes.astype(np.int64), self.bins)
+        return together(history(units, back) for back in self.own.values())
 
     def states(self, codes: npt.NDArray[np.int16]) -> dict[str, JointState]:
         """The state (N, T) along each axis, for one unit of codes (N, T)."""
@@ -170,7 +176,7 @@ def codes_of(
 ) -> Codes:
     """Codes (N, T, units) of some units, in the host's memory."""
     part, cuts = target.units(some.start, some.stop), binning.units(some.start, some.stop)
-    return to_numpy(backend.encode(part, cuts, lengths, threads))
+    return to_numpy(encoded(backend, part, cuts, lengths, threads))
 
 
 def count_dense(backend: Backend, codes: Codes, windows: Windows, threads: int | None) -> Dense:

@@ -182,6 +182,36 @@ def test_ranks_and_tensors(shape):
     np.testing.assert_array_equal(tensor, found)
 
 
+def test_names_of_axes_and_layouts():
+    xarray, pandas = (pytest.importorskip(name) for name in ("xarray", "pandas"))
+    rng = np.random.default_rng(7)
+    h, y = rng.random((40, 3)), rng.random(40)
+    known = tefast.windowed_transfer_entropy(h, y, 15, 8, 3)
+    named = xarray.DataArray(h, dims=("time", "unit"), coords={"unit": ["a", "b", "c"]})
+    found = tefast.windowed_transfer_entropy(named, y, 15, 8, 3)
+    assert found.dims == ("window", "unit")
+    assert found.unit.values.tolist() == ["a", "b", "c"]
+    np.testing.assert_array_equal(found, known)
+    table = tefast.windowed_transfer_entropy(pandas.DataFrame(h, columns=list("abc")), y, 15, 8, 3)
+    assert table.columns.tolist() == ["a", "b", "c"]
+    np.testing.assert_array_equal(table, known)
+    turned = tefast.windowed_transfer_entropy(h.T, y, 15, 8, 3, layout="UT")
+    np.testing.assert_array_equal(turned, known)
+
+
+def test_symbols_of_many_kinds():
+    rng = np.random.default_rng(8)
+    words = np.array([f"word {i}" for i in range(400)])
+    h, y = words[rng.integers(0, 400, (300, 2))], words[rng.integers(0, 5, 300)]
+    h[1:, 0] = y[:-1]
+    found = tefast.windowed_transfer_entropy(h, y, 100, 50, binning="symbols")
+    codes = np.unique(h, return_inverse=True)[1].reshape(h.shape).astype(np.int16)
+    for i, row in enumerate(found):
+        part = slice(50 * i, 50 * i + 100)
+        known = tefast.transfer_entropy(codes[part], y[part], binning="symbols")
+        np.testing.assert_allclose(row, known, rtol=0, atol=1e-13)
+
+
 @pytest.mark.parametrize("bias", [None, "miller_madow"])
 def test_threads_and_blocks_of_units_do_not_matter(bias, monkeypatch):
     sample = example(units=7)
