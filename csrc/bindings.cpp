@@ -282,15 +282,15 @@ Dense<double> conditional_surrogates(const Dense<std::int64_t>& own, std::int64_
                                      const Dense<std::uint32_t>& orders, int threads) {
     if (own.ndim() != 2 || source.ndim() != 1 || orders.ndim() != 2 ||
         source.shape(0) != own.shape(0) || orders.shape(1) != own.shape(0))
-        throw std::invalid_argument(
-            "own must have shape (M, U), source (M,) and orders (S, M)");
+        throw std::invalid_argument("own must have shape (M, U), source (M,) and orders (S, M)");
     if (own.shape(0) >= std::int64_t{1} << 32)
         throw std::invalid_argument("conditional surrogates are for fewer than 2**32 transitions");
     if (nexts < 1) throw std::invalid_argument("nexts must be positive");
     if (std::any_of(source.data(), source.data() + source.size(), [](auto s) { return s < 0; }))
         throw std::invalid_argument("source holds a state below 0");
-    const tefast::Conditional work{own.data(),    {own.shape(0), own.shape(1)}, nexts,
-                                   source.data(), orders.data(),                orders.shape(0)};
+    const tefast::Conditional work{own.data(),    {own.shape(0), own.shape(1)},
+                                   nexts,         source.data(),
+                                   orders.data(), orders.shape(0)};
     Dense<double> nats({work.surrogates, work.shape[1]});
     double* out = nats.mutable_data();
     const Array3 size{nullptr, DType::i64, {1, work.shape[0], work.shape[1]}, {}};

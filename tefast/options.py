@@ -145,10 +145,10 @@ def _few_values(data: Values, edges: Edges, found: Scan) -> str:
     if not few.size:
         return ""
     if filled.size == 1:
-        return f"{data.name} has {filled[0]} distinct values and fills as many bins"
+        return f"{data.name} fills {filled[0]} bins, one for each of its distinct values"
     return (
-        f"{few.size} of {filled.size} units of {data.name} have fewer distinct values, the fewest "
-        f"unit {least} with {filled[least]}, and fill as many bins"
+        f"{few.size} of {filled.size} units of {data.name} have too few distinct values to fill "
+        f"them (unit {least} has {filled[least]})"
     )
 
 

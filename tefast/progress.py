@@ -27,8 +27,8 @@ class Bar:
     """
 
     def __init__(self, what: str, after: float = 0.0) -> None:
-        self._what, self._start = what, time.monotonic() + after
         self._kind: Any = _tqdm() if sys.stderr is not None and sys.stderr.isatty() else None
+        self._what, self._start = what, time.monotonic() + after
         self._bar: Any = None
 
     @property

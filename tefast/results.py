@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tefast._inputs.kinds import unit_names
+
 Floats = npt.NDArray[np.float64]
 
 FIELDS = (
@@ -80,7 +82,7 @@ class Significance:
             top = int(np.nanargmax(te))
             lines.append(
                 f"  highest:     unit {self._labels()[top]} with te {te[top]:.4g} "
-                f"{unit_name(self.base)}, p {p[top]:.3g}, q {q[top]:.3g}"
+                f"{unit_name(self.base)}, p {p[top]:.3g}, q {q[top]:.4g}"
             )
         return "\n".join(lines)
 
@@ -137,18 +139,18 @@ class Significance:
         fields: dict[str, Any] = {name: on_host(getattr(self, name)) for name in FIELDS}
         found = replace(self, **fields)
         return plot.scores(
-            found.te, found, unit=unit_name(self.base), alpha=self.alpha, title=title
+            found.te,
+            found,
+            unit=unit_name(self.base),
+            alpha=self.alpha,
+            title=title,
+            names=[str(label) for label in self._labels()],
         )
 
     def _labels(self) -> list[Any]:
         """Names of the units, where the kind of `h` has such, or their numbers."""
-        index = getattr(self.te, "index", None)  # of pandas
-        if index is not None and not callable(index):
-            return list(index)
-        dims: tuple[Any, ...] = getattr(self.te, "dims", ())  # of xarray
-        if len(dims) == 1 and dims[0] in self.te.coords:
-            return list(self.te.coords[dims[0]].values.tolist())
-        return list(range(len(on_host(self.te))))
+        names = unit_names(self.te)
+        return list(range(len(on_host(self.te)))) if names is None else names
 
 
 def on_host(field: Any) -> Floats:
@@ -157,7 +159,7 @@ def on_host(field: Any) -> Floats:
         field = field.cpu()
     elif hasattr(field, "__cuda_array_interface__"):  # of CuPy
         field = field.get()
-    return np.atleast_1d(np.asarray(field, dtype=np.float64))
+    return np.asarray(field, dtype=np.float64).reshape(-1)  # a table of polars has one row
 
 
 def unit_name(base: float) -> str:

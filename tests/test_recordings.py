@@ -465,6 +465,20 @@ def test_columns_of_other_layouts(capsys):
     assert "tall has the shape (4, 240), and no axis 2" in error
 
 
+@pytest.mark.parametrize("header", [True, False])
+@pytest.mark.parametrize("separator", [",", "\t"])
+def test_wide_tables(header, separator, capsys):
+    pandas = pytest.importorskip("pandas")
+    data = rng.random((40, 20_000))
+    names = [f"gene {i}" for i in range(20_000)]
+    table = pandas.DataFrame(data, columns=names)
+    table.to_csv("wide", index=header, header=header, sep=separator)
+    found, shown = scores("wide --source 0 --target 7,19999", capsys)
+    te = tefast.transfer_entropy(data[:, [7, 19_999]], data[:, 0], 4)
+    np.testing.assert_array_equal(found, te)
+    assert shown == (["gene 7", "gene 19999"] if header else [None, None])
+
+
 def test_series_that_lie_side_by_side(capsys):
     np.savez("rec.npz", x=DATA[:, 1], y=DATA[:, 0], z=DATA[:, 2], other=DATA[:9, 0])
     found, names = scores("rec.npz --source y --target x,z", capsys)
@@ -689,6 +703,7 @@ def test_ragged_arrays_are_named_as_such(capsys):
     [
         ("empty.csv", b"", "empty.csv is empty"),
         ("raw.bin", rng.random(99).tobytes(), "raw.bin is of no known kind"),
+        ("raw.dat", rng.random(99).tobytes(), "np.fromfile('raw.dat', 'float32').reshape(-1, UN"),
         ("m.pkl", b"\x80\x04\x95\x00\x00\x00", "to convert it: python -c \"import pickle"),
         ("m.json", b"[\n1,\n2,\n3\n]\n", "import pandas; pandas.read_json('m.json')"),
         ("m.rds", b"\x00\x01X\x00", "Rscript -e \"write.csv(readRDS('m.rds')"),

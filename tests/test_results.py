@@ -27,7 +27,7 @@ def test_it_is_shown_in_a_few_lines():
             "Significance of 6 units\n"
             "  significant: 1 at q < 0.05\n"
             "  method:      trials, 200 surrogates\n"
-            f"  highest:     unit 2 with te {te:.4g} bits, p {p:.3g}, q {q:.3g}"
+            f"  highest:     unit 2 with te {te:.4g} bits, p {p:.3g}, q {q:.4g}"
         )
     )
 
@@ -78,8 +78,18 @@ def test_names_come_with_the_target():
     found = tefast.significance(h, Y, 3)
     assert found.to_frame().index.tolist() == list("uvwxyz")
     assert "unit w with te" in repr(found)
+    if sys.modules.get("matplotlib"):
+        assert [text.get_text() for text in found.plot().axes[0].texts] == ["w"]
     series = replace(FOUND, te=pytest.importorskip("pandas").Series(FOUND.te, index=list("ghijkl")))
     assert "unit i with te" in repr(series)
+
+
+def test_a_table_of_pandas_gives_its_names():
+    pandas = pytest.importorskip("pandas")
+    h = pandas.DataFrame(H.reshape(-1, 6), columns=list("pqrstu"))
+    found = tefast.significance(h, Y.ravel(), 3, surrogates=200)
+    assert found.to_frame().index.tolist() == list("pqrstu")
+    assert "unit r with te" in repr(found)
 
 
 def test_tensors_are_shown_too():
@@ -148,8 +158,9 @@ def test_long_jobs_have_a_bar_on_a_terminal(terminal, monkeypatch):
 
     stream = terminal(monkeypatch)
     monkeypatch.setattr(surrogates, "PIECE", 1e-9)
+    monkeypatch.setattr(surrogates, "BAR_AFTER", 1e9)
     tefast.significance(H, Y, 3)
-    assert stream.getvalue() == ""  # it was over in no time
+    assert stream.getvalue() == ""  # it was over before that
     monkeypatch.setattr(surrogates, "BAR_AFTER", 0.0)
     found = tefast.significance(H, Y, 3)
     assert "surrogates" in stream.getvalue()

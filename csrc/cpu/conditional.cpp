@@ -160,7 +160,8 @@ Wide joint_sum(const Unit& unit, const std::uint32_t* order, std::size_t states,
         }
         return sum;
     }
-    scratch.table.resize(std::max<std::size_t>(scratch.table.size(), cells));  // all 0 between walks
+    scratch.table.resize(
+        std::max<std::size_t>(scratch.table.size(), cells));  // all 0 between walks
     std::uint32_t* const table = scratch.table.data();
     if (cells <= 4 * M + 4096) {
         walk(unit, order, states, scratch.cursor, [&](std::uint64_t cell) { ++table[cell]; });
@@ -188,7 +189,8 @@ void conditional_surrogates(const Conditional& work, double* nats, int threads) 
     const std::int64_t M = work.shape[0], U = work.shape[1], S = work.surrogates;
     const Numbering states(std::vector<std::int64_t>(work.source, work.source + M));
     Labels source(static_cast<std::size_t>(M));
-    for (std::int64_t j = 0; j < M; ++j) source[static_cast<std::size_t>(j)] = states[work.source[j]];
+    for (std::int64_t j = 0; j < M; ++j)
+        source[static_cast<std::size_t>(j)] = states[work.source[j]];
     std::vector<Unit> units(static_cast<std::size_t>(U));
     std::vector<Scratch> scratch(static_cast<std::size_t>(threads));
 #pragma omp parallel num_threads(threads)

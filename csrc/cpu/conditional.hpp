@@ -18,9 +18,9 @@ struct Conditional {
 };
 
 // nats (S, U): transfer entropy of each unit by each surrogate of the source; NaN for a unit
-// without transitions. A unit's transitions are walked through in the order of a surrogate. One with
-// the past p is given the next unused entry of the list of the states that the source has at the
-// unit's transitions with the past p, which is in the order of `source`.
+// without transitions. A unit's transitions are walked through in the order of a surrogate. One
+// with the past p is given the next unused entry of the list of the states that the source has at
+// the unit's transitions with the past p, which is in the order of `source`.
 void conditional_surrogates(const Conditional& work, double* nats, int threads);
 
 }  // namespace tefast
