@@ -317,6 +317,26 @@ def test_the_default_is_taken_from_the_layout(name, history):
 
 
 @FEW_ON_PURPOSE
+@pytest.mark.parametrize(
+    ("different", "expected"), [(1, "circular"), (9, "circular"), (10, "trials"), (90, "trials")]
+)
+def test_the_default_sees_sources_that_are_equal(different, expected):
+    # As of a stimulus that is the same in all trials.
+    local = np.random.default_rng(6)
+    y = np.tile(local.integers(0, 3, (different, 30)), (90 // different, 1))
+    h = local.integers(0, 3, (len(y), 30, 2))
+    assert tefast.significance(h, y, 3, surrogates=1).method == expected
+
+
+def test_exchanges_that_change_nothing_are_told_of():
+    local = np.random.default_rng(6)
+    h, y = local.integers(0, 3, (20, 30, 2)), np.tile(local.integers(0, 3, 30), (20, 1))
+    with pytest.warns(RuntimeWarning, match="these are equal, so that every surrogate is like"):
+        found = tefast.significance(h, y, 3, method="trials")
+    assert (found.p_value == 1).all()
+
+
+@FEW_ON_PURPOSE
 def test_the_default_follows_gaps():
     local = np.random.default_rng(6)
     h, y = local.random((20, 30, 2)), local.random((20, 30))
