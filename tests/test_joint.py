@@ -134,67 +134,8 @@ def test_surrogates_move_the_sources_together(method, extra):
     one = tefast.significance(H, ONE, 9, **given)
     for field in ("te", "p_value", "null_mean", "null_std", "standard_error"):
         np.testing.assert_allclose(getattr(joint, field), getattr(one, field), atol=1e-12)
-    assert joint.p_value[1] <= 0.1 and joint.te[1] > joint.null_mean[1] + 2 * joint.null_std[1]
-
-
-def test_as_many_states_as_the_target_has_bins():
-    # The fastest way is that of one source with as many bins.
-    h, y = rng.random((6, 30, 2)), rng.random((6, 30, 2))
-    edges = {"h": [0.25, 0.5, 0.75], "y": tefast.Binning(2, np.array([[0.5]]))}
-    joint = tefast.transfer_entropy(h, y, 4, binning=edges, joint=True)
-    codes = (2 * (y[..., 0] >= 0.5) + (y[..., 1] >= 0.5)).astype(int)
-    known = tefast.transfer_entropy(h, codes, 4, binning={"h": edges["h"]})
-    np.testing.assert_array_equal(joint, known)
-
-
-def test_symbols_of_several_sources():
-    labels = np.array(["a", "b", "c"])[YZ]
-    given = {"joint": True, "binning": {"y": "symbols"}}
-    joint = tefast.transfer_entropy(H, labels, 3, **given)
-    np.testing.assert_allclose(joint, tefast.transfer_entropy(H, YZ, 3, joint=True), atol=1e-12)
-
-
-def test_tables_lists_and_layouts():
-    pandas = pytest.importorskip("pandas")
-    h, y = rng.random((40, 3)), rng.random((40, 2))
-    known = tefast.transfer_entropy(h, y, 3, joint=True)
-    table = pandas.DataFrame(y, columns=["a", "b"])
-    np.testing.assert_array_equal(tefast.transfer_entropy(h, table, 3, joint=True), known)
-    with pytest.raises(ValueError, match=r"pass one column .* y\['a'\], or joint=True for all"):
-        tefast.transfer_entropy(h, table, 3)
-    turned = tefast.transfer_entropy(h.T, y, 3, joint=True, layout="UT")
-    np.testing.assert_array_equal(turned, known)
-    parts = [slice(0, 25), slice(25, 40)]
-    several = [h[some] for some in parts], [y[some] for some in parts]
-    lists = tefast.transfer_entropy(*several, 3, joint=True)
-    padded = np.zeros((2, 25, 5))
-    for i, some in enumerate(parts):
-        padded[i, : len(h[some])] = np.hstack([h[some], y[some]])
-    given = {"lengths": [25, 15], "h_range": (h.min(0), h.max(0)), "y_range": (y.min(0), y.max(0))}
-    alike = tefast.transfer_entropy(padded[..., :3], padded[..., 3:], 3, joint=True, **given)
-    np.testing.assert_array_equal(lists, alike)
-    streamed = tefast.stream(*several, 3, joint=True, rows=1).compute()
-    np.testing.assert_array_equal(streamed, lists)
-
-
-def test_two_axes_of_both_are_steps_with_units_and_sources():
-    # Without `joint`, two arrays of the same two axes are sequences of steps.
-    h, y = rng.random((40, 2)), rng.random((40, 2))
-    joint = tefast.transfer_entropy(h, y, 3, joint=True)
-    known = tefast.transfer_entropy(h[np.newaxis], y[np.newaxis], 3, joint=True)
-    np.testing.assert_array_equal(joint, known)
-
-
-def test_names_of_dimensions():
-    xarray = pytest.importorskip("xarray")
-    h = xarray.DataArray(rng.random((30, 30, 2)), dims=("trial", "time", "unit"))
-    y = xarray.DataArray(rng.random((30, 30, 2)), dims=("trial", "time", "source"))
-    found = tefast.transfer_entropy(h, y, 3, joint=True)
-    assert found.dims == ("unit",)
-    known = tefast.transfer_entropy(h.values, y.values, 3, joint=True)
-    np.testing.assert_array_equal(found, known)
-    with pytest.raises(ValueError, match=r"y .* has the dimensions .'time', 'trial'"):
-        tefast.transfer_entropy(h, y.transpose("time", "trial", "source"), 3, joint=True)
+    if not extra:
+        assert joint.p_value[1] < min(0.06, joint.p_value[0])
 
 
 def test_as_many_states_as_the_target_has_bins():

@@ -19,6 +19,7 @@ from tefast.counts import Dense, unit_blocks
 from tefast.nn import counting
 from tefast.nn.context import Context
 from tefast.nn.ranges import valid_steps
+from tefast.states import Embedding, check_positive, steps_back
 
 Scores: TypeAlias = Any
 """A tensor or array of shape (units,)."""
@@ -33,6 +34,8 @@ def transfer_entropy(
     target_history: int = 1,
     source_history: int = 1,
     delay: int = 1,
+    target_step: int = 1,
+    source_step: int = 1,
 ) -> Scores:
     """Transfer entropy in bits from the series to every unit, as `tefast.transfer_entropy`."""
     te = tefast.TransferEntropy(
@@ -41,6 +44,8 @@ def transfer_entropy(
         target_history=target_history,
         source_history=source_history,
         delay=delay,
+        target_step=target_step,
+        source_step=source_step,
         **_binning(context),
     )
     return _counted(context, te).compute()
@@ -53,11 +58,13 @@ def reverse_transfer_entropy(
     target_history: int = 1,
     source_history: int = 1,
     delay: int = 1,
+    target_step: int = 1,
+    source_step: int = 1,
 ) -> Scores:
     """Transfer entropy in bits from every unit to the series."""
-    histories = (target_history, source_history, delay)
+    histories = Embedding.check(target_history, source_history, delay, target_step, source_step)
     te = counting.reverse_transfer_entropy(
-        context.units, context.bins, *histories, bias=bias, **_ranges(context)
+        context.units, context.bins, histories, bias=bias, **_ranges(context)
     )
     return _counted(context, te).compute()
 
@@ -102,7 +109,7 @@ def significance(
         )  # fmt: skip
     if reverse:
         beside = counting.reverse_transfer_entropy(
-            context.units, context.bins, 1, 1, 1, **_ranges(context)
+            context.units, context.bins, Embedding(), **_ranges(context)
         )
         table = _counted(context, beside).table
     else:
@@ -159,10 +166,13 @@ def mutual_information(context: Context, *, bias: str | None = None, delay: int 
     return _counted(context, information).compute()
 
 
-def active_information(context: Context, *, bias: str | None = None, history: int = 1) -> Scores:
+def active_information(
+    context: Context, *, bias: str | None = None, history: int = 1, step: int = 1
+) -> Scores:
     """Active information storage in bits of every unit: what its past tells of its next value."""
     options = {**_own(context), "y_range": (0.0, 1.0)}  # of a series that stands for none
-    stored = counting.active_information(context.units, context.bins, history, bias=bias, **options)
+    past = steps_back(check_positive(history, "history"), check_positive(step, "step"), 1)
+    stored = counting.active_information(context.units, context.bins, past, bias=bias, **options)
     for h, lengths in context.outputs():
         stored.update(h, h.new_zeros(h.shape[:2]), lengths)
     return stored.compute()
