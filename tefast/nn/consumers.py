@@ -9,7 +9,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from tefast.nn.comparison import TOLERANCES, Recorder, Run, hooked, see_module, title
+from tefast.nn.comparison import (
+    TOLERANCES,
+    Recorder,
+    Run,
+    Script,
+    hooked,
+    scripts_wrapped,
+    see_module,
+    title,
+)
 from tefast.nn.copies import deep_copy
 from tefast.nn.examples import (
     Arguments,
@@ -206,7 +215,7 @@ class _Trace:
 
     def run(self, arguments: Arguments, calls: int) -> Run:
         """Run the model; raise what refuses it, also if its own code has caught that."""
-        self.model = deep_copy(self.masked, dtype=self.dtype, alone=True)
+        self.model = scripts_wrapped(deep_copy(self.masked, dtype=self.dtype, alone=True))
         self.layer = self.model.get_submodule(self.name)
         self.names = {module: name for name, module in self.model.named_modules()}
         self.path: list[str] = ["the model itself"]
@@ -254,6 +263,8 @@ class _Trace:
 
     def _enter(self, module: nn.Module, args: Any, kwargs: Any) -> None:
         self.path.append(title(self.names.get(module, ""), module))
+        if isinstance(module, Script) and self.flow.any_of((args, kwargs)) is not None:
+            self._refuse("a scripted module")
         for watching in (self.flow, self.watching):
             watching.inside += type(module) in READERS
 
