@@ -356,7 +356,6 @@ class Drawn(nn.Module):
             o = o if plan["batch_first"] else o.transpose(0, 1)
         if plan["final"]:
             h = state[plan["odd"]] if plan["kind"] == "LSTM" and not plan["proj"] else state
-            h = h[0] if isinstance(h, tuple) else h
             o = torch.cat([h[-2], h[-1]] if plan["both"] else [h[-1]], -1)[:, None]
         return o
 

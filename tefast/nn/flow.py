@@ -101,7 +101,7 @@ class Flow(TorchFunctionMode):
         self.inside = 0
         """Above 0 within a module that is dealt with as a whole."""
         self._known: dict[int, Tracked] = {}
-        self._padded: set[int] = set()
+        self._padded: dict[int, Any] = {}
         """Of what holds padding that no masked unit gives."""
 
     def follow(self, tensor: Tensor, labels: Tensor, masked: Tensor | None = None) -> None:
@@ -155,7 +155,7 @@ class Flow(TorchFunctionMode):
         if name in _MOVING:
             self._move(name, func, args, kwargs, result)
             if padded:
-                self._padded |= {id(leaf) for leaf in pytree.tree_leaves(result)}
+                self._padded |= {id(leaf): leaf for leaf in pytree.tree_leaves(result)}
         elif padded and name not in ("max", "amax", "adaptive_max_pool1d", "max_pool1d"):
             self.refuse(f"{name!r} of steps that are padded with what no masked unit gives")
         elif name in _KEEPING:
@@ -246,7 +246,7 @@ class Flow(TorchFunctionMode):
             return
         outside = outside if batch_first else outside.T
         self.follow(padded, labels, masked.masked_fill(outside[..., None], padding_value))
-        self._padded.add(id(padded))
+        self._padded[id(padded)] = padded
 
     def _each(self, name: str, func: Any, args: Any, kwargs: Any, result: Tensor) -> None:
         leaves = pytree.tree_leaves((args, kwargs))
@@ -291,7 +291,7 @@ class Flow(TorchFunctionMode):
         values = result if isinstance(result, Tensor) else result[0]
         self.follow(values, high, most)
         if id(input) in self._padded and bool((most != most.max()).any()):
-            self._padded.add(id(values))  # a maximum over something else than steps
+            self._padded[id(values)] = values  # a maximum over something else than steps
 
     def _pool(self, name: str, args: Any, result: Any) -> None:
         known, values = self.of(args[0]), result if isinstance(result, Tensor) else result[0]
