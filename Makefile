@@ -34,7 +34,7 @@ growth: $(VENV)/installed
 	$(EDITABLE) -e ".[bench]"
 	$(BIN)/python benchmarks/growth.py
 
-# Whether tests of significance and corrections of bias do what they say; about five minutes on two
+# Whether tests of significance and corrections of bias do what they say; a quarter of an hour on two
 # cores. benchmarks/results/calibration.json, docs/calibration.png and the tables of
 # docs/calibration.md.
 calibration: $(VENV)/installed

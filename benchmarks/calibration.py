@@ -16,6 +16,7 @@ import multiprocessing
 import os
 import sys
 import time
+import warnings
 import zlib
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
@@ -30,12 +31,19 @@ import tefast
 LEVEL = 0.05
 SURROGATES = 199  # the 5 % are then reached exactly: 10 of 200
 BITS = "bits in place of nats"
-SHIFTED = ("shuffle", "trials", "circular")
+SHIFTED = ("trials", "circular", "shuffle", "conditional")
 METHODS = (*SHIFTED, "chi2")
+ALONE_METHODS = ("circular", "shuffle", "conditional", "chi2")
+"""Those for one sequence, which no other can be exchanged with."""
 STAY = 0.8
 """The chance that a chain keeps its symbol without drawing one."""
 MEMORY = 0.9
 """Correlation of one step and the next of an autoregressive series."""
+SLOW, NOISE = 0.97, 0.3
+"""The same of a slow signal, and the standard deviation of the noise that it is seen through; its
+own is 1."""
+FLIP, KEEP = 0.15, 0.7
+"""Chances that an agreeing source does not agree, and that its target keeps its symbol."""
 PATH = RESULTS / "calibration.json"
 SEED = 2**31
 """The first word of the data's seeds; those of surrogates begin with the group, which is less."""
@@ -98,13 +106,28 @@ def chain(rng, bins, shape):
     return kept(rng, uniform(rng, bins, shape), STAY)
 
 
+def stationary(rng, shape, memory):
+    """Gaussian series of first order, each of variance 1."""
+    noise = rng.standard_normal(shape)
+    noise[:, 0] /= np.sqrt(1 - memory**2)
+    return lfilter([np.sqrt(1 - memory**2)], [1, -memory], noise, axis=1)
+
+
+def in_bins_of_equal_chance(series, bins, deviation=1.0):
+    edges = deviation * norm.ppf(np.arange(1, bins) / bins)
+    return np.searchsorted(edges, series).astype(np.uint8)
+
+
 def autoregressive(rng, bins, shape):
     """Stationary Gaussian series of first order in bins of equal chance; what is left in a bin of
     the step before does not tell all that the steps before it do."""
-    noise = rng.standard_normal(shape)
-    noise[:, 0] /= np.sqrt(1 - MEMORY**2)
-    series = lfilter([np.sqrt(1 - MEMORY**2)], [1, -MEMORY], noise, axis=1)
-    return np.searchsorted(norm.ppf(np.arange(1, bins) / bins), series).astype(np.uint8)
+    return in_bins_of_equal_chance(stationary(rng, shape, MEMORY), bins)
+
+
+def slow(rng, bins, shape):
+    """The same, slower and seen through noise."""
+    series = stationary(rng, shape, SLOW) + NOISE * rng.standard_normal(shape)
+    return in_bins_of_equal_chance(series, bins, np.hypot(1, NOISE))
 
 
 def apart(target, source):
@@ -140,12 +163,28 @@ def noisy_copy(rng, bins, shape, units, _):
     return y, copied ^ (rng.random(copied.shape, dtype=np.float32) < 0.1)
 
 
+def agreeing(rng, bins, shape, units, coupling):
+    """A source that mostly agrees with the target's present; with a chance of `coupling` the
+    target's next step is the source's, else mostly its own. There is a source for each target."""
+    h, y = np.empty((2, *shape), np.uint8)
+    h[:, 0] = rng.integers(0, bins, shape[0])
+    for t in range(shape[1]):
+        drawn, following = rng.integers(0, bins, (2, shape[0]))
+        flipped, kept, copied = rng.random((3, shape[0])) < [[FLIP], [KEEP], [coupling]]
+        y[:, t] = np.where(flipped, drawn, h[:, t])
+        if t + 1 < shape[1]:
+            h[:, t + 1] = np.where(copied, y[:, t], np.where(kept, h[:, t], following))
+    return y, h[..., np.newaxis]
+
+
 KINDS = {
     "independent": apart(uniform, uniform),
     "Markov chains": apart(chain, chain),
     "autoregressive source": apart(uniform, autoregressive),
     "autoregressive target": apart(autoregressive, uniform),
     "autoregressive source and target": apart(autoregressive, autoregressive),
+    "slow source and target": apart(slow, slow),
+    "agreeing source": agreeing,
     "channel": channel,
     "lazy copy": lazy_copy,
     "noisy copy": noisy_copy,
@@ -162,14 +201,18 @@ INDEPENDENT = [
     Case("independent", 2, sequences=50, steps=22, history=2, groups=200),
 ]
 WITH_MEMORY = [
-    Case("Markov chains", 2, documented=(*KEEPING, "chi2")),
-    Case("autoregressive source", 2, documented=(*KEEPING, "shuffle")),
+    Case("Markov chains", 2, documented=(*KEEPING, "conditional", "chi2")),
+    Case("autoregressive source", 2, documented=(*KEEPING, "shuffle", "conditional")),
     Case("autoregressive target", 2),
     Case("autoregressive source and target", 2, documented=KEEPING),
-    Case(
-        "autoregressive source and target", 2, sequences=1, steps=4801,
-        methods=("shuffle", "circular", "chi2"), documented=("circular",),
+    *(
+        Case("autoregressive source and target", 2, sequences=sequences, steps=steps,
+             methods=METHODS if sequences > 1 else ALONE_METHODS,
+             documented=KEEPING if sequences > 1 else ("circular",))
+        for sequences, steps in ((1, 4801), (1, 100), (5, 21))
     ),
+    Case("slow source and target", 4, sequences=1, steps=20_001, groups=40, units=60,
+         methods=ALONE_METHODS, documented=("circular",)),
 ]  # fmt: skip
 COUPLINGS = (0.01, 0.02, 0.03, 0.04, 0.05, 0.06)
 WEAK = [
@@ -177,6 +220,12 @@ WEAK = [
     for bins in (2, 4)
     for coupling in COUPLINGS
 ]
+AGREEING = [
+    Case("agreeing source", bins, sequences=sequences, steps=26, coupling=coupling, units=1,
+         documented=() if coupling else ("conditional",), groups=1000 if coupling else 2000)
+    for bins, sequences, couplings in ((4, 12, (0, 0.1, 0.2, 0.3, 0.4)), (6, 24, (0, 0.2, 0.4)))
+    for coupling in couplings
+]  # fmt: skip
 SIZES = {100: 400, 300: 400, 1000: 400, 3000: 50, 10_000: 50, 30_000: 50, 100_000: 50}
 """Groups of every number of transitions."""
 KNOWN = [
@@ -193,13 +242,19 @@ ESTIMATED = [
 ]
 
 
+def tested(*data, **options):
+    """`tefast.significance` without its warnings, which are of what is studied here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return tefast.significance(*data, surrogates=options.pop("surrogates", SURROGATES),
+                                   threads=1, **options)  # fmt: skip
+
+
 def p_values(case, method, group):
     """p of every unit of a group, as {method: (units,)}."""
     y, h = case.draw(group)
     history = {"target_history": case.history, "source_history": case.history}
-    found = tefast.significance(
-        h, y, case.bins, method=method, surrogates=SURROGATES, seed=group, threads=1, **history
-    )
+    found = tested(h, y, case.bins, method=method, seed=group, **history)
     if method != "chi2":
         return {method: found.p_value}
     return {method: found.p_value, BITS: bits_in_place_of_nats(case, found.te)}
@@ -274,7 +329,7 @@ def estimates(case, bits):
         for bias in ("miller_madow", "grassberger"):
             te = tefast.transfer_entropy(h, y, case.bins, bias=bias, threads=1)
             means[bias].append(te.mean())
-        found = tefast.significance(h, y, case.bins, surrogates=49, seed=group, threads=1)
+        found = tested(h, y, case.bins, method="shuffle", surrogates=49, seed=group)
         means["plug-in"].append(found.te.mean())
         means["effective_te"].append(found.effective_te.mean())
     row = described(case) | {"bits": bits}
@@ -293,22 +348,36 @@ def true_bits(bins, coupling):
     return float(np.log2(bins) + (p * np.log2(p)).sum())
 
 
+def agreeing_bits(bins, coupling):
+    """Transfer entropy of `agreeing`: all symbols of its target are equally frequent."""
+    same = np.eye(bins)
+    y_given_h = (1 - FLIP) * same + FLIP / bins
+    own = KEEP * same + (1 - KEEP) / bins
+    # p[h, y, next], of which p(h) is 1 / bins
+    p = (coupling * same[np.newaxis] + (1 - coupling) * own[:, np.newaxis]) * y_given_h[..., None]
+    without = p.sum(axis=1, keepdims=True)
+    ratio = p / (without * p.sum(axis=2, keepdims=True))
+    return float((p * np.log2(np.where(p > 0, ratio, 1.0))).sum() / bins)
+
+
 def measure(pool):
     """The whole study; every job is one case and method."""
     tested = [(part, case, method)
               for part, cases in (("independent", INDEPENDENT), ("memory", WITH_MEMORY),
-                                  ("power", WEAK))
+                                  ("power", WEAK), ("agreeing", AGREEING))
               for case in cases for method in case.methods]  # fmt: skip
     jobs = [pool.submit(rates, case, method) for _, case, method in tested]
     of_bias = [pool.submit(estimates, case, bits) for case, bits in reversed(ESTIMATED)]
     tied = [pool.submit(ties, case) for case in INDEPENDENT if "shuffle" in case.methods]
-    results = {"independent": [], "memory": [], "power": []}
+    results = {"independent": [], "memory": [], "power": [], "agreeing": []}
     for (part, case, method), job in zip(tested, jobs, strict=True):
         results[part] += job.result()
         rate = job.result()[0]["rate"]
         print(f"{case.data} {case.bins} {case.coupling:g} {method}: {rate:.4f}", flush=True)
     for row in results["power"]:
         row["bits"] = true_bits(row["bins"], row["coupling"])
+    for row in results["agreeing"]:
+        row["bits"] = agreeing_bits(row["bins"], row["coupling"])
     results["bias"] = [job.result() for job in reversed(of_bias)]
     results["ties"] = [job.result() for job in tied]
     return results

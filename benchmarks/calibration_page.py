@@ -9,8 +9,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 from scipy.stats import chi2
 
-METHODS = ("shuffle", "trials", "circular", "chi2", "bits in place of nats")
-MARKERS = dict(zip(METHODS, "osD^x", strict=True))
+TESTS = ("trials", "circular", "shuffle", "conditional", "chi2")
+METHODS = (*TESTS, "bits in place of nats")
+MARKERS = dict(zip(METHODS, "sDov^x", strict=True))
 ESTIMATES = ("plug-in", "miller_madow", "grassberger", "effective_te")
 SHOWN = (100, 1000, 10_000, 100_000)
 """Transitions of the rows of the page's tables of biases; the figure has all."""
@@ -60,16 +61,16 @@ def with_coupling(results):
     return uncoupled + results["power"]
 
 
-def power(rows):
+def power(rows, methods=METHODS):
     """A table of percentages against the coupling."""
     lines = [
-        f"| bins | coupling | millibits | {' | '.join(METHODS)} |",
-        "| ---: | ---: | ---: |" + " ---: |" * len(METHODS),
+        f"| bins | coupling | millibits | {' | '.join(methods)} |",
+        "| ---: | ---: | ---: |" + " ---: |" * len(methods),
     ]
     points = sorted({(row["bins"], row["coupling"], row["bits"]) for row in rows})
     for bins, coupling, bits in points:
         here = {r["method"]: r for r in rows if (r["bins"], r["coupling"]) == (bins, coupling)}
-        shown = [f"{100 * here[name]['rate']:.1f}" for name in METHODS]
+        shown = [f"{100 * here[name]['rate']:.1f}" for name in methods]
         told = [str(bins), f"{coupling:g}", f"{MILLI * bits:.3f}"]
         lines.append(f"| {' | '.join(told + shown)} |")
     return "\n".join(lines)
@@ -99,7 +100,13 @@ def biases(rows):
 
 def documented(results):
     """Rows whose rate ought to be the level."""
-    return [row for row in results["independent"] + results["memory"] if row["documented"]]
+    return [row for row in without_coupling(results) if row["documented"]]
+
+
+def without_coupling(results):
+    """Rows of data without a coupling."""
+    agreeing = [row for row in results["agreeing"] if not row["coupling"]]
+    return results["independent"] + results["memory"] + agreeing
 
 
 def summary(results):
@@ -154,6 +161,7 @@ TABLES = {
     "independent": lambda results: false_positives(results["independent"]),
     "memory": lambda results: false_positives(results["memory"]),
     "power": lambda results: power(with_coupling(results)),
+    "agreeing": lambda results: power(results["agreeing"], TESTS),
     "bias": lambda results: biases(results["bias"]),
 }
 
@@ -174,7 +182,7 @@ def shown_rates(axis, rows, title):
     found = cases(rows)
     for place, tested in enumerate(found.values()):
         for name, row in tested.items():
-            show_rate(axis, row, place + 0.14 * (METHODS.index(name) - 2))
+            show_rate(axis, row, place + 0.13 * (METHODS.index(name) - 2.5))
     axis.axvline(5, color="grey", linestyle=":")
     axis.set(xscale="log", xlim=(2.5, 130), xlabel="rejected at 5 % (percent)", title=title)
     ticks = (3, 4, 5, 6, 8, 10, 20, 50, 100)
@@ -197,16 +205,18 @@ def show_rate(axis, row, place):
 
 
 def label(data, bins, history, sequences, steps):
-    """What the data are, in three short lines."""
-    named = data.replace("autoregressive", "AR").replace("source and", "source,\nAR")
+    """What the data are, in two short lines."""
+    named = data.replace("autoregressive", "AR").replace(" source and target", " both")
     histories = f", k = l = {history}" if history > 1 else ""
-    return f"{named}\n{bins} bins{histories}\n{sequences:,} x {steps - history:,}"
+    return f"{named}, {bins} bins{histories}\n{sequences:,} x {steps - history:,}"
 
 
 def shown_power(axis, rows, bins):
     """Rates against the coupling."""
     rows = [row for row in rows if row["bins"] == bins]
     for number, name in enumerate(METHODS):
+        if all(row["method"] != name for row in rows):
+            continue
         line = [row for row in rows if row["method"] == name]
         couplings, rates = ([row[key] for row in line] for key in ("coupling", "rate"))
         axis.plot(
@@ -245,14 +255,18 @@ def shown_bias(axis, rows):
 
 def draw(results, path):
     """One panel for each question."""
-    figure, axes = plt.subplots(2, 3, figsize=(18, 11))
-    (independent, bins_2, apart), (memory, bins_4, coupled) = axes
+    figure, axes = plt.subplots(2, 4, figsize=(24, 13))
+    (independent, bins_2, agreeing_4, apart), (memory, bins_4, agreeing_6, coupled) = axes
     shown_rates(independent, results["independent"], "False positives, independent data")
     shown_rates(memory, results["memory"], "False positives, data with memory")
     memory.set_xlabel(memory.get_xlabel() + "; empty: no 5 % claimed")
     shown_power(bins_2, with_coupling(results), 2)
     shown_power(bins_4, with_coupling(results), 4)
-    for axis in (independent, memory, bins_2, bins_4):
+    rows = [row for row in results["agreeing"] if row["method"] in TESTS]
+    for axis, bins in ((agreeing_4, 4), (agreeing_6, 6)):
+        shown_power(axis, rows, bins)
+        axis.set_title(axis.get_title() + ",\nthe source agrees with the target's present")
+    for axis in (independent, memory, bins_2, bins_4, agreeing_4, agreeing_6):
         axis.legend(fontsize=8)
     bias = results["bias"]
     shown_bias(apart, [row for row in bias if row["bits"] == 0])

@@ -14,8 +14,10 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "cpu/codes.hpp"
+#include "cpu/conditional.hpp"
 #include "cpu/kernels.hpp"
 #include "cpu/measure.hpp"
 #include "cpu/scan.hpp"
@@ -259,6 +261,42 @@ void count_windows(const Dense<std::int16_t>& codes, int bins, int length,
     tefast::count_windows(work, out, threads_of(threads, size));
 }
 
+void check_orders(const Dense<std::uint32_t>& orders) {
+    std::vector<char> met(static_cast<std::size_t>(orders.shape(1)));
+    for (py::ssize_t s = 0; s < orders.shape(0); ++s) {
+        std::fill(met.begin(), met.end(), char{0});
+        for (py::ssize_t k = 0; k < orders.shape(1); ++k) {
+            const std::uint32_t at = orders.data()[s * orders.shape(1) + k];
+            if (at >= met.size() || met[at])
+                throw std::invalid_argument("an order is no permutation of 0 .. M - 1");
+            met[at] = 1;
+        }
+    }
+}
+
+Dense<double> conditional_surrogates(const Dense<std::int64_t>& own, std::int64_t nexts,
+                                     const Dense<std::int64_t>& source,
+                                     const Dense<std::uint32_t>& orders, int threads) {
+    if (own.ndim() != 2 || source.ndim() != 1 || orders.ndim() != 2 ||
+        source.shape(0) != own.shape(0) || orders.shape(1) != own.shape(0))
+        throw std::invalid_argument("own must have shape (M, U), source (M,) and orders (S, M)");
+    if (own.shape(0) >= std::int64_t{1} << 32)
+        throw std::invalid_argument("conditional surrogates are for fewer than 2**32 transitions");
+    if (nexts < 1) throw std::invalid_argument("nexts must be positive");
+    if (std::any_of(source.data(), source.data() + source.size(), [](auto s) { return s < 0; }))
+        throw std::invalid_argument("source holds a state below 0");
+    const tefast::Conditional work{own.data(),    {own.shape(0), own.shape(1)},
+                                   nexts,         source.data(),
+                                   orders.data(), orders.shape(0)};
+    Dense<double> nats({work.surrogates, work.shape[1]});
+    double* out = nats.mutable_data();
+    const Array3 size{nullptr, DType::i64, {1, work.shape[0], work.shape[1]}, {}};
+    py::gil_scoped_release release;
+    check_orders(orders);
+    tefast::conditional_surrogates(work, out, threads_of(threads, size, work.surrogates));
+    return nats;
+}
+
 bool all_guessed(const Dense<double>& inner, const std::string& dtype, py::ssize_t units) {
     const Edges edges{inner.data(), inner.shape(0) == 1 ? 0 : inner.shape(1),
                       static_cast<int>(inner.shape(1)) + 1};
@@ -293,6 +331,7 @@ PYBIND11_MODULE(_native, m) {
     m.def("score_counts", &score_counts);
     m.def("count_windows", &count_windows, py::arg("codes"), py::arg("bins"), py::arg("length"),
           py::arg("shared"), py::arg("states"), py::arg("counts").noconvert(), py::arg("threads"));
+    m.def("conditional_surrogates", &conditional_surrogates);
     // What tests look at and turn.
     m.def("all_guessed", &all_guessed);
     m.def("use_level", &tefast::use_level);

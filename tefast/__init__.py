@@ -8,7 +8,8 @@ next value. `tefast.nn` removes recurrent units by that score (needs PyTorch), a
 from importlib import import_module
 from typing import Any
 
-from tefast.estimator import entropy, learn_edges, transfer_entropy
+from tefast.binning import Binning
+from tefast.estimator import entropy, learn_binning, learn_edges, transfer_entropy
 from tefast.info import build_info
 from tefast.information import (
     active_information,
@@ -27,6 +28,7 @@ from tefast.surrogates import Significance, benjamini_hochberg, significance
 __version__ = "0.1.0"
 
 __all__ = [
+    "Binning",
     "Entropy",
     "Significance",
     "TransferEntropy",
@@ -37,6 +39,7 @@ __all__ = [
     "entropy",
     "entropy_rate",
     "find_ranges",
+    "learn_binning",
     "learn_edges",
     "local_transfer_entropy",
     "mutual_information",

@@ -85,6 +85,13 @@ def count_windows(
     counts: npt.NDArray[np.int64],
     threads: int,
 ) -> None: ...
+def conditional_surrogates(
+    own: npt.NDArray[np.int64],
+    nexts: int,
+    source: npt.NDArray[np.int64],
+    orders: npt.NDArray[np.uint32],
+    threads: int,
+) -> npt.NDArray[np.float64]: ...
 def all_guessed(inner: npt.NDArray[np.float64], dtype: str, units: int) -> bool: ...
 def use_level(name: str) -> None: ...
 def use_limits(

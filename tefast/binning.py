@@ -1,8 +1,9 @@
 """Binning: where one bin ends and the next begins.
 
-Every binning is a row of inner edges. A value's code is the number of edges at or below it, so
-that bin i is ``[edge i-1, edge i)``, the last bin is closed by the range, and values outside the
-range fall into the end bins. Integers are symbols and have no edges.
+A binning of numbers is a row of inner edges. A value's code is the number of edges at or below it,
+so that bin i is ``[edge i-1, edge i)``, the last bin is closed by the range, and values outside the
+range fall into the end bins. Integers are symbols and have no edges. Labels are symbols whose codes
+are their places in a sorted list.
 """
 
 from __future__ import annotations
@@ -17,8 +18,11 @@ import numpy.typing as npt
 
 from tefast.values import ROLES, Values
 
-BINNINGS = ("uniform", "quantile")
+BINNINGS = ("uniform", "quantile", "symbols")
 MAX_BINS = 256
+"""What the kernels' codes hold, one byte each."""
+MAX_SYMBOLS = 2**15 - 1
+"""What codes of two bytes hold. More than `MAX_BINS` are counted without the kernels."""
 
 Edges = npt.NDArray[np.float64]
 Range = tuple[Any, Any]
@@ -28,15 +32,22 @@ Range = tuple[Any, Any]
 class Binning:
     """How the values of one input become codes ``0 .. bins - 1``.
 
+    `learn_binning` makes one, and the argument `binning` takes it.
+
     Attributes
     ----------
     bins : int
+        Number of bins, or of labels.
     edges : ndarray of float64, shape (U, bins - 1) or (1, bins - 1), or None
         Inner edges, rising; one row serves all units. None: the values are symbols.
+    labels : ndarray, shape (bins,), or None
+        The labels of the symbols in the order of their codes. None: the values are binned by
+        `edges`, or are integers that are codes already.
     """
 
     bins: int
     edges: Edges | None
+    labels: npt.NDArray[Any] | None = None
 
     def units(self, start: int, stop: int) -> Binning:
         """The binning of units `start` to `stop` alone."""
@@ -58,8 +69,12 @@ def check_bins(bins: Any) -> int:
     return number
 
 
-def check_binning(binning: Any, bins: int) -> dict[str, str | Edges]:
-    """How each role is binned: "uniform", "quantile" or rising inner edges, (rows, bins - 1).
+How = str | Edges | Binning
+"""What the argument `binning` says of one role, checked: a name, inner edges, a learned binning."""
+
+
+def check_binning(binning: Any, bins: int) -> dict[str, How]:
+    """How each role is binned: a name, rising inner edges (rows, bins - 1), or a learned binning.
 
     What is no mapping from roles is meant for all of them.
     """
@@ -72,7 +87,9 @@ def check_binning(binning: Any, bins: int) -> dict[str, str | Edges]:
     return {role: _check_one(binning.get(role, "uniform"), bins) for role in ROLES}
 
 
-def _check_one(binning: Any, bins: int) -> str | Edges:
+def _check_one(binning: Any, bins: int) -> How:
+    if isinstance(binning, Binning):
+        return binning
     if isinstance(binning, str):
         if binning not in BINNINGS:
             raise ValueError(
@@ -105,8 +122,13 @@ def _check_one(binning: Any, bins: int) -> str | Edges:
     return rows
 
 
-def check_range(given: Any, role: str, units: int) -> tuple[Edges, Edges] | None:
-    """A range ``(low, high)`` as two arrays of shape (1,) or (units,); None stays None."""
+def check_range(
+    given: Any, role: str, units: int, data: Values | None = None
+) -> tuple[Edges, Edges] | None:
+    """A range ``(low, high)`` as two arrays of shape (1,) or (units,); None stays None.
+
+    `data` is what it is the range of, where that is known, for messages.
+    """
     if given is None:
         return None
     name, column = f"{role}_range", "condition" if role == "z" else "unit"
@@ -120,7 +142,7 @@ def check_range(given: Any, role: str, units: int) -> tuple[Edges, Edges] | None
         if end.shape not in ((1,), (units,)):
             raise ValueError(
                 f"{name} takes scalars or one value a {column}, shape ({units},), got shape "
-                f"{end.shape}"
+                f"{end.shape}" + (f"; {data.name} {data.reading}" if data is not None else "")
             )
     low, high = (np.broadcast_to(end, max(low.shape, high.shape)) for end in (low, high))
     bad = np.flatnonzero(~(np.isfinite(low) & np.isfinite(high) & (low < high)))
@@ -131,9 +153,7 @@ def check_range(given: Any, role: str, units: int) -> tuple[Edges, Edges] | None
     return low, high
 
 
-def check_combination(
-    kinds: list[Values], binning: dict[str, str | Edges], ranges: dict[str, Any]
-) -> None:
+def check_combination(kinds: list[Values], binning: dict[str, How], ranges: dict[str, Any]) -> None:
     """Raise if an argument would be ignored, since it says something about floats alone.
 
     Parameters
@@ -151,24 +171,34 @@ def check_combination(
                 f"{values.role}_range is given, but {values.name} holds integers ({values.dtype}), "
                 "which are symbols and are not binned; pass floats to bin them"
             )
-        edges = binning[values.role]
-        if not isinstance(edges, str) and not values.is_symbols:
+        how = binning[values.role]
+        edges = how.edges if isinstance(how, Binning) else how
+        if isinstance(edges, np.ndarray) and not values.is_symbols:
             _check_rows(edges, values)
     for role, given in ranges.items():
         how = binning[role]
         if given is not None and not (isinstance(how, str) and how == "uniform"):
-            shown = repr(how) if isinstance(how, str) else "an array of edges"
+            shown = repr(how) if isinstance(how, str) else f"a {type(how).__name__}"
             raise ValueError(f"{role}_range goes with binning='uniform', got binning={shown}")
-    plain = all(isinstance(how, str) and how == "uniform" for how in binning.values())
-    if not plain and kinds and all(values.is_symbols for values in kinds):
+    goes_with_symbols = all(
+        takes_labels(how) or (isinstance(how, str) and how == "uniform") for how in binning.values()
+    )
+    if not goes_with_symbols and kinds and all(values.is_symbols for values in kinds):
         raise ValueError("binning is given, but integers are symbols and are not binned")
+
+
+def takes_labels(how: How) -> bool:
+    """Whether values are relabelled, whatever they are."""
+    return (isinstance(how, str) and how == "symbols") or (
+        isinstance(how, Binning) and how.labels is not None
+    )
 
 
 def _check_rows(edges: Edges, values: Values) -> None:
     units = values.array.shape[2]
     if len(edges) not in (1, units):
         raise ValueError(
-            f"binning has edges for {len(edges)} units, but {values.name} of shape {values.shape} "
+            f"binning has edges for {len(edges)} units, but {values.name} {values.reading}, which "
             f"has {units}; pass binning={{'h': ..., 'y': ...}} for edges of their own"
         )
 
@@ -193,58 +223,6 @@ def uniform_edges(low: Edges, high: Edges, bins: int) -> Edges:
     # them out of the range.
     edges = np.clip(edges, low[:, np.newaxis], high[:, np.newaxis])
     return np.ascontiguousarray(np.maximum.accumulate(edges, axis=1))
-
-
-def quantile_edges(values: Values, bins: int, lengths: npt.NDArray[np.int64] | None) -> Edges:
-    """Inner edges at the quantiles ``i / bins`` of each unit's own values, NaN left out.
-
-    Quantiles are interpolated linearly (`numpy.quantile`'s default).
-
-    Returns
-    -------
-    ndarray of float64, shape (U, bins - 1)
-    """
-    sequences, steps, units = values.array.shape
-    valid = np.ones((sequences, steps), bool)
-    if lengths is not None:
-        valid = np.arange(steps) < lengths[:, np.newaxis]
-    part = np.arange(1, bins) / bins
-    edges = np.zeros((units, bins - 1))
-    for u in range(units):  # one at a time: a sorted copy of all units could be beyond memory
-        column = as_float64(values.array[:, :, u][valid], values.dtype)
-        column = column[~np.isnan(column)]
-        if column.size:
-            edges[u] = np.maximum.accumulate(np.quantile(column, part))
-    return edges
-
-
-def quantile_places(
-    sizes: npt.NDArray[np.int64], bins: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Edges]:
-    """Where the quantiles ``i / bins`` lie among sorted values, as `numpy.quantile` has it.
-
-    Parameters
-    ----------
-    sizes : ndarray, shape (U,)
-        How many values each unit has.
-
-    Returns
-    -------
-    below, above : ndarray of int64, shape (U, bins - 1)
-        Indices of the values that a quantile lies between; 0 for a unit without values.
-    weight : ndarray of float64, shape (U, bins - 1)
-        How far it lies from the one towards the other.
-    """
-    last = np.maximum(sizes - 1, 0)[:, np.newaxis]
-    place = last * (np.arange(1, bins) / bins)
-    below = np.minimum(np.floor(place).astype(np.int64), last)
-    return below, np.minimum(below + 1, last), place - below
-
-
-def between(low: Edges, high: Edges, weight: Edges) -> Edges:
-    """From `low` towards `high` by `weight`, with the rounding of `numpy.quantile`."""
-    width = high - low
-    return np.where(weight < 0.5, low + width * weight, high - width * (1 - weight))
 
 
 def as_float64(array: npt.NDArray[Any], dtype: str) -> npt.NDArray[np.float64]:

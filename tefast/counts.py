@@ -6,16 +6,16 @@ Integers, so they add up exactly over batches, files, threads and machines, in a
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tefast.backends import Backend, Counts, Lengths
-from tefast.binning import Binning
+from tefast.backends import MISSING, Backend, Counts, Lengths
+from tefast.binning import MAX_BINS, Binning
+from tefast.memory import memory_limit
 from tefast.values import Values, to_numpy
 
 Floats = npt.NDArray[np.float64]
@@ -27,9 +27,30 @@ def values(
     backend: Backend, target: Values, binning: Binning, lengths: Lengths, threads: int | None
 ) -> Counts:
     """Counts (U, bins) of every bin of every unit."""
-    counts = backend.table(allocate((target.array.shape[2], binning.bins)), target)
+    units = target.array.shape[2]
+    if binning.bins > MAX_BINS:
+        codes = encoded(backend, target, binning, lengths, threads)
+        counts = allocate((units, binning.bins))
+        for u in range(units):
+            unit = codes[:, :, u]
+            counts[u] = np.bincount(unit[unit != MISSING], minlength=binning.bins)
+        return counts
+    counts = backend.table(allocate((units, binning.bins)), target)
     backend.count_values(target, binning, lengths, counts, threads)
     return to_numpy(counts)
+
+
+def encoded(
+    backend: Backend, data: Values, binning: Binning, lengths: Lengths, threads: int | None
+) -> Any:
+    """Codes (N, T, units) where the backend keeps them, or in the host's memory."""
+    if binning.bins <= MAX_BINS:
+        return backend.encode(data, binning, lengths, threads)
+    codes = to_numpy(data.array)  # symbols that are codes, or -1, already
+    if lengths is None:
+        return codes
+    within = np.arange(codes.shape[1]) < lengths[:, np.newaxis]
+    return np.where(within[..., np.newaxis], codes, np.int16(MISSING))
 
 
 def allocate(shape: tuple[int, ...]) -> Counts:
@@ -46,19 +67,6 @@ def check_room(shape: tuple[int, ...], available: int, where: str) -> None:
             f"joint counts of shape {shape} take {size / 2**30:.1f} GiB, more than the "
             f"{available / 2**30:.1f} GiB {where}; use fewer bins or fewer units at a time"
         )
-
-
-def memory_limit() -> int:
-    """Bytes of memory this process may have: the machine's, or the control group's if smaller."""
-    try:
-        limit = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        limit = 2**62  # unknown: let the allocation itself fail
-    try:
-        group = Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii").strip()
-        return min(limit, int(group))
-    except (OSError, ValueError):
-        return limit
 
 
 def unit_blocks(units: int, cells: int) -> Iterator[tuple[int, int]]:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tefast import counts, evaluation, measures, values
+from tefast.binning import Binning
 from tefast.evaluation import Inputs
 from tefast.options import Options
 from tefast.states import Embedding
@@ -26,6 +27,7 @@ def transfer_entropy(
     y_range: Any = None,
     lengths: Any = None,
     mask: Any = None,
+    layout: str | None = None,
     nan_policy: str = "raise",
     bias: str | None = None,
     base: float = 2,
@@ -41,12 +43,15 @@ def transfer_entropy(
 
     Parameters
     ----------
-    h : array_like, shape (N, T, U), (T, U) or (T,)
-        The **target**: N sequences of T steps of U units. NumPy array, torch tensor, or anything
-        with ``__dlpack__`` or ``__array__``. Floats (float16, bfloat16, float32, float64) are
-        binned; integers are symbols ``0 .. bins - 1``. Read where it lies, never changed.
+    h : array_like, shape (N, T, U), (T, U) or (T,); or (N, T) where `y` has that shape
+        The **target**: N sequences of T steps of U units. NumPy array, torch tensor, table of
+        pandas or polars, xarray, or anything with ``__dlpack__`` or ``__array__``; or a list of N
+        arrays ``(T, U)``, or ``(T,)``, of unequal lengths. Floats (float16, bfloat16, float32,
+        float64) are binned; integers are symbols ``0 .. bins - 1``. Read where it lies, never
+        changed.
     y : array_like, shape (N, T), or (T,) where `h` has no axis of sequences
-        The **source**, one series that is compared with every unit.
+        The **source**, one series that is compared with every unit: the axes of `h` without that of
+        units.
     bins : int, default 16
         Number of bins, or of symbols; 2 to 256.
     target_history : int, default 1
@@ -55,10 +60,14 @@ def transfer_entropy(
         l, steps of the source.
     delay : int, default 1
         d, steps from the source's last one to the unit's next.
-    binning : {"uniform", "quantile"}, array_like or mapping, default "uniform"
-        Equal-width bins, bins at the quantiles of each unit's own values, or inner edges of shape
-        (bins - 1,), or (U, bins - 1) for edges of each unit. Bin i is ``[edge i-1, edge i)``;
-        values beyond the outermost edges fall into the end bins. A mapping such as
+    binning : {"uniform", "quantile", "symbols"}, array_like, Binning or mapping, default "uniform"
+        "uniform" makes bins of equal width. "quantile" makes bins that hold equally many of each
+        unit's own values. Where ties leave fewer distinct values than bins, fewer bins are filled,
+        and a warning says so. "symbols" takes every distinct value of an input as a symbol, be it
+        an integer, a string or another label, up to 32,767 of them. `bins` is then the number
+        found. An array holds inner edges, shape (bins - 1,), or (U, bins - 1) for edges of each
+        unit. Bin i is ``[edge i-1, edge i)``; values beyond the outermost edges fall into the end
+        bins. A `Binning` that `learn_binning` returned is used as it is. A mapping such as
         ``{"h": "quantile", "y": [0.5]}`` says it for each input.
     h_range, y_range : (low, high), optional
         The range that uniform bins divide, scalars or one value a unit. Values outside are
@@ -68,8 +77,13 @@ def transfer_entropy(
     mask : array_like of bool, shape (N, T) or that of `h`, optional
         True where a step, of target and source, or a value of the target counts. A transition that
         touches another one is left out; that is made in a copy of the data.
+    layout : str, optional
+        What the axes of `h` hold, one letter for each in their order: N sequences, T steps, U
+        units. Default: "NTU", "TU" or "T", or "NT" where `y` has the two axes of `h`. "NUT" is for
+        channels before time, "UT" for a transposed ``(T, U)``. `y` and `mask` follow it.
     nan_policy : {"raise", "omit"}, default "raise"
-        "omit" leaves out every transition that touches a NaN.
+        "omit" leaves out every transition that touches a NaN, or a missing value of a masked array
+        or a table.
     bias : {None, "miller_madow", "grassberger"}, default None
         A correction of the plug-in estimate's bias, see `tefast.measures.mean` and
         `tefast.measures.grassberger_log`; with one the result may be negative.
@@ -85,9 +99,10 @@ def transfer_entropy(
 
     Returns
     -------
-    float64 array, shape (U,)
-        NumPy for NumPy, a tensor on its own device for a tensor. Never negative; 0 for a unit
-        that is constant; NaN for a unit that `nan_policy` left without a transition.
+    float64 array, shape (U,), or a scalar where `h` has no axis of units
+        NumPy for NumPy, a tensor on its own device for a tensor, a Series of pandas for a table.
+        Never negative; 0 for a unit that is constant; NaN for a unit that `nan_policy` left
+        without a transition.
 
     Raises
     ------
@@ -117,8 +132,7 @@ def transfer_entropy(
     embedding = Embedding.check(target_history, source_history, delay)
     bias = measures.check_bias(bias)
     options = Options.check(bins, binning, nan_policy, base, backend, threads)
-    target = values.target(h)
-    source = values.source(y, target)
+    target, source = values.read(h, y, layout)
     embedding.check_steps(target)
     ranges = {"h": h_range, "y": y_range}
     inputs = Inputs.check(options, target, [source], lengths, ranges, mask)
@@ -133,6 +147,7 @@ def entropy(
     h_range: Any = None,
     lengths: Any = None,
     mask: Any = None,
+    layout: str | None = None,
     nan_policy: str = "raise",
     base: float = 2,
     backend: str = "auto",
@@ -144,11 +159,11 @@ def entropy(
     ----------
     h : array_like, shape (N, T, U), (T, U) or (T,)
         Floats are binned, integers are symbols; see `transfer_entropy`, also for the other
-        parameters.
+        parameters. ``(N, T)`` takes ``layout="NT"``.
 
     Returns
     -------
-    float64 array, shape (U,)
+    float64 array, shape (U,), or a scalar where `h` has no axis of units
         Plug-in entropy ``-sum p log p`` in units of ``log(base)``, in the kind of array that `h`
         is; 0 for a constant unit, NaN for one that is NaN throughout.
 
@@ -158,7 +173,7 @@ def entropy(
         Before any counting, saying what was expected and what came.
     """
     options = Options.check(bins, binning, nan_policy, base, backend, threads)
-    target = values.target(h)
+    target = values.alone(h, layout)
     inputs = Inputs.check(options, target, [], lengths, {"h": h_range}, mask)
     options, data = inputs.options, inputs.target
     table = counts.values(
@@ -170,6 +185,52 @@ def entropy(
     return target.wrap(scores)
 
 
+def learn_binning(
+    h: Any,
+    bins: int = 16,
+    *,
+    binning: str = "uniform",
+    h_range: Any = None,
+    lengths: Any = None,
+    mask: Any = None,
+    layout: str | None = None,
+    nan_policy: str = "raise",
+    backend: str = "auto",
+    threads: int | None = None,
+) -> Binning:
+    """The bins that data would be given, to be used for other data too.
+
+    Parameters
+    ----------
+    h : array_like, shape (N, T, U), (T, U) or (T,)
+        Numbers, or labels for ``binning="symbols"``.
+    binning : {"uniform", "quantile", "symbols"}, default "uniform"
+        Equal-width bins, bins at the quantiles of each unit's own values, or the labels found.
+    bins, h_range, lengths, mask, layout, nan_policy, backend, threads
+        As in `transfer_entropy`.
+
+    Returns
+    -------
+    Binning
+        For the argument `binning`, or for one input in a mapping ``{"h": ..., "y": ...}``. It has
+        the inner `edges` (U, bins - 1), or the `labels` (bins,).
+
+    Examples
+    --------
+    >>> import numpy as np, tefast
+    >>> weather = np.array(["rain", "sun", "sun", "fog", "rain", "sun"])
+    >>> found = tefast.learn_binning(weather, binning="symbols")
+    >>> found.labels.tolist()
+    ['fog', 'rain', 'sun']
+    """
+    options = Options.check(bins, binning, nan_policy, 2, backend, threads)
+    # Labels are those of all units together, whatever the axes are.
+    take = values.target if isinstance(binning, str) and binning == "symbols" else values.alone
+    target = take(h, layout)
+    inputs = Inputs.check(options, target, [], lengths, {"h": h_range}, mask)
+    return inputs.learned(inputs.target)
+
+
 def learn_edges(
     h: Any,
     bins: int = 16,
@@ -178,6 +239,7 @@ def learn_edges(
     h_range: Any = None,
     lengths: Any = None,
     mask: Any = None,
+    layout: str | None = None,
     nan_policy: str = "raise",
     backend: str = "auto",
     threads: int | None = None,
@@ -202,7 +264,9 @@ def learn_edges(
     >>> te = tefast.TransferEntropy(2, bins=4, binning={"h": edges}, y_range=(0, 1))
     """
     options = Options.check(bins, binning, nan_policy, 2, backend, threads)
-    target = values.target(h)
+    if isinstance(binning, str) and binning == "symbols":
+        raise ValueError("binning='symbols' has no edges; learn_binning returns its labels")
+    target = values.alone(h, layout)
     if target.is_symbols:
         raise ValueError(f"{target.name} holds integers ({target.dtype}), which are not binned")
     inputs = Inputs.check(options, target, [], lengths, {"h": h_range}, mask)

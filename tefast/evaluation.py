@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,20 +11,24 @@ import numpy as np
 import numpy.typing as npt
 
 from tefast import binning as binnings
-from tefast import masks, measures, values, windows
-from tefast.backends import Lengths
-from tefast.binning import Binning
+from tefast import counts, masks, measures, symbols, values, windows
+from tefast.backends import Lengths, Scan
+from tefast.binning import MAX_BINS, Binning, How
 from tefast.counts import Table
 from tefast.measures import Scores, Sums
 from tefast.options import Options, check_scan
 from tefast.states import Embedding, States, history, moved
 from tefast.values import Values
+from tefast.warn import warn
 from tefast.windows import MOST_STATES, Windows
 
 Measure = Callable[[Table, bool], Sums]
 """N times a measure, from a table, and whether logarithms are Grassberger's."""
 
 Series = npt.NDArray[np.int16]
+
+MOST_AT_ONCE = 2**28
+"""Cells of a unit up to which the kernels of single steps pass over all states of a source."""
 
 
 @dataclass(frozen=True)
@@ -59,32 +63,59 @@ class Inputs:
         mask: Any = None,
     ) -> Inputs:
         """Raise ValueError or TypeError for what does not go together."""
-        valid = values.sequence_lengths(lengths, target)
-        counted = masks.check_mask(mask, target)
         given = [target, *others]
+        refuse_labels(given, options.binning)
+        valid = values.sequence_lengths(lengths, target)
+        left = masks.check_mask(mask, target)
         binnings.check_combination(given, options.binning, ranges)
-        columns = {each.role: each.array.shape[2] for each in given}
+        by_role = {each.role: each for each in given}
         limits = {
-            role: binnings.check_range(given, role, columns[role]) for role, given in ranges.items()
+            role: binnings.check_range(limit, role, by_role[role].array.shape[2], by_role[role])
+            for role, limit in ranges.items()
         }
         known: dict[str, Binning] = {}
-        if counted is not None:
-            given = [_masked(options, data, counted, valid, known) for data in given]
+        given = [_labelled(options, data, left, valid, known) for data in given]
+        for data in given:
+            masks.check_missing(data, left, valid, options.omit)
+        if left is not None or any(data.missing is not None for data in given):
+            given = [_masked(options, data, left, valid, known) for data in given]
             options = replace(options, omit=True)
         placed, first, *rest = options.placed(*given)
         return cls(placed, first, rest, valid, limits, known)
 
     @property
     def bins(self) -> int:
-        """Number of bins, or of symbols."""
-        return self.options.bins
+        """Number of the target's bins, or of its symbols."""
+        return self.bins_of(self.target)
+
+    @property
+    def source_bins(self) -> int:
+        """Number of bins, or of symbols, of the first series beside the target."""
+        return self.bins_of(self.others[0])
+
+    def bins_of(self, data: Values) -> int:
+        """Number of an input's bins, or of its symbols."""
+        known = self._binnings.get(data.role)
+        return self.options.bins_of(data.role) if known is None else known.bins
 
     def learned(self, data: Values) -> Binning:
         """The bins of an input, which is scanned once; raise if it must not be counted."""
         if data.role not in self._binnings:
-            limits = self.ranges[data.role]
-            self._binnings[data.role] = self.options.learn(data, self.lengths, limits)
+            self._learn()
         return self._binnings[data.role]
+
+    def _learn(self) -> None:
+        """Learn the bins of all inputs; one warning says of which there are fewer than asked."""
+        remarks = []
+        for data in (self.target, *self.others):
+            if data.role not in self._binnings:
+                limits = self.ranges[data.role]
+                found, remark = self.options.learn(data, self.lengths, limits)
+                self._binnings[data.role] = found
+                remarks += [remark] if remark else []
+        if remarks:
+            asked = f"binning='quantile' with bins={self.options.bins}"
+            warn(f"{asked}: {'; '.join(remarks)}")
 
     def known_or_learned(self, data: Values) -> Binning:
         """The same, but where the bins do not depend on the data these are not looked at."""
@@ -92,22 +123,97 @@ class Inputs:
         known = known or self.options.known_binning(data, self.ranges[data.role])
         return known or self.learned(data)
 
+    def scan(self, data: Values) -> None:
+        """Look for what must not be counted, where a kernel may have met it; raise if it did."""
+        self.options.scan(data, self.lengths, self.bins_of(data))
+
     def codes(self, i: int = 0) -> Series:
         """Codes (N, T, columns) of another series than the target, in the host's memory."""
         data, options = self.others[i], self.options
-        found = options.backend.encode(data, self.learned(data), self.lengths, options.threads)
+        found = counts.encoded(
+            options.backend, data, self.learned(data), self.lengths, options.threads
+        )
         return np.asarray(values.to_numpy(found))
 
 
-def _masked(
-    options: Options, data: Values, mask: masks.Mask, lengths: Lengths, known: dict[str, Binning]
+def refuse_labels(given: Sequence[Values], binning: Mapping[str, How]) -> None:
+    """Raise a TypeError for inputs that hold labels where their binning takes none."""
+    for data in given:
+        if data.is_labels and not binnings.takes_labels(binning[data.role]):
+            first = 0 if data.missing is None else int(np.argmin(data.missing))
+            label = data.array.flat[first]
+            label = label.item() if isinstance(label, np.generic) else label
+            numbers = "; x.astype(float) makes numbers of digits" if _is_number(label) else ""
+            raise TypeError(
+                f"{data.name} holds labels, such as {data.index(first)} = {label!r}; "
+                "binning='symbols' numbers them, and so does np.unique(x, return_inverse=True)[1]"
+                + numbers
+            )
+
+
+def _is_number(label: Any) -> bool:
+    """Whether a label is a number that was read as text."""
+    try:
+        return isinstance(label, str | bytes) and math.isfinite(float(label))
+    except ValueError:
+        return False
+
+
+def _labelled(
+    options: Options,
+    data: Values,
+    mask: masks.Mask | None,
+    lengths: Lengths,
+    known: dict[str, Binning],
 ) -> Values:
-    """An input without what is masked; raise if what is left must not be counted."""
-    counts = mask.of(data)
-    found = masks.scan_unmasked(data, counts, lengths, options.bins)
-    check_scan(found, data, options.bins, options.omit)
+    """An input with codes in place of labels, if these are to be taken; its binning is then known.
+
+    Missing labels become NaN among codes that are floats where bytes hold the codes, else they are
+    -1; raise if they must not be there.
+    """
+    how = options.binning[data.role]
+    if not binnings.takes_labels(how):
+        return data
+    counted = np.ones((1, 1, 1), bool) if mask is None else mask.of(data)
+    if lengths is not None:
+        within = np.arange(data.array.shape[1]) < lengths[:, np.newaxis]
+        counted = counted & within[..., np.newaxis]
+    given = how.labels if isinstance(how, Binning) else None
+    labels = symbols.found_labels(data, counted) if given is None else given
+    codes, missing = symbols.relabelled(data, labels, counted)
+    many = max(2, labels.size)
+    if missing.any():
+        gaps = Scan(int(missing.sum()), 0, 0, int(missing.argmax()), -1, np.empty(0), np.empty(0))
+        check_scan(gaps, data, many, options.omit)
+    known[data.role] = Binning(many, None, labels)
+    if missing.any() and many <= MAX_BINS:
+        known[data.role] = replace(masks.half_way(many), labels=labels)
+        return masks.masked(codes, ~missing)
+    return codes
+
+
+def _masked(
+    options: Options,
+    data: Values,
+    mask: masks.Mask | None,
+    lengths: Lengths,
+    known: dict[str, Binning],
+) -> Values:
+    """An input without what is masked or missing; raise if what is left must not be counted."""
+    counts, binning = masks.counted(data, mask), known.get(data.role)
+    if counts is None:
+        return data
+    if binning is not None:
+        if binning.bins > MAX_BINS:
+            return data  # what is masked is -1 among the codes already
+        if data.is_symbols:
+            known[data.role] = replace(masks.half_way(binning.bins), labels=binning.labels)
+        return masks.masked(data, counts)
+    bins = options.bins_of(data.role)
+    found = masks.scan_unmasked(data, counts, lengths, bins)
+    check_scan(found, data, bins, options.omit)
     if data.is_symbols:
-        known[data.role] = masks.half_way(options.bins)
+        known[data.role] = masks.half_way(bins)
     return masks.masked(data, counts)
 
 
@@ -124,8 +230,8 @@ def of_steps(inputs: Inputs) -> Any:
         options.threads,
     )
     if not found.clean:
-        options.scan(target, inputs.lengths)
-        options.scan(source, inputs.lengths)
+        inputs.scan(target)
+        inputs.scan(source)
     if not found.counted:
         raise_nothing_left()
     return found.nats
@@ -147,8 +253,19 @@ def of_states(inputs: Inputs, states: npt.NDArray[Any], size: int) -> Any:
         options.threads,
     )
     if not clean:
-        options.scan(target, inputs.lengths)
+        inputs.scan(target)
     return nats
+
+
+def goes_at_once(inputs: Inputs, embedding: Embedding) -> bool:
+    """Whether the kernels of single steps score the source's states, as `of_states` has them do."""
+    bins, size = inputs.bins, inputs.source_bins**embedding.source_history
+    return (
+        embedding.target_history == 1
+        and bins <= MAX_BINS
+        and size <= MOST_STATES
+        and bins * bins * size <= MOST_AT_ONCE
+    )
 
 
 def of_windows(inputs: Inputs, counted: Windows, measure: Measure, bias: str | None) -> Scores:
@@ -182,14 +299,14 @@ def source_states(codes: Series, bins: int, embedding: Embedding) -> States:
 
 def transitions(inputs: Inputs, embedding: Embedding, states: States | None = None) -> Windows:
     """The windows (past, next) of the target beside the source's states, or beside others."""
-    bins, past = inputs.bins, embedding.target_history
+    bins, past, symbols_of_source = inputs.bins, embedding.target_history, inputs.source_bins
     if states is None:
-        states = source_states(inputs.codes()[:, :, 0], bins, embedding)
+        states = source_states(inputs.codes()[:, :, 0], symbols_of_source, embedding)
     return Windows(
         past + 1,
         (bins**past, bins),
         moved(states, 1),  # a window ends at the step that a transition leads to
-        (bins**embedding.source_history,),
+        (symbols_of_source**embedding.source_history,),
         ("past", "next", "source"),
     )
 
@@ -197,11 +314,12 @@ def transitions(inputs: Inputs, embedding: Embedding, states: States | None = No
 def transfer_entropy(inputs: Inputs, embedding: Embedding, bias: str | None) -> Any:
     """Transfer entropy (U,) in units of the base."""
     options, bins = inputs.options, inputs.bins
-    size = bins**embedding.source_history
-    if bias is None and embedding == Embedding():
+    size = inputs.source_bins**embedding.source_history
+    at_once = bias is None and goes_at_once(inputs, embedding)
+    if at_once and embedding == Embedding() and bins == inputs.source_bins:
         return of_steps(inputs) / math.log(options.base)
-    if bias is None and embedding.target_history == 1 and size <= MOST_STATES:
-        states = source_states(inputs.codes()[:, :, 0], bins, embedding)
+    if at_once:
+        states = source_states(inputs.codes()[:, :, 0], inputs.source_bins, embedding)
         nats = of_states(inputs, states[np.newaxis], size)[0]
         if not bool((nats == nats).any()):
             raise_nothing_left()

@@ -22,7 +22,6 @@ from tefast.states import (
     history,
     together,
 )
-from tefast.values import Values
 from tefast.windows import Windows
 
 
@@ -41,6 +40,7 @@ def conditional_transfer_entropy(
     z_range: Any = None,
     lengths: Any = None,
     mask: Any = None,
+    layout: str | None = None,
     nan_policy: str = "raise",
     bias: str | None = None,
     base: float = 2,
@@ -54,7 +54,7 @@ def conditional_transfer_entropy(
 
     Parameters
     ----------
-    h : array_like, shape (N, T, U), (T, U) or (T,)
+    h : array_like, shape (N, T, U), (T, U) or (T,); or (N, T) where `y` has that shape
         The **target**.
     y : array_like, shape (N, T), or (T,) where `h` has no axis of sequences
         The **source**.
@@ -64,16 +64,16 @@ def conditional_transfer_entropy(
         As `y_range`; scalars or one value a condition.
     target_history, source_history, delay
         k, l and d, as in `transfer_entropy`.
-    bins, binning, h_range, y_range, lengths, mask, nan_policy, bias, base, backend, threads
+    bins, binning, h_range, y_range, lengths, mask, layout, nan_policy, bias, base, backend, threads
         As in `transfer_entropy`.
 
     Returns
     -------
-    float64 array, shape (U,)
+    float64 array, shape (U,), or a scalar where `h` has no axis of units
     """
     embedding = Embedding.check(target_history, source_history, delay)
-    target = values.target(h)
-    others = [values.source(y, target), values.conditions(z, target)]
+    target, source = values.read(h, y, layout)
+    others = [source, values.conditions(z, target)]
     embedding.check_steps(target)
     ranges = {"h": h_range, "y": y_range, "z": z_range}
     bias = measures.check_bias(bias)
@@ -81,13 +81,14 @@ def conditional_transfer_entropy(
     inputs = Inputs.check(options, target, others, lengths, ranges, mask)
     plain, given = evaluation.transitions(inputs, embedding), inputs.codes(1)
     # A window ends at the next step, where the conditions are one step back.
-    parts = [history(given[:, :, i], inputs.bins, 1, shift=1) for i in range(given.shape[2])]
-    conditions = together(parts, [inputs.bins] * len(parts))
+    of_each = inputs.bins_of(inputs.others[1])
+    parts = [history(given[:, :, i], of_each, 1, shift=1) for i in range(given.shape[2])]
+    conditions = together(parts, [of_each] * len(parts))
     counted = Windows.joined(
         plain.length,
         plain.own,
         [conditions, plain.shared],
-        (inputs.bins ** len(parts), *plain.beside),
+        (of_each ** len(parts), *plain.beside),
         ("past", "next", "condition", "source"),
     )
     return target.wrap(evaluation.of_windows(inputs, counted, _conditional, bias))
@@ -106,6 +107,7 @@ def normalized_transfer_entropy(
     y_range: Any = None,
     lengths: Any = None,
     mask: Any = None,
+    layout: str | None = None,
     nan_policy: str = "raise",
     backend: str = "auto",
     threads: int | None = None,
@@ -121,11 +123,10 @@ def normalized_transfer_entropy(
 
     Returns
     -------
-    float64 array, shape (U,)
+    float64 array, shape (U,), or a scalar where `h` has no axis of units
     """
     embedding = Embedding.check(target_history, source_history, delay)
-    target = values.target(h)
-    source = values.source(y, target)
+    target, source = values.read(h, y, layout)
     embedding.check_steps(target)
     options = Options.check(bins, binning, nan_policy, math.e, backend, threads)
     ranges = {"h": h_range, "y": y_range}
@@ -150,6 +151,7 @@ def reverse_transfer_entropy(
     y_range: Any = None,
     lengths: Any = None,
     mask: Any = None,
+    layout: str | None = None,
     nan_policy: str = "raise",
     bias: str | None = None,
     base: float = 2,
@@ -168,22 +170,21 @@ def reverse_transfer_entropy(
 
     Returns
     -------
-    float64 array, shape (U,)
+    float64 array, shape (U,), or a scalar where `h` has no axis of units
     """
     embedding = Embedding.check(target_history, source_history, delay)
-    units = values.target(h)
-    series = values.source(y, units)
+    units, series = values.read(h, y, layout)
     embedding.check_steps(units)
     bias = measures.check_bias(bias)
     options = Options.check(bins, binning, nan_policy, base, backend, threads)
     inputs = Inputs.check(options, units, [series], lengths, {"h": h_range, "y": y_range}, mask)
-    codes, number = inputs.codes()[:, :, 0], inputs.bins
+    codes, number, of_unit = inputs.codes()[:, :, 0], inputs.source_bins, inputs.bins
     # A window of a unit ends `delay` steps before the next step of y.
     past = history(codes, number, target_history, shift=1 - delay)
     following = history(codes, number, 1, shift=-delay)
     counted = Windows.joined(
         source_history,
-        (number**source_history,),
+        (of_unit**source_history,),
         [past, following],
         (number**target_history, number),
         ("source", "past", "next"),
@@ -202,6 +203,7 @@ def mutual_information(
     y_range: Any = None,
     lengths: Any = None,
     mask: Any = None,
+    layout: str | None = None,
     nan_policy: str = "raise",
     bias: str | None = None,
     base: float = 2,
@@ -219,17 +221,16 @@ def mutual_information(
 
     Returns
     -------
-    float64 array, shape (U,)
+    float64 array, shape (U,), or a scalar where `h` has no axis of units
     """
     delay = check_not_negative(delay, "delay")
-    target = values.target(h)
-    source = values.source(y, target)
+    target, source = values.read(h, y, layout)
     check_steps(target, delay + 1, f"h[t] beside y[t - delay] with delay={delay}")
     bias = measures.check_bias(bias)
     options = Options.check(bins, binning, nan_policy, base, backend, threads)
     inputs = Inputs.check(options, target, [source], lengths, {"h": h_range, "y": y_range}, mask)
-    shared = history(inputs.codes()[:, :, 0], inputs.bins, 1, shift=delay)
-    counted = Windows(1, (inputs.bins,), shared, (inputs.bins,), ("unit", "source"))
+    shared = history(inputs.codes()[:, :, 0], inputs.source_bins, 1, shift=delay)
+    counted = Windows(1, (inputs.bins,), shared, (inputs.source_bins,), ("unit", "source"))
     return target.wrap(evaluation.of_windows(inputs, counted, _mutual, bias))
 
 
@@ -242,6 +243,7 @@ def active_information(
     h_range: Any = None,
     lengths: Any = None,
     mask: Any = None,
+    layout: str | None = None,
     nan_policy: str = "raise",
     bias: str | None = None,
     base: float = 2,
@@ -256,15 +258,15 @@ def active_information(
     Parameters
     ----------
     h
-        As in `transfer_entropy`, and so are all others.
+        As in `transfer_entropy`, and so are all others. ``(N, T)`` takes ``layout="NT"``.
     history : int, default 1
         k, steps of the past.
 
     Returns
     -------
-    float64 array, shape (U,)
+    float64 array, shape (U,), or a scalar where `h` has no axis of units
     """
-    given = (h, bins, history, binning, h_range, lengths, mask, nan_policy, bias, base)
+    given = (h, bins, history, binning, h_range, lengths, mask, layout, nan_policy, bias, base)
     return _of_units(_stored, *given, backend, threads)
 
 
@@ -277,6 +279,7 @@ def entropy_rate(
     h_range: Any = None,
     lengths: Any = None,
     mask: Any = None,
+    layout: str | None = None,
     nan_policy: str = "raise",
     bias: str | None = None,
     base: float = 2,
@@ -292,9 +295,9 @@ def entropy_rate(
 
     Returns
     -------
-    float64 array, shape (U,)
+    float64 array, shape (U,), or a scalar where `h` has no axis of units
     """
-    given = (h, bins, history, binning, h_range, lengths, mask, nan_policy, bias, base)
+    given = (h, bins, history, binning, h_range, lengths, mask, layout, nan_policy, bias, base)
     return _of_units(_rate, *given, backend, threads)
 
 
@@ -311,6 +314,7 @@ def local_transfer_entropy(
     y_range: Any = None,
     lengths: Any = None,
     mask: Any = None,
+    layout: str | None = None,
     nan_policy: str = "raise",
     base: float = 2,
     backend: str = "auto",
@@ -328,13 +332,12 @@ def local_transfer_entropy(
 
     Returns
     -------
-    float64 array, shape (N, T - f, U), (T - f, U) or (T - f,) after that of `h`
+    float64 array, shape (N, T - f, U), (T - f, U) or (T - f,), in the axes of `h`
         With f = max(k, d + l - 1) the first step that a transition leads to: entry i belongs to the
         transition to step f + i. NaN where that was left out.
     """
     embedding = Embedding.check(target_history, source_history, delay)
-    target = values.target(h)
-    source = values.source(y, target)
+    target, source = values.read(h, y, layout)
     embedding.check_steps(target)
     options = Options.check(bins, binning, nan_policy, base, backend, threads)
     inputs = Inputs.check(options, target, [source], lengths, {"h": h_range, "y": y_range}, mask)
@@ -351,9 +354,7 @@ def local_transfer_entropy(
     if np.isnan(found).all():
         evaluation.raise_nothing_left()
     local = found[:, embedding.first + 1 :] / math.log(inputs.options.base)
-    # Without the axes that the target had not.
-    local = local if len(target.shape) == 3 else local[0]
-    return target.wrap(local if len(target.shape) > 1 else local[:, 0])
+    return target.wrap_steps(local)
 
 
 def _local(cell: npt.NDArray[np.int64], counted: Windows) -> npt.NDArray[np.float64]:
@@ -386,11 +387,12 @@ def _occurrences(of: npt.NDArray[np.int64], size: int) -> npt.NDArray[np.float64
 
 def _of_units(
     measure: evaluation.Measure, h: Any, bins: Any, steps: Any, binning: Any, h_range: Any,
-    lengths: Any, mask: Any, nan_policy: Any, bias: Any, base: Any, backend: Any, threads: Any,
+    lengths: Any, mask: Any, layout: Any, nan_policy: Any, bias: Any, base: Any, backend: Any,
+    threads: Any,
 ) -> Any:  # fmt: skip
     """A measure of (past, next) of every unit alone."""
     past = check_positive(steps, "history")
-    target: Values = values.target(h)
+    target = values.alone(h, layout)
     check_steps(target, past + 1, f"a transition with history={past}")
     bias = measures.check_bias(bias)
     options = Options.check(bins, binning, nan_policy, base, backend, threads)

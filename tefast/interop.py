@@ -45,7 +45,7 @@ class ScoreFunction:
 
 
 def score_func(
-    bins: int = 16, *, method: str | None = "shuffle", steps: int | None = None, **options: Any
+    bins: int = 16, *, method: str | None = "auto", steps: int | None = None, **options: Any
 ) -> ScoreFunction:
     """A ``score_func`` for `sklearn.feature_selection.SelectKBest` and its like.
 
@@ -55,7 +55,7 @@ def score_func(
     Parameters
     ----------
     bins : int, default 16
-    method : {"shuffle", "trials", "circular", "chi2", None}, default "shuffle"
+    method : {"auto", "trials", "circular", "shuffle", "conditional", "chi2", None}, default "auto"
         Where p-values come from: see `significance`. None gives scores alone, far sooner.
     steps : int, optional
         Steps of each sequence, where the samples are several of one length, one after the other.

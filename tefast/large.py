@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -12,10 +12,12 @@ from tefast import values
 from tefast.binning import Edges
 from tefast.evaluation import Inputs
 from tefast.options import Options
-from tefast.pieces import Arrays, Batches, located
+from tefast.pieces import Arrays, Batches, Lists, located, slices
 from tefast.states import Embedding
 from tefast.streaming import TransferEntropy
 from tefast.surrogates import Progress
+
+Pieces: TypeAlias = Arrays | Lists | Batches
 
 
 def stream(
@@ -25,6 +27,7 @@ def stream(
     *,
     lengths: Any = None,
     rows: int | None = None,
+    layout: str | None = None,
     target_history: int = 1,
     source_history: int = 1,
     delay: int = 1,
@@ -44,7 +47,8 @@ def stream(
     ----------
     h : array, shape (N, T, U), (T, U) or (T,); or iterable of batches
         The target: anything with a shape that slices can be taken of, such as a memory map, a
-        dataset of HDF5 or Zarr, an array of Dask. Or, without `y`, an iterable of batches
+        dataset of HDF5 or Zarr, an array of Dask; or a list of sequences ``(T, U)`` of unequal
+        lengths, with a list `y`. Or, without `y`, an iterable of batches
         ``(h, y)`` or ``(h, y, lengths)``, such as a list, a ``DataLoader`` or a generator.
     y : array, shape (N, T) or (T,)
         The source.
@@ -53,6 +57,8 @@ def stream(
     rows : int, optional
         Sequences read at once, or steps where `h` has no axis of sequences. Default: as many as
         take 64 MiB. Counts are the same for any.
+    layout : str, optional
+        What the axes of `h` hold, as in `transfer_entropy`.
     h_range, y_range : (low, high), optional
         Where one is needed and not given, a first pass over all data finds it, unit by unit.
     binning
@@ -95,10 +101,9 @@ def stream(
         backend=backend,
         threads=threads,
     )
+    pieces = _pieces(h, y, lengths, rows, embedding.first + 1, layout)
     # Raises for what is wrong before anything is read.
-    units = h.shape[-1] if y is not None and len(getattr(h, "shape", ())) > 1 else 1
-    options = make(units, h_range=h_range, y_range=y_range).options
-    pieces = _pieces(h, y, lengths, rows, embedding.first + 1)
+    options = make(pieces.units or 1, h_range=h_range, y_range=y_range).options
     ranges = {"h": h_range, "y": y_range}
     told = _Told(progress, len(pieces))
     unknown = [
@@ -111,11 +116,12 @@ def stream(
         ranges |= _search(pieces, unknown, options, told)
     te = None
     for piece in pieces:
+        h, y, *rest = piece.batch
         with located(piece):
             if te is None:
-                units = values.target(piece.batch[0]).array.shape[2]
+                units = values.read(h, y, piece.layout)[0].array.shape[2]
                 te = make(units, h_range=ranges["h"], y_range=ranges["y"])
-            te.update(*piece.batch)
+            te.update(h, y, rest[0] if rest else None, layout=piece.layout)
         told.step()
     if te is None:
         raise ValueError("there is nothing to count: the iterable gave no batch")
@@ -128,6 +134,7 @@ def find_ranges(
     *,
     lengths: Any = None,
     rows: int | None = None,
+    layout: str | None = None,
     nan_policy: str = "raise",
     backend: str = "auto",
     threads: int | None = None,
@@ -138,7 +145,7 @@ def find_ranges(
 
     Parameters
     ----------
-    h, y, lengths, rows, nan_policy, backend, threads
+    h, y, lengths, rows, layout, nan_policy, backend, threads
         As in `stream`.
 
     Returns
@@ -155,7 +162,7 @@ def find_ranges(
     {'h_range': (array([0.5, 2. ]), array([1.5, 3. ]))}
     """
     options = Options.check(2**8, "uniform", nan_policy, 2, backend, threads)
-    pieces = _pieces(h, y, lengths, rows, 0)
+    pieces = _pieces(h, y, lengths, rows, 0, layout)
     found = _search(pieces, ["h", "y"], options, _Told(None, 0))
     return {f"{role}_range": limits for role, limits in found.items()}
 
@@ -173,9 +180,9 @@ class _Told:
             self._progress(self._done, self.passes * self._pieces)
 
 
-def _pieces(h: Any, y: Any, lengths: Any, rows: Any, overlap: int) -> Arrays | Batches:
+def _pieces(h: Any, y: Any, lengths: Any, rows: Any, overlap: int, layout: str | None) -> Pieces:
     if y is not None:
-        return Arrays(h, y, lengths, rows, overlap)
+        return slices(h, y, lengths, rows, overlap, layout)
     if hasattr(h, "shape") or not isinstance(h, Iterable):
         raise TypeError(
             "expected a target h and a source y, or an iterable of batches (h, y) alone, got "
@@ -184,27 +191,26 @@ def _pieces(h: Any, y: Any, lengths: Any, rows: Any, overlap: int) -> Arrays | B
     if lengths is not None or rows is not None:
         name = "rows" if lengths is None else "lengths"
         raise ValueError(f"{name} goes with arrays; batches are (h, y) or (h, y, lengths)")
-    return Batches(h)
+    return Batches(h, layout)
 
 
 def _search(
-    pieces: Arrays | Batches, roles: list[str], options: Options, told: _Told
+    pieces: Pieces, roles: list[str], options: Options, told: _Told
 ) -> dict[str, tuple[Edges, Edges]]:
     """The ranges of the floats among some roles."""
     found: dict[str, tuple[Edges, Edges]] = {}
     for piece in pieces:
         with located(piece):
             h, y, *rest = piece.batch
-            target = values.target(h)
-            given = [target, values.source(y, target)]
+            given = list(values.read(h, y, piece.layout))
             if all(each.is_symbols for each in given if each.role in roles):
                 told.passes -= 1
                 break
             lengths = rest[0] if rest else None
-            inputs = Inputs.check(options, target, given[1:], lengths, dict.fromkeys("hy"))
+            inputs = Inputs.check(options, given[0], given[1:], lengths, dict.fromkeys("hy"))
             for data in (inputs.target, *inputs.others):
                 if data.role in roles and not data.is_symbols:
-                    scan = inputs.options.scan(data, inputs.lengths)
+                    scan = inputs.options.scan(data, inputs.lengths, inputs.bins_of(data))
                     low, high = found.get(data.role, (scan.low, scan.high))
                     found[data.role] = np.fmin(low, scan.low), np.fmax(high, scan.high)
         told.step()

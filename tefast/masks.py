@@ -6,12 +6,14 @@ that, with an edge half-way between any two of them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from tefast._inputs import layouts
+from tefast._inputs.sequences import padded
 from tefast.backends import Scan
 from tefast.binning import Binning, as_float64
 from tefast.values import Values, series_shape
@@ -38,6 +40,28 @@ class Mask:
         return self.counts if self.of_all or data.role == "h" else np.ones((1, 1, 1), bool)
 
 
+def counted(data: Values, mask: Mask | None) -> Booleans | None:
+    """What of an input counts: what the mask says, and has a value; None for all of it."""
+    if data.missing is None:
+        return None if mask is None else mask.of(data)
+    there = ~data.missing
+    return there if mask is None else np.asarray(there & mask.of(data))
+
+
+def check_missing(data: Values, mask: Mask | None, lengths: Any, omit: bool) -> None:
+    """Raise a ValueError for symbols that are missing, unless they are left out."""
+    if data.missing is None or omit:
+        return
+    gone = data.missing if mask is None else data.missing & mask.of(data)
+    if lengths is not None:
+        gone = gone & _within(lengths, gone.shape[1])
+    if gone.any():
+        raise ValueError(
+            f"{data.name} must have all its values, got {int(gone.sum())} missing ones, the first "
+            f"at {data.index(_first(gone))}; nan_policy='omit' leaves out what touches them"
+        )
+
+
 def check_mask(mask: Any, target: Values) -> Mask | None:
     """`mask` of all inputs where it has the shape of one series, else of the target.
 
@@ -48,18 +72,44 @@ def check_mask(mask: Any, target: Values) -> Mask | None:
     """
     if mask is None:
         return None
-    array = np.asarray(mask.cpu() if hasattr(mask, "cpu") else mask)
+    array = _as_array(mask, target)
     if array.dtype != bool:
         raise TypeError(f"mask must hold booleans, True where a value counts, got {array.dtype}")
-    sequences, steps, units = target.array.shape
     if array.shape == series_shape(target):
-        return Mask(array.reshape(sequences, steps, 1), True)
+        return Mask(layouts.moved(array, layouts.of_series(target.layout)), True)
     if array.shape == target.shape:
-        return Mask(array.reshape(sequences, steps, units), False)
+        return Mask(layouts.moved(array, target.layout), False)
     raise ValueError(
         f"mask must have shape {series_shape(target)}, or {target.shape} for the target alone, to "
-        f"go with {target.name} of shape {target.shape}, got {array.shape}"
+        f"go with {target.name} of shape {target.shape}, got {array.shape}; {target.name} was read "
+        f"as {layouts.reading(target.shape, target.layout)}"
     )
+
+
+def _as_array(mask: Any, target: Values) -> npt.NDArray[Any]:
+    """A mask as an array; a list of unequal ones beside such a target as one."""
+    if target.own_lengths is not None and isinstance(mask, list | tuple):
+        parts = [np.asarray(each) for each in mask]
+        for layout in (layouts.of_series(target.layout), target.layout):
+            shapes = _shapes(target, layout)
+            if [part.shape for part in parts] == shapes:
+                return padded(parts, tuple(max(sizes) for sizes in zip(*shapes, strict=True)))
+        raise ValueError(
+            f"mask is a list beside {target.name}, one of sequences of unequal lengths; masks must "
+            "have the shape of each sequence or that of its steps, such as "
+            f"{_shapes(target, target.layout)[0]} for the first, got {parts[0].shape}"
+        )
+    return np.asarray(mask.cpu() if hasattr(mask, "cpu") else mask)
+
+
+def _shapes(target: Values, layout: str) -> list[tuple[int, ...]]:
+    """The shapes of sequences of unequal lengths, with the axes of a layout that begins with N."""
+    sizes = dict(zip(target.layout, target.shape, strict=True))
+    lengths = [] if target.own_lengths is None else target.own_lengths.tolist()
+    return [
+        tuple(length if letter == "T" else sizes[letter] for letter in layout[1:])
+        for length in lengths
+    ]
 
 
 def masked(data: Values, mask: Booleans) -> Values:
@@ -70,7 +120,7 @@ def masked(data: Values, mask: Booleans) -> Values:
         # bfloat16 is held as bits, and NumPy's float16 would gain nothing.
         wide = data.array if floats else _widened(data)
         array = np.where(mask, wide, wide.dtype.type(np.nan))
-        return data.with_array(array, array.dtype.name)
+        return replace(data, array=array, dtype=array.dtype.name, missing=None)
     import torch
 
     array = data.array.float() if data.is_symbols else data.array
@@ -96,7 +146,7 @@ def scan_unmasked(data: Values, mask: Booleans, lengths: Any, bins: int) -> Scan
     sequences, steps, units = host.array.shape
     counts = np.broadcast_to(mask, (sequences, steps, units)).copy()
     if lengths is not None:
-        counts &= (np.arange(steps) < lengths[:, np.newaxis])[..., np.newaxis]
+        counts &= _within(lengths, steps)
     if data.is_symbols:
         outside = ((host.array < 0) | (host.array > bins - 1)) & counts
         nan = infinite = np.zeros_like(counts)
@@ -108,6 +158,11 @@ def scan_unmasked(data: Values, mask: Booleans, lengths: Any, bins: int) -> Scan
     many = [int(each.sum()) for each in (nan, infinite, outside)]
     none = np.empty(0)
     return Scan(many[0], many[1], many[2], _first(nan), _first(bad), none, none)
+
+
+def _within(lengths: npt.NDArray[np.int64], steps: int) -> Booleans:
+    """Which steps (N, T, 1) sequences have."""
+    return np.asarray(np.arange(steps) < lengths[:, np.newaxis])[..., np.newaxis]
 
 
 def _first(where: Booleans) -> int:

@@ -268,7 +268,7 @@ def standard_error(table: Table, x: Axes, y: Axes, given: Axes = ()) -> Scores:
     return np.concatenate(found)
 
 
-def law_of_g(table: Table, x: Axes, y: Axes, given: Axes = ()) -> tuple[Scores, Scores]:
+def law_of_g(table: Table, x: Axes, y: Axes, given: Axes = ()) -> tuple[Scores, Scores, Scores]:
     """The chi-square law of ``G = 2 N I(X; Y | Z)`` (nats) where X and Y are independent given Z.
 
     Returns
@@ -280,8 +280,11 @@ def law_of_g(table: Table, x: Axes, y: Axes, given: Axes = ()) -> tuple[Scores, 
         By how much the mean of G exceeds that, to the first order in 1 / n: the sum over z of
         ``(n(z) sum of 1/n(x, z) - 1) (n(z) sum of 1/n(y, z) - 1) / (6 n(z))`` (D. A. Williams,
         Biometrika 63, 33, 1976).
+    cells : ndarray, shape (U,)
+        Cells of (x, y, z) that can occur: the sum over z of (values of x beside z) (values of y
+        beside z).
     """
-    freedom, excess = [], []
+    freedom, excess, cells = [], [], []
     reciprocal, one = (lambda n: 1.0 / n), (lambda n: np.ones(n.shape))
     folds = [table.folded(axes, given, of) for of in (reciprocal, one) for axes in (x, y)]
     for n, of_x, of_y, many_x, many_y in zip(table.marginals(given), *folds, strict=True):
@@ -289,7 +292,8 @@ def law_of_g(table: Table, x: Axes, y: Axes, given: Axes = ()) -> tuple[Scores, 
         excess.append(np.divide(parts, 6.0 * n, out=np.zeros(n.shape), where=n > 0).sum(axis=1))
         free = (many_x - 1.0) * (many_y - 1.0)
         freedom.append(np.where(n > 0, free, 0.0).sum(axis=1))
-    return np.concatenate(freedom), np.concatenate(excess)
+        cells.append((many_x * many_y).sum(axis=1))
+    return np.concatenate(freedom), np.concatenate(excess), np.concatenate(cells)
 
 
 def check_bias(bias: Any) -> str | None:

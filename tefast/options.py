@@ -10,10 +10,14 @@ import numpy as np
 from tefast import backends, measures
 from tefast import binning as binnings
 from tefast.backends import Backend, Lengths, Scan, Table
-from tefast.binning import Binning, Edges
+from tefast.binning import Binning, Edges, How
 from tefast.values import Values
 
 NAN_POLICIES = ("raise", "omit")
+
+
+class SymbolError(ValueError):
+    """Integers that are no symbols ``0 .. bins - 1``."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,7 @@ class Options:
     """The arguments every estimator takes, checked."""
 
     bins: int
-    binning: dict[str, str | Edges]
+    binning: dict[str, How]
     omit: bool
     base: float
     backend_name: str
@@ -67,32 +71,45 @@ class Options:
             threads=backends.check_threads(threads),
         )
 
-    def learn(self, data: Values, lengths: Lengths, limits: tuple[Edges, Edges] | None) -> Binning:
-        """Scan the data, raise if it must not be counted, and find its bins."""
-        found = self.scan(data, lengths)
+    def bins_of(self, role: str) -> int:
+        """Number of bins of an input, unless these are symbols that are yet to be found."""
+        how = self.binning[role]
+        return how.bins if isinstance(how, Binning) else self.bins
+
+    def learn(
+        self, data: Values, lengths: Lengths, limits: tuple[Edges, Edges] | None
+    ) -> tuple[Binning, str]:
+        """Scan the data, raise if it must not be counted, and find its bins.
+
+        The second is what a caller should know of them, empty if that is nothing.
+        """
+        found = self.scan(data, lengths, self.bins_of(data.role))
         known = self.known_binning(data, limits)
         if known is not None:
-            return known
+            return known, ""
         if self.binning[data.role] == "quantile":
-            return Binning(self.bins, self.backend.quantile_edges(data, self.bins, lengths))
+            edges = self.backend.quantile_edges(data, self.bins, lengths)
+            return Binning(self.bins, edges), _few_values(data, edges, found)
         low, high = _extent(found)
-        return Binning(self.bins, binnings.uniform_edges(low, high, self.bins))
+        return Binning(self.bins, binnings.uniform_edges(low, high, self.bins)), ""
 
     def known_binning(self, data: Values, limits: tuple[Edges, Edges] | None) -> Binning | None:
         """The bins, if they do not depend on what the data are."""
-        if data.is_symbols:
-            return Binning(self.bins, None)
         how = self.binning[data.role]
+        if data.is_symbols:
+            return Binning(self.bins_of(data.role), None)
+        if isinstance(how, Binning):
+            return how
         if not isinstance(how, str):
             return Binning(self.bins, how)
         if limits is None:
             return None
         return Binning(self.bins, binnings.uniform_edges(*limits, self.bins))
 
-    def scan(self, data: Values, lengths: Lengths) -> Scan:
+    def scan(self, data: Values, lengths: Lengths, bins: int) -> Scan:
         """What one pass over the data finds; raise if it must not be counted."""
-        found = self.backend.scan(data, self.bins, lengths, self.threads)
-        check_scan(found, data, self.bins, self.omit)
+        found = self.backend.scan(data, bins, lengths, self.threads)
+        check_scan(found, data, bins, self.omit)
         return found
 
 
@@ -100,10 +117,11 @@ def check_scan(found: Scan, data: Values, bins: int, omit: bool) -> None:
     """Raise a ValueError for what `found` says must not be counted."""
     if found.outside:
         value = data.array[np.unravel_index(found.first_bad, data.array.shape)].item()
-        raise ValueError(
+        raise SymbolError(
             f"{data.name} holds integers, which are symbols 0 .. {bins - 1} (bins={bins}), but "
             f"{data.index(found.first_bad)} = {value} is not one; {found.outside} lie outside. "
-            "Raise bins, or pass floats to have them binned"
+            "Pass binning='symbols', which takes integers, strings and other labels, or pass "
+            "the codes np.unique(x, return_inverse=True)[1]"
         )
     if found.infinite:
         raise ValueError(
@@ -115,6 +133,23 @@ def check_scan(found: Scan, data: Values, bins: int, omit: bool) -> None:
             f"{data.name} must hold no NaN, got {found.nan}, the first at "
             f"{data.index(found.first_nan)}; nan_policy='omit' leaves out what touches them"
         )
+
+
+def _few_values(data: Values, edges: Edges, found: Scan) -> str:
+    """Which units have fewer distinct values than bins and thus fill fewer, empty if none has."""
+    bins = edges.shape[1] + 1
+    filled = 2 + np.count_nonzero(np.diff(edges, axis=1), axis=1)
+    filled[found.low == found.high] = 1
+    filled[~(found.low <= found.high)] = bins  # without a value there is nothing to say
+    few, least = np.flatnonzero(filled < bins), int(filled.argmin())
+    if not few.size:
+        return ""
+    if filled.size == 1:
+        return f"{data.name} fills {filled[0]} bins, one for each of its distinct values"
+    return (
+        f"{few.size} of {filled.size} units of {data.name} have too few distinct values to fill "
+        f"them (unit {least} has {filled[least]})"
+    )
 
 
 def _extent(found: Scan) -> tuple[Edges, Edges]:

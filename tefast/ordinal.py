@@ -8,12 +8,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tefast import values
+from tefast._inputs.kinds import FLOATS, LABELS, ROLES, Taken
+from tefast._inputs.layouts import TIMES
+from tefast._inputs.sequences import Listed
+from tefast._inputs.taking import take, tensor_to_numpy
 from tefast.binning import MAX_BINS, as_float64
 from tefast.states import check_positive
 
 
-def ordinal_patterns(x: Any, order: int = 3, *, step: int = 1, axis: int = 1) -> Any:
+def ordinal_patterns(x: Any, order: int = 3, *, step: int = 1, axis: int | None = None) -> Any:
     """The order in which values that follow each other rank, as symbols.
 
     Blind to any rising transformation of the values, and to their range, so nothing has to be
@@ -27,8 +30,10 @@ def ordinal_patterns(x: Any, order: int = 3, *, step: int = 1, axis: int = 1) ->
         m, values in a pattern, 2 to 5: there are ``m!`` patterns, which are the `bins` to pass on.
     step : int, default 1
         Steps from one value of a pattern to the next.
-    axis : int, default 1
-        That of time: 1 for (N, T, U) and (N, T), 0 for (T, U). A series (T,) has no other.
+    axis : int, optional
+        That of time: 1 for (N, T, U) and (N, T), 0 for (T, U). A series (T,) has no other. Default:
+        0 for tables of pandas and polars, whose rows are steps; where xarray has a dimension of a
+        name such as "time", that one; and 1 for all else.
 
     Returns
     -------
@@ -51,25 +56,58 @@ def ordinal_patterns(x: Any, order: int = 3, *, step: int = 1, axis: int = 1) ->
     number, apart = check_positive(order, "order"), check_positive(step, "step")
     if number < 2 or math.factorial(number) > MAX_BINS:
         raise ValueError(f"order must lie in 2 .. 5 (5! = 120 patterns), got {number}")
-    given = values.target(x)
-    array = given.on_host().array.reshape(given.shape)
-    numbers = array if given.is_symbols else as_float64(array, given.dtype)
-    time = 0 if array.ndim == 1 else axis
+    given = _numbers(x)
+    array = tensor_to_numpy(given.array.cpu()) if hasattr(given.array, "cpu") else given.array
+    numbers = as_float64(array, given.dtype) if given.dtype in FLOATS else array
+    time = _axis_of_time(given) if axis is None else axis
     if not isinstance(time, int | np.integer) or isinstance(time, bool):
         raise TypeError(f"axis must be an integer, got {axis!r}")
+    time = 0 if array.ndim == 1 else time
     if not -array.ndim <= time < array.ndim:
         raise ValueError(f"axis must be one of the {array.ndim} of shape {given.shape}, got {axis}")
+    if given.lengths is not None and time % array.ndim != _axis_of_time(given):
+        raise ValueError(
+            f"sequences of unequal lengths have their steps along another axis: {axis}"
+        )
     numbers = np.moveaxis(numbers, time, 0)
     span = (number - 1) * apart
     if len(numbers) <= span:
         raise ValueError(
             f"patterns of {number} values, {apart} apart, take at least {span + 1} steps, got "
-            f"{len(numbers)} along axis {axis} of shape {given.shape}"
+            f"{len(numbers)} along axis {time} of shape {given.shape}"
         )
-    if not given.is_symbols and np.isnan(numbers).any():
+    if given.dtype in FLOATS and np.isnan(numbers).any():
         raise ValueError(f"NaN has no rank, got {int(np.isnan(numbers).sum())} of them")
     found = _lehmer([numbers[i : len(numbers) - span + i] for i in range(0, span + 1, apart)])
-    return given.wrap(np.ascontiguousarray(np.moveaxis(found, 0, time)))
+    ordered = np.ascontiguousarray(np.moveaxis(found, 0, time))
+    return given.kind.back(ordered, tuple(range(ordered.ndim)))
+
+
+def _numbers(x: Any) -> Taken:
+    """Values that have an order."""
+    name = ROLES["h"]
+    given = take(x, name)
+    if len(given.shape) not in (1, 2, 3):
+        raise ValueError(
+            f"{name} must have shape (N, T, U), (N, T), (T, U) or (T,), got {given.shape}"
+        )
+    if 0 in given.shape:
+        raise ValueError(f"{name} has an empty axis: shape {given.shape}")
+    if given.dtype == LABELS:
+        raise TypeError(f"{name} holds labels, which have no order of size; pass numbers")
+    if given.missing is not None:
+        raise ValueError(f"what is missing has no rank, got {int(given.missing.sum())} of them")
+    return given
+
+
+def _axis_of_time(given: Taken) -> int:
+    """The axis of steps, by what is known of an input."""
+    named = [i for i, dim in enumerate(given.kind.dims) if str(dim).lower() in TIMES]
+    if len(named) == 1:
+        return named[0]
+    if isinstance(given.kind, Listed) and given.lengths is not None:
+        return given.kind.time + 1
+    return 0 if given.kind.is_frame or len(given.shape) == 1 else 1
 
 
 def _lehmer(window: list[npt.NDArray[Any]]) -> npt.NDArray[np.int16]:

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from tefast.surrogates import Significance
+from tefast.results import Significance
 
 # Okabe and Ito's palette, told apart by readers of any colour vision; chance is grey.
 SIGNIFICANT, OTHERS, CHANCE = "#D55E00", "#0072B2", "#888888"
 NAMED = 5
-"""So many of the highest significant units get their number beside them."""
+"""So many of the highest significant units get their name, or number, beside them."""
+LABEL = 24
+"""Characters of a name that fit."""
+CHARACTER = 0.008
+"""The width of one, as a share of the axes."""
+TITLE = 90
+"""Characters of a title that fit."""
+COLORMAP = colormaps["viridis"]
+"""Of delays, from the shortest to the longest."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -29,12 +40,24 @@ def check_format(path: Path) -> None:
 
 
 def write(figure: Figure, path: Path) -> None:
-    """Write a figure in the format that the suffix of `path` names."""
-    figure.savefig(path, format=path.suffix.lstrip(".").lower())
+    """Write a figure in the format that the suffix of `path` names.
+
+    It is drawn in memory: on a full disk, Matplotlib's own files would complain once more when
+    Python gives them up.
+    """
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format=path.suffix.lstrip(".").lower())
+    path.write_bytes(drawn.getvalue())
 
 
 def scores(
-    te: Floats, found: Significance | None, *, unit: str, alpha: float, title: str
+    te: Floats,
+    found: Significance | None,
+    *,
+    unit: str,
+    alpha: float,
+    title: str,
+    names: Sequence[str] | None = None,
 ) -> Figure:
     """Scores from the highest to the lowest, with the null's mean and twice its deviation.
 
@@ -49,10 +72,10 @@ def scores(
     alpha : float
         Units with q up to this are marked.
     title : str
+    names : sequence of str, optional
+        Of the units, in place of their numbers.
     """
-    figure = Figure(figsize=(8.0, 4.5), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
+    figure, axes = _empty()
     order = np.argsort(-te, kind="stable")
     order = order[~np.isnan(te[order])]
     rank = np.arange(1, len(order) + 1)
@@ -63,21 +86,74 @@ def scores(
         marked = found.q_value[order] <= alpha
         axes.scatter(rank[marked], te[order][marked], size, SIGNIFICANT, zorder=3,
                      label=f"q up to {alpha:g}: {marked.sum()} of {len(order)} units")  # fmt: skip
-        _name(axes, rank[marked], order[marked], te)
+        _name(axes, rank[marked], order[marked], te, names)
     axes.scatter(rank[~marked], te[order][~marked], size, OTHERS, zorder=2.5,
                  label="units" if found is None else "other units")  # fmt: skip
-    axes.set_title(title, fontsize=11)
-    shown = te[order]
+    _finish(axes, te[order], unit, title)
+    return figure
+
+
+def delays(
+    found: Mapping[int, tuple[Floats, Significance | None]],
+    *,
+    unit: str,
+    alpha: float,
+    title: str,
+    names: Sequence[str] | None = None,
+) -> Figure:
+    """Scores at several delays, the units sorted by their highest score; significant ones filled.
+
+    Parameters
+    ----------
+    found : mapping
+        From each delay to the scores (U,) at it and their test.
+    unit, alpha, title, names
+        As in `scores`.
+    """
+    figure, axes = _empty()
+    te = np.stack([scored for scored, _ in found.values()])  # (delays, units)
+    highest = np.where(np.isnan(te), -np.inf, te).max(0)
+    order = np.argsort(-highest, kind="stable")
+    order = order[np.isfinite(highest[order])]
+    rank = np.arange(1, len(order) + 1)
+    size = float(np.clip(2400 / max(len(order), 1), 6, 25))
+    axes.vlines(rank, np.nanmin(te[:, order], 0), highest[order], color=CHANCE, alpha=0.4,
+                linewidth=0.6)  # fmt: skip
+    marked_at_all = np.zeros(len(order), bool)
+    for place, (delay, (scored, test)) in enumerate(found.items()):
+        color = COLORMAP(0.92 * place / (len(found) - 1))
+        marked = np.zeros(len(order), bool) if test is None else test.q_value[order] <= alpha
+        marked_at_all |= marked
+        axes.scatter(rank[marked], scored[order][marked], size, color=color, zorder=3)
+        axes.scatter(rank[~marked], scored[order][~marked], size, facecolors="none",
+                     edgecolors=[color], linewidths=0.8, zorder=2.5)  # fmt: skip
+        count = "" if test is None else f": {marked.sum()} with q up to {alpha:g}"
+        axes.scatter([], [], 25, color=color, label=f"delay {delay}{count}")
+    _name(axes, rank[marked_at_all], order[marked_at_all], highest, names)
+    _finish(axes, highest[order], unit, title)
+    axes.set_xlabel("unit, from the highest score at any delay to the lowest"
+                    + ("; filled: significant" if marked_at_all.any() else ""))  # fmt: skip
+    return figure
+
+
+def _empty() -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(8.0, 4.5), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.add_subplot()
+
+
+def _finish(axes: Axes, shown: Floats, unit: str, title: str) -> None:
+    """Title, scales and legend, of scores that fall."""
+    axes.set_title(title if len(title) <= TITLE else f"{title[: TITLE - 3]}...", fontsize=11)
     # Where a few units stand far out, the rest and its band would be a line at the bottom.
     if shown.size and shown[-1] > 0 and shown[0] > 10 * np.median(shown):
         axes.set_yscale("log")
-    axes.set_xlim(0, len(order) + 1)
+    axes.set_xlim(0, len(shown) + 1)
     axes.set_xlabel("unit, from the highest score to the lowest")
     axes.set_ylabel(f"transfer entropy [{unit}]")
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(fontsize=8, frameon=False)
-    return figure
 
 
 def _draw_band(axes: Axes, rank: Any, mean: Floats, deviation: Floats, method: str) -> None:
@@ -91,7 +167,24 @@ def _draw_band(axes: Axes, rank: Any, mean: Floats, deviation: Floats, method: s
     axes.step(edges, np.append(mean, mean[-1:]), where="post", color=CHANCE, linewidth=0.8)
 
 
-def _name(axes: Axes, rank: Any, units: Any, te: Floats) -> None:
-    for place, unit in list(zip(rank, units, strict=True))[:NAMED]:
-        axes.annotate(str(unit), (place, te[unit]), xytext=(4, 3), textcoords="offset points",
-                      fontsize=7, color=SIGNIFICANT)  # fmt: skip
+def _name(axes: Axes, rank: Any, units: Any, te: Floats, names: Sequence[str] | None) -> None:
+    """Label the highest: beside their points where that is wide enough, else in a list."""
+    labels = [_short(str(unit) if names is None else names[unit]) for unit in units[:NAMED]]
+    style: dict[str, Any] = {"fontsize": 7, "color": SIGNIFICANT}
+    shown = int(np.isfinite(te).sum())
+    apart = max(map(len, labels), default=0) * CHARACTER < 1 / (shown + 1)
+    for i, (place, unit, label) in enumerate(zip(rank[:NAMED], units[:NAMED], labels, strict=True)):
+        at = (place, te[unit])
+        if apart or len(labels) == 1:
+            axes.annotate(label, at, xytext=(4, 3), textcoords="offset points", **style)
+            continue
+        axes.annotate(label, at, xytext=(len(labels) / (shown + 1) + 0.04, 0.93 - 0.045 * i),
+                      textcoords="axes fraction", va="center", **style,
+                      arrowprops={"arrowstyle": "-", "linewidth": 0.4, "color": SIGNIFICANT,
+                                  "relpos": (0, 0.5)})  # fmt: skip
+
+
+def _short(label: str) -> str:
+    """As much of a name as there is room for, without a meaning to matplotlib."""
+    cut = label if len(label) <= LABEL else f"{label[: LABEL - 3]}..."
+    return cut.replace("$", r"\$")

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tefast._inputs import layouts
 from tefast.backends import MISSING
 from tefast.values import Values
 
@@ -67,9 +68,11 @@ def check_steps(target: Values, needed: int, what: str) -> None:
     """Raise a ValueError if the sequences are shorter than `needed` for `what`."""
     steps = target.array.shape[1]
     if steps < needed:
+        meant = layouts.fitting(target.shape, target.layout, steps=needed)
         raise ValueError(
             f"{what} takes at least {needed} steps, {target.name} of shape {target.shape} has "
-            f"{steps}"
+            f"{steps}; it was read as {layouts.reading(target.shape, target.layout)}"
+            f"{layouts.advice(target.shape, meant)}"
         )
 
 

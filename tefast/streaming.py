@@ -14,10 +14,12 @@ import numpy as np
 
 from tefast import binning as binnings
 from tefast import counts, evaluation, measures, values, windows
+from tefast._inputs import layouts
 from tefast.backends import Counts, Table
+from tefast.binning import Binning
 from tefast.evaluation import Inputs
 from tefast.options import Options
-from tefast.pieces import Arrays, Piece, located
+from tefast.pieces import Piece, located, slices
 from tefast.states import Embedding
 from tefast.values import Values
 
@@ -38,13 +40,12 @@ class _Streaming(ABC):
     ) -> None:
         self.units = _check_units(units)
         self._options = Options.check(bins, binning, nan_policy, base, backend, threads)
-        if any(
-            isinstance(how, str) and how == "quantile" for how in self._options.binning.values()
-        ):
-            raise ValueError(
-                "binning='quantile' needs all data at once; learn the edges on a part of it with "
-                "tefast.learn_edges and pass them as binning"
-            )
+        for how in self._options.binning.values():
+            if isinstance(how, str) and how != "uniform":
+                raise ValueError(
+                    f"binning={how!r} needs all data at once; learn the bins on a part of them by "
+                    "tefast.learn_binning and pass what it returns as binning"
+                )
         binnings.check_combination([], self._options.binning, ranges)
         self._ranges = {
             role: binnings.check_range(given, role, self.units if role == "h" else 1)
@@ -57,8 +58,8 @@ class _Streaming(ABC):
 
     @property
     def bins(self) -> int:
-        """Number of bins, or of symbols."""
-        return self._options.bins
+        """Number of the target's bins, or of its symbols."""
+        return self._options.bins_of("h")
 
     @property
     def options(self) -> Options:
@@ -187,12 +188,20 @@ class _Streaming(ABC):
             table = self._counts.new_tensor(table)
         return table.to(self._counts.device)
 
-    def _target(self, h: Any) -> Values:
-        target = values.target(h)
+    def _read(self, h: Any, y: Any, layout: str | None) -> tuple[Values, Values]:
+        """Target and source of a batch."""
+        target, source = values.read(h, y, layout)
+        return self._checked(target), source
+
+    def _target(self, h: Any, layout: str | None = None) -> Values:
+        return self._checked(values.target(h, layout))
+
+    def _checked(self, target: Values) -> Values:
         if target.array.shape[2] != self.units:
+            meant = layouts.fitting(target.shape, target.layout, units=self.units)
             raise ValueError(
-                f"{target.name} must have {self.units} units, got {target.array.shape[2]} in "
-                f"shape {target.shape}"
+                f"{target.name} must have {self.units} units, got {target.array.shape[2]}; "
+                f"{target.name} {target.reading}{layouts.advice(target.shape, meant)}"
             )
         return target
 
@@ -221,7 +230,10 @@ class _Streaming(ABC):
         settings: dict[str, Any] = {"units": self.units, "bins": self.bins}
         for role, limits in self._ranges.items():
             how = self._options.binning[role]
-            settings[f"{role}_binning"] = how if isinstance(how, str) else how.copy()
+            told: Any = how
+            if isinstance(how, Binning):
+                told = how.edges if how.labels is None else how.labels
+            settings[f"{role}_binning"] = told.copy() if isinstance(told, np.ndarray) else told
             settings[f"{role}_range"] = None if limits is None else np.stack(limits)
         return settings
 
@@ -232,14 +244,14 @@ class _Streaming(ABC):
         try:
             for piece in pieces:
                 with located(piece):
-                    self.update(*piece.batch)
+                    self.update(*piece.batch, layout=piece.layout)
         except BaseException:
             self._counts = counts.allocate(self._shape()) if before is None else before
             self._symbols, self._wrap = kept
             raise
 
     @abstractmethod
-    def update(self, *batch: Any) -> None:
+    def update(self, *batch: Any, **options: Any) -> None:
         """Count a batch; if it raises, nothing was counted."""
 
 
@@ -293,12 +305,14 @@ class TransferEntropy(_Streaming):
         ranges = {"h": h_range, "y": y_range}
         super().__init__(units, bins, binning, nan_policy, base, backend, threads, ranges)
 
-    def update(self, h: Any, y: Any, lengths: Any = None, mask: Any = None) -> None:
+    def update(
+        self, h: Any, y: Any, lengths: Any = None, mask: Any = None, layout: str | None = None
+    ) -> None:
         """Count a batch of sequences; if it raises, nothing was counted.
 
         Parameters
         ----------
-        h : array_like, shape (N, T, U) or (T, U)
+        h : array_like, shape (N, T, U), (T, U) or (T,)
             The target.
         y : array_like, shape (N, T) or (T,)
             The source.
@@ -306,13 +320,15 @@ class TransferEntropy(_Streaming):
             Valid steps of each sequence.
         mask : array_like of bool, shape (N, T) or that of `h`, optional
             True where something counts, as in `transfer_entropy`.
+        layout : str, optional
+            What the axes of `h` hold, as in `transfer_entropy`.
         """
-        target = self._target(h)
-        source = values.source(y, target)
+        target, source = self._read(h, y, layout)
         self._embedding.check_steps(target)
         symbols = {"h": target.is_symbols, "y": source.is_symbols}
         inputs = self._inputs(target, [source], lengths, mask, symbols)
-        states = evaluation.source_states(inputs.codes()[:, :, 0], self.bins, self._embedding)
+        codes = inputs.codes()[:, :, 0]
+        states = evaluation.source_states(codes, inputs.source_bins, self._embedding)
         counted = evaluation.transitions(inputs, self._embedding, states)
         self._counts = inputs.options.backend.table(self._counts, inputs.target)
         windows.add(
@@ -324,16 +340,24 @@ class TransferEntropy(_Streaming):
             self._counts,
             inputs.options.threads,
         )
-        self._symbols, self._wrap = symbols, target.wrap
+        self._symbols, self._wrap = symbols, target.wrap_units
 
-    def update_from(self, h: Any, y: Any, lengths: Any = None, *, rows: int | None = None) -> None:
+    def update_from(
+        self,
+        h: Any,
+        y: Any,
+        lengths: Any = None,
+        *,
+        rows: int | None = None,
+        layout: str | None = None,
+    ) -> None:
         """Count arrays that need not fit into memory, slice by slice; if it raises, none of it.
 
         For that a copy of the counts so far is kept meanwhile.
 
         Parameters
         ----------
-        h : array, shape (N, T, U), (T, U) or (T,)
+        h : array, shape (N, T, U), (T, U) or (T,); or a list of sequences of unequal lengths
             The target: anything with a shape that slices can be taken of, such as a memory map or a
             dataset of HDF5 or Zarr. Sequences are read some at a time; steps, where one sequence
             alone is too large.
@@ -344,12 +368,15 @@ class TransferEntropy(_Streaming):
         rows : int, optional
             Sequences in a slice, or steps where `h` has no axis of sequences. Default: as many as
             take 64 MiB. Counts are the same for any.
+        layout : str, optional
+            What the axes of `h` hold, as in `transfer_entropy`.
         """
-        self._update_all(Arrays(h, y, lengths, rows, self._embedding.first + 1))
+        self._update_all(slices(h, y, lengths, rows, self._embedding.first + 1, layout))
 
     def _shape(self) -> tuple[int, ...]:
         k, source = self._embedding.target_history, self._embedding.source_history
-        return (self.units, self.bins, self.bins**k, self.bins**source)
+        of_source = self._options.bins_of("y")
+        return (self.units, self.bins, self.bins**k, of_source**source)
 
     def _settings(self) -> dict[str, Any]:
         return {**super()._settings(), **asdict(self._embedding)}
@@ -388,20 +415,25 @@ class Entropy(_Streaming):
         ranges = {"h": h_range}
         super().__init__(units, bins, binning, nan_policy, base, backend, threads, ranges)
 
-    def update(self, h: Any, lengths: Any = None, mask: Any = None) -> None:
-        """Count a batch (N, T, U) or (T, U); if it raises, nothing was counted."""
-        target = self._target(h)
+    def update(
+        self, h: Any, lengths: Any = None, mask: Any = None, layout: str | None = None
+    ) -> None:
+        """Count a batch (N, T, U), (T, U) or (T,); if it raises, nothing was counted."""
+        target = self._target(h, layout)
         symbols = {"h": target.is_symbols}
         inputs = self._inputs(target, [], lengths, mask, symbols)
         options, data = inputs.options, inputs.target
         h_binning = inputs.learned(data)
+        found = counts.values(options.backend, data, h_binning, inputs.lengths, options.threads)
         self._counts = options.backend.table(self._counts, data)
-        options.backend.count_values(data, h_binning, inputs.lengths, self._counts, options.threads)
-        self._symbols, self._wrap = symbols, target.wrap
+        self._counts += options.backend.table(found, data)
+        self._symbols, self._wrap = symbols, target.wrap_units
 
-    def update_from(self, h: Any, lengths: Any = None, *, rows: int | None = None) -> None:
+    def update_from(
+        self, h: Any, lengths: Any = None, *, rows: int | None = None, layout: str | None = None
+    ) -> None:
         """Count an array that need not fit into memory: see `TransferEntropy.update_from`."""
-        self._update_all(Arrays(h, None, lengths, rows, 0))
+        self._update_all(slices(h, None, lengths, rows, 0, layout))
 
     def _shape(self) -> tuple[int, ...]:
         return (self.units, self.bins)

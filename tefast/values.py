@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-if TYPE_CHECKING:
-    import torch
+from tefast._inputs import layouts
+from tefast._inputs.kinds import FLOATS, LABELS, ROLES, Kind, Taken, to_numpy
+from tefast._inputs.sequences import Listed
+from tefast._inputs.taking import numpy_to_tensor, take, tensor_to_numpy
+from tefast.warn import warn
 
-FLOATS = ("float16", "bfloat16", "float32", "float64")
-ROLES = {"h": "h (target)", "y": "y (source)", "z": "z (condition)"}
-
-Array = npt.NDArray[Any]
+__all__ = [
+    "FLOATS",
+    "LABELS",
+    "ROLES",
+    "Values",
+    "alone",
+    "conditions",
+    "read",
+    "sequence_lengths",
+    "series_shape",
+    "source",
+    "target",
+    "to_numpy",
+]
 
 
 @dataclass(frozen=True)
@@ -30,40 +42,73 @@ class Values:
         The caller's own memory, any strides. What lies in the host's memory is an ndarray, where
         bfloat16 is held as its bits in uint16; what lies on another device is a tensor.
     dtype : str
-        One of `FLOATS`, or an integer type: the array holds symbols.
+        One of `FLOATS`; an integer type, whose values are symbols; or `LABELS`, for an array of
+        strings or objects.
     role : str
-        "h" or "y", for messages.
+        "h", "y" or "z", for messages.
     shape : tuple of int
         The shape the caller passed.
-    wrap : callable
-        Makes of a result, an ndarray or a tensor, the kind of array the caller passed, on its
-        device.
-    dims : tuple
-        Names of the axes of what the caller passed, if they have any.
+    layout : str
+        What the axes of that shape hold: see `tefast._inputs.layouts`.
+    kind : Kind
+        The kind of array the caller passed.
+    missing : ndarray of bool, shape (N, T, U), or None
+        Where symbols or labels have no value. Floats have NaN there.
+    own_lengths : ndarray of int64, shape (N,), or None
+        Valid steps of each sequence, where the caller passed a list of unequal ones.
     """
 
     array: Any
     dtype: str
     role: str
     shape: tuple[int, ...]
-    wrap: Callable[[Array], Any]
-    dims: tuple[Any, ...] = ()
+    layout: str
+    kind: Kind
+    missing: npt.NDArray[np.bool_] | None = None
+    own_lengths: npt.NDArray[np.int64] | None = None
 
     @property
     def is_symbols(self) -> bool:
         """Whether the values are integer symbols, which are not binned."""
-        return self.dtype not in FLOATS
+        return self.dtype not in FLOATS and not self.is_labels
+
+    @property
+    def is_labels(self) -> bool:
+        """Whether the values are labels, which have no numbers yet."""
+        return self.dtype == LABELS
 
     @property
     def device(self) -> Any:
         """The ``torch.device`` where the values lie, None for the host's memory."""
         return None if isinstance(self.array, np.ndarray) else self.array.device
 
+    @property
+    def wrap(self) -> Callable[[Any], Any]:
+        """Makes of scores (U,) the kind that the caller passed; a scalar where it has no units.
+
+        Further axes, before that of units, stay.
+        """
+        return partial(_scores, self.kind, self._axis_of_units)
+
+    @property
+    def wrap_units(self) -> Callable[[Any], Any]:
+        """The same, but an axis of one unit stays where the caller passed none."""
+        return partial(
+            _scores, self.kind, "unit" if self._axis_of_units is None else self._axis_of_units
+        )
+
+    def wrap_steps(self, result: npt.NDArray[Any]) -> Any:
+        """Make of values of the last steps (N, T, U) the caller's kind, with the caller's axes."""
+        present = [letter for letter in layouts.LETTERS if letter in self.layout]
+        kept = result[tuple(slice(None) if x in present else 0 for x in layouts.LETTERS)]
+        ordered = kept.transpose([present.index(letter) for letter in self.layout])
+        return self.kind.back(ordered, tuple(range(len(self.layout))))
+
     def on_host(self) -> Values:
         """The same in the host's memory."""
         if isinstance(self.array, np.ndarray):
             return self
-        return replace(self, array=_numpy_of(self.array.cpu()))
+        return replace(self, array=tensor_to_numpy(self.array.cpu()))
 
     def with_array(self, array: Any, dtype: str) -> Values:
         """The same input with other values of the same shape."""
@@ -73,7 +118,7 @@ class Values:
         """The same as a tensor on a ``torch.device``."""
         array = self.array
         if isinstance(array, np.ndarray):
-            array = _tensor_of(array, self.dtype)
+            array = numpy_to_tensor(array, self.dtype)
         return replace(self, array=array.to(device))
 
     @property
@@ -94,252 +139,233 @@ class Values:
         """The input's name and role, as messages say it."""
         return ROLES[self.role]
 
+    @property
+    def reading(self) -> str:
+        """The input's shape and what it was read as, for messages."""
+        return f"of shape {self.shape} was read as {layouts.reading(self.shape, self.layout)}"
+
     def units(self, start: int, stop: int) -> Values:
         """Units `start` to `stop` alone, a view."""
-        return replace(self, array=self.array[:, :, start:stop])
+        missing = None if self.missing is None else self.missing[:, :, start:stop]
+        return replace(self, array=self.array[:, :, start:stop], missing=missing)
 
     def index(self, flat: int) -> str:
         """The caller's index of the value at a flat (N, T, U) position, such as ``h[3, 0, 7]``."""
-        sizes = tuple(self.array.shape)
-        position = [int(i) for i in np.unravel_index(flat, sizes)]
-        # Leading and trailing axes of length 1 were added here, so drop what the caller has not.
-        parts = (slice(0, 3), slice(1, 3), slice(0, 2), slice(1, 2))
-        named = next(position[part] for part in parts if sizes[part] == self.shape)
-        return f"{self.role}{named}"
+        position = np.unravel_index(flat, tuple(self.array.shape))
+        place = {letter: int(i) for letter, i in zip(layouts.LETTERS, position, strict=True)}
+        return f"{self.role}{self.kind.place([place[letter] for letter in self.layout])}"
+
+    @property
+    def _axis_of_units(self) -> int | None:
+        return self.layout.index("U") if "U" in self.layout else None
 
 
-def target(h: Any) -> Values:
-    """Take the target `h`: (N, T, U), (T, U) or (T,)."""
-    array, dtype, wrap = _as_array(h, "h")
-    shape = tuple(array.shape)
-    if array.ndim not in (1, 2, 3):
-        raise ValueError(f"{ROLES['h']} must have shape (N, T, U), (T, U) or (T,), got {shape}")
-    if array.ndim == 1:
-        array = array[:, np.newaxis]
-    if array.ndim == 2:
-        array = array[np.newaxis]
-    return _checked(Values(array, dtype, "h", shape, wrap, _names(h)))
+def _scores(kind: Kind, axis: int | str | None, result: Any) -> Any:
+    """Scores (..., U) in a kind, of which `axis` is that of units."""
+    further = tuple(f"dim_{i}" for i in range(result.ndim - 1))
+    if axis is None:
+        return kind.back(result[..., 0], further)
+    return kind.back(result, (*further, axis))
+
+
+def read(h: Any, y: Any, layout: str | None = None) -> tuple[Values, Values]:
+    """Take target and source together: see `target` and `source`.
+
+    Where both have the same two axes, and nothing says what these are, the target is one unit
+    of N sequences.
+    """
+    taken, beside = take(h, ROLES["h"]), take(y, ROLES["y"])
+    alike = taken.shape == beside.shape and len(taken.shape) == 2 and taken.shape[1] > 1
+    frames = taken.kind.is_frame or beside.kind.is_frame  # whose rows are steps
+    if layout is None and alike and not frames and h is not y:
+        layout = "NT"
+        layouts.check_names(taken.kind.dims, layout, ROLES["h"])
+    found = _target(taken, layout)
+    return found, _source(beside, found)
+
+
+def alone(h: Any, layout: str | None = None) -> Values:
+    """Take a target that has no source beside it, by whose shape its axes could be told."""
+    found = target(h, layout)
+    named = found.kind.dims or found.kind.is_frame
+    if layout is None and found.layout == "TU" and found.shape[0] < found.shape[1] and not named:
+        warn(
+            f"{found.name} {found.reading}, fewer steps than units"
+            f"{layouts.advice(found.shape, ['NT', 'UT'])}; with layout='TU' it is as it was, "
+            "without this warning"
+        )
+    return found
+
+
+def target(h: Any, layout: str | None = None) -> Values:
+    """Take the target `h`: (N, T, U), (T, U) or (T,), or with the axes that `layout` says."""
+    return _target(take(h, ROLES["h"]), layout)
+
+
+def _target(taken: Taken, layout: str | None) -> Values:
+    axes, name = len(taken.shape), ROLES["h"]
+    if axes not in layouts.DEFAULTS:
+        raise ValueError(
+            f"{name} must have shape (N, T, U), (T, U) or (T,), N sequences of T steps of U units, "
+            f"got {taken.shape}"
+        )
+    if layout is not None:
+        layout = layouts.check_layout(layout, axes, name, taken.shape)
+    elif taken.lengths is not None:
+        layout = {2: "NT", 3: "NTU"}[axes]
+    else:
+        layout = layouts.DEFAULTS[axes]
+        layouts.check_names(taken.kind.dims, layout, name)
+    return _values(taken, "h", layout)
 
 
 def source(y: Any, h: Values) -> Values:
-    """Take the source `y`: (N, T) beside a target (N, T, U), else (T,)."""
-    array, dtype, wrap = _as_array(y, "y")
-    shape = tuple(array.shape)
-    expected = series_shape(h)
-    if shape != expected:
+    """Take the source `y`: of the target's axes without that of units."""
+    return _source(take(y, ROLES["y"]), h)
+
+
+def _source(taken: Taken, h: Values) -> Values:
+    name, expected = ROLES["y"], series_shape(h)
+    _check_own_lengths(taken, h, name)
+    if taken.shape != expected:
         raise ValueError(
-            f"{ROLES['y']} must have shape {expected} to go with {ROLES['h']} of shape {h.shape}, "
-            f"got {shape}"
+            f"{name} must have shape {expected} to go with {h.name} of shape {h.shape}, got "
+            f"{taken.shape}; {h.name} was read as {layouts.reading(h.shape, h.layout)}"
+            f"{_advice(taken, h)}"
         )
-    dims, named = _names(y), h.dims[: len(expected)]
-    if dims != named and set(dims) == set(named):  # N = T, or the shape would have shown it
-        raise ValueError(
-            f"{ROLES['y']} has the dimensions {dims}, and {ROLES['h']} has them as {named}; axes "
-            "are taken by position: transpose one of them"
-        )
-    array = array.reshape(1, -1, 1) if array.ndim == 1 else array[..., np.newaxis]
-    return Values(array, dtype, "y", shape, wrap)
+    layout = layouts.of_series(h.layout)
+    _check_dims(taken, h, layout)
+    _check_index(taken, h, name)
+    return _values(taken, "y", layout)
+
+
+def _advice(taken: Taken, h: Values) -> str:
+    """What may help where a source does not have the shape that goes with the target."""
+    if taken.kind.is_frame and len(taken.shape) == 2:
+        first = next(iter(getattr(taken.kind, "columns", [0])))
+        return f"; y is one series: pass one column of the table, such as y[{first!r}]"
+    if h.own_lengths is not None:
+        return f"; {h.name} is a list of sequences of unequal lengths: pass y as such a list"
+    return layouts.of_source(h.shape, h.layout, taken.shape)
 
 
 def conditions(z: Any, h: Values) -> Values:
     """Take one condition `z`, of the source's shape, or several in an axis more at the end."""
-    array, dtype, wrap = _as_array(z, "z")
-    shape = tuple(array.shape)
-    expected = series_shape(h)
-    if shape[: len(expected)] != expected or array.ndim > len(expected) + 1:
+    taken = take(z, ROLES["z"])
+    expected, layout = series_shape(h), layouts.of_series(h.layout)
+    _check_own_lengths(taken, h, ROLES["z"])
+    if taken.shape[: len(expected)] != expected or len(taken.shape) > len(expected) + 1:
         several = ", ".join(map(str, (*expected, "Z")))
         raise ValueError(
             f"{ROLES['z']} must have shape {expected}, or ({several}) for Z conditions, to "
-            f"go with {ROLES['h']} of shape {h.shape}, got {shape}"
+            f"go with {h.name} of shape {h.shape}, got {taken.shape}; {h.name} was read as "
+            f"{layouts.reading(h.shape, h.layout)}"
         )
-    if array.ndim == len(expected):
-        array = array[..., np.newaxis]
-    return _checked(
-        Values(array if array.ndim == 3 else array[np.newaxis], dtype, "z", shape, wrap)
+    _check_index(taken, h, ROLES["z"])
+    # Conditions take the place that units have in the target.
+    return _values(taken, "z", layout if len(taken.shape) == len(expected) else f"{layout}U")
+
+
+def _values(taken: Taken, role: str, layout: str) -> Values:
+    time = taken.kind.time if isinstance(taken.kind, Listed) and taken.kind.lengths else None
+    if time is not None and layout.find("T") != time + 1:
+        raise ValueError(
+            f"{ROLES[role]} is a list of sequences that differ along axis {time} of each, which "
+            f"holds {layouts.LETTERS[layout[time + 1]][1]} by layout={layout!r}; steps alone may "
+            "differ" + ("; layout='NUT' reads that axis as steps" if layout == "NTU" else "")
+        )
+    if 0 in taken.shape:
+        raise ValueError(f"{ROLES[role]} has an empty axis: shape {taken.shape}")
+    missing = None if taken.missing is None else layouts.moved(taken.missing, layout)
+    return Values(
+        layouts.moved(taken.array, layout),
+        taken.dtype,
+        role,
+        taken.shape,
+        layout,
+        taken.kind,
+        missing,
+        taken.lengths,
     )
 
 
+def _check_dims(taken: Taken, h: Values, layout: str) -> None:
+    """Raise where names say that a source's axes are in another order than the target's."""
+    dims = taken.kind.dims
+    named = tuple(
+        dim for dim, letter in zip(h.kind.dims, h.layout, strict=False) if letter in layout
+    )
+    if dims and dims != named and set(dims) <= set(h.kind.dims):
+        letters = dict(zip(dims, layout, strict=True))
+        meant = "".join(letters.get(dim, "U") for dim in h.kind.dims)
+        other = set(dims) != set(named) and sorted(meant) == sorted(h.layout)
+        raise ValueError(
+            f"{ROLES['y']} has the dimensions {dims}, and {h.name} has them as {h.kind.dims}, read "
+            f"as layout={h.layout!r}; axes are taken by position: transpose one of them"
+            + (f", or pass layout={meant!r}" if other else "")
+        )
+
+
+def _check_index(taken: Taken, h: Values, name: str) -> None:
+    """Raise where the rows of two tables of pandas are not the same rows."""
+    mine, theirs = (getattr(each.kind, "index", None) for each in (taken, h))
+    alike = mine is None or theirs is None or mine.equals(theirs)
+    if not alike and h.layout[0] == layouts.of_series(h.layout)[0]:
+        raise ValueError(
+            f"{name} has another index than {h.name}, though as many rows, and rows are taken by "
+            "position; reindex one by the other, or pass one as an array: .to_numpy()"
+        )
+
+
+def _check_own_lengths(taken: Taken, h: Values, name: str) -> None:
+    """Raise where a list of unequal sequences does not go with the target."""
+    if taken.lengths is None:
+        return
+    if h.own_lengths is None:
+        raise ValueError(
+            f"{name} is a list of sequences of unequal lengths, and {h.name} is not; pass both as "
+            "such lists, or both as arrays with lengths=..."
+        )
+    if len(taken.lengths) != len(h.own_lengths):
+        raise ValueError(
+            f"{name} is a list of {len(taken.lengths)} sequences, and {h.name} is one of "
+            f"{len(h.own_lengths)}"
+        )
+    bad = np.flatnonzero(taken.lengths != h.own_lengths)
+    if bad.size:
+        i = int(bad[0])
+        raise ValueError(
+            f"sequence {i} has {taken.lengths[i]} steps in {name} and {h.own_lengths[i]} in "
+            f"{h.name}"
+        )
+
+
 def series_shape(h: Values) -> tuple[int, ...]:
-    """The shape of one series beside the target: (N, T), or (T,)."""
-    return tuple(h.array.shape[:2] if len(h.shape) == 3 else h.array.shape[1:2])
+    """The shape of one series beside the target: its axes without that of units."""
+    return tuple(size for size, letter in zip(h.shape, h.layout, strict=True) if letter != "U")
 
 
 def sequence_lengths(lengths: Any, h: Values) -> npt.NDArray[np.int64] | None:
     """Check `lengths`: integers of shape (N,), each 0 to T; None stays None."""
     if lengths is None:
-        return None
+        return h.own_lengths
     array = np.asarray(lengths.cpu() if hasattr(lengths, "cpu") else lengths)
     sequences, steps = h.array.shape[:2]
     if array.dtype.kind not in "iu":
         raise TypeError(f"lengths must be integers, got {array.dtype}")
     if array.shape != (sequences,):
-        raise ValueError(f"lengths must have shape ({sequences},), got {array.shape}")
+        meant = layouts.fitting(h.shape, h.layout, sequences=array.size) if array.ndim == 1 else []
+        raise ValueError(
+            f"lengths must have shape ({sequences},), got {array.shape}; {h.name} {h.reading}"
+            f"{layouts.advice(h.shape, meant)}"
+        )
     bad = np.flatnonzero((array < 0) | (array > steps))
     if bad.size:
         n = int(bad[0])
         raise ValueError(f"lengths must lie in 0 .. T = {steps}, got lengths[{n}] = {array[n]}")
+    if h.own_lengths is not None and (array != h.own_lengths).any():
+        raise ValueError(
+            f"lengths are given, and {h.name} is a list of sequences that have other lengths of "
+            "their own; leave lengths out"
+        )
     return np.ascontiguousarray(array, dtype=np.int64)
-
-
-def _checked(values: Values) -> Values:
-    if 0 in values.shape:
-        raise ValueError(f"{values.name} has an empty axis: shape {values.shape}")
-    return values
-
-
-def _as_array(x: Any, role: str) -> tuple[Any, str, Callable[[Any], Any]]:
-    """`x` as an array, the name of its dtype, and the way back to x's kind."""
-    torch = sys.modules.get("torch")
-    if torch is not None and isinstance(x, torch.Tensor):
-        return _from_torch(x, role)
-    if _is_labelled(x):
-        array, name, _ = _as_array(x.data, role)
-        return array, name, partial(_to_xarray, coords=x.coords.to_dataset(), dims=x.dims)
-    if isinstance(x, np.ma.MaskedArray):
-        raise TypeError(
-            f"{ROLES[role]} is a masked array, whose mask would be lost; "
-            "fill it with NaN and pass nan_policy='omit'"
-        )
-    if _lies_on_cuda(x):
-        return _from_cuda(x, role)
-    array = np.asarray(x) if isinstance(x, np.ndarray) else _from_dlpack(x, role)
-    if array.dtype == bool:
-        array = array.view(np.uint8)
-    if not array.dtype.isnative:
-        array = array.astype(array.dtype.newbyteorder("="))
-    name = array.dtype.name
-    if name == "bfloat16":  # ml_dtypes, which JAX uses
-        return array.view(np.uint16), name, to_numpy
-    if name not in FLOATS and array.dtype.kind not in "iu":
-        raise TypeError(_wrong_dtype(role, name))
-    return array, name, to_numpy
-
-
-def _is_labelled(x: Any) -> bool:
-    xarray = sys.modules.get("xarray")
-    return xarray is not None and isinstance(x, xarray.DataArray)
-
-
-def _names(x: Any) -> tuple[Any, ...]:
-    return tuple(x.dims) if _is_labelled(x) else ()
-
-
-def _to_xarray(result: Any, coords: Any, dims: tuple[Any, ...]) -> Any:
-    """A result with the names and coordinates that its axes have in the target.
-
-    Of one value a unit, or of one for each of the last steps of all sequences.
-    """
-    import xarray
-
-    array = to_numpy(result)
-    if len(dims) == 1 and array.shape == (1,):  # the target had no axis of units
-        return xarray.DataArray(array, dims=("unit",))
-    kept = dims[len(dims) - array.ndim :]
-    some: dict[Any, Any] = {
-        name: slice(-size, None) for name, size in zip(kept, array.shape, strict=True)
-    }
-    some |= {name: 0 for name in dims if name not in kept}
-    found = coords.isel(some, drop=True, missing_dims="ignore").coords
-    return xarray.DataArray(array, dims=kept, coords=found)
-
-
-def _from_dlpack(x: Any, role: str) -> Array:
-    if hasattr(x, "__dlpack__"):
-        try:
-            return np.from_dlpack(x)
-        except (BufferError, RuntimeError, ValueError):
-            pass  # on another device, or a type NumPy's DLPack lacks: the object's own way
-    try:
-        return np.asarray(x)
-    except (ValueError, RuntimeError) as error:  # a ragged list, or tensors on a graph in one
-        raise ValueError(f"{ROLES[role]} cannot be read as one array: {error}") from None
-
-
-def _lies_on_cuda(x: Any) -> bool:
-    """Whether another library's array is on a CUDA device (2 or 13 in DLPack's numbers)."""
-    return hasattr(x, "__dlpack_device__") and int(x.__dlpack_device__()[0]) in (2, 13)
-
-
-def _from_cuda(x: Any, role: str) -> tuple[Any, str, Callable[[Any], Any]]:
-    """CuPy's or JAX's array on a GPU, by way of PyTorch, without a copy."""
-    try:
-        import torch
-    except ModuleNotFoundError:
-        raise TypeError(
-            f"{ROLES[role]} is a {type(x).__name__} on a GPU, which is taken by way of PyTorch: "
-            'pip install "tefast[torch]", or pass it as a NumPy array'
-        ) from None
-    array, name, wrap = _from_torch(torch.from_dlpack(x), role)  # type: ignore[attr-defined]
-    if not hasattr(x, "__array_namespace__"):
-        return array, name, wrap
-    back = x.__array_namespace__().from_dlpack
-    return array, name, lambda result: back(wrap(result))
-
-
-def _from_torch(x: torch.Tensor, role: str) -> tuple[Any, str, Callable[[Any], Any]]:
-    import torch
-
-    name = str(x.dtype).removeprefix("torch.")
-    if x.layout != torch.strided or x.device.type == "meta" or x.is_nested:
-        raise TypeError(
-            f"{ROLES[role]} must be a dense tensor that holds data, got layout "
-            f"{x.layout}{' (nested)' if x.is_nested else ''} on device {x.device}"
-        )
-    known = name in FLOATS or (not x.is_complex() and not x.is_floating_point())
-    if not known or x.is_quantized:
-        raise TypeError(_wrong_dtype(role, name))
-    wrap = partial(_to_torch, device=x.device)
-    x = x.detach().resolve_neg()
-    if name == "bool":
-        x, name = x.view(torch.uint8), "uint8"
-    return (_numpy_of(x) if x.device.type == "cpu" else x), name, wrap
-
-
-def _numpy_of(x: torch.Tensor) -> Array:
-    """A tensor in the host's memory as `Values` holds it."""
-    import torch
-
-    array: Array = x.view(torch.uint16).numpy() if x.dtype == torch.bfloat16 else x.numpy()
-    return array
-
-
-class _Writable:
-    """The memory of an array as one that may be written to, which is what PyTorch takes in silence.
-
-    Nothing is ever written.
-    """
-
-    def __init__(self, array: Array) -> None:
-        address, _ = array.__array_interface__["data"]
-        self.__array_interface__ = {**array.__array_interface__, "data": (address, False)}
-        self.owner = array
-
-
-def _tensor_of(array: Array, dtype: str) -> torch.Tensor:
-    """The reverse of `_numpy_of`, without a copy where PyTorch has such strides."""
-    import torch
-
-    odd = any(stride < 0 or stride % array.itemsize for stride in array.strides)
-    tensor = torch.from_numpy(np.asarray(_Writable(np.ascontiguousarray(array) if odd else array)))
-    return tensor.view(torch.bfloat16) if dtype == "bfloat16" else tensor
-
-
-def to_numpy(result: Any) -> Array:
-    """An ndarray, or a tensor on any device, as an ndarray."""
-    return result if isinstance(result, np.ndarray) else np.asarray(result.cpu())
-
-
-def _to_torch(result: Any, device: torch.device) -> torch.Tensor:
-    import torch
-
-    if isinstance(result, np.ndarray):
-        result = torch.from_numpy(np.ascontiguousarray(result))
-    tensor: torch.Tensor = result.to(device)
-    return tensor
-
-
-def _wrong_dtype(role: str, name: str) -> str:
-    return (
-        f"{ROLES[role]} must hold floats ({', '.join(FLOATS)}), which are binned, or "
-        f"integers, which are symbols; got dtype {name}"
-    )

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tefast.backends import MISSING, Backend, Codes, Counts, Lengths
-from tefast.binning import Binning
-from tefast.counts import BLOCK_BYTES, Dense, Sparse, Table, allocate
+from tefast.binning import MAX_BINS, Binning
+from tefast.counts import BLOCK_BYTES, Dense, Sparse, Table, allocate, encoded
 from tefast.states import States, history, moved, together
 from tefast.values import Values, to_numpy
 
@@ -118,7 +118,7 @@ def tables(
     size = max(1, BLOCK_BYTES // max(each, 2 * rows))
     for start in range(0, units, size):
         some = slice(start, min(start + size, units))
-        if dense and windows.are_steps:
+        if dense and windows.are_steps and binning.bins <= MAX_BINS:
             yield some, count_steps(backend, target, binning, lengths, some, windows, threads)
             continue
         codes = codes_of(backend, target, binning, lengths, some, threads)
@@ -139,7 +139,7 @@ def add(
 ) -> None:
     """Add to counts (U, next, past, state) windows (past, next), where the backend has them."""
     windows.check()
-    if windows.are_steps:
+    if windows.are_steps and binning.bins <= MAX_BINS:
         states = backend.table(windows.at_start, target)
         backend.count_transitions(target, binning, lengths, states, counts, threads)
         return
@@ -183,13 +183,18 @@ def codes_of(
 ) -> Codes:
     """Codes (N, T, units) of some units, in the host's memory."""
     part, cuts = target.units(some.start, some.stop), binning.units(some.start, some.stop)
-    return to_numpy(backend.encode(part, cuts, lengths, threads))
+    return to_numpy(encoded(backend, part, cuts, lengths, threads))
 
 
 def keys(codes: npt.NDArray[np.int16], windows: Windows, bins: int) -> States:
     """The cell of every window of one unit, codes (N, T); `MISSING` where none is counted."""
     sizes = [math.prod(windows.own), math.prod(windows.beside)]
-    return together([history(codes, bins, windows.length), windows.shared], sizes)
+    return together([own_keys(codes, windows, bins), windows.shared], sizes)
+
+
+def own_keys(codes: npt.NDArray[np.int16], windows: Windows, bins: int) -> States:
+    """The axes `own` in one integer, of codes (N, T) or (N, T, U); `MISSING` where one is."""
+    return history(codes, bins, windows.length)
 
 
 def count_dense(

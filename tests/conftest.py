@@ -3,6 +3,7 @@
 import os
 
 import pytest
+from disks import disk  # noqa: F401  a fixture
 
 from tefast import backends
 

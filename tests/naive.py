@@ -6,6 +6,7 @@ prefers the obvious to the fast.
 
 import math
 from collections import Counter
+from itertools import combinations, pairwise
 
 
 def uniform_edges(low, high, bins):
@@ -15,6 +16,20 @@ def uniform_edges(low, high, bins):
         edge = min(max(low * (1.0 - i / bins) + high * (i / bins), low), high)
         edges.append(max([edge, *edges[-1:]]))
     return edges
+
+
+def least_squares_of_fills(values, bins):
+    """The least sum of squared fills that cuts between distinct values allow, by trying all cuts.
+
+    As many bins are filled as there are distinct values, up to `bins`.
+    """
+    distinct = sorted(set(values))
+    least = math.inf
+    for cuts in combinations(range(1, len(distinct)), min(bins, len(distinct)) - 1):
+        ends = [0, *cuts, len(distinct)]
+        groups = [distinct[a:b] for a, b in pairwise(ends)]
+        least = min(least, sum(sum(v in group for v in values) ** 2 for group in groups))
+    return least
 
 
 def code(value, edges):
@@ -84,6 +99,24 @@ def moves(h, y, lengths=None, target_history=1, source_history=1, delay=1, condi
             given = tuple(h[n][i] for i in past) + tuple(z[n][t - 1] for z in conditions)
             if None not in (h[n][t], *source, *given):
                 found.append(((n, t), (h[n][t], source, given)))
+    return found
+
+
+def exchanged(moves, places, order):
+    """The same moves with the source's states exchanged among those of the same past.
+
+    In the order of `order`, numbers of `places`, each move is given the next of the states that
+    moves with its past have, the first of `places` first. A place need not have a move.
+    """
+    known, left, found = dict(moves), {}, []
+    for place in places:
+        if place in known:
+            _, source, given = known[place]
+            left.setdefault(given, []).append(source)
+    for number in order:
+        if places[number] in known:
+            following, _, given = known[places[number]]
+            found.append((following, left[given].pop(0), given))
     return found
 
 

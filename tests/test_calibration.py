@@ -67,10 +67,36 @@ def test_a_coupling_is_found():
 
 
 def test_memory_in_both_makes_permutations_reject_too_often():
-    case = calibration.WITH_MEMORY[-1]
-    shuffled = calibration.rates(replace(case, groups=20, units=20), "chi2")[0]
-    turned = calibration.rates(replace(case, groups=20, units=20), "circular")[0]
-    assert chance(shuffled) < UNLIKELY < chance(turned)
+    case = next(case for case in calibration.WITH_MEMORY if case.steps == 4801)
+    small = replace(case, groups=20, units=20)
+    rows = {method: calibration.rates(small, method)[0] for method in calibration.ALONE_METHODS}
+    assert chance(rows.pop("circular")) > UNLIKELY
+    assert all(chance(row) < UNLIKELY for row in rows.values())
+
+
+def test_slow_signals_fool_all_that_break_memory_up():
+    case = next(case for case in calibration.WITH_MEMORY if case.data.startswith("slow"))
+    small = replace(case, groups=2)
+    assert calibration.rates(small, "shuffle")[0]["rate"] > 0.3
+    assert calibration.rates(small, "circular")[0]["rate"] < 0.2
+
+
+def test_what_an_agreeing_source_adds_is_found_within_pasts_alone():
+    weak = next(case for case in calibration.AGREEING if case.coupling == 0.2)
+    small = replace(weak, groups=40)
+    conditional, shuffled = (
+        calibration.rates(small, method)[0]["rate"] for method in ("conditional", "shuffle")
+    )
+    assert conditional > shuffled + 0.2
+    none = next(case for case in calibration.AGREEING if not case.coupling)
+    assert chance(calibration.rates(replace(none, groups=200), "conditional")[0]) > UNLIKELY
+
+
+@pytest.mark.parametrize(("bins", "coupling"), [(4, 0.0), (4, 0.3), (6, 0.4)])
+def test_the_known_value_of_an_agreeing_source(bins, coupling):
+    y, h = calibration.agreeing(np.random.default_rng(0), bins, (2000, 51), 1, coupling)
+    found = tefast.transfer_entropy(h, y, bins, bias="miller_madow")
+    assert found[0] == pytest.approx(calibration.agreeing_bits(bins, coupling), abs=0.002)
 
 
 def test_intervals_and_dispersion():
@@ -117,6 +143,7 @@ def test_committed_rows_are_all_of_the_study_and_come_out_again(committed):
         "independent": calibration.INDEPENDENT,
         "memory": calibration.WITH_MEMORY,
         "power": calibration.WEAK,
+        "agreeing": calibration.AGREEING,
     }
     for part, cases in parts.items():
         expected = []
@@ -138,6 +165,7 @@ def test_committed_rows_are_all_of_the_study_and_come_out_again(committed):
 
 def test_every_test_in_the_independent_and_memory_parts_has_2000_runs(committed):
     assert all(row["runs"] >= 2000 for part in ("independent", "memory") for row in committed[part])
+    assert all(row["runs"] >= 2000 for row in committed["agreeing"] if not row["coupling"])
 
 
 def test_the_page_shows_the_committed_results(committed):
@@ -147,7 +175,7 @@ def test_the_page_shows_the_committed_results(committed):
         assert table(committed) in text
 
 
-@pytest.mark.parametrize("part", ["independent", "memory", "power"])
+@pytest.mark.parametrize("part", ["independent", "memory", "power", "agreeing"])
 def test_another_result_is_another_page(committed, part):
     other = copy.deepcopy(committed)
     other[part][0]["rate"] += 0.01

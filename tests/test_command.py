@@ -1,6 +1,7 @@
 """``python -m tefast score``: the library's numbers from any file, and mistakes in one line."""
 
 import csv
+import importlib
 import math
 import subprocess
 import sys
@@ -10,6 +11,8 @@ import pytest
 
 import tefast
 from tefast import command, recordings
+from tefast.command import arguments, scoring
+from tefast.results import FIELDS
 
 rng = np.random.default_rng(0)
 Y = rng.random((20, 15))
@@ -80,7 +83,7 @@ def test_every_kind_of_file(kind, folder, capsys):
 
 @pytest.mark.parametrize("kind", ["npz", "safetensors", "h5", "zarr"])
 def test_what_is_too_large_is_streamed(kind, folder, capsys, monkeypatch):
-    monkeypatch.setattr(command, "_is_too_large", lambda *_: True)
+    monkeypatch.setattr(scoring, "is_too_large", lambda *_: True)
     line = f"{write(kind)} --target h --source y --lengths lengths --significance none --bins 4"
     status, out, err = run(line, capsys)
     assert status == 0
@@ -118,7 +121,7 @@ def test_a_table_and_a_plot(folder, capsys):
         "unit,te,p_value,q_value,null_mean,null_std,effective_te,standard_error"
     )
     assert [int(row["unit"]) for row in rows(text)] == list(range(30))
-    for name in command.COLUMNS:
+    for name in FIELDS:
         np.testing.assert_array_equal(column(name, text), getattr(found, name))
     assert "surrogates: 600 of 600" in err
     assert "30 units, the highest unit 7" in err
@@ -153,7 +156,8 @@ def test_options_are_those_of_the_library(line, options, folder, capsys):
 
 
 @pytest.mark.filterwarnings("ignore:method='chi2' with:RuntimeWarning")
-@pytest.mark.parametrize("method", ["trials", "circular", "chi2"])
+@pytest.mark.filterwarnings("ignore:.* exceeds? all of:RuntimeWarning")
+@pytest.mark.parametrize("method", ["trials", "circular", "conditional", "chi2"])
 def test_other_tests(method, folder, capsys):
     if method == "chi2":
         pytest.importorskip("scipy")
@@ -163,16 +167,26 @@ def test_other_tests(method, folder, capsys):
     assert ("tefast: warning: method='chi2' with 10 transitions" in err) == (method == "chi2")
     found = tefast.significance(H, Y, 3, method=method, seed=3, surrogates=20)
     np.testing.assert_array_equal(column("q_value", out), found.q_value)
+    assert f", {method})" in err
 
 
 def test_too_few_surrogates_are_said_to_be(folder, capsys):
     line = "rec.npz --target h --source y --bins 4"
     _, _, err = run(f"{line} --surrogates 20", capsys)
-    assert "units exceed every surrogate, but with 20 surrogates" in err
-    assert "try --surrogates" in err
+    assert "tefast: warning: method='trials': " in err
+    assert "all of 20 surrogates, but then" in err
+    assert err.count("would do for q < 0.05") == 1
+    _, _, err = run(f"{line} --surrogates 20 --alpha 0.001", capsys)
+    assert "would do for q < 0.001" in err
     _, out, err = run(f"{line} --surrogates 600", capsys)
     assert "1 significant" in err
-    assert "try" not in err
+    assert "would do" not in err
+    assert column("q_value", out)[7] < 0.05
+
+
+def test_without_a_number_of_surrogates_there_are_enough(folder, capsys):
+    _, out, err = run("rec.npz --target h --source y --bins 4", capsys)
+    assert "surrogates: 600 of 600" in err
     assert column("q_value", out)[7] < 0.05
 
 
@@ -225,7 +239,7 @@ def test_groups_of_hdf5_and_zarr(folder, capsys):
     ("line", "message"),
     [
         ("none.npz --target h --source y", "there is no file none.npz"),
-        ("rec.txt --target h --source y", "rec.txt: expected a file that ends in .npy, .npz"),
+        ("rec.raw --target h --source y", "rec.raw is of no known kind (.npy, .npz, "),
         ("rec.npz --target q --source y",
          "rec.npz holds no array 'q'; it has h (20, 15, 30), y (20, 15), lengths (20,)"),
         ("rec.npz --source y", "rec.npz holds several arrays, choose by --target; it has h"),
@@ -238,7 +252,7 @@ def test_groups_of_hdf5_and_zarr(folder, capsys):
         (f"{BOTH} --h-range 1 0", "h_range must be finite with low < high"),
         (f"{BOTH} --edges 1 2", "bins=16 takes an array of 15 inner edges"),
         (f"{BOTH} --edges 1 2 --binning quantile", "--edges takes the place of --binning quantile"),
-        (f"{BOTH} --bias grassberger", "--bias goes with --significance none, got shuffle"),
+        (f"{BOTH} --bias grassberger", "--bias goes with --significance none, got auto"),
         (f"{BOTH} --alpha 0", "--alpha must lie between 0 and 1"),
         (f"{BOTH} --out rec.npz --force", "rec.npz is an input"),
         (f"{BOTH} --out h.npy", "h.npy is there already; --force overwrites it"),
@@ -251,8 +265,8 @@ def test_groups_of_hdf5_and_zarr(folder, capsys):
         ("broken.h5 --source y", "broken.h5 cannot be read as a HDF5 file"),
         ("broken.safetensors --source y", "broken.safetensors cannot be read as a safetensors"),
         ("broken.zarr --source y", "broken.zarr cannot be read as a Zarr array or group"),
-        ("words.npz --target h --source y", "must hold floats"),
-        ("objects.npz --target h --source y", "Object arrays cannot be loaded"),
+        ("words.npz --target h --source y", "h (target) holds labels, such as h[0, 0, 0] = "),
+        ("objects.npz --target h --source y", "objects.npz: h is an object array: its elements"),
     ],
 )  # fmt: skip
 def test_mistakes_are_one_line_and_status_2(line, message, folder, capsys):
@@ -260,10 +274,11 @@ def test_mistakes_are_one_line_and_status_2(line, message, folder, capsys):
         pytest.importorskip("h5py")
     if "safetensors" in line or "zarr" in line:
         pytest.importorskip(line.split()[0].removeprefix("broken."))
-    for kind in recordings.KINDS:
+    for kind in recordings.SUFFIXES:
         (folder / f"broken{kind}").write_bytes(b"nothing of the kind" * 9)
     np.savez("words.npz", h=np.full((20, 15, 2), "word"), y=Y)
     np.savez("objects.npz", h=np.full((20, 15, 2), None), y=Y)
+    Y.tofile("rec.raw")
     before = sorted(folder.rglob("*"))
     status, out, error = run(line, capsys)
     assert (status, out) == (2, "")
@@ -296,8 +311,8 @@ def test_missing_packages(package, line, folder, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
     monkeypatch.delitem(sys.modules, "tefast.plot", raising=False)
     monkeypatch.delattr(tefast, "plot", raising=False)
-    for kind in recordings.KINDS:
-        (folder / f"broken{kind}").touch()
+    for kind in recordings.SUFFIXES:
+        (folder / f"broken{kind}").write_bytes(b"nothing of the kind" * 9)
     status, _, error = run(line, capsys)
     assert status == 2
     assert error.count("\n") == 1
@@ -322,6 +337,83 @@ def test_force_overwrites_and_failures_leave_what_was_there(folder, capsys, monk
     assert run(line, capsys)[0] == 0
     assert (folder / "s.csv").read_text().startswith("unit,te")
     assert (folder / "p.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("name", ["p.png", "p.pdf", "p.svg"])
+@pytest.mark.parametrize("left", [0, 3000], ids=["full", "nearly full"])
+def test_a_full_disk(name, left, folder, disk, capsys):
+    pytest.importorskip("matplotlib")
+    table, plot, reserve = (disk.path / each for each in ("s.csv", name, "reserve"))
+    table.write_text("before")
+    plot.write_text("before")
+    reserve.write_bytes(bytes(left))
+    disk.fill()
+    reserve.unlink()
+    line = f"{BOTH} --bins 3 --significance none --quiet --force --out {table} --plot {plot}"
+    status, out, error = run(line, capsys)
+    assert (status, out) == (2, "")
+    assert error.startswith(f"tefast: error: cannot write {disk.path}")
+    assert error.endswith(": No space left on device\n")
+    assert error.count("\n") == 1
+    assert table.read_text() == plot.read_text() == "before"
+    assert not list(disk.path.glob(".part-*"))
+    disk.free()
+    assert run(line, capsys)[0] == 0
+    assert table.read_text().startswith("unit,te")
+
+
+@pytest.mark.parametrize("more", ["", "--list"])
+def test_standard_output_on_a_full_disk(more, folder):
+    line = f"{BOTH} --bins 3 --significance none --quiet {more}"
+    command_line = [sys.executable, "-m", "tefast", "score", *line.split()]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command_line, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith("tefast: error: ")
+    assert "No space left on device" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_help_shows_the_default_of_every_option(capsys):
+    from tefast.experiment import cli
+
+    parsers = [arguments.parser()._subparsers._group_actions[0].choices["score"], cli.parser()]
+    for parser in parsers:
+        for option in parser._actions:
+            is_switch = option.nargs == 0 or option.dest == "file"
+            assert is_switch or "(default: " in option.help, option.dest
+        with pytest.raises(SystemExit):
+            parser.parse_args(["--help"])
+        assert "default: 16" in capsys.readouterr().out
+
+
+def test_the_console_script():
+    import tomllib
+    from pathlib import Path
+
+    text = (Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8")
+    module, _, name = tomllib.loads(text)["project"]["scripts"]["tefast"].partition(":")
+    assert getattr(importlib.import_module(module), name) is command.main
+
+
+def test_plots_have_the_names_of_units():
+    pytest.importorskip("matplotlib")
+    from tefast import plot
+
+    names = [f"unit ${u}$" for u in range(30)]
+    found = tefast.significance(H, Y, 4, surrogates=600)
+    style = {"unit": "bits", "alpha": 0.05, "title": "title", "names": names}
+    figures = [
+        plot.scores(found.te, found, **style),
+        plot.delays({d: (found.te * d, found) for d in (1, 2)}, **style),
+        plot.delays(dict.fromkeys((1, 2), (found.te, None)), **style),
+    ]
+    shown = [[text.get_text() for text in figure.axes[0].texts] for figure in figures]
+    assert shown == [[r"unit \$7\$"], [r"unit \$7\$"], []]
+    legend = [text.get_text() for text in figures[1].axes[0].get_legend().get_texts()]
+    assert legend == ["delay 1: 1 with q up to 0.05", "delay 2: 1 with q up to 0.05"]
+    for figure in figures:
+        figure.canvas.draw()
 
 
 def test_an_interrupt_writes_nothing(folder, capsys, monkeypatch):

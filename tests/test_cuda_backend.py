@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tefast
-from tefast import backends, binning, values
+from tefast import backends, quantiles, values
 from tefast.backends import operators
 
 torch = pytest.importorskip("torch")
@@ -132,7 +132,7 @@ def test_quantile_edges_are_those_of_numpy(dtype, data):
     lengths = local.integers(0, shape[1] + 1, shape[0]) if data.draw(st.booleans()) else None
     bins = data.draw(st.integers(2, 20))
     target = values.target(h)
-    expected = binning.quantile_edges(target, bins, lengths)
+    expected = quantiles.quantile_edges(target, bins, lengths)
     with emulated.backend() as cuda:
         (placed,) = cuda.place(target)
         np.testing.assert_array_equal(cuda.quantile_edges(placed, bins, lengths), expected)

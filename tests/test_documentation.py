@@ -4,14 +4,17 @@ import doctest
 import json
 import math
 import re
+import runpy
 import subprocess
 import sys
 import textwrap
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import tefast
 from tefast.experiment.findings import findings, paper_table
 from tefast.experiment.results import Results, read_rows
 
@@ -54,7 +57,7 @@ PAGES = sorted(
     page.name
     for page in (README.parent / "docs").glob("*.md")
     if re.search(r"```python|\.\. plot::", page.read_text(encoding="utf-8"))
-    and page.name not in ("cuda.md", "prune.md")  # which have tests of their own
+    and page.name not in ("cuda.md", "prune.md", "score.md")  # which have tests of their own
 )
 
 
@@ -80,6 +83,26 @@ def test_examples_of_the_guide_run(name, tmp_path, monkeypatch):
     pyplot.close("all")
 
 
+def test_the_picture_of_layouts_is_what_its_script_draws():
+    from matplotlib.image import imread
+
+    docs = README.parent / "docs"
+    script = runpy.run_path(str(docs / "shapes.py"))
+    figure = script["draw"]()
+    figure.canvas.draw()
+    drawn = np.asarray(figure.canvas.buffer_rgba())
+    assert imread(docs / "shapes.png").shape == drawn.shape
+    for (layout, _), axes in zip(script["PANELS"][:-1], figure.axes, strict=False):
+        h, y = (
+            np.zeros([script["SIZES"][letter] for letter in letters])
+            for letters in (layout, layout.replace("U", ""))
+        )
+        te = tefast.transfer_entropy(h, y, 2, layout=layout)
+        score = f"scores {te.shape}" if te.shape else "score: a scalar"
+        text = f"h {h.shape}\ny {y.shape}\n{score}"
+        assert text in [each.get_text() for each in axes.texts]
+
+
 @pytest.mark.usefixtures("one_thread")
 def test_the_page_on_pruning_runs(tmp_path, monkeypatch, capsys):
     page = README.parent / "docs" / "prune.md"
@@ -97,6 +120,40 @@ def test_the_page_on_pruning_names_all_criteria():
     for name in criteria.NAMED:
         family = f"{name.partition('_')[0]}_..."  # such as corrected_...
         assert f"`{name}`" in text or (name.endswith("transfer_entropy") and family in text)
+
+
+def test_the_page_on_files_runs(tmp_path, monkeypatch, capsys):
+    import shlex
+
+    from tefast import command
+
+    for package in ("pandas", "matplotlib"):
+        pytest.importorskip(package)
+    page = README.parent / "docs" / "score.md"
+    monkeypatch.chdir(tmp_path)
+    space, printed, ran = {}, "", 0
+    text = page.read_text(encoding="utf-8")
+    for language, block in re.findall(r"```(python|sh|text)\n(.*?)```", text, re.S):
+        if language == "python":
+            exec(block, space)
+        elif language == "text":
+            assert printed == block
+        else:
+            for line in block.strip().splitlines():
+                assert command.main(shlex.split(line.removeprefix("tefast "))) == 0
+                printed = capsys.readouterr().out
+                ran += 1
+    assert ran > 5
+    assert {"scores.csv", "scores.png", "delays.png"} < {path.name for path in tmp_path.iterdir()}
+
+
+def test_the_page_on_files_names_all_kinds():
+    from tefast.recordings import SUFFIXES
+
+    text = (README.parent / "docs" / "score.md").read_text(encoding="utf-8")
+    shown = set(re.findall(r"`(\.\w+)`", text))
+    others = {".nc4", ".cdf", ".pq", ".arrow", ".ipc", ".xlsm", ".txt", ".dat", ".asc"}
+    assert set(SUFFIXES) - others <= shown
 
 
 @pytest.mark.cuda

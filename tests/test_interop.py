@@ -44,15 +44,18 @@ def test_units_keep_their_coordinates(labelled, backend):
 
 def test_every_measure_of_labelled_data(labelled):
     h, y = labelled
-    found = tefast.significance(h, y, 4, surrogates=9)
+    found = tefast.significance(h, y, 4, surrogates=199)
     assert found.q_value.dims == ("neuron",)
     np.testing.assert_array_equal(tefast.entropy(h).depth, np.arange(6.0))
     local = tefast.local_transfer_entropy(h, y, 4, delay=2)
     assert local.dims == h.dims
     # A value belongs to the step that its transition leads to.
     np.testing.assert_array_equal(local.time, h.time[2:])
-    one = tefast.transfer_entropy(h[0, :, 0], y[0], 4)
-    assert (one.dims, one.shape) == (("unit",), (1,))
+    one = tefast.transfer_entropy(h[0, :, 4], y[0], 4)
+    assert (one.dims, one.shape) == ((), ())
+    assert (one.neuron, one.session) == ("e", 3)  # what is known of the unit stays
+    assert f"{one:.3f}" == f"{tefast.transfer_entropy(H[0, :, 4], Y[0], 4):.3f}"
+    assert tefast.significance(h[0, :, 4], y[0], 4, surrogates=39).p_value.dims == ()
     steps = tefast.local_transfer_entropy(h[0, :, 0], y[0], 4)
     assert steps.dims == ("time",)
     bare = tefast.entropy(h.drop_vars(["neuron", "depth"]))
@@ -65,6 +68,8 @@ def test_streams_of_labelled_data(labelled):
     copied = pickle.loads(pickle.dumps(te)).compute()
     assert list(copied.neuron.values) == list("abcdef")
     np.testing.assert_array_equal(copied, tefast.transfer_entropy(H, Y, 4))
+    one = tefast.stream(h[0, :, 4], y[0], 4).compute()  # it counts units, be it one
+    assert (one.dims, one.shape) == (("unit",), (1,))
 
 
 def test_dimensions_in_another_order_are_noticed(labelled):
@@ -74,13 +79,36 @@ def test_dimensions_in_another_order_are_noticed(labelled):
         tefast.transfer_entropy(square, y[:15].T)
     # Other names say nothing: axes are taken by position.
     tefast.transfer_entropy(square, y[:15].rename(trial="a", time="b"))
+    # Nor do sizes, where there are as many channels as steps; names do.
+    turned = h[:, :6].transpose("trial", "neuron", "time").rename(time="bin")
+    message = "has the dimensions.* transpose one of them, or pass layout='NUT'"
+    with pytest.raises(ValueError, match=message):
+        tefast.transfer_entropy(turned, y[:, :6].rename(time="bin"))
+
+
+def test_datasets_are_no_arrays(labelled):
+    h, y = labelled
+    with pytest.raises(TypeError, match="is a Dataset; pass one of its variables: 'rate'"):
+        tefast.transfer_entropy(h.to_dataset(name="rate"), y)
+
+
+def test_layouts_of_labelled_data(labelled):
+    h, y = labelled
+    turned = h.transpose("neuron", "time", "trial")
+    local = tefast.local_transfer_entropy(turned, y.T, 4, delay=2, layout="UTN")
+    assert local.dims == turned.dims
+    np.testing.assert_array_equal(local.time, h.time[2:])
+    expected = tefast.local_transfer_entropy(h, y, 4, delay=2)
+    np.testing.assert_array_equal(local.transpose(*h.dims), expected)
+    patterns = tefast.ordinal_patterns(turned)  # along the dimension that is called time
+    assert patterns.sizes == {"neuron": 6, "time": 13, "trial": 20}
 
 
 def test_select_k_best():
     selection = pytest.importorskip("sklearn.feature_selection")
-    score_func = interop.score_func(bins=4, steps=15, surrogates=40)
+    score_func = interop.score_func(bins=4, steps=15, surrogates=140)
     best = selection.SelectKBest(score_func, k=2).fit(H.reshape(300, 6), Y.reshape(300))
-    found = tefast.significance(H, Y, 4, surrogates=40)
+    found = tefast.significance(H, Y, 4, surrogates=140)
     np.testing.assert_array_equal(best.scores_, found.te)
     np.testing.assert_array_equal(best.pvalues_, found.p_value)
     assert best.get_support()[4]
@@ -98,7 +126,7 @@ def test_score_functions():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: interop.score_func(method="f"), "unknown method 'f'; known are 'shuffle'"),
+        (lambda: interop.score_func(method="f"), "unknown method 'f'; known are 'auto', 'trials'"),
         (lambda: interop.score_func(steps=0), "steps must be a positive integer"),
         (lambda: interop.score_func()(H, Y), r"X \(target\) must have shape \(samples, feat"),
         (lambda: interop.score_func()(H[0], Y), r"y \(source\) must have shape \(15,\)"),

@@ -11,6 +11,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 import tefast
 from tefast.nn import Context, SequenceClassifier, criteria, layer_scores, mask_units, prune
 from tefast.nn import unit_scores as of_single
+from tefast.results import FIELDS
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -121,37 +122,78 @@ def test_histories_delays_and_own_ranges() -> None:
     np.testing.assert_allclose(torch.cat(list(found.values())), expected, rtol=0, atol=1e-12)
 
 
-@pytest.mark.filterwarnings("ignore:method='chi2' with:RuntimeWarning")
-@pytest.mark.parametrize("method", ["chi2", "shuffle"])
-def test_significance_equals_one_shot(method: str) -> None:
-    model, batches = Tagger(), data()
-    h, y, _ = everything(model, batches)
-    options = {"method": method, "surrogates": 20, "seed": 3}
-    expected = tefast.significance(h, y, 4, h_range=(-1, 1), y_range=(0, 1), **options)
-    given = {"bins": 4, "seed": 3}
+FEW = pytest.mark.filterwarnings(
+    "ignore:method='chi2' with:RuntimeWarning", "ignore:.* exceeds? all of:RuntimeWarning"
+)
 
-    def run(criterion):  # type: ignore[no-untyped-def]
-        scores = layer_scores(model, batches, criterion, **given)
+
+def caught(criterion, **given):  # type: ignore[no-untyped-def]
+    """What a function of a context gives, whatever a score is."""
+    found = []
+
+    def keep(context: Context) -> object:
+        found.append(criterion(context))
+        return criteria.random(context)
+
+    layer_scores(Tagger(), data(), keep, **given)
+    return found[0]
+
+
+@FEW
+@pytest.mark.parametrize("method", ["auto", "chi2", "shuffle", "conditional"])
+def test_significance_equals_one_shot(method: str) -> None:
+    h, y, _ = everything(Tagger(), data())
+    options = {"method": method, "surrogates": 20}
+    expected = tefast.significance(h, y, 4, h_range=(-1, 1), y_range=(0, 1), seed=3, **options)
+    found = caught(partial(criteria.significance, **options), bins=4, seed=3)
+    assert found.method == ("trials" if method == "auto" else method)
+    for field in FIELDS:
+        ours, theirs = getattr(found, field), getattr(expected, field)
+        np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-12, err_msg=field)
+    assert found.surrogates == expected.surrogates == (0 if method == "chi2" else 20)
+
+
+@FEW
+@pytest.mark.parametrize("method", ["auto", "chi2"])
+def test_scores_of_significance(method: str) -> None:
+    h, y, _ = everything(Tagger(), data())
+    ranges = {"h_range": (-1, 1), "y_range": (0, 1)}
+    expected = tefast.significance(h, y, 4, method=method, seed=3, **ranges)
+
+    def run(criterion, **options):  # type: ignore[no-untyped-def]
+        criterion = partial(criterion, method=method, **options)
+        scores = layer_scores(Tagger(), data(), criterion, bins=4, seed=3)
         return torch.cat(list(scores.values())).numpy()
 
-    shuffled = partial(criteria.significance, method=method, surrogates=20)
-    found = []
-    run(lambda context: found.append(shuffled(context)) or criteria.random(context))
-    for field in ("te", "p_value", "q_value", "null_mean", "null_std", "effective_te"):
-        ours, theirs = getattr(found[0], field), getattr(expected, field)
-        np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-12, err_msg=field)
-    if method == "chi2":
-        np.testing.assert_allclose(run("effective_transfer_entropy"), expected.effective_te)
-        np.testing.assert_allclose(run(criteria.q_value), expected.q_value)
-        significant = run("significant_transfer_entropy")
-        assert ((significant > 0) == (expected.q_value <= 0.05)).all()
-        reverse = run("effective_reverse_transfer_entropy")
-        te = tefast.reverse_transfer_entropy(h, y, **RANGES)
-        assert (reverse <= te).all()
-        assert (run("significant_reverse_transfer_entropy") >= 0).all()
-    else:
-        with pytest.raises(ValueError, match="reverse: expected method='chi2'"):
-            run(partial(criteria.significance, reverse=True, method=method))
+    same = {"rtol": 1e-9, "atol": 1e-12}
+    np.testing.assert_allclose(
+        run(criteria.effective_transfer_entropy), expected.effective_te, **same
+    )
+    np.testing.assert_allclose(run(criteria.q_value), expected.q_value, **same)
+    significant = run(criteria.significant_transfer_entropy)
+    positive = (expected.q_value <= 0.05) & (expected.effective_te > 0)
+    np.testing.assert_array_equal(significant > 0, positive)
+    te = tefast.reverse_transfer_entropy(h, y, **RANGES)
+    assert (run(criteria.effective_transfer_entropy, reverse=True) <= te).all()
+    assert (run(criteria.significant_transfer_entropy, reverse=True) >= 0).all()
+
+
+def test_from_the_unit_to_the_series_there_are_no_surrogates() -> None:
+    with pytest.raises(ValueError, match="reverse: expected method='chi2', got 'shuffle'"):
+        caught(partial(criteria.significance, reverse=True, method="shuffle"))
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_few_transitions_for_chi_square_are_worth_a_warning(reverse: bool) -> None:
+    criterion = partial(criteria.significance, reverse=reverse, method="chi2")
+    with pytest.warns(RuntimeWarning, match=r"method='chi2' with .* transitions for each of \d+ "):
+        found = caught(criterion, bins=8)
+    h, y, _ = everything(Tagger(), data())
+    if not reverse:
+        local = tefast.local_transfer_entropy(h, y, 8, h_range=(-1, 1), y_range=(0, 1))
+        local = local.reshape(-1, local.shape[-1])
+        error = local.std(axis=0) / np.sqrt(len(local))
+        np.testing.assert_allclose(found.standard_error, error, rtol=1e-9)
 
 
 def test_norms_by_hand() -> None:
@@ -244,6 +286,7 @@ def test_a_model_of_ones_own() -> None:
         layer_scores(model, batches, "transfer_entropy", **run)
 
 
+@FEW
 def test_ones_own_criterion_and_names_in_unit_scores() -> None:
     model, batches = Tagger(), data()
 
@@ -262,6 +305,7 @@ def test_ones_own_criterion_and_names_in_unit_scores() -> None:
         assert torch.equal(found, layer_scores(single, batches, name, bins=3)[0, 0]), name
 
 
+@FEW
 def test_the_model_and_generators() -> None:
     model, batches = Tagger().train(), data()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}

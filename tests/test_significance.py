@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tefast
+from tefast.results import FIELDS, too_few
 
 torch = pytest.importorskip("torch")
 stats = pytest.importorskip("scipy.stats")
@@ -17,8 +18,9 @@ rng = np.random.default_rng(0)
 Y = rng.integers(0, 3, (40, 30))
 H = rng.integers(0, 3, (40, 30, 6))
 H[:, 1:, 2] = np.where(rng.random((40, 29)) < 0.4, Y[:, :-1], H[:, 1:, 2])
-FIELDS = ("te", "p_value", "q_value", "null_mean", "null_std", "effective_te", "standard_error")
-METHODS = ("shuffle", "trials", "circular", "chi2")
+METHODS = ("shuffle", "conditional", "trials", "circular", "chi2")
+DRAWN = METHODS[:-1]
+FEW_ON_PURPOSE = pytest.mark.filterwarnings("ignore:.* units? exceeds? all of:RuntimeWarning")
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -44,8 +46,9 @@ def test_a_coupling_is_found_and_chance_is_not(method, backend):
     ids=["plain", "source", "target", "lengths"],
 )
 @pytest.mark.filterwarnings("ignore:method='chi2' with:RuntimeWarning")
+@FEW_ON_PURPOSE
 def test_seeds_make_it_reproducible_whatever_the_threads_and_batches(method, options, monkeypatch):
-    from tefast import surrogates
+    from tefast import drawing
 
     def run(**more):
         return tefast.significance(
@@ -53,7 +56,7 @@ def test_seeds_make_it_reproducible_whatever_the_threads_and_batches(method, opt
         )
 
     first = run(threads=1)
-    monkeypatch.setattr(surrogates, "BATCH_BYTES", 1)  # one surrogate at a time
+    monkeypatch.setattr(drawing, "BATCH_BYTES", 1)  # one surrogate at a time
     again, other = run(threads=3), run(seed=8)
     for name in FIELDS:
         np.testing.assert_array_equal(getattr(first, name), getattr(again, name))
@@ -61,7 +64,8 @@ def test_seeds_make_it_reproducible_whatever_the_threads_and_batches(method, opt
     assert changed == (method != "chi2")
 
 
-@pytest.mark.parametrize("method", ["shuffle", "trials", "circular"])
+@FEW_ON_PURPOSE
+@pytest.mark.parametrize("method", DRAWN)
 @pytest.mark.parametrize("target_history", [1, 2])
 def test_p_values_count_surrogates_that_are_as_high(method, target_history, monkeypatch):
     from tefast import surrogates
@@ -84,9 +88,10 @@ def test_p_values_count_surrogates_that_are_as_high(method, target_history, monk
     np.testing.assert_allclose(found.null_std, nulls.std(axis=0, ddof=1), rtol=1e-12)
 
 
-def surrogate_of(method, y, lengths=None, seed=0):
-    """The states of one surrogate of codes (N, T), which are its own states here."""
-    from tefast import surrogates, values
+def source_of(method, y, lengths=None):
+    """A source of codes (N, T), whose states are its codes."""
+    from tefast import values
+    from tefast.drawing import Source
     from tefast.evaluation import Inputs
     from tefast.options import Options
     from tefast.states import Embedding
@@ -95,7 +100,12 @@ def surrogate_of(method, y, lengths=None, seed=0):
     options = Options.check(int(y.max()) + 1, "uniform", "raise", 2, "cpu", 1)
     ranges = {"h": None, "y": None}
     inputs = Inputs.check(options, target, [values.source(y, target)], lengths, ranges)
-    return surrogates._drawing(inputs, Embedding(), method)(np.random.default_rng(seed))
+    return Source(inputs, Embedding(), method)
+
+
+def surrogate_of(method, y, lengths=None, seed=0):
+    """The states of one surrogate."""
+    return source_of(method, y, lengths).draw(seed, 0)
 
 
 def test_what_surrogates_keep():
@@ -116,6 +126,34 @@ def test_what_surrogates_keep():
     assert any(
         (surrogate_of("circular", y, seed=seed) != y).any(axis=1).all() for seed in range(20)
     )
+
+
+@pytest.mark.parametrize("lengths", [[12], [3, 4], [5, 1, 0, 6], [2, 2, 2]])
+@pytest.mark.parametrize("method", ["circular", "trials"])
+def test_where_there_are_few_surrogates_each_is_drawn_once(method, lengths):
+    y = np.arange(12 * len(lengths)).reshape(len(lengths), 12) % 256
+    if method == "trials":
+        lengths = np.full(len(lengths), 12)
+        if len(lengths) == 1:
+            pytest.skip("one sequence has no other")
+        ways = math.factorial(len(lengths))
+    else:
+        ways = math.prod(max(length, 1) for length in lengths)
+    source = source_of(method, y, np.array(lengths))
+    assert source.ways == ways
+    drawn = [source.draw(7, i).tobytes() for i in range(ways - 1)]
+    assert len(set(drawn)) == ways - 1
+    assert source.states.tobytes() not in drawn
+    if ways > 4:
+        assert drawn != [source.draw(8, i).tobytes() for i in range(ways - 1)]
+
+
+def test_a_source_that_cannot_be_turned_is_refused():
+    y, h = np.full((3, 8), np.nan), np.random.default_rng(0).random((3, 8))[..., np.newaxis]
+    y[0, 2] = y[1, 4] = 0.5
+    options = {"h_range": (0, 1), "y_range": (0, 1), "nan_policy": "omit"}
+    with pytest.raises(ValueError, match=r"turns the source .* none has two values; use 'shuff"):
+        tefast.significance(h, y, 3, **options)
 
 
 def test_chi_square_of_plain_loops():
@@ -150,7 +188,7 @@ def test_the_strongest_couplings_are_found(method, rule):
 
 
 @pytest.mark.parametrize("gaps", ["mask", "lengths", "nan"])
-@pytest.mark.parametrize("method", ["shuffle", "circular", "trials"])
+@pytest.mark.parametrize("method", DRAWN)
 def test_surrogates_have_as_many_transitions_as_the_data(method, gaps):
     local = np.random.default_rng(4)
     y, h = local.random((30, 40)), local.random((30, 40, 40))
@@ -176,7 +214,7 @@ def test_standard_error_is_that_of_local_values():
 
 
 def test_a_constant_unit_is_as_likely_as_can_be():
-    h = H.copy()
+    h = H[..., :1].copy()
     h[..., 0] = 1
     for method in METHODS:
         found = tefast.significance(h, Y, 3, method=method, surrogates=9)
@@ -200,6 +238,7 @@ def test_benjamini_hochberg_of_plain_loops(p):
         assert adjusted == pytest.approx(min(least, 1), abs=1e-12)
 
 
+@FEW_ON_PURPOSE
 def test_gives_back_the_kind_of_the_target():
     found = tefast.significance(torch.from_numpy(H), torch.from_numpy(Y), 3, surrogates=5)
     assert all(isinstance(getattr(found, name), torch.Tensor) for name in FIELDS)
@@ -210,16 +249,208 @@ def test_few_transitions_for_chi_square_are_worth_a_warning():
         tefast.significance(H[:2, :20], Y[:2, :20], 3, method="chi2")
 
 
+@pytest.mark.parametrize("bins", [2, 16, 256])
+def test_only_cells_that_can_occur_are_counted(bins):
+    b = np.random.default_rng(0).integers(0, 2, 5000)
+    found = tefast.significance(np.roll(b, 1), b, bins, method="chi2")
+    assert float(found.p_value) < 1e-6
+
+
+@settings(max_examples=50, deadline=None)
+@given(seed=st.integers(0, 2**32), bins=st.integers(2, 5), gaps=st.booleans())
+def test_cells_that_can_occur_by_plain_loops(seed, bins, gaps):
+    from tefast import chance, counts
+
+    local = np.random.default_rng(seed)
+    dense = local.poisson(0.6, (3, bins, bins, bins + 1)) * (local.random(bins + 1) < 0.6)
+    if gaps:
+        dense[:, :, 1:] = 0  # one past alone
+    axes = ("next", "past", "source")
+    cells, many = zip(
+        *((np.flatnonzero(unit), unit[unit > 0]) for unit in dense.reshape(3, -1)), strict=True
+    )
+    sparse = counts.Sparse(list(cells), list(many), dense.shape[1:], axes)
+    for table in (counts.Dense(dense, axes), sparse):
+        found = chance.Estimate.of([(slice(0, 3), table)], 3)
+        for u, unit in enumerate(dense):
+            able = sum(
+                int((unit[:, past].sum(axis=1) > 0).sum() * (unit[:, past].sum(axis=0) > 0).sum())
+                for past in range(bins)
+            )
+            assert (found.cells[u], found.total[u]) == (able, unit.sum())
+
+
+def test_the_thinnest_unit_is_told_of():
+    local = np.random.default_rng(4)
+    h = np.zeros((1000, 3), np.int64)
+    h[:, 1] = local.integers(0, 2, 1000)
+    h[:, 2] = local.integers(0, 5, 1000)
+    y = local.integers(0, 5, 1000)
+    tefast.significance(h[..., :2], y, 5, method="chi2")  # 5 and 20 cells
+    with pytest.warns(RuntimeWarning, match=r"with 8 transitions for each of 125 cells"):
+        tefast.significance(h, y, 5, method="chi2")
+
+
+LAYOUTS = {
+    "one long series": ((2000,), None, "circular"),
+    "one short series": ((30,), None, "circular"),
+    "nine sequences": ((9, 30), None, "circular"),
+    "ten sequences": ((10, 30), None, "trials"),
+    "ten lengths of ten": ((100, 30), np.repeat(np.arange(11, 31, 2), 10), "trials"),
+    "ten lengths of nine": ((90, 30), np.repeat(np.arange(11, 31, 2), 9), "circular"),
+    "mostly one length": ((30, 30), np.r_[[30] * 28, 12, 17], "trials"),
+    "empty ones do not count": ((12, 30), np.r_[[30] * 10, 0, 0], "trials"),
+}
+
+
+@FEW_ON_PURPOSE
+@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize("history", [{}, {"source_history": 2, "delay": 2, "target_history": 2}])
+def test_the_default_is_taken_from_the_layout(name, history):
+    shape, lengths, expected = LAYOUTS[name]
+    local = np.random.default_rng(5)
+    h, y = local.integers(0, 3, (*shape, 4)), local.integers(0, 3, shape)
+    options = {"bins": 3, "lengths": lengths, "surrogates": 39, **history}
+    found = tefast.significance(h, y, **options)
+    assert (found.method, found.surrogates) == (expected, 29 if shape == (30,) else 39)
+    asked = tefast.significance(h, y, method=expected, **options)
+    for name in FIELDS:
+        np.testing.assert_array_equal(getattr(found, name), getattr(asked, name))
+
+
+@FEW_ON_PURPOSE
+def test_the_default_follows_gaps():
+    local = np.random.default_rng(6)
+    h, y = local.random((20, 30, 2)), local.random((20, 30))
+    options = {"bins": 3, "h_range": (0, 1), "y_range": (0, 1), "surrogates": 1}
+    y[:, 7] = np.nan
+    assert tefast.significance(h, y, nan_policy="omit", **options).method == "trials"
+    y[local.random(y.shape) < 0.1] = np.nan
+    assert tefast.significance(h, y, nan_policy="omit", **options).method == "circular"
+
+
+def test_slow_signals_are_not_called_significant():
+    """The default where permutations reject half of independent units."""
+    lfilter = pytest.importorskip("scipy.signal").lfilter
+    local = np.random.default_rng(7)
+    series = lfilter([1], [1, -0.97], local.standard_normal((61, 20_000)))
+    series += 1.2 * local.standard_normal(series.shape)
+    h, y = series[:60].T, series[60]
+    options = {"bins": 4, "binning": "quantile"}
+    found = tefast.significance(h, y, **options)
+    assert (found.method, found.surrogates) == ("circular", 1200)
+    assert (found.q_value >= 0.05).all()
+    with pytest.warns(RuntimeWarning, match="memory beyond the histories"):
+        broken_up = tefast.significance(h, y, method="shuffle", surrogates=1200, **options)
+    assert (broken_up.q_value < 0.05).sum() > 10
+
+
+def coupled(units, steps=6000):
+    """Independent units, but for the first, which follows the source."""
+    local = np.random.default_rng(8)
+    h, y = local.integers(0, 2, (steps, units)), local.integers(0, 2, steps)
+    h[1:, 0] = y[:-1]
+    return h, y
+
+
+@pytest.mark.parametrize(
+    ("units", "options", "expected"),
+    [
+        (1, {}, 200),
+        (10, {}, 200),
+        (11, {}, 220),
+        (50, {}, 1000),
+        (20, {"alpha": 0.01}, 2000),
+        (50, {"surrogates": 77, "alpha": 0.7}, 77),
+    ],
+)
+@pytest.mark.parametrize("method", ["circular", "shuffle", "conditional"])
+def test_there_are_as_many_surrogates_as_it_takes(method, units, options, expected):
+    h, y = coupled(units)
+    found = tefast.significance(h, y, 2, method=method, **options)
+    assert found.surrogates == expected
+    assert found.q_value[0] < found.alpha == options.get("alpha", 0.05)
+
+
+def test_where_that_would_take_long_there_are_200_and_a_warning(monkeypatch):
+    from tefast import surrogates
+
+    h, y = coupled(50)
+    assert tefast.significance(h, y, 2).surrogates == 1000
+    monkeypatch.setattr(surrogates, "PATIENCE", 1e-6)
+    with pytest.warns(RuntimeWarning) as told:
+        found = tefast.significance(h, y, 2)
+    assert found.surrogates == 200
+    text = str(told[0].message)
+    assert "1 of 50 units exceeds all of 200 surrogates, but then p is no less than 0.005" in text
+    assert (found.q_value >= 0.05).all()
+    enough = int(text.split("surrogates=")[1].split()[0])
+    assert len(told) == 1
+    with pytest.warns(RuntimeWarning, match="units? exceeds? all of"):
+        tefast.significance(h, y, 2, surrogates=enough // 4)
+    assert tefast.significance(h, y, 2, surrogates=enough).q_value[0] < 0.05
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_the_number_that_would_do_does(data):
+    surrogates, alpha = data.draw(st.integers(1, 50)), data.draw(st.sampled_from([0.05, 0.01, 0.3]))
+    ranks = data.draw(st.lists(st.integers(1, surrogates + 1), min_size=1, max_size=40))
+    p = np.array([rank / (surrogates + 1) for rank in ranks] + [math.nan])
+    told = too_few(p, surrogates, alpha, math.inf)
+    reached = (tefast.benjamini_hochberg(p) < alpha).any()
+    least = min(ranks) == 1
+    assert (told is not None) == (least and not reached)
+    if told is not None:
+        enough = int(told.split("surrogates=")[1].split()[0])
+        beyond = max(1, ranks.count(1) - int(len(ranks) / (surrogates + 1)))
+        more = np.where(np.arange(len(p)) < beyond, 1 / (enough + 1), 1.0)
+        assert (tefast.benjamini_hochberg(more[:-1]) < alpha).any()
+        assert enough > surrogates
+
+
+@pytest.mark.parametrize(
+    ("method", "shape", "ways"), [("circular", (12,), 12), ("trials", (3, 40), 6)]
+)
+def test_few_different_surrogates_are_told_of(method, shape, ways):
+    h, y = coupled(1, math.prod(shape))
+    h, y = h.reshape(*shape, 1), y.reshape(shape)
+    with pytest.warns(RuntimeWarning, match=f"there are no more than {ways - 1} different ones"):
+        found = tefast.significance(h, y, 2, method=method, surrogates=400)
+    assert found.surrogates == ways - 1
+    assert found.p_value[0] == pytest.approx(1 / ways)
+
+
+def test_progress_is_told_and_changes_nothing():
+    told = []
+    plain = tefast.significance(H, Y, 3, surrogates=150)
+    found = tefast.significance(H, Y, 3, surrogates=150, progress=lambda *step: told.append(step))
+    assert told[-1] == (150, 150)
+    for name in FIELDS:
+        np.testing.assert_array_equal(getattr(plain, name), getattr(found, name))
+
+
+def test_who_watches_is_told_more_often(monkeypatch):
+    from tefast import surrogates
+
+    monkeypatch.setattr(surrogates, "PIECE", 1e-9)
+    told = []
+    tefast.significance(H, Y, 3, surrogates=150, progress=lambda *step: told.append(step))
+    assert told == [(done, 150) for done in (*range(16, 150, 16), 150)]
+
+
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
         (
             {"method": "bootstrap"},
             ValueError,
-            "unknown method 'bootstrap'; known are 'shuffle', 'tr",
+            "unknown method 'bootstrap'; known are 'auto', 'trials'",
         ),
         ({"surrogates": 0}, ValueError, "surrogates must be a positive integer, got 0"),
         ({"surrogates": 2.5}, TypeError, "surrogates must be a positive integer, got 2.5"),
+        ({"alpha": 0}, ValueError, "alpha must lie between 0 and 1, got 0"),
+        ({"alpha": "5 %"}, TypeError, "alpha must be a number between 0 and 1, got '5 %'"),
         ({"seed": -1}, ValueError, "seed must be an integer, 0 or more, got -1"),
         ({"seed": "a"}, TypeError, "seed must be an integer, 0 or more, got 'a'"),
         ({"lengths": [1] * 40}, ValueError, "no transition is left to count"),

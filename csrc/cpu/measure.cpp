@@ -10,36 +10,11 @@ namespace tefast {
 namespace {
 
 constexpr double one = 0x1p44;  // a nat
-constexpr std::uint64_t narrow_end = 65536;
 
 double scaled(std::uint64_t n) {
     const double count = static_cast<double>(n);
     return n < 2 ? 0.0 : std::nearbyint(count * std::log(count) * one);
 }
-
-// Of counts below 65,536, whose n ln n fits into 64 bits.
-const std::uint64_t* narrow_terms() {
-    static const std::vector<std::uint64_t> terms = [] {
-        std::vector<std::uint64_t> made(narrow_end);
-        for (std::uint64_t n = 0; n < narrow_end; ++n)
-            made[n] = static_cast<std::uint64_t>(scaled(n));
-        return made;
-    }();
-    return terms.data();
-}
-
-// n ln n of any count.
-class Terms {
-  public:
-    explicit Terms(const std::uint64_t* narrow) : narrow_(narrow) {}
-
-    Wide operator()(std::uint64_t n) const {
-        return n < narrow_end ? narrow_[n] : static_cast<Wide>(scaled(n));
-    }
-
-  private:
-    const std::uint64_t* narrow_;
-};
 
 // The sum over the cells of `width` neighbouring units. It fits into 64 bits, since there are no
 // more than 65,535 transitions.
@@ -55,9 +30,26 @@ void add_terms(const std::uint64_t* terms, const std::uint16_t* table, std::size
 
 }  // namespace
 
+Terms::Terms() {
+    static const std::vector<std::uint64_t> terms = [] {
+        std::vector<std::uint64_t> made(narrow_end);
+        for (std::uint64_t n = 0; n < narrow_end; ++n)
+            made[n] = static_cast<std::uint64_t>(scaled(n));
+        return made;
+    }();
+    narrow_ = terms.data();
+}
+
+Wide Terms::wide(std::uint64_t n) { return static_cast<Wide>(scaled(n)); }
+
+double mean_nats(Wide given, Wide spread, std::uint64_t all) {
+    // Never negative but for rounding, of which nobody should see a trace.
+    const double sum = given > spread ? static_cast<double>(given - spread) : 0.0;
+    return all ? sum / one / static_cast<double>(all) : std::numeric_limits<double>::quiet_NaN();
+}
+
 Measure::Measure(int bins, int units)
     : kernels_(&kernels()),
-      terms_(narrow_terms()),
       bins_(bins),
       units_(units),
       joint_(static_cast<std::size_t>(units)),
@@ -74,9 +66,10 @@ void Measure::reset(const Margins* known) {
 
 void Measure::add(const std::uint16_t* table) {
     const std::size_t units = joint_.size(), cells = moves_.size() / units;
+    const std::uint64_t* const narrow = terms_.narrow();
     std::size_t u = 0;
-    for (; u + 4 <= units; u += 4) add_terms<4>(terms_, table + u, cells, units, &joint_[u]);
-    for (; u < units; ++u) add_terms<1>(terms_, table + u, cells, units, &joint_[u]);
+    for (; u + 4 <= units; u += 4) add_terms<4>(narrow, table + u, cells, units, &joint_[u]);
+    for (; u < units; ++u) add_terms<1>(narrow, table + u, cells, units, &joint_[u]);
     std::fill(pasts_.begin(), pasts_.end(), std::uint64_t{0});
     std::uint64_t* const moves = known_ ? nullptr : moves_.data();
     kernels_->add_margins(table, bins_, units_, moves, pasts_.data());
@@ -86,13 +79,14 @@ void Measure::add(const std::uint16_t* table) {
 void Measure::take(std::uint16_t* table, const std::uint16_t* cells, std::int64_t moves) {
     const std::size_t units = joint_.size();
     const auto row = static_cast<std::uint32_t>(bins_ * units_);  // 32 bits divide faster
+    const std::uint64_t* const narrow = terms_.narrow();
     std::fill(pasts_.begin(), pasts_.end(), std::uint64_t{0});
     for (std::int64_t k = 0; k < moves; ++k, cells += units) {
         for (std::size_t u = 0; u < units; ++u) {
             const std::size_t cell = cells[u] + u;
             const std::uint16_t n = table[cell];
             table[cell] = 0;  // a cell is met as often as it was counted, and taken once
-            joint_[u] += terms_[n];
+            joint_[u] += narrow[n];
             if (!known_) moves_[cell] += n;
             pasts_[cells[u] / row * units + u] += n;
         }
@@ -160,11 +154,7 @@ void Measure::margins(Margins* margins) const {
 void Measure::finish(double* nats) const {
     for (std::size_t u = 0; u < joint_.size(); ++u) {
         const Margins known = known_ ? known_[u] : margins_of(u);
-        const Wide given = joint_[u] + known.past, spread = past_state_[u] + known.moves;
-        // Never negative but for rounding, of which nobody should see a trace.
-        const double sum = given > spread ? static_cast<double>(given - spread) : 0.0;
-        nats[u] = known.all ? sum / one / static_cast<double>(known.all)
-                            : std::numeric_limits<double>::quiet_NaN();
+        nats[u] = mean_nats(joint_[u] + known.past, past_state_[u] + known.moves, known.all);
     }
 }
 

@@ -18,6 +18,25 @@ namespace tefast {
 // n ln n in units of 2**-44. 128 bits hold it for every sum of counts below 2**63.
 __extension__ typedef unsigned __int128 Wide;
 
+// n ln n of any count, in units of 2**-44.
+class Terms {
+  public:
+    Terms();
+    Wide operator()(std::uint64_t n) const { return n < narrow_end ? narrow_[n] : wide(n); }
+
+    // Of counts below `narrow_end`, whose n ln n fits into 64 bits.
+    const std::uint64_t* narrow() const { return narrow_; }
+
+  private:
+    static constexpr std::uint64_t narrow_end = 65536;
+    static Wide wide(std::uint64_t n);
+
+    const std::uint64_t* narrow_;
+};
+
+// A + B less C + D, divided by N, in nats; never negative, NaN where N is 0.
+double mean_nats(Wide given, Wide spread, std::uint64_t all);
+
 // B, C and N of a unit: the same for every source that has a state at the same transitions.
 struct Margins {
     Wide past, moves;
@@ -58,7 +77,7 @@ class Measure {
     Margins margins_of(std::size_t u) const;
 
     const Kernels* kernels_;
-    const std::uint64_t* terms_;  // n ln n of small counts
+    Terms terms_;
     const Margins* known_ = nullptr;
     int bins_, units_;
     std::vector<Wide> joint_, past_state_;      // A and D of each unit so far

@@ -19,6 +19,7 @@ NAMES = ("reference", "cpu", "cuda")
 Codes = npt.NDArray[np.int16]
 Counts = npt.NDArray[np.int64]
 Lengths = npt.NDArray[np.int64] | None
+Orders = npt.NDArray[np.uint32]
 Nats = npt.NDArray[np.float64]
 Table: TypeAlias = Any
 """Codes, counts or nats where the backend keeps them: an ndarray, or a tensor on a device."""
@@ -73,7 +74,7 @@ class Backend(Protocol):
         """Counts, or codes, of any backend where this one takes them: beside placed values."""
 
     def quantile_edges(self, values: Values, bins: int, lengths: Lengths) -> Edges:
-        """See `tefast.binning.quantile_edges`."""
+        """See `tefast.quantiles.quantile_edges`."""
 
     def scan(self, values: Values, bins: int, lengths: Lengths, threads: int | None) -> Scan:
         """Count NaN, infinities and symbols outside ``0 .. bins - 1``, and find unit ranges.
@@ -157,6 +158,18 @@ class Backend(Protocol):
 
         `states` is how many a source has, which need not be the bins of the target. The second
         is False where a value may have been there that must not be, as in `Scores.clean`.
+        """
+
+    def conditional_surrogates(
+        self, own: Counts, nexts: int, source: Counts, orders: Orders, threads: int | None
+    ) -> Nats:
+        """Scores (S, U) of surrogates that exchange states of the source within each past.
+
+        All of it lies in the host's memory. `own` (M, U) holds ``past * nexts + next`` of each
+        transition of each unit, below 0 where it is missing; `source` (M,) the source's state
+        there, 0 or more; `orders` (S, M) a permutation of ``0 .. M - 1`` for each surrogate. A
+        unit's transitions are walked through in that order. One with the past p is given the next
+        unused entry of the list of `source` at the unit's transitions with the past p.
         """
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tefast.backends import Codes, Counts, Lengths, Nats, Scan, Scores
+from tefast.backends import Codes, Counts, Lengths, Nats, Orders, Scan, Scores, unbuilt
 from tefast.backends.host import place, quantile_edges, table
 from tefast.binning import Binning
 from tefast.values import Values
@@ -14,10 +14,7 @@ __all__ = ["place", "quantile_edges", "table"]
 try:
     from tefast import _native
 except ImportError as error:  # a source tree on the path that was never built
-    _reason: str | None = (
-        f"its compiled module cannot be loaded ({error}); "
-        "build it with `pip install .` in the source tree, or `pip install tefast`"
-    )
+    _reason: str | None = unbuilt.reason(error)
 else:
     _reason = None
 
@@ -151,3 +148,10 @@ def transfer_entropies(
         omit,
         threads or 0,
     )
+
+
+def conditional_surrogates(
+    own: Counts, nexts: int, source: Counts, orders: Orders, threads: int | None
+) -> Nats:
+    """See `tefast.backends.Backend.conditional_surrogates`."""
+    return _native.conditional_surrogates(own, nexts, source, orders, threads or 0)

@@ -12,6 +12,8 @@ from tefast.backends import (
     Codes,
     Counts,
     Lengths,
+    Nats,
+    Orders,
     Scan,
     Scores,
     Table,
@@ -19,7 +21,8 @@ from tefast.backends import (
     load,
     operators,
 )
-from tefast.binning import Binning, Edges, between, quantile_places
+from tefast.binning import Binning, Edges
+from tefast.quantiles import Places, tied_edges
 from tefast.values import Values
 
 KIND = "cuda"
@@ -90,12 +93,13 @@ def quantile_edges(values: Values, bins: int, lengths: Lengths) -> Edges:
         # (units, values), each row rising, NaN at its end.
         block = block.movedim(2, 0).reshape(stop - start, -1).sort(dim=1).values
         sizes = (~block.isnan()).sum(dim=1).cpu().numpy()
-        below, above, weight = quantile_places(sizes, bins)
-        at = torch.tensor(np.hstack([below, above]), device=block.device)
-        low, high = np.hsplit(block.gather(1, at).cpu().numpy(), 2)
-        found = between(low, high, weight)
+        places = Places.of(sizes, bins)
+        at = torch.tensor(places.ranks, device=block.device)
+        found, tied = places.edges(block.gather(1, at).cpu().numpy())
+        for u in np.flatnonzero(tied & (sizes > 0)):
+            found[u] = tied_edges(block[u, : sizes[u]].cpu().numpy(), bins)
         edges[start:stop] = np.where(sizes[:, np.newaxis] > 0, found, 0.0)
-    return np.maximum.accumulate(edges, axis=1)
+    return edges
 
 
 def encode(values: Values, binning: Binning, lengths: Lengths, threads: int | None) -> Table:
@@ -191,6 +195,13 @@ def transfer_entropies(
             count_transitions(part, cuts, lengths, source, counts.zero_(), threads)
             row[start:stop] = score_counts(counts, threads)
     return nats, False  # nothing was looked at
+
+
+def conditional_surrogates(
+    own: Counts, nexts: int, source: Counts, orders: Orders, threads: int | None
+) -> Nats:
+    """See `tefast.backends.Backend.conditional_surrogates`: they are counted on the CPU."""
+    return load(fastest(None)).conditional_surrogates(own, nexts, source, orders, threads)
 
 
 def _uploaded(array: Edges | Lengths, beside: Values) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tefast.backends import Counts, Table
-from tefast.binning import quantile_edges
+from tefast.quantiles import quantile_edges
 from tefast.values import Values, to_numpy
 
 __all__ = ["place", "quantile_edges", "table"]

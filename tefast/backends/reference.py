@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from tefast import counts as tables
 from tefast import measures
-from tefast.backends import MISSING, Codes, Counts, Lengths, Nats, Scan, Scores
+from tefast.backends import MISSING, Codes, Counts, Lengths, Nats, Orders, Scan, Scores
 from tefast.backends.host import place, quantile_edges, table
 from tefast.binning import Binning, as_float64
 from tefast.states import history, together
@@ -143,6 +143,40 @@ def transfer_entropies(
                 count_transitions(part, cuts, lengths, source, counts, threads)
                 row[start:stop] = score_counts(counts, threads)
     return nats, not (found.nan or found.infinite or found.outside)
+
+
+def conditional_surrogates(
+    own: Counts, nexts: int, source: Counts, orders: Orders, threads: int | None
+) -> Nats:
+    """See `tefast.backends.Backend.conditional_surrogates`."""
+    nats = np.empty((len(orders), own.shape[1]))
+    for u, unit in enumerate(own.T):
+        there = np.flatnonzero(unit >= 0)
+        rows, states = (np.unique(part[there], return_inverse=True) for part in (unit, source))
+        past = np.unique(rows[0] // nexts, return_inverse=True)[1][rows[1]]
+        row, state, many = rows[1], states[1], len(states[0])
+        place = np.full(len(unit), -1)
+        place[there] = np.arange(len(there))
+        listed = state[np.argsort(past, kind="stable")]
+        drawn = np.empty_like(state)
+        for s, order in enumerate(orders):
+            walked = place[order]
+            walked = walked[walked >= 0]
+            # A stable order by past keeps that of the walk within each past.
+            drawn[walked[np.argsort(past[walked], kind="stable")]] = listed
+            nats[s, u] = _of_cells(row, past, drawn, many)
+    return nats
+
+
+def _of_cells(row: Counts, past: Counts, state: Counts, states: int) -> float:
+    """Transfer entropy in nats of transitions with these numbers of (past, next), past, state."""
+    joint, kept = row * states + state, past * states + state
+    sums = [
+        measures.sums_of(np.unique(cells, return_counts=True)[1][np.newaxis])
+        for cells in (joint, past, kept, row)
+    ]
+    summed = sums[0] + sums[1] - sums[2] - sums[3]
+    return float(measures.mean(summed, np.array([len(row)]), math.e)[0])
 
 
 def _valid(values: Values, lengths: Lengths) -> npt.NDArray[np.bool_]:

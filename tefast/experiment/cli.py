@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from tefast.console import INTERRUPTED, complain
 from tefast.experiment.config import (
     CRITERIA,
     DATASETS,
@@ -19,20 +20,22 @@ from tefast.experiment.config import (
     Config,
     check,
 )
-
-INTERRUPTED = 130
+from tefast.files import WriteError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the experiment; return 0, 2 for what the user must mend, 130 when interrupted."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     options = parser().parse_args(given)
+    again = "the same command without --fresh" if options.fresh else "the same command"
     try:
         _run(options, given)
+        sys.stdout.flush()
     except KeyboardInterrupt:
-        how = "the same command without --fresh" if options.fresh else "the same command"
-        print(f"\ninterrupted; {how} goes on from here", file=sys.stderr)
+        print(f"\ninterrupted; {again} goes on from here", file=sys.stderr)
         return INTERRUPTED
+    except WriteError as error:
+        return _complain(f"{error}; once it can be written, {again} goes on from here")
     except ImportError as error:
         return _complain(f'{error}; install the experiment with: pip install "tefast[experiment]"')
     except MemoryError as error:
@@ -81,11 +84,12 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="python -m tefast.experiment",
         description="Train LSTMs on video features, remove units by transfer entropy and other "
-        "criteria, and report what accuracy is left. Stopped anywhere, the same command goes on.",
+        "criteria, and report what accuracy is left. Stopped anywhere, the same command goes on. "
+        "An option that is left out takes the value of the preset.",
     )
     top.add_argument("--preset", choices=PRESETS, default="default",
                      help="default: rendered clips, minutes; smoke: seconds; paper: UCF101 at the "
-                     "paper's sizes, hours")  # fmt: skip
+                     "paper's sizes, hours (default: %(default)s)")  # fmt: skip
     top.add_argument("--out", type=Path, default=Path("runs/experiment"), metavar="DIR",
                      help="folder for results (default: %(default)s)")  # fmt: skip
     again = top.add_mutually_exclusive_group()
@@ -94,36 +98,67 @@ def parser() -> argparse.ArgumentParser:
                        "either option: go on if there is one)")  # fmt: skip
     again.add_argument("--fresh", action="store_true",
                        help="delete the run in --out and start anew")  # fmt: skip
-    data = top.add_argument_group("data")
-    data.add_argument("--dataset", choices=DATASETS)
-    data.add_argument("--data-root", metavar="DIR", help="the folder the clips are in")
-    data.add_argument("--split", choices=SPLITS)
-    data.add_argument("--weights", help="of the ResNet-18: imagenet, random, or a file")
-    data.add_argument("--frames", type=int, help="frames sampled from a clip")
-    data.add_argument("--size", type=_size, metavar="HxW", help="of a frame, such as 240x320")
-    data.add_argument("--groups", type=int, help="groups of a rendered class")
-    data.add_argument("--clips-per-group", type=int, help="clips of a rendered group")
-    data.add_argument("--feature-cache", type=Path, metavar="DIR",
-                      help="keep features here, to share them between runs")  # fmt: skip
-    model = top.add_argument_group("model and training")
-    model.add_argument("--hidden", type=int, help="units of the LSTM")
-    model.add_argument("--fc", type=int, help="width between the fully connected layers")
-    model.add_argument("--epochs", type=int)
-    model.add_argument("--batch-size", type=int)
-    model.add_argument("--lr", type=float)
-    model.add_argument("--loss", choices=("last", "all"))
-    model.add_argument("--l1-weight", type=float, help="factor of the L1 penalty")
-    model.add_argument("--l2-weight", type=float, help="factor of the L2 penalty")
-    sweep = top.add_argument_group("sweep")
-    sweep.add_argument("--seeds", type=int, nargs="+")
-    sweep.add_argument("--regularizers", nargs="+", choices=REGULARIZERS)
-    sweep.add_argument("--criteria", nargs="+", choices=CRITERIA)
-    sweep.add_argument("--removed", type=float, nargs="+", help="fractions to remove")
-    sweep.add_argument("--granularity", choices=GRANULARITIES,
-                       help="remove whole units (default), or single gates as well, with units "
-                       "beside them in figure4.png")  # fmt: skip
-    sweep.add_argument("--bins", type=int, help="for transfer entropy and entropy")
+    _add_data(top.add_argument_group("data"))
+    _add_model(top.add_argument_group("model and training"))
+    _add_sweep(top.add_argument_group("sweep"))
     return top
+
+
+def _add_data(group: Any) -> None:
+    _add(group, "--dataset", choices=DATASETS, help="where the clips come from")
+    _add(group, "--data-root", metavar="DIR", help="the folder the clips are in")
+    _add(group, "--split", choices=SPLITS, help="of the clips into training and test")
+    _add(group, "--weights", help="of the ResNet-18: imagenet, random, or a file")
+    _add(group, "--frames", type=int, help="frames sampled from a clip")
+    _add(group, "--size", type=_size, metavar="HxW", help="of a frame, such as 240x320")
+    _add(group, "--groups", type=int, help="groups of a rendered class")
+    _add(group, "--clips-per-group", type=int, help="clips of a rendered group")
+    group.add_argument("--feature-cache", type=Path, metavar="DIR",
+                       help="keep features here, to share them between runs (default: a folder "
+                       "in --out)")  # fmt: skip
+
+
+def _add_model(group: Any) -> None:
+    _add(group, "--hidden", type=int, help="units of the LSTM")
+    _add(group, "--fc", type=int, help="width between the fully connected layers")
+    _add(group, "--epochs", type=int, help="passes over the training clips")
+    _add(group, "--batch-size", type=int, help="clips of a training step")
+    _add(group, "--lr", type=float, help="learning rate of Adam")
+    _add(group, "--loss", choices=("last", "all"),
+         help="learn the class at the last step, or at every step")  # fmt: skip
+    _add(group, "--l1-weight", type=float, help="factor of the L1 penalty")
+    _add(group, "--l2-weight", type=float, help="factor of the L2 penalty")
+
+
+def _add_sweep(group: Any) -> None:
+    _add(group, "--seeds", type=int, nargs="+", help="a model for each")
+    _add(group, "--regularizers", nargs="+", choices=REGULARIZERS, help="a model for each")
+    _add(group, "--criteria", nargs="+", choices=CRITERIA, help="what units are ordered by")
+    _add(group, "--removed", type=float, nargs="+", help="fractions to remove")
+    _add(group, "--granularity", choices=GRANULARITIES,
+         help="remove whole units, or single gates as well, with units beside them in "
+         "figure4.png")  # fmt: skip
+    _add(group, "--bins", type=int, help="for transfer entropy and entropy")
+
+
+def _add(group: Any, flag: str, *, help: str, **options: Any) -> None:
+    """Add an option that presets have a value for, and say which."""
+    name = flag.removeprefix("--").replace("-", "_")
+    own = {preset: _shown(config, name) for preset, config in PRESETS.items()}
+    default = own.pop("default")
+    others = [f"{preset}: {value}" for preset, value in own.items() if value != default]
+    group.add_argument(flag, help=f"{help} (default: {'; '.join([default, *others])})", **options)
+
+
+def _shown(config: Config, name: str) -> str:
+    """A preset's value as it is given on the command line."""
+    if name == "size":
+        return f"{config.height}x{config.width}"
+    value = getattr(config, name)
+    if value is None:
+        return "none"
+    return " ".join(f"{each:g}" if isinstance(each, float) else str(each)
+                    for each in (value if isinstance(value, tuple) else (value,)))  # fmt: skip
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -135,6 +170,4 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def _complain(error: Any) -> int:
-    line = " ".join(str(error).split())
-    print(f"tefast.experiment: error: {line}", file=sys.stderr)
-    return 2
+    return complain("tefast.experiment", error)

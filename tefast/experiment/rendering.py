@@ -12,6 +12,7 @@ that changes across the picture, and an object that moves changes its colour.
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import zlib
 from collections.abc import Callable, Iterator
@@ -121,8 +122,9 @@ def render(
     for done, (name, group, clip) in enumerate(clips, start=1):
         path = root / "UCF-101" / clip_name(name, group, clip)
         if not path.exists():
+            clip_bytes = _encode(draw(settings, name, group, clip), settings)
             with whole_file(path) as part:
-                _encode(part, draw(settings, name, group, clip), settings)
+                part.write_bytes(clip_bytes)
         if progress is not None:
             progress(done, len(clips))
     for name, text in _lists(settings).items():
@@ -177,13 +179,14 @@ def _claim(root: Path, settings: RenderSettings) -> None:
         )
 
 
-def _encode(path: Path, frames: Iterator[Picture], settings: RenderSettings) -> None:
-    """Write frames as MPEG-4 in AVI, to the same bytes every time.
+def _encode(frames: Iterator[Picture], settings: RenderSettings) -> bytes:
+    """Frames as MPEG-4 in AVI, the same bytes every time.
 
     Bit-exact code paths and one thread leave no choice to the encoder, and no version of it in
-    the file.
+    the file. They are made in memory, so that it is Python who writes and sees whether it can.
     """
-    with av.open(str(path), "w", format="avi", options={"fflags": "+bitexact"}) as container:
+    file = io.BytesIO()
+    with av.open(file, "w", format="avi", options={"fflags": "+bitexact"}) as container:
         quantizer = {"qmin": str(QUANTIZER), "qmax": str(QUANTIZER)}
         stream = container.add_stream(
             "mpeg4", rate=settings.fps, options={"flags": "+bitexact", **quantizer}
@@ -194,6 +197,7 @@ def _encode(path: Path, frames: Iterator[Picture], settings: RenderSettings) -> 
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode(None))
+    return file.getvalue()
 
 
 def _lists(settings: RenderSettings) -> dict[str, str]:

@@ -125,7 +125,6 @@ def train_model(
         on_epoch=after,
         resume=_read_checkpoint(checkpoint),
     )
-    model_path.parent.mkdir(parents=True, exist_ok=True)
     save(model, model_path)
     checkpoint.unlink(missing_ok=True)
     return model

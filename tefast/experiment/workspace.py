@@ -7,12 +7,12 @@ import json
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from tefast.experiment.config import Config, ConfigError
-from tefast.files import write_text
+from tefast.files import write_text, writing
 
 FOLDERS = ("data", "features", "checkpoints", "models", "scores", "sweep")
 FILES = (
@@ -115,17 +115,27 @@ class Workspace:
         start = time.monotonic()
         try:
             yield
-        finally:
-            spent = time.monotonic() - start
-            self.seconds[name] = self.seconds.get(name, 0.0) + spent
-            self._remember()
+        except BaseException:
+            with suppress(OSError):  # on a full disk, what went wrong in the stage is what to tell
+                self._add_seconds(name, start)
+            raise
+        spent = self._add_seconds(name, start)
         print(f"{shown}: {spent:.1f} s", flush=True)
+
+    def _add_seconds(self, name: str, start: float) -> float:
+        spent = time.monotonic() - start
+        self.seconds[name] = self.seconds.get(name, 0.0) + spent
+        self._remember()
+        return spent
 
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keep other runs out of this folder; the lock goes with the process, however it ends."""
-        self.out.mkdir(parents=True, exist_ok=True)
-        with (self.out / ".lock").open("w") as lock:
+        path = self.out / ".lock"
+        with writing(path):
+            self.out.mkdir(parents=True, exist_ok=True)
+            lock = path.open("w")
+        with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:

@@ -59,8 +59,7 @@ class Beside(_Streaming):
 
     def update(self, h: Any, y: Any, lengths: Any = None) -> None:
         """Count a batch of sequences, units (N, T, U) beside a series (N, T)."""
-        target = self._target(h)
-        source = values.source(y, target)
+        target, source = self._read(h, y, None)
         symbols = {"h": target.is_symbols, "y": source.is_symbols}
         inputs = self._inputs(target, [source], lengths, None, symbols)
         counted, options = self._arrange(inputs), inputs.options
@@ -77,7 +76,7 @@ class Beside(_Streaming):
             )
             table = windows.count_dense(options.backend, codes, counted, self.bins, options.threads)
             self._counts[some] += table.counts
-        self._symbols, self._wrap = symbols, target.wrap
+        self._symbols, self._wrap = symbols, target.wrap_units
 
     def _shape(self) -> tuple[int, ...]:
         return (self.units, *self._axes.values())

@@ -4,7 +4,6 @@ A criterion is a function of a `Context` that returns a score for every unit, sh
 here are plain functions; their options are given with ``functools.partial``.
 """
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -16,8 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import tefast
-from tefast import evaluation, measures, surrogates
-from tefast.counts import Dense
+from tefast.chance import Estimate
+from tefast.counts import Dense, unit_blocks
 from tefast.nn import counting
 from tefast.nn.observe import Batch, Forward, FromResult, Layer, Observer, read_again
 from tefast.nn.recurrent import weights
@@ -171,8 +170,8 @@ def significance(
     context: Context,
     *,
     reverse: bool = False,
-    method: str = "chi2",
-    surrogates: int = 200,
+    method: str = "auto",
+    surrogates: int | None = None,
 ) -> tefast.Significance:
     """Test transfer entropy against its absence; see `tefast.significance`.
 
@@ -181,16 +180,22 @@ def significance(
     context : Context
     reverse : bool
         From the unit to the series; by "chi2" alone.
-    method : {"chi2", "shuffle", "circular", "trials"}
-        "chi2" streams; it needs SciPy and some 30 transitions for every cell. The others keep the
-        codes of all outputs in memory, a byte each, and draw from the context's seed.
-    surrogates : int
+    method : {"auto", "trials", "circular", "shuffle", "conditional", "chi2"}
+        "auto" is "chi2" for `reverse`, and else as in `tefast.significance`: "trials" for ten or
+        more sequences of the same length. "chi2" streams; it needs SciPy, some 30 transitions for
+        every cell, and series without memory beyond a step, which outputs of a layer seldom are:
+        it then rejects too often. The others keep the codes of all outputs in memory, a byte each,
+        and draw from the context's seed.
+    surrogates : int, optional
+        As in `tefast.significance`.
 
     Returns
     -------
     tefast.Significance
-        Its arrays have shape (units,); the standard error is NaN by "chi2".
+        Its arrays have shape (units,).
     """
+    if reverse and method == "auto":
+        method = "chi2"
     if method != "chi2":
         if reverse:
             raise ValueError(f"reverse: expected method='chi2', got {method!r}")
@@ -210,22 +215,34 @@ def significance(
     return _chi_square(table)
 
 
+def _chi_square(table: Dense) -> tefast.Significance:
+    """What the counts of (next, past, source) say by themselves."""
+    units = len(table.counts)
+    blocks = (
+        (slice(first, last), Dense(table.counts[first:last], table.axes))
+        for first, last in unit_blocks(units, table.counts[0].size)
+    )
+    found = Estimate.of(blocks, units)
+    found.warn_of_few()
+    return found.against(found.chi_square(), 2.0, method="chi2")
+
+
 def effective_transfer_entropy(
-    context: Context, *, reverse: bool = False, method: str = "chi2"
+    context: Context, *, reverse: bool = False, method: str = "auto"
 ) -> Scores:
     """Transfer entropy less what chance alone gives; may be negative."""
     return significance(context, reverse=reverse, method=method).effective_te
 
 
 def significant_transfer_entropy(
-    context: Context, *, reverse: bool = False, method: str = "chi2", level: float = 0.05
+    context: Context, *, reverse: bool = False, method: str = "auto", level: float = 0.05
 ) -> Scores:
     """Effective transfer entropy where the false discovery rate is up to `level`, else 0."""
     found = significance(context, reverse=reverse, method=method)
     return np.where(found.q_value <= level, np.maximum(found.effective_te, 0.0), 0.0)
 
 
-def q_value(context: Context, *, reverse: bool = False, method: str = "chi2") -> Scores:
+def q_value(context: Context, *, reverse: bool = False, method: str = "auto") -> Scores:
     """The false discovery rate at which transfer entropy is significant, 0 to 1."""
     return significance(context, reverse=reverse, method=method).q_value
 
@@ -419,23 +436,3 @@ def _code(x: Tensor, low_high: Any, bins: int) -> NDArray[np.uint8]:
     low, high = (np.asarray(bound, dtype=np.float64) for bound in low_high)
     scaled = (x.detach().cpu().double().numpy() - low) / (high - low) * bins
     return np.clip(np.floor(scaled), 0, bins - 1).astype(np.uint8)
-
-
-def _chi_square(table: Dense) -> tefast.Significance:
-    """What the counts of (next, past, source) say by themselves."""
-    total = table.total
-    sums = evaluation.transferred(table, False)
-    te = measures.mean(sums, total, math.e)
-    freedom, excess = measures.law_of_g(table, ("next",), ("source",), ("past",))
-    p, mean, deviation = surrogates._chi_square(te, freedom, excess, total.astype(np.float64))
-    bits = np.log(2.0)
-    return tefast.Significance(
-        te=te / bits,
-        p_value=p,
-        q_value=surrogates.benjamini_hochberg(p),
-        null_mean=mean / bits,
-        null_std=deviation / bits,
-        effective_te=(te - mean) / bits,
-        standard_error=np.full(te.shape, np.nan),
-        method="chi2",
-    )

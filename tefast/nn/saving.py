@@ -67,6 +67,8 @@ def save(model: nn.Module, path: str | os.PathLike[str]) -> None:
         of its class; such a file could not be loaded.
     ImportError
         If safetensors is not installed.
+    OSError
+        If the file cannot be written, such as on a full disk; nothing of it is left.
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"model: expected an nn.Module, got {type(model).__name__}")

@@ -6,9 +6,12 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <numeric>
+#include <utility>
 #include <vector>
 
 #include "cpu/codes.hpp"
+#include "cpu/conditional.hpp"
 #include "cpu/measure.hpp"
 #include "cpu/scan.hpp"
 #include "cpu/transitions.hpp"
@@ -68,8 +71,21 @@ void run(const Case& size, bool omit) {
     for (int i = 0; i < S; ++i) sources.insert(sources.end(), source.begin(), source.end());
     const auto units = static_cast<std::size_t>(size.u), bins = static_cast<std::size_t>(size.bins);
 
+    std::vector<std::int64_t> own(static_cast<std::size_t>(rows * size.u)), states(source.size());
+    std::vector<std::uint32_t> orders;
+    for (auto& key : own) key = static_cast<std::int64_t>(random_bits() % 21) - 1;
+    for (std::size_t j = 0; j < states.size(); ++j) states[j] = source[j];
+    for (int s = 0; s < S; ++s) {
+        std::vector<std::uint32_t> order(static_cast<std::size_t>(rows));
+        std::iota(order.begin(), order.end(), 0U);
+        for (std::size_t i = order.size(); i > 1; --i)
+            std::swap(order[i - 1], order[random_bits() % i]);
+        orders.insert(orders.end(), order.begin(), order.end());
+    }
+    const Conditional exchanged{own.data(), {rows, size.u}, 4, states.data(), orders.data(), S};
+
     struct Result {
-        std::vector<double> nats, many, low, high, scored;
+        std::vector<double> nats, many, low, high, scored, within;
         std::vector<std::int64_t> counts, occupancy;
         std::vector<std::int16_t> codes;
     } first;
@@ -78,6 +94,7 @@ void run(const Case& size, bool omit) {
         for (auto* part : {&found.nats, &found.low, &found.high, &found.scored})
             part->resize(units);
         found.many.resize(S * units);
+        found.within.resize(S * units);
         found.counts.resize(units * bins * bins * bins);
         found.occupancy.resize(units * bins);
         found.codes.resize(h.size());
@@ -86,6 +103,7 @@ void run(const Case& size, bool omit) {
         for (std::size_t i = 0; i < found.many.size(); i += units)
             require(std::equal(found.nats.begin(), found.nats.end(), &found.many[i], same_bits),
                     "transfer entropy of one source and of many");
+        conditional_surrogates(exchanged, found.within.data(), threads);
         count_transitions(work, found.counts.data(), threads);
         score_counts(found.counts.data(), size.u, size.bins, size.bins, found.scored.data(),
                      threads);
@@ -96,6 +114,7 @@ void run(const Case& size, bool omit) {
         if (threads == 1) first = found;
         require(same(found.nats, first.nats) && same(found.counts, first.counts),
                 "transfer entropy");
+        require(same(found.within, first.within), "exchanges within each past");
         require(same(found.low, first.low) && same(found.high, first.high), "range");
         require(same(found.codes, first.codes) && same(found.occupancy, first.occupancy), "codes");
     }

@@ -1,0 +1,248 @@
+"""What tests of significance found: fields, a frame, a plot; false discoveries among many units."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+FIELDS = (
+    "te",
+    "p_value",
+    "q_value",
+    "null_mean",
+    "null_std",
+    "effective_te",
+    "standard_error",
+)
+"""Those that have a value for every unit."""
+
+
+@dataclass(frozen=True, repr=False)
+class Significance:
+    """What `significance` found; the first seven fields have shape (U,), in the kind of `h`.
+
+    They are scalars where `h` has no axis of units.
+
+    Attributes
+    ----------
+    te : array
+        Transfer entropy, in units of ``log(base)``.
+    p_value : array
+        The chance of as much or more without a coupling.
+    q_value : array
+        p adjusted for the number of units: rejecting all units with q up to 0.05 keeps the expected
+        share of false ones at 5 % (`benjamini_hochberg`).
+    null_mean, null_std : array
+        Mean and standard deviation of transfer entropy without a coupling.
+    effective_te : array
+        ``te - null_mean``. Without a coupling the bias has been taken off; with a strong one, which
+        leaves cells empty, the null's bias is more than that of `te`, and this is too low.
+    standard_error : array
+        Of `te`, from the spread of its local values over transitions, as if these were independent.
+    method : str
+        The one that was used, where "auto" was asked for.
+    surrogates : int
+        How many there were; 0 by "chi2".
+    alpha : float
+        Units with a q-value below it are called significant.
+    base : float
+        Of logarithms.
+    """
+
+    te: Any
+    p_value: Any
+    q_value: Any
+    null_mean: Any
+    null_std: Any
+    effective_te: Any
+    standard_error: Any
+    method: str
+    surrogates: int = 0
+    alpha: float = 0.05
+    base: float = 2.0
+
+    def __repr__(self) -> str:
+        te, p, q = (on_host(each) for each in (self.te, self.p_value, self.q_value))
+        how = f"{self.surrogates} surrogates" if self.surrogates else "no surrogates"
+        lines = [
+            f"Significance of {len(te)} unit{'s' * (len(te) != 1)}",
+            f"  significant: {int((q < self.alpha).sum())} at q < {self.alpha:g}",
+            f"  method:      {self.method}, {how}",
+        ]
+        if not np.isnan(te).all():
+            top = int(np.nanargmax(te))
+            lines.append(
+                f"  highest:     unit {self._labels()[top]} with te {te[top]:.4g} "
+                f"{unit_name(self.base)}, p {p[top]:.3g}, q {q[top]:.4g}"
+            )
+        return "\n".join(lines)
+
+    def to_frame(self, names: Sequence[Any] | None = None) -> Any:
+        """A `pandas.DataFrame` with a row for every unit.
+
+        Parameters
+        ----------
+        names : sequence of length U, optional
+            Of the units. Default: those that `h` has, or 0, 1, ...
+
+        Returns
+        -------
+        pandas.DataFrame
+            Its columns are the fields of shape (U,); ``attrs`` holds the others.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+        """
+        try:
+            import pandas
+        except ModuleNotFoundError as error:
+            raise ImportError("to_frame needs pandas: pip install pandas") from error
+        columns = {name: on_host(getattr(self, name)) for name in FIELDS}
+        labels = self._labels() if names is None else list(names)
+        if len(labels) != len(columns["te"]):
+            raise ValueError(
+                f"names: expected one for each of {len(columns['te'])} units, got {len(labels)}"
+            )
+        frame = pandas.DataFrame(columns, index=pandas.Index(labels, name="unit"))
+        others = ("method", "surrogates", "alpha", "base")
+        frame.attrs.update({name: getattr(self, name) for name in others})
+        return frame
+
+    def plot(self, title: str = "Transfer entropy") -> Any:
+        """Scores from the highest to the lowest beside what chance gives, significant ones marked.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            A notebook shows it; ``savefig(path)`` writes it.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        """
+        try:
+            from tefast import plot
+        except ModuleNotFoundError as error:
+            raise ImportError("plot needs matplotlib: pip install matplotlib") from error
+        fields: dict[str, Any] = {name: on_host(getattr(self, name)) for name in FIELDS}
+        found = replace(self, **fields)
+        return plot.scores(
+            found.te,
+            found,
+            unit=unit_name(self.base),
+            alpha=self.alpha,
+            title=title,
+            names=[str(label) for label in self._labels()],
+        )
+
+    def _labels(self) -> list[Any]:
+        """Names of the units, where the kind of `h` has such, or their numbers."""
+        index = getattr(self.te, "index", None)  # of pandas
+        if index is not None and not callable(index):
+            return list(index)
+        dims: tuple[Any, ...] = getattr(self.te, "dims", ())  # of xarray
+        if len(dims) == 1 and dims[0] in self.te.coords:
+            return list(self.te.coords[dims[0]].values.tolist())
+        return list(range(len(on_host(self.te))))
+
+
+def on_host(field: Any) -> Floats:
+    """A field as an ndarray of shape (U,)."""
+    if hasattr(field, "cpu"):  # of PyTorch
+        field = field.cpu()
+    elif hasattr(field, "__cuda_array_interface__"):  # of CuPy
+        field = field.get()
+    return np.atleast_1d(np.asarray(field, dtype=np.float64))
+
+
+def unit_name(base: float) -> str:
+    """What a logarithm's base makes information be measured in."""
+    return {2.0: "bits", math.e: "nats", 10.0: "dits"}.get(base, f"log {base:g}")
+
+
+def benjamini_hochberg(p_value: Any) -> Floats:
+    """Adjusted p-values that control the false discovery rate over all of them.
+
+    Parameters
+    ----------
+    p_value : array_like of any shape
+        NaN stays NaN and does not count.
+
+    Returns
+    -------
+    float64 ndarray of the same shape
+        ``q = min over j >= i of p(j) m / j``, with p(1) .. p(m) rising (Y. Benjamini and
+        Y. Hochberg, J. R. Stat. Soc. B 57, 289, 1995).
+    """
+    p = np.asarray(p_value, dtype=np.float64)
+    known = ~np.isnan(p)
+    some = p[known]
+    if some.size and not ((some >= 0) & (some <= 1)).all():
+        raise ValueError(f"p-values must lie in 0 .. 1, got {some.min()} .. {some.max()}")
+    order = np.argsort(some)
+    adjusted = some[order] * some.size / np.arange(1, some.size + 1)
+    q = np.full(p.shape, np.nan)
+    ranked = np.empty_like(some)
+    ranked[order] = np.minimum(np.minimum.accumulate(adjusted[::-1])[::-1], 1.0)
+    q[known] = ranked
+    return q
+
+
+def check_alpha(alpha: Any) -> float:
+    """`alpha` as a float between 0 and 1."""
+    try:
+        if isinstance(alpha, (str, bytes)):
+            raise TypeError
+        number = float(alpha)
+    except (TypeError, ValueError):
+        raise TypeError(f"alpha must be a number between 0 and 1, got {alpha!r}") from None
+    if not 0 < number < 1:
+        raise ValueError(f"alpha must lie between 0 and 1, got {alpha!r}")
+    return number
+
+
+def too_few(p: Floats, surrogates: int, alpha: float, ways: float) -> str | None:
+    """Why no unit could be significant though some exceed all surrogates, and what would do.
+
+    Parameters
+    ----------
+    p : ndarray, shape (U,)
+        NaN does not count.
+    surrogates : int
+    alpha : float
+        What q must be below.
+    ways : float
+        How many different surrogates there can be, the source among them.
+
+    Returns
+    -------
+    str or None
+        None where units are significant, or none exceeds the surrogates.
+    """
+    tested = int((~np.isnan(p)).sum())
+    least = 1 / (surrogates + 1)
+    best = int((p <= least * (1 + 1e-9)).sum())
+    if not best or (benjamini_hochberg(p) < alpha).any():
+        return None
+    # Of those beyond all surrogates some are there by chance, and more surrogates will tell.
+    needed = math.ceil(tested / (max(1, best - int(tested * least)) * alpha))
+    which = f"{best} of {tested} units exceed{'s' * (best == 1)}" if tested > 1 else "it exceeds"
+    text = f"{which} all of {surrogates} surrogates, but then p is no less than {least:.2g}"
+    if tested > 1:
+        text += f" and q no less than {min(1.0, tested * least / best):.2g}"
+    if needed >= ways:
+        return (
+            f"{text}, and there are no more than {ways - 1:.0f} different ones. It takes longer "
+            "sequences, more of them, or 'shuffle' if the source has no memory"
+        )
+    return f"{text}; surrogates={needed} would do for q < {alpha:g}"
