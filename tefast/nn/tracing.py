@@ -11,7 +11,15 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.nn.utils.rnn import PackedSequence
 
-from tefast.nn.comparison import TOLERANCES, Recorder, Run, hooked, see_module, title
+from tefast.nn.comparison import (
+    TOLERANCES,
+    Recorder,
+    Run,
+    hooked,
+    scripts_wrapped,
+    see_module,
+    title,
+)
 from tefast.nn.consumers import (
     ATTENTION,
     NORMS,
@@ -235,7 +243,7 @@ class _Trace:
         example = arguments
         if self.states:
             arguments = zeroed_states(arguments, self.states, self.gone)
-        self.model = deep_copy(self.masked, dtype=self.dtype, alone=True)
+        self.model = scripts_wrapped(deep_copy(self.masked, dtype=self.dtype, alone=True))
         self.layers = {self.model.get_submodule(name): name for name in self.members}
         self.names = {module: name for name, module in self.model.named_modules()}
         self.path: list[str] = ["the model itself"]
