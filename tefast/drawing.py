@@ -59,7 +59,7 @@ class Source:
                 "method='trials' exchanges the sources of sequences of the same length and gaps, "
                 "and no two are so; use 'circular' or 'shuffle'"
             )
-        if self.method == "trials" and self._kept > len(self.states) - 0.5:
+        if self.method == "trials" and self._kept > len(self.states.codes) - 0.5:
             warn(
                 "method='trials' exchanges the sources of sequences, and these are equal, so that "
                 "every surrogate is like the data; use 'circular'"
@@ -141,7 +141,7 @@ class Source:
     @cached_property
     def _kept(self) -> float:
         """How many sequences a random exchange leaves with a source like their own, on average."""
-        rows = [row.tobytes() for row in self.states]
+        rows = [row.tobytes() for row in self.states.codes]
         kept = 0.0
         for group in self._groups:
             equal = Counter(rows[n] for n in group)
