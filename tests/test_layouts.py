@@ -107,8 +107,9 @@ def test_conditions_edges_and_significance(layout):
         np.testing.assert_array_equal(found, plain(expected, layout))
     edges = tefast.learn_edges(h, **options)
     np.testing.assert_array_equal(edges, tefast.learn_edges(full[0], 3, lengths=full[5]))
-    found = tefast.significance(h, y, surrogates=199, **options)
-    expected = tefast.significance(*full[:2], 3, surrogates=199, lengths=full[5])
+    few = {"surrogates": 9, "method": "shuffle", "alpha": 0.9}  # few, which is all the same here
+    found = tefast.significance(h, y, **few, **options)
+    expected = tefast.significance(*full[:2], 3, lengths=full[5], **few)
     for name in ("te", "p_value", "q_value", "null_std", "standard_error"):
         np.testing.assert_array_equal(
             getattr(found, name), plain(getattr(expected, name), layout), strict=True
@@ -244,6 +245,9 @@ def test_significance_of_one_series():
     tensors = tefast.significance(torch.from_numpy(H[0, :, 0]), Y[0], 3, surrogates=9)
     assert tensors.p_value.shape == ()
     assert tensors.p_value.item() == found.p_value
+    for each in (found, tensors):
+        assert "1 unit\n" in repr(each)
+        np.testing.assert_array_equal(each.to_frame().te, [found.te])
 
 
 @pytest.mark.parametrize(

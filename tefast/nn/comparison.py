@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from tefast.nn.examples import Arguments, Leaf
-from tefast.nn.flow import OTHER, Flow, Tracked
+from tefast.nn.flow import OTHER, Fields, Flow, columns
+from tefast.nn.watching import unseen
 
 _MOST = 2**16
 """Entries of a tensor that are compared; of larger ones, that many from all over it."""
@@ -115,12 +116,16 @@ class Run:
 
     Attributes
     ----------
+    example : Arguments
+        The example it is of, or made of.
     arguments : Arguments
+        What the model was given.
     steps : list of Step
     results : list of results, each as `examples.parts` lists it
         Of calls one after the other.
     """
 
+    example: Arguments
     arguments: Arguments
     steps: list[Step]
     results: list[list[Leaf]]
@@ -171,14 +176,14 @@ class Watching(TorchFunctionMode):
             return func(*args, **kwargs)
         name = getattr(func, "__name__", str(func))
         changing = name in _CHANGING
-        with torch._C.DisableTorchFunction():
+        with unseen():
             given = tensors((args, kwargs))
             in_place = changing or _is_in_place(name)
             before = largest(given) if in_place and self.compares else None
         result = func(*args, **kwargs)
         if not changing and not isinstance(result, Tensor | tuple | list | dict):
             return result
-        with torch._C.DisableTorchFunction():
+        with unseen():
             found = given[:1] if changing else tensors(result)
             if "empty" in name or name == "new":
                 for one in filter(_plain, found):  # what lies in memory by chance is no value
@@ -242,30 +247,35 @@ class Recorder(Watching):
                 values = sampled(tensor.detach().flatten()) if _plain(tensor) else None
                 step.seen.append(Seen(False, tuple(tensor.shape), values))
             else:
-                step.seen.append(self._followed(name, known))
+                step.seen.append(self._followed(name, tensor, known))
         self.steps.append(step)
         if name == "_pack_padded_sequence":
             sizes = found[1]
             self.packed.append((sizes[:, None] > torch.arange(int(sizes[0]))).sum(0).tolist())
 
-    def _followed(self, name: str, known: Tracked) -> Seen:
+    def _followed(self, name: str, tensor: Tensor, known: Fields) -> Seen:
         steps = _thinned(known.labels)
         cut = tuple(slice(None, None, step) for step in steps)
-        labels, masked = known.labels[cut], known.masked[cut]
-        tensor = known.tensor.detach()[cut]
-        if bool(((labels < OTHER) | (labels >= self.flow.features)).any()):
+        labels, masked, other = known.labels[cut], known.masked[cut], known.other[cut]
+        tensor = tensor.detach()[cut]
+        found = columns(labels)
+        if found is None or bool(((found < OTHER) | (found >= self.flow.features)).any()):
             return Seen(True, (), None)  # a norm has one output more when units are removed
+        labels = found
         gone = (labels >= 0) & self.gone[labels.clamp(min=0)]
         kept = ~gone.to(tensor.device)
-        expected, actual = masked[gone], tensor[~kept].to("cpu", torch.float64)
-        wrong = ~((actual - expected).abs() <= self.tolerance.spread * (1 + expected.abs()))
-        wrong &= (actual != expected) & ~(actual.isnan() & expected.isnan())
-        if bool(wrong.any()):
+        actual = tensor[~kept].to("cpu", torch.float64)
+        if bool((self._wrong(actual, masked[gone]) & self._wrong(actual, other[gone])).any()):
             self.flow.refuse(
                 f"{name!r}, which does not give of a masked unit what is expected of it"
             )
         values = tensor[kept]
         return Seen(True, (values.numel(),), sampled(values), steps)
+
+    def _wrong(self, actual: Tensor, expected: Tensor) -> Tensor:
+        """Return where a masked unit gives something else, of what is known."""
+        off = ~((actual - expected).abs() <= self.tolerance.spread * (1 + expected.abs()))
+        return off & (actual != expected) & ~expected.isnan()
 
 
 class Follower(Watching):
@@ -517,7 +527,7 @@ def whole(
             return
         watching.inside -= 1
         if not watching.inside and result is not None:
-            with torch._C.DisableTorchFunction():
+            with unseen():
                 see_module(watching, chosen[id(module)], args, kwargs, result)
 
     titles = {id(module): title(name, module) for name, module in modules.items()}

@@ -43,8 +43,18 @@ class Arguments:
         The model is called with them: ``model(*args, **kwargs)``.
     """
 
+    method: str | None = None
+    """Name of the method that is called; None for the model itself."""
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.args, self.kwargs = args, kwargs
+
+    @classmethod
+    def of(cls, method: str, *args: Any, **kwargs: Any) -> "Arguments":
+        """Return arguments of a method of the model: ``Arguments.of("generate", x)``."""
+        arguments = cls(*args, **kwargs)
+        arguments.method = method
+        return arguments
 
     def __repr__(self) -> str:
         """Say what they are, cut short."""
@@ -75,8 +85,9 @@ def as_arguments(example: Any, model: nn.Module) -> Arguments:
 
 
 def called(model: nn.Module, arguments: Arguments) -> Any:
-    """Call a model."""
-    return model(*arguments.args, **arguments.kwargs)
+    """Call a model, or a method of it."""
+    call = model if arguments.method is None else getattr(model, arguments.method)
+    return call(*arguments.args, **arguments.kwargs)
 
 
 @contextmanager

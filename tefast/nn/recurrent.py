@@ -108,6 +108,11 @@ def check_gated(rnn: nn.Module) -> Gated:
 def find_module(model: nn.Module, name: str) -> nn.Module:
     """Return the submodule of `model` called `name` (dots for nesting), or raise ValueError."""
     modules: dict[str, nn.Module] = dict(model.named_modules(remove_duplicate=False))
+    if name == "" and isinstance(model, (*get_args(Recurrent), *get_args(Cell), RecurrentStack)):
+        raise ValueError(
+            f"expected the model that holds the layer, got the {type(model).__name__} itself, "
+            "without what reads it; mask_units and remove_units take a layer"
+        )
     if not isinstance(name, str) or name not in modules or not name:
         known = ", ".join(repr(known) for known in modules if known) or "none"
         raise ValueError(f"{type(model).__name__} has no submodule {name!r}; it has {known}")

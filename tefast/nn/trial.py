@@ -1,6 +1,6 @@
 """The trial of a pruned model: it runs beside its masked twin before anybody gets it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Generic, NoReturn, TypeVar, cast
 
 import torch
@@ -15,7 +15,7 @@ from tefast.nn.comparison import (
     compare_results,
     whole,
 )
-from tefast.nn.consumers import READERS, find_readings
+from tefast.nn.consumers import is_reader
 from tefast.nn.copies import deep_copy
 from tefast.nn.examples import (
     Arguments,
@@ -26,10 +26,17 @@ from tefast.nn.examples import (
     frozen,
     parts,
 )
+from tefast.nn.group import Group
 from tefast.nn.precision import Raised
 from tefast.nn.recurrent import Layer
+from tefast.nn.states import States, cut_states, joined_entries, kept_entries
+from tefast.nn.tracing import Returned, find_readings
 
 M = TypeVar("M", bound=nn.Module)
+
+
+class MisfitError(ValueError):
+    """A pruned model does not do what its masked twin does."""
 
 
 def check_ready(model: nn.Module) -> None:
@@ -45,39 +52,49 @@ def check_ready(model: nn.Module) -> None:
 
 
 class Trial(Generic[M]):
-    """A masked model on an example, and then the pruned one beside it.
+    """A masked model on examples, and then the pruned one beside it.
 
     Parameters
     ----------
     model : nn.Module
         Not changed, and never run itself.
-    masked : nn.Module
-        Its twin with masked units.
-    name : str
-        Of the recurrent layer.
-    gone : bool Tensor (labels,)
-        Which labels of `consumers.Numbering` are removed.
-    example
+    group : Group
+        The layers that lose units. Which units some of them lose is found out if it is open.
+    example, examples
+        As `prune` takes them.
+    returned : {"states", "all"}, optional
         As `prune` takes it.
 
     Attributes
     ----------
     readings : Readings
-        What reads the layer.
+        What reads the layers.
 
     Raises
     ------
     ValueError
-        As in `consumers.find_readings`.
+        As in `tracing.find_readings` and in `Group.check`.
     """
 
-    def __init__(self, model: M, masked: M, name: str, gone: Tensor, example: Any) -> None:
-        layer = cast(Layer, masked.get_submodule(name))
-        self.model = model
-        self.arguments, self.expected = first_that_runs(masked, layer, example, name)
-        self.found = find_readings(masked, name, gone, self.arguments)
+    def __init__(
+        self, model: M, group: Group, example: Any, examples: Any, returned: Returned
+    ) -> None:
+        self.model, self.group = model, group
+        name, layer = group.names[0], cast(Layer, model.get_submodule(group.names[0]))
+        given = _given(example, examples)
+        if group.open:
+            arguments = [first_that_runs(model, layer, one, name)[0] for one in given]
+            found = find_readings(model, group.names, group.gone, arguments, returned, once=True)
+            group.follow(found.ties)
+        masked = group.masked(model)
+        self.examples = [first_that_runs(masked, layer, one, name) for one in given]
+        arguments = [one for one, _ in self.examples]
+        self.found = find_readings(masked, group.names, group.gone, arguments, returned)
+        group.check(self.found.ties)
         self.readings = self.found.readings
-        self.whole = [of for of, module in masked.named_modules() if type(module) in READERS]
+        self.whole = [
+            of for of, module in masked.named_modules() if is_reader(module) or of in group.names
+        ]
 
     def check(self, pruned: M, build: Callable[[M], M]) -> None:
         """Raise ValueError unless the pruned model does what the masked one did.
@@ -89,13 +106,19 @@ class Trial(Generic[M]):
         build : callable
             Prunes a copy of the model in the precision that is compared in.
         """
-        twin = build(deep_copy(self.model, dtype=self.found.dtype))
-        for run in self.found.runs:
-            self._follow(deep_copy(twin, alone=True), run)
-        (found,) = _results(pruned, self.arguments, None, 1)
-        compare_kinds(found, self.expected, _refuse)
+        found = self.found
+        twin = build(deep_copy(self.model, dtype=found.dtype))
+        for run, states, labels in zip(found.runs, found.states, found.returned, strict=True):
+            self._follow(deep_copy(twin, alone=True), run, states, labels)
+        for arguments, expected in self.examples:
+            of = next(n for n, run in enumerate(found.runs) if run.example is arguments)
+            states, labels = found.states[of], found.returned[of]
+            own = cut_states(arguments, states, self.group.gone)
+            (result,) = _results(pruned, own, None, 1)
+            theirs = kept_entries(expected, labels, self.group.gone)
+            compare_kinds(joined_entries(result, labels), theirs, _refuse)
 
-    def _follow(self, twin: M, run: Run) -> None:
+    def _follow(self, twin: M, run: Run, states: States, labels: Mapping[str, Tensor]) -> None:
         refusals: list[ValueError] = []
 
         def refuse(reason: str) -> NoReturn:
@@ -107,8 +130,9 @@ class Trial(Generic[M]):
 
         path, dtype = ["the model itself"], self.found.dtype
         follower = Follower(run.steps, lambda: path[-1], TOLERANCES[dtype], refuse)
+        given = cut_states(run.arguments, states, self.group.gone)
         for expected in run.results:
-            arguments = deep_copy(run.arguments, dtype=dtype, name="example")
+            arguments = deep_copy(given, dtype=dtype, name="example")
             try:
                 with (
                     evaluated(twin),
@@ -122,8 +146,22 @@ class Trial(Generic[M]):
                     raise _fails(error, path[-1]) from error
             if refusals:
                 raise refusals[0]
-            compare_results(parts(result), expected, TOLERANCES[dtype], refuse)
+            found = joined_entries(parts(result), labels)
+            compare_results(found, expected, TOLERANCES[dtype], refuse)
         follower.end()
+
+
+def _given(example: Any, examples: Any) -> list[Any]:
+    if examples is None:
+        return [example]
+    if example is not None:
+        raise ValueError("expected one of example and examples, got both")
+    if isinstance(examples, str | Tensor) or not isinstance(examples, Iterable):
+        raise TypeError(f"examples: expected a sequence, got {type(examples).__name__}")
+    given = list(examples)
+    if not given:
+        raise ValueError("examples: expected at least one")
+    return given
 
 
 def check_outputs(model: M, masked: M, name: str, example: Any, build: Callable[[M], M]) -> None:
@@ -172,14 +210,14 @@ def _results(
 
 
 def _refuse(reason: str) -> NoReturn:
-    raise ValueError(
+    raise MisfitError(
         f"the pruned model does not give on the example what the masked one gives: {reason}; does "
         "the model's code hold the layer's size as a number, or draw random numbers of that size?"
     )
 
 
-def _fails(error: Exception, where: str) -> ValueError:
-    return ValueError(
+def _fails(error: Exception, where: str) -> MisfitError:
+    return MisfitError(
         f"the pruned model does not run on the example, in {where}; does its code hold the layer's "
         "size as a number, or does what it computes pass something that shows nothing of it, such "
         f"as a scripted function? {type(error).__name__}: {error!s:.300}"
