@@ -59,12 +59,12 @@ class Source:
                 "method='trials' exchanges the sources of sequences of the same length and gaps, "
                 "and no two are so; use 'circular' or 'shuffle'"
             )
-        if self.method == "trials" and self._kept > len(self.states.codes) - 0.5:
+        if self.method == "trials" and self._kept > sum(map(len, self._groups)) - 0.5:
             warn(
                 "method='trials' exchanges the sources of sequences, and these are equal, so that "
                 "every surrogate is like the data; use 'circular'"
             )
-        if self.ways < 2:
+        if self._starts.any() and self.ways < 2:
             raise ValueError(
                 f"method={self.method!r} turns the source of every sequence, and none has two "
                 "values; use 'shuffle' or 'conditional'"
