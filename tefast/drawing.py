@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from functools import cached_property
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -13,10 +14,11 @@ from tefast import evaluation, values, windows
 from tefast.backends import MISSING, Lengths
 from tefast.evaluation import Inputs
 from tefast.states import Embedding, JointState, States
+from tefast.typing import Method
 from tefast.values import Values
 from tefast.windows import Windows
 
-METHODS = ("auto", "trials", "circular", "shuffle", "conditional", "chi2")
+METHODS: tuple[str, ...] = get_args(Method)
 ALIKE = 10
 """Sequences that can be exchanged with each other, from which on "auto" means "trials".
 
