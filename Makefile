@@ -19,8 +19,10 @@ experiment: $(VENV)/installed
 smoke: $(VENV)/installed
 	$(BIN)/python -m tefast.experiment --preset smoke --out runs/smoke --fresh
 
+# The first import rebuilds the C++ code where it has changed, before several processes want it.
 test: $(VENV)/installed
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -c "import tefast"
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 # About ten minutes on an otherwise idle machine; the results go to benchmarks/results.
 bench: $(VENV)/installed

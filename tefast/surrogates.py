@@ -79,8 +79,8 @@ def significance(
         What is held against the estimate.
 
         - "auto" is "trials" where sequences can be exchanged, ten or more of the same length and
-          gaps on the average, and else "circular". Both keep the source's memory. The result's
-          `method` says which it was.
+          gaps on the average whose sources differ, and else "circular". Both keep the source's
+          memory. The result's `method` says which it was.
         - "trials" gives sequences the source of others of the same length and gaps, which keeps
           whatever a source is. Those that are like no other keep their own.
         - "circular" turns the source of every sequence by a random number of steps, around its end.
@@ -193,7 +193,9 @@ def _test(
         if watch is None:
             bar = stack.enter_context(Bar("surrogates", after=BAR_AFTER))
             watch = bar if bar.can_show else None
-        at_once = count if watch is None else max(16, math.ceil(PIECE / each))
+        # Fewer at a time would lose what many have in common, but for windows, which have nothing.
+        fewest = 1 if source.rate == "windows" else 16
+        at_once = count if watch is None else max(fewest, math.ceil(PIECE / each))
         for some in source.surrogates(count, seed, at_once):
             nulls.add(some)
             if watch is not None:

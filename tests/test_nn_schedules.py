@@ -232,11 +232,11 @@ def test_arguments_of_a_batch() -> None:
 
     model = Noting()
     found = arguments_of(model, (tokens, lengths), lambda m, b: m(*b))
-    assert [one.shape for one in found] == [(2, 7), (2,)]
-    assert {*found[1].tolist()} == {int(lengths.max()), int(lengths.min())}
+    assert [one.shape for one in found.args] == [(2, 7), (2,)]
+    assert {*found.args[1].tolist()} == {int(lengths.max()), int(lengths.min())}
     assert seen == [2]  # it runs on these alone
-    found = arguments_of(model, (tokens, lengths), lambda m, b: m(tokens=b[0], lengths=b[1]))
-    assert sorted(found) == ["lengths", "tokens"]
+    found = arguments_of(model, (tokens, lengths), lambda m, b: m(b[0], lengths=b[1]))
+    assert (len(found.args), list(found.kwargs)) == (1, ["lengths"])
     never = arguments_of(model, torch.zeros(0), lambda m, b: None)
     assert never is None
 
@@ -252,7 +252,16 @@ def test_arguments_of_a_batch() -> None:
         batch = (torch.randn(steps, 20, 3), torch.randint(1, steps + 1, (20,)))
         batch[1][0] = steps
         whole = arguments_of(TimeFirst(), batch, lambda m, b: m(*b))
-        assert [one.shape for one in whole] == [(steps, 20, 3), (20,)]
+        assert [one.shape for one in whole.args] == [(steps, 20, 3), (20,)]
+
+
+def test_equally_many_of_both_directions() -> None:
+    found, rows = prune_in_steps(
+        Chain(), data(), "l1", amount=0.5, steps=2, rnn="second", scope="all", descending=False,
+        equal=True, keep=1,
+    )  # fmt: skip
+    assert [row.left for row in rows] == [5, 5, 3, 3]
+    assert type(found.second) is nn.LSTM
 
 
 def test_a_share_of_what_was_there_is_kept_over_all_steps() -> None:
@@ -275,3 +284,45 @@ def test_scores_that_are_all_zero_do_not_choose_in_silence() -> None:
 
     with pytest.warns(RuntimeWarning, match=r"scores\[\('first', \(0, 0\)\)\]: 8 of 8 are equal"):
         prune_in_steps(Chain(), data(), nothing, amount=0.5, rnn="first")
+
+
+@pytest.mark.parametrize("sized", [False, True])
+def test_groups_whose_states_lie_in_one_tensor(sized: bool) -> None:
+    class Groups(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.width = 4
+            self.grus = nn.ModuleList(nn.GRU(3, 4, batch_first=True) for _ in range(2))
+            self.fc = nn.Linear(8, 3)
+            self.double()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            h_0 = x.new_zeros(2, len(x), self.width) if sized else None
+            outputs, states = [], []
+            for n, gru in enumerate(self.grus):
+                output, state = gru(x, None if h_0 is None else h_0[n : n + 1])
+                outputs.append(output)
+                states.append(state)
+            self.states = torch.cat(states, 0)
+            return self.fc(torch.cat(outputs, 2))
+
+    model, names = Groups(), ["grus.0", "grus.1"]
+    batches = [(x, labels) for x, labels in data()]
+    pruning = {"pruning": {"sizes": ["width"]}} if sized else {}
+    found, rows = prune_in_steps(
+        model, batches, "l2", amount=0.5, steps=2, rnn=names, descending=False, **pruning
+    )
+    assert [row.left for row in rows] == [3, 3, 2, 2]
+    gone = {name: [u for row in rows if row.rnn == name for u in row.units] for name in names}
+    masked = model
+    for name, units in gone.items():
+        masked = tefast.nn.mask(masked, units, name)
+    x = data()[0][0]
+    torch.testing.assert_close(found(x), masked(x), rtol=1e-12, atol=1e-12)
+    scores = {(name, (0, 0)): torch.rand(4) for name in names}
+    chosen = select(scores, parameters=0.6, model=model, rnn=None, equal=True, example=x, **pruning)
+    assert sum(map(len, chosen.values())) >= 2
+    if sized:
+        with pytest.raises(ValueError, match=r"and with 'grus.0', 'grus.1' together: .*sizes="):
+            prune_in_steps(model, batches, "l2", amount=0.5, rnn=names, descending=False)

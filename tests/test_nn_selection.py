@@ -233,6 +233,32 @@ def test_a_layer_keeps_half_of_the_share_that_is_left(amount: float, left: int) 
     assert 100 - len(named["wide"]) >= 90
 
 
+@pytest.mark.parametrize(
+    ("options", "left"),
+    [
+        ({"amount": 0.25}, [6, 6]),
+        ({"amount": 4, "scope": "all", "keep": 1}, [6, 6]),
+        ({"amount": 5, "scope": "all", "keep": 1}, [6, 6]),
+        ({"amount": 6, "scope": "all", "keep": 1}, [5, 5]),
+        ({"below": 4.5}, [8, 8]),
+        ({"below": 10.5}, [6, 6]),
+        ({"amount": 1.0, "scope": "all", "keep": {"l0": 2, "l1": 3}}, [3, 3]),
+        ({"amount": 6, "scope": "all", "keep": 1, "round_to": 4}, [8, 8]),
+    ],
+)
+def test_equally_many_are_left(options: dict, left: list[int]) -> None:
+    scores = {"l0": torch.arange(8.0), "l1": torch.arange(8.0) + 8.5}
+    chosen = select(scores, equal=True, descending=False, **options)
+    assert [8 - len(units) for units in chosen.values()] == left
+    for key, units in chosen.items():
+        assert units.tolist() == scores[key].argsort().tolist()[: len(units)]
+    named = {(name, (n, 0)): scores["l1"] + k * scores["l0"]
+             for k, name in enumerate(("a", "b")) for n in range(2)}  # fmt: skip
+    found = select(named, amount=10, scope="all", equal=True, descending=False, keep=1)
+    assert len({len(found["a", (n, 0)]) for n in range(2)}) == 1
+    assert len({len(found["b", (n, 0)]) for n in range(2)}) == 1
+
+
 def test_a_threshold_that_leaves_little_warns_by_name() -> None:
     with pytest.warns(RuntimeWarning, match=r"scores\['thin'\]: 1 of 20 units are left, .*keep="):
         chosen = select(WIDE, below=50.0)

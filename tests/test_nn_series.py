@@ -333,6 +333,7 @@ def text(n: int = 40) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return torch.randint(0, 9, (n, T)), lengths, torch.randint(0, 3, (n,))
 
 
+@pytest.mark.filterwarnings("ignore:method='chi2' with:RuntimeWarning")
 def test_the_ordinary_text_classifier_fits() -> None:
     """Packed, in both directions, final states, batches (tokens, lengths, labels)."""
     model, batch = Classifier("final state", nn.LSTM, 2, True), text()

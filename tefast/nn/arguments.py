@@ -1,13 +1,12 @@
 """The arguments with which a model is called for a batch, as an example of few sequences."""
 
-import inspect
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from tefast.nn.batches import Batch, Forward
-from tefast.nn.modes import in_mode
+from tefast.nn.examples import Arguments, evaluated
 from tefast.nn.observe import fresh
 from tefast.nn.restore import as_it_was
 
@@ -16,7 +15,7 @@ class _KnownError(Exception):
     """The arguments are known, and the model need not run."""
 
 
-def arguments_of(model: nn.Module, batch: Batch, forward: Forward) -> Any:
+def arguments_of(model: nn.Module, batch: Batch, forward: Forward) -> Arguments | None:
     """Return what ``forward(model, batch)`` calls the model with, of two sequences if it can be.
 
     Parameters
@@ -28,7 +27,7 @@ def arguments_of(model: nn.Module, batch: Batch, forward: Forward) -> Any:
 
     Returns
     -------
-    tuple of arguments by place, or dict of arguments by name; None if the model is not called
+    Arguments, or None if the model is not called
     """
     found: list[Any] = []
 
@@ -38,7 +37,7 @@ def arguments_of(model: nn.Module, batch: Batch, forward: Forward) -> Any:
 
     handle = model.register_forward_pre_hook(note, prepend=True, with_kwargs=True)
     try:
-        with as_it_was(model), in_mode(model, training=False):
+        with as_it_was(model), evaluated(model):
             forward(model, fresh(batch, model))
     except _KnownError:
         pass
@@ -47,15 +46,13 @@ def arguments_of(model: nn.Module, batch: Batch, forward: Forward) -> Any:
     if not found:
         return None
     args, kwargs = found[0]
-    whole = args if not kwargs else inspect.signature(model.forward).bind(*args, **kwargs).arguments
-    whole = whole if isinstance(whole, tuple) else dict(whole)
-    few = _few(whole)
-    return few if few is not None and _runs(model, few) else whole
+    few = _few(args, kwargs)
+    return few if few is not None and _runs(model, few) else Arguments(*args, **kwargs)
 
 
-def _few(whole: Any) -> Any:
+def _few(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments | None:
     """Arguments of two sequences; None where the tensors are not all of as many."""
-    values = list(whole.values()) if isinstance(whole, dict) else list(whole)
+    values = [*args, *kwargs.values()]
     tensors = [value for value in values if isinstance(value, Tensor)]
     sizes = {tensor.shape[:1] for tensor in tensors}
     nested = any(isinstance(value, tuple | list | dict) for value in values)
@@ -64,27 +61,22 @@ def _few(whole: Any) -> Any:
     rows = torch.tensor([0, 1])
     for tensor in tensors:
         # Two lengths that differ say more than two that do not.
-        if (
-            tensor.ndim == 1
-            and not tensor.is_floating_point()
-            and bool((tensor != tensor[0]).any())
-        ):
+        unlike = tensor.ndim == 1 and bool((tensor != tensor[0]).any())
+        if unlike and not tensor.is_floating_point():
             rows = torch.stack([tensor.argmax(), tensor.argmin()]).cpu()
             break
 
     def cut(value: Any) -> Any:
         return value[rows.to(value.device)] if isinstance(value, Tensor) else value
 
-    if isinstance(whole, dict):
-        return {name: cut(value) for name, value in whole.items()}
-    return tuple(cut(value) for value in whole)
+    return Arguments(*map(cut, args), **{name: cut(value) for name, value in kwargs.items()})
 
 
-def _runs(model: nn.Module, arguments: Any) -> bool:
-    given = fresh(arguments, model)
+def _runs(model: nn.Module, arguments: Arguments) -> bool:
+    args, kwargs = fresh((arguments.args, arguments.kwargs), model)
     try:
-        with as_it_was(model), in_mode(model, training=False):
-            model(**given) if isinstance(given, dict) else model(*given)
+        with as_it_was(model), evaluated(model):
+            model(*args, **kwargs)
     except Exception:
         return False
     return True

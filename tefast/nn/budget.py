@@ -5,18 +5,19 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from tefast.nn.batches import moved
-from tefast.nn.modes import in_mode
+from tefast.nn.copies import deep_copy
+from tefast.nn.examples import as_arguments, called, evaluated
 from tefast.nn.removal import prune
 from tefast.nn.restore import as_it_was
 
+M = TypeVar("M", bound=nn.Module)
 Chosen: TypeAlias = dict[Any, Tensor]
 
 BUDGETS = ("parameters", "operations", "bytes")
@@ -37,6 +38,8 @@ class Budget:
         Name of the layer whose parts are selected from; None where keys are (name, part).
     consumers, example
         As in `prune`. Operations are those of a run on `example`.
+    pruning : mapping, optional
+        Further arguments of `prune`.
     """
 
     of: str
@@ -45,6 +48,7 @@ class Budget:
     rnn: str | None = "rnn"
     consumers: Iterable[str] | Mapping[str, Iterable[str]] | None = None
     example: Any = None
+    pruning: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         limit = self.limit
@@ -69,16 +73,11 @@ class Budget:
 
     def smaller(self, chosen: Mapping[Any, Tensor]) -> nn.Module:
         """Return the model without the units that are chosen."""
-        by_name: dict[str, dict[Any, Tensor]] = {}
-        for key, units in chosen.items():
-            name, part = (self.rnn, key) if self.rnn is not None else key
-            by_name.setdefault(name, {})[part] = units
+        named = {
+            key if self.rnn is None else (self.rnn, key): units for key, units in chosen.items()
+        }
         model: nn.Module = self.model
-        for name, of_layer in by_name.items():
-            readers = self.consumers
-            readers = readers.get(name) if isinstance(readers, Mapping) else readers
-            model = prune(model, of_layer, name, readers, example=self.example)
-        return model
+        return without(model, named, self.consumers, self.example, self.pruning)
 
     def within(self, choose: Callable[[int], Chosen], most: int) -> Chosen:
         """Return the first selection by which the model costs no more than the limit.
@@ -114,6 +113,52 @@ class Budget:
         return choose(high)
 
 
+def without(
+    model: M,
+    chosen: Mapping[tuple[str, Any], Tensor],
+    consumers: Iterable[str] | Mapping[str, Iterable[str]] | None = None,
+    example: Any = None,
+    pruning: Mapping[str, Any] | None = None,
+) -> M:
+    """Copy a model without units of several layers: one layer after the other, or all together.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Not changed.
+    chosen : mapping of (name of the layer, part) to units
+    consumers : iterable of str, or mapping from the names of layers to such, optional
+    example : Any, optional
+    pruning : mapping, optional
+        Further arguments of `prune`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `prune`; if all together cannot go either, the message says why.
+    """
+    by_name: dict[str, dict[Any, Tensor]] = {}
+    for (name, part), units in chosen.items():
+        by_name.setdefault(name, {})[part] = units
+    how = {"example": example, **(pruning or {})}
+    smaller = model
+    try:
+        for name, parts in by_name.items():
+            readers = consumers.get(name) if isinstance(consumers, Mapping) else consumers
+            smaller = prune(smaller, parts, name, readers, **how)
+    except (TypeError, ValueError) as error:
+        if len(by_name) < 2 or consumers is not None or "tied" in how:
+            raise
+        # Layers of a group may have to be as wide as one another.
+        (first, parts), *others = by_name.items()
+        try:
+            return prune(model, parts, first, tied=dict(others), **how)
+        except (TypeError, ValueError) as together:
+            names = ", ".join(map(repr, by_name))
+            raise ValueError(f"{error}; and with {names} together: {together}") from error
+    return smaller
+
+
 def cost(model: nn.Module, of: str, example: Any = None) -> int:
     """Return what a model costs.
 
@@ -125,25 +170,21 @@ def cost(model: nn.Module, of: str, example: Any = None) -> int:
         all matrix products and convolutions of a run in evaluation mode; or bytes of parameters
         and buffers.
     example : Any, optional
-        The model's argument, or all of them by place (tuple) or name (mapping), for "operations".
+        For "operations": the model's argument, or all of them, as in `prune`.
     """
     if of == "parameters":
         return sum(parameter.numel() for parameter in model.parameters())
     if of == "bytes":
         tensors = [*model.parameters(), *model.buffers()]
         return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-    device = next(model.parameters()).device
-    given = moved(example, device, copied=True)
+    arguments = deep_copy(as_arguments(example, model), name="example")
     with (
         as_it_was(model),
-        in_mode(model, training=False),
+        evaluated(model),
         _countable(),
         FlopCounterMode(display=False) as counter,
     ):
-        if isinstance(given, Mapping):
-            model(**given)
-        else:
-            model(*(given if isinstance(given, tuple) else (given,)))
+        called(model, arguments)
     return int(counter.get_total_flops())
 
 

@@ -1,6 +1,5 @@
 """A model in the sizes and with the values of a file, and otherwise as it was."""
 
-import copy
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from tefast.nn.copies import check_own, copy_with
 from tefast.nn.recurrent import Layer, check_recurrent, weights
 
 Described = Mapping[str, Mapping[str, Any]]
@@ -76,7 +76,9 @@ def filled(
     ValueError
         If the state does not fit, or has different values for what is one tensor in `model`.
     """
-    twin = _copied(model, replaced)
+    for old, new in replaced.items():
+        _materialise(old, new)
+    twin = copy_with(model, replaced)
     _check_shapes(twin, state, where)
     tensors = {n: t for n, t in twin.state_dict(keep_vars=True).items() if not is_lazy(t)}
     with torch.no_grad():
@@ -96,19 +98,6 @@ def filled(
     for module in twin.modules():
         if isinstance(module, nn.RNNBase):
             module.flatten_parameters()
-    return twin
-
-
-def _copied(model: nn.Module, replaced: Mapping[nn.Module, nn.Module]) -> nn.Module:
-    memo: dict[int, Any] = {}
-    for old, new in replaced.items():
-        _materialise(old, new)
-        memo[id(old)] = new
-    twin = copy.deepcopy(model, memo)
-    for old, new in replaced.items():
-        for name, value in vars(old).items():
-            if name.endswith("_hooks") or name.startswith("_forward_"):
-                vars(new)[name] = copy.deepcopy(value, memo)
     return twin
 
 
@@ -147,11 +136,12 @@ def _flags(old: nn.Module, new: nn.Module) -> dict[str, bool]:
 
 
 def _check_replaceable(model: nn.Module, name: str, old: nn.Module) -> None:
-    if "forward" in vars(old):
+    try:
+        check_own(old)
+    except ValueError as error:
         raise UnfitModelError(
-            f"model: expected {name!r} as its class computes it, since the file has it in another "
-            "size, got one with a forward of its own"
-        )
+            f"model: {name!r} has another size in the file, and {error}"
+        ) from None
     inside = set(old.modules())
     own = {id(parameter) for parameter in old.parameters()}
     for path, module in model.named_modules():

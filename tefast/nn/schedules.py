@@ -15,9 +15,8 @@ from torch import Tensor, nn
 from tefast.files import whole_file
 from tefast.nn.arguments import arguments_of
 from tefast.nn.batches import Batch, Forward, read_again, run_model
-from tefast.nn.budget import BUDGETS, Budget
+from tefast.nn.budget import BUDGETS, Budget, without
 from tefast.nn.criteria import Criterion
-from tefast.nn.removal import prune
 from tefast.nn.scores import layer_scores
 from tefast.nn.selection import Choice, check_ways
 from tefast.nn.stack import Part, part_name
@@ -93,11 +92,13 @@ def prune_in_steps(
     scope: Literal["each", "all"] = "each",
     round_to: int = 1,
     keep: float | None = None,
+    equal: bool = False,
     fine_tune: Callable[[M, int], Any] | None = None,
     evaluate: Callable[[M], float] | None = None,
     on_step: Callable[[Sequence[PruningStep]], None] | None = None,
     consumers: Iterable[str] | Mapping[str, Iterable[str]] | None = None,
     example: Any = None,
+    pruning: Mapping[str, Any] | None = None,
     **scoring: Any,
 ) -> tuple[M, list[PruningStep]]:
     """Remove units step by step; each step scores the model as the one before left it.
@@ -112,7 +113,7 @@ def prune_in_steps(
         As in `layer_scores`.
     amount : float
         The fraction of units, in [0, 1], that is gone after the last step.
-    above, below, descending, scope, round_to
+    above, below, descending, scope, round_to, equal
         As in `select`; with `above` or `below`, every step removes what is beyond.
     parameters, operations, bytes : float or int
         Instead of `amount`: what the whole model may have left of them after the last step; see
@@ -125,7 +126,8 @@ def prune_in_steps(
         How `amount`, or what a budget takes away, grows: evenly, by a constant fraction of what is
         left, or fast at first and slowly towards the end (M. Zhu and S. Gupta, 2017).
     rnn : str or sequence of str
-        Names of the recurrent layers.
+        Names of the recurrent layers. Where they cannot go one after the other, such as groups
+        whose states lie in one tensor, they go together.
     parts : sequence of (layer, direction), optional
         Of each of them; default all.
     fine_tune : callable, optional
@@ -139,6 +141,8 @@ def prune_in_steps(
     example
         As in `prune`; by default what the model is called with for the first batch, of two of its
         sequences where that is possible.
+    pruning : mapping, optional
+        Further arguments of `prune`, such as ``{"sizes": ["hidden_size"]}``.
     **scoring
         Other arguments of `layer_scores`.
 
@@ -161,7 +165,9 @@ def prune_in_steps(
     budgets = {"parameters": parameters, "operations": operations, "bytes": bytes}
     ways = {"amount": amount, "above": above, "below": below, **budgets}
     way, limit = check_ways(ways, scope)
-    target = _Target(way, limit, descending, scope, round_to, keep, consumers, example)
+    target = _Target(
+        way, limit, descending, scope, round_to, keep, equal, consumers, example, pruning
+    )
     whole = target.cost(model)
     rows: list[PruningStep] = []
     there: dict[Key, Tensor] = {}
@@ -171,7 +177,7 @@ def prune_in_steps(
         there = there or {key: torch.arange(len(one)) for key, one in scores.items()}
         original = {key: _original(rows, key, len(one)) for key, one in scores.items()}
         chosen = target.select(model, scores, original, whole, partial(_due, pace, step / steps))
-        model = _removed(model, chosen, names, consumers, example)
+        model = without(model, chosen, consumers, example, pruning)
         metric = float(evaluate(model)) if evaluate else float("nan")
         if fine_tune is not None:
             fine_tune(model, step)
@@ -266,8 +272,10 @@ class _Target:
     scope: Literal["each", "all"]
     round_to: int
     keep: float | None
+    equal: bool
     consumers: Any
     example: Any
+    pruning: Mapping[str, Any] | None
 
     def cost(self, model: nn.Module) -> int:
         """Return what a model costs of what has a budget; 0 without one."""
@@ -299,7 +307,7 @@ class _Target:
         threshold = self.way in ("above", "below")
         choice = Choice(
             scores, self.way == "above" if threshold else self.descending, self.scope,
-            self.round_to, self.keep, threshold=threshold, before=original,
+            self.round_to, self.keep, threshold=threshold, equal=self.equal, before=original,
         )  # fmt: skip
         if threshold:
             chosen = choice.beyond(self.limit)
@@ -320,22 +328,12 @@ class _Target:
         return chosen
 
     def _budget(self, model: nn.Module, limit: Any) -> Budget:
-        return Budget(self.way, limit, model, None, self.consumers, self.example)
+        return Budget(self.way, limit, model, None, self.consumers, self.example, self.pruning)
 
 
 def _more(due: float, before: int, left: int) -> int:
     """How many more are to go until the fraction `due` of `before` is gone."""
     return max(0, int(due * before + 0.5 + 1e-9) - (before - left))
-
-
-def _removed(
-    model: M, chosen: Mapping[Key, Tensor], names: Sequence[str], consumers: Any, example: Any
-) -> M:
-    for name in names:
-        units = {part: one for (of, part), one in chosen.items() if of == name}
-        readers = consumers.get(name) if isinstance(consumers, Mapping) else consumers
-        model = prune(model, units, name, readers, example=example)
-    return model
 
 
 def _row(

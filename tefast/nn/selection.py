@@ -78,10 +78,12 @@ def select(
     scope: Literal["each", "all"] = "each",
     round_to: int = 1,
     keep: float | Mapping[K, int] | None = None,
+    equal: bool = False,
     model: nn.Module | None = None,
     rnn: str | None = "rnn",
     consumers: Any = None,
     example: Any = None,
+    pruning: Mapping[str, Any] | None = None,
 ) -> dict[K, Tensor]:
     """Select the units to remove from several layers or directions.
 
@@ -113,9 +115,14 @@ def select(
         go instead. By default 1; with ``scope="all"``, half of the share that is left of all
         layers together, since scores of different layers are on one scale only roughly, and a layer
         of a few units is a bottleneck.
-    model, rnn, consumers, example
-        For a budget: the model, the layer whose parts the keys of `scores` are, and as in `prune`.
-        With ``rnn=None`` keys are (name of the layer, part).
+    equal : bool
+        As many are left of each layer and direction, as PyTorch's own classes have them, and as
+        code needs that takes two halves of the outputs or all states in one tensor. Their number is
+        the mean, rounded up, or with `above` and `below` the largest. Where keys are (name of a
+        layer, part), it is equal within each name.
+    model, rnn, consumers, example, pruning
+        For a budget: the model, the layer whose parts the keys of `scores` are, and as in
+        `prune_in_steps`. With ``rnn=None`` keys are (name of the layer, part).
 
     Returns
     -------
@@ -148,7 +155,7 @@ def select(
     way, limit = check_ways({"amount": amount, "above": above, "below": below, **limits}, scope)
     choice = Choice(
         scores, descending if way not in ("above", "below") else way == "above", scope, round_to,
-        keep, threshold=way in ("above", "below"),
+        keep, threshold=way in ("above", "below"), equal=equal,
     )  # fmt: skip
     if choice.threshold:
         chosen = choice.beyond(limit)
@@ -157,7 +164,7 @@ def select(
     else:
         from tefast.nn.budget import Budget  # which removes units, and so stands to the right
 
-        budget = Budget(way, limit, model, rnn, consumers, example)
+        budget = Budget(way, limit, model, rnn, consumers, example, pruning)
         chosen = budget.within(choice.level, choice.levels)
     choice.warn_of_ties(chosen)
     return chosen
@@ -172,6 +179,8 @@ class Choice(Generic[K]):
         As in `select`.
     threshold : bool
         Whether it is a limit for scores that says how many go.
+    equal : bool
+        As in `select`.
     before : mapping to int, optional
         Of how many units each layer had, shares are; by default those that it has.
     """
@@ -185,10 +194,12 @@ class Choice(Generic[K]):
         keep: Any = None,
         *,
         threshold: bool = False,
+        equal: bool = False,
         before: Mapping[K, int] | None = None,
     ) -> None:
         self.values = {key: _values(one).double() for key, one in scores.items()}
         self.descending, self.scope, self.threshold = descending, scope, threshold
+        self.equal = equal
         self.round_to = _check_least("round_to", round_to)
         self.before = before or {key: len(one) for key, one in self.values.items()}
         self.total = sum(map(len, self.values.values()))
@@ -270,11 +281,25 @@ class Choice(Generic[K]):
         return {key: max(0, len(one) - least[key]) for key, one in self.values.items()}
 
     def _first(self, wanted: Mapping[K, int]) -> dict[K, Tensor]:
+        left = {key: len(one) - wanted[key] for key, one in self.values.items()}
+        for keys in self._alike() if self.equal else ():
+            mean = -(-sum(left[key] for key in keys) // len(keys))
+            same = max(left[key] for key in keys) if self.threshold else mean
+            same = max(same, *(self.least[key] for key in keys))
+            left |= dict.fromkeys(keys, min(same, *(len(self.values[key]) for key in keys)))
         chosen = {}
         for key, one in self.values.items():
-            left = -(-(len(one) - wanted[key]) // self.round_to) * self.round_to
-            chosen[key] = _sorted(one, self.descending)[: max(0, len(one) - left)]
+            rounded = -(-left[key] // self.round_to) * self.round_to
+            chosen[key] = _sorted(one, self.descending)[: max(0, len(one) - rounded)]
         return chosen
+
+    def _alike(self) -> list[list[K]]:
+        """Which layers and directions are to be left with equally many units."""
+        found: dict[Any, list[K]] = {}
+        for key in self.values:
+            named = isinstance(key, tuple) and isinstance(key[0], str)
+            found.setdefault(key[0] if named else None, []).append(key)  # type: ignore[index]
+        return list(found.values())
 
 
 def _sorted(values: Tensor, descending: bool) -> Tensor:
@@ -337,7 +362,8 @@ def _check_least(name: str, value: int) -> int:
 
 def _values(scores: Tensor | NDArray[np.generic]) -> Tensor:
     if not isinstance(scores, Tensor | np.ndarray):
-        raise TypeError(f"scores: expected a tensor or an array, got {type(scores).__name__}")
+        hint = "; select takes those of several layers" if isinstance(scores, Mapping) else ""
+        raise TypeError(f"scores: expected a tensor or an array, got {type(scores).__name__}{hint}")
     if isinstance(scores, np.ndarray):
         if scores.dtype.kind not in "iuf":
             raise TypeError(f"scores: expected real numbers, got {scores.dtype}")

@@ -86,8 +86,9 @@ class RecurrentPruner(tp.pruner.BasePruningFunc):  # type: ignore[misc]
         ]
         if len({len(some) for some in each}) > 1:
             raise ValueError(
-                f"expected as many units of both directions, got {len(each[0])} and {len(each[1])}"
-                f", which {type(layer).__name__} cannot hold; tefast.nn.prune builds a stack"
+                f"expected as many units of both directions, got {len(each[0])} and "
+                f"{len(each[1])}, which {type(layer).__name__} cannot hold; tefast.nn.prune builds "
+                "a stack of them"
             )
         smaller = remove_units(layer, {(0, way): some for way, some in enumerate(each)})
         layer.hidden_size = width - len(each[0])
