@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from functools import cached_property
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -14,11 +15,12 @@ from tefast import evaluation, values, windows
 from tefast.backends import MISSING, Lengths
 from tefast.evaluation import Inputs
 from tefast.states import Embedding, JointState, States
+from tefast.typing import Method
 from tefast.values import Values
 from tefast.warn import warn
 from tefast.windows import Windows
 
-METHODS = ("auto", "trials", "circular", "shuffle", "conditional", "chi2")
+METHODS: tuple[str, ...] = get_args(Method)
 ALIKE = 10
 """Of how many sequences an exchange may leave one with a source like its own, for "auto" to mean
 "trials".

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -11,9 +11,10 @@ from tefast import backends, measures
 from tefast import binning as binnings
 from tefast.backends import Backend, Lengths, Scan, Table
 from tefast.binning import Binning, Edges, How
+from tefast.typing import NanPolicy
 from tefast.values import Values
 
-NAN_POLICIES = ("raise", "omit")
+NAN_POLICIES: tuple[str, ...] = get_args(NanPolicy)
 
 
 class SymbolError(ValueError):

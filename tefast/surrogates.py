@@ -19,6 +19,7 @@ from tefast.persistence import warn_of_memory
 from tefast.progress import Bar, Progress
 from tefast.results import FIELDS, Significance, benjamini_hochberg, check_alpha, too_few
 from tefast.states import Embedding, check_not_negative, check_positive
+from tefast.typing import BackendName, BinningLike, Method, NanPolicy
 from tefast.warn import warn
 
 __all__ = ["METHODS", "Progress", "Significance", "benjamini_hochberg", "significance"]
@@ -45,7 +46,7 @@ def significance(
     y: Any,
     bins: int = 16,
     *,
-    method: str = "auto",
+    method: Method = "auto",
     surrogates: int | None = None,
     seed: int = 0,
     alpha: float = 0.05,
@@ -55,15 +56,15 @@ def significance(
     target_step: int = 1,
     source_step: int = 1,
     joint: bool = False,
-    binning: Any = "uniform",
+    binning: BinningLike = "uniform",
     h_range: Any = None,
     y_range: Any = None,
     lengths: Any = None,
     mask: Any = None,
     layout: str | None = None,
-    nan_policy: str = "raise",
+    nan_policy: NanPolicy = "raise",
     base: float = 2,
-    backend: str = "auto",
+    backend: BackendName = "auto",
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> Significance:

@@ -12,6 +12,7 @@ from tefast.evaluation import Inputs
 from tefast.measures import Sums
 from tefast.states import Embedding
 from tefast.streaming import _Streaming
+from tefast.typing import BackendName, Bias
 from tefast.windows import Windows
 
 Arrange = Callable[[Inputs], Windows]
@@ -44,8 +45,8 @@ class Beside(_Streaming):
         *,
         h_range: Any,
         y_range: Any,
-        bias: str | None = None,
-        backend: str = "auto",
+        bias: Bias | None = None,
+        backend: BackendName = "auto",
         threads: int | None = None,
     ) -> None:
         self._axes, self._arrange = axes, arrange
