@@ -237,9 +237,10 @@ void count_windows(const Dense<std::int16_t>& codes, int bins,
                    std::int64_t states, Dense<std::int64_t> counts, int threads) {
     if (codes.ndim() != 3) throw std::invalid_argument("codes must have shape (N, T, U)");
     const int length = static_cast<int>(back.size());
-    const tefast::Windows work{
-        codes.data(), {codes.shape(0), codes.shape(1), codes.shape(2)}, bins, back.data(), length,
-        shared.data(), states};
+    const tefast::Windows work{codes.data(), {codes.shape(0), codes.shape(1), codes.shape(2)},
+                               bins,         back.data(),
+                               length,       shared.data(),
+                               states};
     if (shared.size() != work.shape[0] * work.shape[1])
         throw std::invalid_argument("shared must have shape (N, T)");
     if (bins < 1 || length < 1 || states < 1)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 from functools import cached_property
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -13,14 +15,18 @@ from tefast import evaluation, values, windows
 from tefast.backends import MISSING, Lengths
 from tefast.evaluation import Inputs
 from tefast.states import Embedding, JointState, States
+from tefast.typing import Method
 from tefast.values import Values
+from tefast.warn import warn
 from tefast.windows import Windows
 
-METHODS = ("auto", "trials", "circular", "shuffle", "conditional", "chi2")
+METHODS: tuple[str, ...] = get_args(Method)
 ALIKE = 10
-"""Sequences that can be exchanged with each other, from which on "auto" means "trials".
+"""Of how many sequences an exchange may leave one with a source like its own, for "auto" to mean
+"trials".
 
-A random order leaves one of them where it is on the average, however many there are.
+A random order leaves one sequence of a group where it is on the average, however many there are,
+and all of them if their sources are equal.
 """
 FEW_WAYS = 2**20
 """Of so few different surrogates none is drawn twice, nor is the source itself."""
@@ -55,7 +61,12 @@ class Source:
                 "method='trials' exchanges the sources of sequences of the same length and gaps, "
                 "and no two are so; use 'circular' or 'shuffle'"
             )
-        if self.ways < 2:
+        if self.method == "trials" and self._kept > sum(map(len, self._groups)) - 0.5:
+            warn(
+                "method='trials' exchanges the sources of sequences, and these are equal, so that "
+                "every surrogate is like the data; use 'circular'"
+            )
+        if self._starts.any() and self.ways < 2:
             raise ValueError(
                 f"method={self.method!r} turns the source of every sequence, and none has two "
                 "values; use 'shuffle' or 'conditional'"
@@ -125,9 +136,19 @@ class Source:
         return "steps" if self._are_steps else "windows"
 
     def _automatic(self) -> str:
-        """ "trials" where most sequences get the source of another, else "circular"."""
+        """ "trials" where most sequences get another source than their own, else "circular"."""
         several = sum(len(group) for group in self._groups)
-        return "trials" if several and several >= ALIKE * len(self._groups) else "circular"
+        return "trials" if several and several >= ALIKE * self._kept else "circular"
+
+    @cached_property
+    def _kept(self) -> float:
+        """How many sequences a random exchange leaves with a source like their own, on average."""
+        rows = [row.tobytes() for row in self.states.codes]
+        kept = 0.0
+        for group in self._groups:
+            equal = Counter(rows[n] for n in group)
+            kept += sum(many**2 for many in equal.values()) / len(group)
+        return kept
 
     def _of_steps(self, seed: int, numbers: range) -> Floats:
         states = np.stack([self.draw(seed, i).codes.astype(np.int16) for i in numbers])

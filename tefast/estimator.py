@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +12,32 @@ from tefast.binning import Binning
 from tefast.evaluation import Inputs
 from tefast.options import Options
 from tefast.states import Embedding
+from tefast.typing import (
+    ArrayLike,
+    BackendName,
+    Bias,
+    BinningLike,
+    BinningName,
+    EntropyOptions,
+    NanPolicy,
+    Scores,
+    TensorLike,
+    TransferOptions,
+)
 
 
+@overload
+def transfer_entropy(
+    h: ArrayLike, y: Any, bins: int = ..., **options: Unpack[TransferOptions]
+) -> Scores: ...
+@overload
+def transfer_entropy(
+    h: TensorLike, y: Any, bins: int = ..., **options: Unpack[TransferOptions]
+) -> TensorLike: ...
+@overload
+def transfer_entropy(
+    h: Any, y: Any, bins: int = ..., **options: Unpack[TransferOptions]
+) -> Any: ...
 def transfer_entropy(
     h: Any,
     y: Any,
@@ -25,16 +49,16 @@ def transfer_entropy(
     target_step: int = 1,
     source_step: int = 1,
     joint: bool = False,
-    binning: Any = "uniform",
+    binning: BinningLike = "uniform",
     h_range: Any = None,
     y_range: Any = None,
     lengths: Any = None,
     mask: Any = None,
     layout: str | None = None,
-    nan_policy: str = "raise",
-    bias: str | None = None,
+    nan_policy: NanPolicy = "raise",
+    bias: Bias | None = None,
     base: float = 2,
-    backend: str = "auto",
+    backend: BackendName = "auto",
     threads: int | None = None,
 ) -> Any:
     """Transfer entropy from the source `y` to every unit of the target `h`.
@@ -148,18 +172,24 @@ def transfer_entropy(
     return target.wrap(evaluation.transfer_entropy(inputs, embedding, bias))
 
 
+@overload
+def entropy(h: ArrayLike, bins: int = ..., **options: Unpack[EntropyOptions]) -> Scores: ...
+@overload
+def entropy(h: TensorLike, bins: int = ..., **options: Unpack[EntropyOptions]) -> TensorLike: ...
+@overload
+def entropy(h: Any, bins: int = ..., **options: Unpack[EntropyOptions]) -> Any: ...
 def entropy(
     h: Any,
     bins: int = 16,
     *,
-    binning: Any = "uniform",
+    binning: BinningLike = "uniform",
     h_range: Any = None,
     lengths: Any = None,
     mask: Any = None,
     layout: str | None = None,
-    nan_policy: str = "raise",
+    nan_policy: NanPolicy = "raise",
     base: float = 2,
-    backend: str = "auto",
+    backend: BackendName = "auto",
     threads: int | None = None,
 ) -> Any:
     """Shannon entropy of every unit of `h`, over all sequences and steps.
@@ -198,13 +228,13 @@ def learn_binning(
     h: Any,
     bins: int = 16,
     *,
-    binning: str = "uniform",
+    binning: BinningName = "uniform",
     h_range: Any = None,
     lengths: Any = None,
     mask: Any = None,
     layout: str | None = None,
-    nan_policy: str = "raise",
-    backend: str = "auto",
+    nan_policy: NanPolicy = "raise",
+    backend: BackendName = "auto",
     threads: int | None = None,
 ) -> Binning:
     """The bins that data would be given, to be used for other data too.
@@ -244,13 +274,13 @@ def learn_edges(
     h: Any,
     bins: int = 16,
     *,
-    binning: str = "uniform",
+    binning: BinningName = "uniform",
     h_range: Any = None,
     lengths: Any = None,
     mask: Any = None,
     layout: str | None = None,
-    nan_policy: str = "raise",
-    backend: str = "auto",
+    nan_policy: NanPolicy = "raise",
+    backend: BackendName = "auto",
     threads: int | None = None,
 ) -> npt.NDArray[np.float64]:
     """The inner edges of the bins that data would be given, to be used for other data too.

@@ -14,6 +14,7 @@ from tefast import evaluation, hypergeometric, measures, values, windows
 from tefast.evaluation import Inputs
 from tefast.options import Options
 from tefast.states import check_positive, check_steps
+from tefast.typing import BackendName, BinningLike, NanPolicy
 from tefast.windows import Windows
 
 Counts = npt.NDArray[np.int64]
@@ -78,14 +79,14 @@ def choose_history(
     *,
     steps: Sequence[int] = (1,),
     deviations: float = 3.0,
-    binning: Any = "uniform",
+    binning: BinningLike = "uniform",
     h_range: Any = None,
     lengths: Any = None,
     mask: Any = None,
     layout: str | None = None,
-    nan_policy: str = "raise",
+    nan_policy: NanPolicy = "raise",
     base: float = 2,
-    backend: str = "auto",
+    backend: BackendName = "auto",
     threads: int | None = None,
 ) -> ChosenHistory:
     """For every unit the history that holds all that its past tells about its next value.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Unpack, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -19,8 +19,35 @@ from tefast.states import (
     check_past,
     check_steps,
 )
+from tefast.typing import (
+    ArrayLike,
+    BackendName,
+    Bias,
+    BinningLike,
+    ConditionalOptions,
+    LocalOptions,
+    MutualOptions,
+    NanPolicy,
+    NormalizedOptions,
+    OwnOptions,
+    Scores,
+    TensorLike,
+    TransferOptions,
+)
 
 
+@overload
+def conditional_transfer_entropy(
+    h: ArrayLike, y: Any, z: Any, bins: int = ..., **options: Unpack[ConditionalOptions]
+) -> Scores: ...
+@overload
+def conditional_transfer_entropy(
+    h: TensorLike, y: Any, z: Any, bins: int = ..., **options: Unpack[ConditionalOptions]
+) -> TensorLike: ...
+@overload
+def conditional_transfer_entropy(
+    h: Any, y: Any, z: Any, bins: int = ..., **options: Unpack[ConditionalOptions]
+) -> Any: ...
 def conditional_transfer_entropy(
     h: Any,
     y: Any,
@@ -33,17 +60,17 @@ def conditional_transfer_entropy(
     target_step: int = 1,
     source_step: int = 1,
     joint: bool = False,
-    binning: Any = "uniform",
+    binning: BinningLike = "uniform",
     h_range: Any = None,
     y_range: Any = None,
     z_range: Any = None,
     lengths: Any = None,
     mask: Any = None,
     layout: str | None = None,
-    nan_policy: str = "raise",
-    bias: str | None = None,
+    nan_policy: NanPolicy = "raise",
+    bias: Bias | None = None,
     base: float = 2,
-    backend: str = "auto",
+    backend: BackendName = "auto",
     threads: int | None = None,
 ) -> Any:
     """Transfer entropy from `y` to every unit of `h` beyond what the conditions `z` tell.
@@ -83,6 +110,18 @@ def conditional_transfer_entropy(
     return target.wrap(evaluation.of_windows(inputs, counted, evaluation.transferred_beyond, bias))
 
 
+@overload
+def normalized_transfer_entropy(
+    h: ArrayLike, y: Any, bins: int = ..., **options: Unpack[NormalizedOptions]
+) -> Scores: ...
+@overload
+def normalized_transfer_entropy(
+    h: TensorLike, y: Any, bins: int = ..., **options: Unpack[NormalizedOptions]
+) -> TensorLike: ...
+@overload
+def normalized_transfer_entropy(
+    h: Any, y: Any, bins: int = ..., **options: Unpack[NormalizedOptions]
+) -> Any: ...
 def normalized_transfer_entropy(
     h: Any,
     y: Any,
@@ -94,14 +133,14 @@ def normalized_transfer_entropy(
     target_step: int = 1,
     source_step: int = 1,
     joint: bool = False,
-    binning: Any = "uniform",
+    binning: BinningLike = "uniform",
     h_range: Any = None,
     y_range: Any = None,
     lengths: Any = None,
     mask: Any = None,
     layout: str | None = None,
-    nan_policy: str = "raise",
-    backend: str = "auto",
+    nan_policy: NanPolicy = "raise",
+    backend: BackendName = "auto",
     threads: int | None = None,
 ) -> Any:
     """The part of what is open about every unit's next value that the source tells, 0 to 1.
@@ -130,6 +169,18 @@ def normalized_transfer_entropy(
         return target.wrap(np.where(rate > 0, te / rate, te * 0.0))
 
 
+@overload
+def reverse_transfer_entropy(
+    h: ArrayLike, y: Any, bins: int = ..., **options: Unpack[TransferOptions]
+) -> Scores: ...
+@overload
+def reverse_transfer_entropy(
+    h: TensorLike, y: Any, bins: int = ..., **options: Unpack[TransferOptions]
+) -> TensorLike: ...
+@overload
+def reverse_transfer_entropy(
+    h: Any, y: Any, bins: int = ..., **options: Unpack[TransferOptions]
+) -> Any: ...
 def reverse_transfer_entropy(
     h: Any,
     y: Any,
@@ -141,16 +192,16 @@ def reverse_transfer_entropy(
     target_step: int = 1,
     source_step: int = 1,
     joint: bool = False,
-    binning: Any = "uniform",
+    binning: BinningLike = "uniform",
     h_range: Any = None,
     y_range: Any = None,
     lengths: Any = None,
     mask: Any = None,
     layout: str | None = None,
-    nan_policy: str = "raise",
-    bias: str | None = None,
+    nan_policy: NanPolicy = "raise",
+    bias: Bias | None = None,
     base: float = 2,
-    backend: str = "auto",
+    backend: BackendName = "auto",
     threads: int | None = None,
 ) -> Any:
     """Transfer entropy the other way: from every unit of `h` to the series `y`.
@@ -179,6 +230,18 @@ def reverse_transfer_entropy(
     return units.wrap(evaluation.of_windows(inputs, counted, evaluation.transferred, bias))
 
 
+@overload
+def mutual_information(
+    h: ArrayLike, y: Any, bins: int = ..., **options: Unpack[MutualOptions]
+) -> Scores: ...
+@overload
+def mutual_information(
+    h: TensorLike, y: Any, bins: int = ..., **options: Unpack[MutualOptions]
+) -> TensorLike: ...
+@overload
+def mutual_information(
+    h: Any, y: Any, bins: int = ..., **options: Unpack[MutualOptions]
+) -> Any: ...
 def mutual_information(
     h: Any,
     y: Any,
@@ -186,16 +249,16 @@ def mutual_information(
     *,
     delay: int = 0,
     joint: bool = False,
-    binning: Any = "uniform",
+    binning: BinningLike = "uniform",
     h_range: Any = None,
     y_range: Any = None,
     lengths: Any = None,
     mask: Any = None,
     layout: str | None = None,
-    nan_policy: str = "raise",
-    bias: str | None = None,
+    nan_policy: NanPolicy = "raise",
+    bias: Bias | None = None,
     base: float = 2,
-    backend: str = "auto",
+    backend: BackendName = "auto",
     threads: int | None = None,
 ) -> Any:
     """Mutual information of every unit and the source: ``I(h[t]; y[t - delay])``.
@@ -223,21 +286,29 @@ def mutual_information(
     return target.wrap(evaluation.of_windows(inputs, counted, evaluation.shared, bias))
 
 
+@overload
+def active_information(h: ArrayLike, bins: int = ..., **options: Unpack[OwnOptions]) -> Scores: ...
+@overload
+def active_information(
+    h: TensorLike, bins: int = ..., **options: Unpack[OwnOptions]
+) -> TensorLike: ...
+@overload
+def active_information(h: Any, bins: int = ..., **options: Unpack[OwnOptions]) -> Any: ...
 def active_information(
     h: Any,
     bins: int = 16,
     *,
     history: int = 1,
     step: int = 1,
-    binning: Any = "uniform",
+    binning: BinningLike = "uniform",
     h_range: Any = None,
     lengths: Any = None,
     mask: Any = None,
     layout: str | None = None,
-    nan_policy: str = "raise",
-    bias: str | None = None,
+    nan_policy: NanPolicy = "raise",
+    bias: Bias | None = None,
     base: float = 2,
-    backend: str = "auto",
+    backend: BackendName = "auto",
     threads: int | None = None,
 ) -> Any:
     """Active information storage of every unit: ``I(h[t+1]; h[t], .. h[t-(k-1)s])``.
@@ -262,21 +333,27 @@ def active_information(
     return _of_units(evaluation.stored, *given, base, backend, threads)
 
 
+@overload
+def entropy_rate(h: ArrayLike, bins: int = ..., **options: Unpack[OwnOptions]) -> Scores: ...
+@overload
+def entropy_rate(h: TensorLike, bins: int = ..., **options: Unpack[OwnOptions]) -> TensorLike: ...
+@overload
+def entropy_rate(h: Any, bins: int = ..., **options: Unpack[OwnOptions]) -> Any: ...
 def entropy_rate(
     h: Any,
     bins: int = 16,
     *,
     history: int = 1,
     step: int = 1,
-    binning: Any = "uniform",
+    binning: BinningLike = "uniform",
     h_range: Any = None,
     lengths: Any = None,
     mask: Any = None,
     layout: str | None = None,
-    nan_policy: str = "raise",
-    bias: str | None = None,
+    nan_policy: NanPolicy = "raise",
+    bias: Bias | None = None,
     base: float = 2,
-    backend: str = "auto",
+    backend: BackendName = "auto",
     threads: int | None = None,
 ) -> Any:
     """What is open about every unit's next value: ``H(h[t+1] | h[t], .. h[t-(k-1)s])``.
@@ -294,6 +371,18 @@ def entropy_rate(
     return _of_units(evaluation.rate, *given, base, backend, threads)
 
 
+@overload
+def local_transfer_entropy(
+    h: ArrayLike, y: Any, bins: int = ..., **options: Unpack[LocalOptions]
+) -> Scores: ...
+@overload
+def local_transfer_entropy(
+    h: TensorLike, y: Any, bins: int = ..., **options: Unpack[LocalOptions]
+) -> TensorLike: ...
+@overload
+def local_transfer_entropy(
+    h: Any, y: Any, bins: int = ..., **options: Unpack[LocalOptions]
+) -> Any: ...
 def local_transfer_entropy(
     h: Any,
     y: Any,
@@ -305,15 +394,15 @@ def local_transfer_entropy(
     target_step: int = 1,
     source_step: int = 1,
     joint: bool = False,
-    binning: Any = "uniform",
+    binning: BinningLike = "uniform",
     h_range: Any = None,
     y_range: Any = None,
     lengths: Any = None,
     mask: Any = None,
     layout: str | None = None,
-    nan_policy: str = "raise",
+    nan_policy: NanPolicy = "raise",
     base: float = 2,
-    backend: str = "auto",
+    backend: BackendName = "auto",
     threads: int | None = None,
 ) -> Any:
     """Transfer entropy at every single transition; its mean over them is `transfer_entropy`.

@@ -16,6 +16,7 @@ from tefast.pieces import Arrays, Batches, Lists, located, slices
 from tefast.states import Embedding
 from tefast.streaming import TransferEntropy
 from tefast.surrogates import Progress
+from tefast.typing import BackendName, Bias, BinningLike, NanPolicy
 
 Pieces: TypeAlias = Arrays | Lists | Batches
 
@@ -34,13 +35,13 @@ def stream(
     target_step: int = 1,
     source_step: int = 1,
     joint: bool = False,
-    binning: Any = "uniform",
+    binning: BinningLike = "uniform",
     h_range: Any = None,
     y_range: Any = None,
-    nan_policy: str = "raise",
-    bias: str | None = None,
+    nan_policy: NanPolicy = "raise",
+    bias: Bias | None = None,
     base: float = 2,
-    backend: str = "auto",
+    backend: BackendName = "auto",
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> TransferEntropy:
@@ -147,8 +148,8 @@ def find_ranges(
     rows: int | None = None,
     layout: str | None = None,
     joint: bool = False,
-    nan_policy: str = "raise",
-    backend: str = "auto",
+    nan_policy: NanPolicy = "raise",
+    backend: BackendName = "auto",
     threads: int | None = None,
 ) -> dict[str, tuple[Edges, Edges]]:
     """The ranges that uniform bins divide by default, found in one pass over data of any size.

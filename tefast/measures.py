@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from tefast.counts import Table
+from tefast.typing import Bias
 
 Counts = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float64]
@@ -115,7 +116,7 @@ _LIMB_BITS = 32
 """Sums of that many bits fit in 64 for 2**31 cells."""
 _LIMB = 2.0**_LIMB_BITS
 
-BIASES = (None, "miller_madow", "grassberger")
+BIASES = (None, *get_args(Bias))
 
 
 @dataclass(frozen=True)
@@ -301,9 +302,9 @@ def law_of_g(table: Table, x: Axes, y: Axes, given: Axes = ()) -> tuple[Scores, 
     return np.concatenate(freedom), np.concatenate(excess), np.concatenate(cells)
 
 
-def check_bias(bias: Any) -> str | None:
+def check_bias(bias: Any) -> Bias | None:
     """Raise ValueError for a correction there is not."""
     if bias not in BIASES:
         known = ", ".join(map(repr, BIASES))
         raise ValueError(f"unknown bias {bias!r}; known are {known}")
-    return None if bias is None else str(bias)
+    return cast("Bias | None", bias)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Unpack, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,15 @@ from tefast.evaluation import Inputs
 from tefast.measures import Scores, Sums
 from tefast.options import Options
 from tefast.states import Embedding, JointState, check_positive
+from tefast.typing import (
+    ArrayLike,
+    BackendName,
+    Bias,
+    BinningLike,
+    NanPolicy,
+    TensorLike,
+    TransferOptions,
+)
 from tefast.windows import DENSE_CELLS, Windows
 
 CELLS_A_ROW = 2**8
@@ -26,6 +35,23 @@ CELLS_A_WINDOW = 2**15
 Counts = npt.NDArray[np.int64]
 
 
+@overload
+def windowed_transfer_entropy(
+    h: ArrayLike, y: Any, width: int, step: int, bins: int = ..., **options: Unpack[TransferOptions]
+) -> Scores: ...
+@overload
+def windowed_transfer_entropy(
+    h: TensorLike,
+    y: Any,
+    width: int,
+    step: int,
+    bins: int = ...,
+    **options: Unpack[TransferOptions],
+) -> TensorLike: ...
+@overload
+def windowed_transfer_entropy(
+    h: Any, y: Any, width: int, step: int, bins: int = ..., **options: Unpack[TransferOptions]
+) -> Any: ...
 def windowed_transfer_entropy(
     h: Any,
     y: Any,
@@ -39,16 +65,16 @@ def windowed_transfer_entropy(
     target_step: int = 1,
     source_step: int = 1,
     joint: bool = False,
-    binning: Any = "uniform",
+    binning: BinningLike = "uniform",
     h_range: Any = None,
     y_range: Any = None,
     lengths: Any = None,
     mask: Any = None,
     layout: str | None = None,
-    nan_policy: str = "raise",
-    bias: str | None = None,
+    nan_policy: NanPolicy = "raise",
+    bias: Bias | None = None,
     base: float = 2,
-    backend: str = "auto",
+    backend: BackendName = "auto",
     threads: int | None = None,
 ) -> Any:
     """Transfer entropy from `y` to every unit of `h` in windows that slide along time.

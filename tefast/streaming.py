@@ -20,6 +20,7 @@ from tefast.evaluation import Inputs
 from tefast.options import Options
 from tefast.pieces import Piece, located, slices
 from tefast.states import Embedding, check_positive
+from tefast.typing import BackendName, Bias, BinningLike, NanPolicy
 from tefast.values import Values
 
 
@@ -305,13 +306,13 @@ class TransferEntropy(_Streaming):
         target_step: int = 1,
         source_step: int = 1,
         sources: int | None = None,
-        binning: Any = "uniform",
+        binning: BinningLike = "uniform",
         h_range: Any = None,
         y_range: Any = None,
-        nan_policy: str = "raise",
-        bias: str | None = None,
+        nan_policy: NanPolicy = "raise",
+        bias: Bias | None = None,
         base: float = 2,
-        backend: str = "auto",
+        backend: BackendName = "auto",
         threads: int | None = None,
     ) -> None:
         self._embedding = Embedding.check(
@@ -415,11 +416,11 @@ class Entropy(_Streaming):
         units: int,
         bins: int = 16,
         *,
-        binning: Any = "uniform",
+        binning: BinningLike = "uniform",
         h_range: Any = None,
-        nan_policy: str = "raise",
+        nan_policy: NanPolicy = "raise",
         base: float = 2,
-        backend: str = "auto",
+        backend: BackendName = "auto",
         threads: int | None = None,
     ) -> None:
         ranges = {"h": h_range}

@@ -19,6 +19,7 @@ from tefast.persistence import warn_of_memory
 from tefast.progress import Bar, Progress
 from tefast.results import FIELDS, Significance, benjamini_hochberg, check_alpha, too_few
 from tefast.states import Embedding, check_not_negative, check_positive
+from tefast.typing import BackendName, BinningLike, Method, NanPolicy
 from tefast.warn import warn
 
 __all__ = ["METHODS", "Progress", "Significance", "benjamini_hochberg", "significance"]
@@ -45,7 +46,7 @@ def significance(
     y: Any,
     bins: int = 16,
     *,
-    method: str = "auto",
+    method: Method = "auto",
     surrogates: int | None = None,
     seed: int = 0,
     alpha: float = 0.05,
@@ -55,15 +56,15 @@ def significance(
     target_step: int = 1,
     source_step: int = 1,
     joint: bool = False,
-    binning: Any = "uniform",
+    binning: BinningLike = "uniform",
     h_range: Any = None,
     y_range: Any = None,
     lengths: Any = None,
     mask: Any = None,
     layout: str | None = None,
-    nan_policy: str = "raise",
+    nan_policy: NanPolicy = "raise",
     base: float = 2,
-    backend: str = "auto",
+    backend: BackendName = "auto",
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> Significance:
@@ -78,8 +79,8 @@ def significance(
         What is held against the estimate.
 
         - "auto" is "trials" where sequences can be exchanged, ten or more of the same length and
-          gaps on the average, and else "circular". Both keep the source's memory. The result's
-          `method` says which it was.
+          gaps on the average whose sources differ, and else "circular". Both keep the source's
+          memory. The result's `method` says which it was.
         - "trials" gives sequences the source of others of the same length and gaps, which keeps
           whatever a source is. Those that are like no other keep their own.
         - "circular" turns the source of every sequence by a random number of steps, around its end.
@@ -192,7 +193,9 @@ def _test(
         if watch is None:
             bar = stack.enter_context(Bar("surrogates", after=BAR_AFTER))
             watch = bar if bar.can_show else None
-        at_once = count if watch is None else max(16, math.ceil(PIECE / each))
+        # Fewer at a time would lose what many have in common, but for windows, which have nothing.
+        fewest = 1 if source.rate == "windows" else 16
+        at_once = count if watch is None else max(fewest, math.ceil(PIECE / each))
         for some in source.surrogates(count, seed, at_once):
             nulls.add(some)
             if watch is not None:

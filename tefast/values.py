@@ -198,8 +198,8 @@ def alone(h: Any, layout: str | None = None) -> Values:
     if layout is None and found.layout == "TU" and found.shape[0] < found.shape[1] and not named:
         warn(
             f"{found.name} {found.reading}, fewer steps than units"
-            f"{layouts.advice(found.shape, ['NT', 'UT'])}; with layout='TU' it is as it was, "
-            "without this warning"
+            f"{layouts.advice(found.shape, ['NT', 'UT'])}; layout='TU' keeps this reading and "
+            "silences the warning"
         )
     return found
 

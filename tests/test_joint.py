@@ -134,7 +134,8 @@ def test_surrogates_move_the_sources_together(method, extra):
     one = tefast.significance(H, ONE, 9, **given)
     for field in ("te", "p_value", "null_mean", "null_std", "standard_error"):
         np.testing.assert_allclose(getattr(joint, field), getattr(one, field), atol=1e-12)
-    assert joint.p_value[1] < joint.p_value[0]
+    if not extra:
+        assert joint.p_value[1] < min(0.06, joint.p_value[0])
 
 
 def test_as_many_states_as_the_target_has_bins():
@@ -193,7 +194,7 @@ def test_names_of_dimensions():
     assert found.dims == ("unit",)
     known = tefast.transfer_entropy(h.values, y.values, 3, joint=True)
     np.testing.assert_array_equal(found, known)
-    with pytest.raises(ValueError, match="y .* has the dimensions .'time', 'trial'"):
+    with pytest.raises(ValueError, match=r"y .* has the dimensions .'time', 'trial'"):
         tefast.transfer_entropy(h, y.transpose("time", "trial", "source"), 3, joint=True)
 
 

@@ -256,6 +256,20 @@ def test_only_cells_that_can_occur_are_counted(bins):
     assert found.p_value < 1e-6
 
 
+def test_rare_values_are_no_case_for_chi_square():
+    rng = np.random.default_rng(5)
+    h, y = rng.normal(size=(20_000, 3)), rng.normal(size=20_000)  # some bins hold one value or two
+    with pytest.warns(RuntimeWarning, match=r"does not hold where values are rare: in 3 of 3"):
+        tefast.significance(h, y, bins=6, method="chi2")
+    tefast.significance(h, y, bins=6, binning="quantile", method="chi2")
+
+
+def test_a_constant_source_leaves_nothing_for_chi_square_to_warn_of():
+    h = np.random.default_rng(0).integers(0, 4, (200, 3))
+    found = tefast.significance(h, np.zeros(200, int), 4, method="chi2")
+    assert found.p_value.tolist() == [1.0] * 3
+
+
 @settings(max_examples=50, deadline=None)
 @given(seed=st.integers(0, 2**32), bins=st.integers(2, 5), gaps=st.booleans())
 def test_cells_that_can_occur_by_plain_loops(seed, bins, gaps):
@@ -314,6 +328,26 @@ def test_the_default_is_taken_from_the_layout(name, history):
     asked = tefast.significance(h, y, method=expected, **options)
     for name in FIELDS:
         np.testing.assert_array_equal(getattr(found, name), getattr(asked, name))
+
+
+@FEW_ON_PURPOSE
+@pytest.mark.parametrize(
+    ("different", "expected"), [(1, "circular"), (9, "circular"), (10, "trials"), (90, "trials")]
+)
+def test_the_default_sees_sources_that_are_equal(different, expected):
+    # As of a stimulus that is the same in all trials.
+    local = np.random.default_rng(6)
+    y = np.tile(local.integers(0, 3, (different, 30)), (90 // different, 1))
+    h = local.integers(0, 3, (len(y), 30, 2))
+    assert tefast.significance(h, y, 3, surrogates=1).method == expected
+
+
+def test_exchanges_that_change_nothing_are_told_of():
+    local = np.random.default_rng(6)
+    h, y = local.integers(0, 3, (20, 30, 2)), np.tile(local.integers(0, 3, 30), (20, 1))
+    with pytest.warns(RuntimeWarning, match="these are equal, so that every surrogate is like"):
+        found = tefast.significance(h, y, 3, method="trials")
+    assert (found.p_value == 1).all()
 
 
 @FEW_ON_PURPOSE

@@ -6,16 +6,18 @@ import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, NamedTuple, Protocol, TypeAlias, cast
+from typing import Any, NamedTuple, Protocol, TypeAlias, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from tefast.binning import Binning, Edges
+from tefast.typing import BackendName
 from tefast.values import Values
 from tefast.warn import warn
 
-NAMES = ("reference", "cpu", "cuda")
+NAMES: tuple[str, ...] = get_args(BackendName)[1:]
+"""All but "auto"."""
 
 Codes = npt.NDArray[np.int16]
 Counts = npt.NDArray[np.int64]

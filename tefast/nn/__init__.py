@@ -11,6 +11,7 @@ from tefast.nn import criteria, series
 from tefast.nn.capture import capture
 from tefast.nn.classifier import SequenceClassifier
 from tefast.nn.context import Context
+from tefast.nn.examples import Arguments
 from tefast.nn.gate_layers import (
     GateLayer,
     GateMaskedGRU,
@@ -50,6 +51,7 @@ __all__ = [
     "CRITERIA",
     "GATES",
     "GATE_CRITERIA",
+    "Arguments",
     "Context",
     "GateLayer",
     "GateMaskedGRU",

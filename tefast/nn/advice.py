@@ -110,8 +110,8 @@ def numbers_and_widths(
 
 
 def _set(names: list[str], values: Mapping[str, int]) -> str:
-    said = ", ".join(f"{name!r} to {values[name]}" for name in names)
-    return f". It does if {said} is set: pass sizes={names!r}"
+    said = " and ".join(f"{name!r} set to {values[name]}" for name in names)
+    return f". It does with {said}: pass sizes={names!r}"
 
 
 def _working(request: Request, group: Group, trial: Trial[nn.Module]) -> list[str]:

@@ -18,7 +18,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from torch.utils import _pytree as pytree
 
 from tefast.nn.examples import Arguments, Leaf
 from tefast.nn.flow import OTHER, Fields, Flow, columns
@@ -132,6 +131,29 @@ class Run:
     results: list[list[Leaf]]
 
 
+class Operation(NamedTuple):
+    """What was carried out.
+
+    Attributes
+    ----------
+    name : str
+    numbers : list
+        That it was given.
+    given : list of Tensor
+        The same.
+    found : list of Tensor
+        What it gave, and what of `given` may have been lost in it.
+    largest : float or None
+        The largest number in `given`, where that has changed by now.
+    """
+
+    name: str
+    numbers: list[Any]
+    given: list[Tensor]
+    found: list[Tensor]
+    largest: float | None = None
+
+
 class Watching(TorchFunctionMode):
     """Sees every operation while it is active, but for those within modules dealt with as a whole.
 
@@ -153,35 +175,30 @@ class Watching(TorchFunctionMode):
         if self.inside:
             return func(*args, **kwargs)
         name = getattr(func, "__name__", str(func))
-        given = tensors((args, kwargs))
-        losing = name.strip("_") in _LOSING and not _is_in_place(name)
+        changing = name in _CHANGING
         with unseen():
-            before = [_magnitude(one) for one in given] if self.wants_magnitudes else []
+            given = tensors((args, kwargs))
+            in_place = changing or _is_in_place(name)
+            before = largest(given) if in_place and self.compares else None
         result = func(*args, **kwargs)
+        if not changing and not isinstance(result, Tensor | tuple | list | dict):
+            return result
         with unseen():
-            found = tensors(result)
+            found = given[:1] if changing else tensors(result)
             if "empty" in name or name == "new":
-                for one in found:  # what lies in memory by chance is no value
+                for one in filter(_plain, found):  # what lies in memory by chance is no value
                     one.zero_()
-            if not found and name in _CHANGING:
-                found = given[:1]
+            lost = not in_place and name.strip("_") in _LOSING
             if found:
-                if losing or not all(one.is_floating_point() for one in found):
+                if lost or not all(one.is_floating_point() for one in found):
                     found = [*found, *given]
-                self.see(name, numbers_in((args, kwargs)), given, found, before)
+                self.see(Operation(name, numbers_in((args, kwargs)), given, found, before))
         return result
 
-    wants_magnitudes = False
+    compares = False
 
-    def see(
-        self,
-        name: str,
-        numbers: list[Any],
-        given: list[Tensor],
-        found: list[Tensor],
-        magnitudes: list[float],
-    ) -> None:
-        """Look at an operation: numbers and tensors it was given, tensors it was about."""
+    def see(self, operation: Operation) -> None:
+        """Look at an operation."""
         raise NotImplementedError
 
 
@@ -210,15 +227,16 @@ class Recorder(Watching):
         self.states: dict[int, Tensor] = {}
         """States of several layers or directions in one tensor, by id."""
 
-    def see(
-        self,
-        name: str,
-        numbers: list[Any],
-        given: list[Tensor],
-        found: list[Tensor],
-        magnitudes: list[float],
-    ) -> None:
+    def see(self, operation: Operation) -> None:
         """Note an operation."""
+        self.flow.inside += 1  # what is done here is none of the model's
+        try:
+            self._note(operation)
+        finally:
+            self.flow.inside -= 1
+
+    def _note(self, operation: Operation) -> None:
+        name, numbers, given, found, _ = operation
         step = Step(name, self.where(), numbers)
         if name in _TAKING and id(given[0]) in self.states:
             step.optional = True
@@ -273,7 +291,7 @@ class Follower(Watching):
         Called with what differs; raises.
     """
 
-    wants_magnitudes = True
+    compares = True
 
     def __init__(
         self,
@@ -286,22 +304,15 @@ class Follower(Watching):
         self.where, self.tolerance, self.refuse = where, tolerance, refuse
         self.left = iter(steps)
 
-    def see(
-        self,
-        name: str,
-        numbers: list[Any],
-        given: list[Tensor],
-        found: list[Tensor],
-        magnitudes: list[float],
-    ) -> None:
+    def see(self, operation: Operation) -> None:
         """Compare an operation with the one that the masked model carried out here."""
         for step in self.left:
-            difference = self._difference(step, name, numbers, found, magnitudes)
+            difference = self._difference(step, operation)
             if difference is None:
                 return
             if not step.optional:
                 self.refuse(difference)
-        self.refuse(f"it goes on with {name!r} in {self.where()}")
+        self.refuse(f"it goes on with {operation.name!r} in {self.where()}")
 
     def end(self) -> None:
         """Refuse if the masked model did more."""
@@ -309,21 +320,20 @@ class Follower(Watching):
         if step is not None:
             self.refuse(f"it ends before {step.name!r} in {step.where}")
 
-    def _difference(
-        self,
-        step: Step,
-        name: str,
-        numbers: list[Any],
-        found: list[Tensor],
-        magnitudes: list[float],
-    ) -> str | None:
+    def _difference(self, step: Step, operation: Operation) -> str | None:
+        name, numbers, given, found, before = operation
         if step.name != name or len(step.seen) != len(found):
             return f"it goes another way, from {name!r} in {self.where()} on"
         place = f"{name!r} in {self.where()}"
         number = _other_number(step, numbers, found)
         if number is not None:
             return f"{place} is given {number[0]} where the masked model gives {number[1]}"
-        base = 0.0 if name in _RELATIVE else max(magnitudes, default=0.0)
+
+        def base() -> float:
+            if name in _RELATIVE:
+                return 0.0
+            return largest(given) if before is None else before
+
         for (followed, shape, values, steps), tensor in zip(step.seen, found, strict=True):
             if values is None or (not followed and tuple(tensor.shape) != shape):
                 continue  # as wide as the layer; what becomes of it is compared
@@ -355,7 +365,11 @@ def _other_number(step: Step, numbers: list[Any], found: list[Tensor]) -> tuple[
 
 
 def alike(
-    found: Tensor, expected: Tensor, features: Tensor, tolerance: Tolerance, base: float = 0.0
+    found: Tensor,
+    expected: Tensor,
+    features: Tensor,
+    tolerance: Tolerance,
+    base: Callable[[], float] = float,
 ) -> bool:
     """Return whether two flat tensors are equal but for rounding.
 
@@ -366,8 +380,8 @@ def alike(
         Which feature an entry belongs to. How far it may be off is measured by those of its
         feature that differ at all: a constant that fills others up says nothing about it.
     tolerance : Tolerance
-    base : float
-        The largest number that went into a sum.
+    base : callable
+        Gives the largest number that went into a sum.
     """
     if found.dtype != expected.dtype or found.shape != expected.shape:
         return False
@@ -385,7 +399,7 @@ def alike(
         return False
     size = theirs.abs()
     spread = size.new_zeros(int(of.max()) + 1).scatter_reduce(0, of, size, "amax")
-    allowed = tolerance.spread * spread[of] + tolerance.rounding * size + tolerance.given * base
+    allowed = tolerance.spread * spread[of] + tolerance.rounding * size + tolerance.given * base()
     return bool(((ours - theirs).abs() <= allowed).all())
 
 
@@ -522,14 +536,14 @@ def whole(
 
 
 def see_module(watching: Watching, name: str, args: Any, kwargs: Any, result: Any) -> None:
-    """Look at a module as if it were one operation.
+    """Look at a module as if it were one operation, at the first of what it is given and gives.
 
-    States of recurrent layers are left out: where widths differ there are several for one.
+    The others may be states of recurrent layers, of which there are several for one where widths
+    differ.
     """
     given = tensors((args, kwargs))
-    magnitudes = [_magnitude(one) for one in given]
-    watching.see(f"what {name} is given", [], [], given[:1], [])
-    watching.see(name, [], given, tensors(result)[:1], magnitudes)
+    watching.see(Operation(f"what {name} is given", [], given, given[:1]))
+    watching.see(Operation(name, [], given, tensors(result)[:1]))
 
 
 @contextmanager
@@ -548,6 +562,35 @@ def hooked(model: nn.Module, enter: Any, leave: Any) -> Iterator[None]:
         yield
 
 
+class Script(nn.Module):
+    """A scripted module, which takes no hooks, in one that does."""
+
+    def __init__(self, script: nn.Module) -> None:
+        super().__init__()
+        self.script = script
+
+    def __getattr__(self, name: str) -> Any:
+        """Have what the scripted module has."""
+        if name == "script":
+            return super().__getattr__(name)
+        return getattr(self.script, name)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Do what the scripted module does."""
+        return self.script(*args, **kwargs)
+
+
+def scripts_wrapped(model: nn.Module) -> nn.Module:
+    """Put scripted modules of a model into such as take hooks, in place."""
+    for module in list(model.modules()):
+        if isinstance(module, torch.jit.ScriptModule):
+            continue
+        for name, inner in module.named_children():
+            if isinstance(inner, torch.jit.ScriptModule):
+                setattr(module, name, Script(inner))
+    return model
+
+
 def title(name: str, module: nn.Module) -> str:
     """Return what messages call a module."""
     return f"{name!r} ({type(module).__name__})" if name else "the model itself"
@@ -555,20 +598,29 @@ def title(name: str, module: nn.Module) -> str:
 
 def tensors(value: Any) -> list[Tensor]:
     """Return the tensors in nested tuples, lists and mappings."""
-    return [leaf for leaf in pytree.tree_leaves(value) if isinstance(leaf, Tensor)]
+    if isinstance(value, Tensor):
+        return [value]
+    inner = value.values() if isinstance(value, dict) else value
+    if not isinstance(value, tuple | list | dict):
+        return []
+    return [tensor for one in inner for tensor in tensors(one)]
 
 
 def numbers_in(value: Any) -> list[Any]:
     """Return the numbers in the arguments of an operation."""
-    found: list[Any] = []
-    for leaf in pytree.tree_leaves(value):
-        if isinstance(leaf, slice):
-            found += numbers_in([leaf.start, leaf.stop, leaf.step])
-        elif isinstance(leaf, torch.Size):
-            found += leaf
-        elif isinstance(leaf, int | float | complex):
-            found.append(leaf)
-    return found
+    if isinstance(value, int | float | complex):
+        return [value]
+    if isinstance(value, slice):
+        value = (value.start, value.stop, value.step)
+    inner = value.values() if isinstance(value, dict) else value
+    if not isinstance(value, tuple | list | dict):
+        return []
+    return [number for one in inner for number in numbers_in(one)]
+
+
+def largest(given: Iterable[Tensor]) -> float:
+    """Return the largest finite absolute value in tensors."""
+    return max(map(_magnitude, given), default=0.0)
 
 
 def _thinned(labels: Tensor) -> tuple[int, ...]:
@@ -602,6 +654,9 @@ def _features(tensor: Tensor, most: int | None = None) -> Tensor:
 
 
 def _plain(tensor: Tensor) -> bool:
+    """Whether a tensor has values that can be looked at; what vmap and others pass on has none."""
+    if torch._C._functorch.is_functorch_wrapped_tensor(tensor):
+        return False
     return tensor.layout == torch.strided and not tensor.is_quantized and not tensor.is_nested
 
 
@@ -626,7 +681,7 @@ def _is_in_place(name: str) -> bool:
 
 def _magnitude(tensor: Tensor) -> float:
     """Return the largest finite absolute value."""
-    if not tensor.is_floating_point() or not _plain(tensor) or not tensor.numel():
+    if not _plain(tensor) or not tensor.is_floating_point() or not tensor.numel():
         return 0.0
     low, high = (float(one) for one in tensor.detach().aminmax())
     if math.isfinite(low) and math.isfinite(high):

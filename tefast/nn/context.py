@@ -26,6 +26,7 @@ from tefast.nn.recurrent import Layer, weights
 from tefast.nn.restore import as_it_was
 from tefast.nn.results import Results, for_each
 from tefast.nn.stack import Part
+from tefast.typing import BackendName
 
 _PROBABILITIES = (series.label_probability, series.binary_probability)
 
@@ -76,7 +77,7 @@ class Context:
     h_range: Any = (-1.0, 1.0)
     y_range: Any = None
     seed: int = 0
-    backend: str = "auto"
+    backend: BackendName = "auto"
     threads: int | None = None
     forward: Forward = run_model
     source: FromResult = series.label_probability

@@ -6,11 +6,13 @@ from typing import Any
 import numpy as np
 
 from tefast import evaluation, measures, values, windows
+from tefast.backends import Steps
 from tefast.counts import Dense, Table
 from tefast.evaluation import Inputs
 from tefast.measures import Sums
-from tefast.states import Embedding, steps_back
+from tefast.states import Embedding
 from tefast.streaming import _Streaming
+from tefast.typing import BackendName, Bias
 from tefast.windows import Windows
 
 Arrange = Callable[[Inputs], Windows]
@@ -43,8 +45,8 @@ class Beside(_Streaming):
         *,
         h_range: Any,
         y_range: Any,
-        bias: str | None = None,
-        backend: str = "auto",
+        bias: Bias | None = None,
+        backend: BackendName = "auto",
         threads: int | None = None,
     ) -> None:
         self._axes, self._arrange = axes, arrange
@@ -87,16 +89,14 @@ class Beside(_Streaming):
         return measures.mean(sums, dense.total, 2, self._bias)
 
 
-def reverse_transfer_entropy(
-    units: int, bins: int, target_history: int, source_history: int, delay: int, **options: Any
-) -> Beside:
+def reverse_transfer_entropy(units: int, bins: int, embedding: Embedding, **options: Any) -> Beside:
     """What each unit tells about the series: `tefast.reverse_transfer_entropy` over batches."""
 
     def arrange(inputs: Inputs) -> Windows:
         return evaluation.reverse_transitions(inputs, embedding)
 
-    embedding = Embedding.check(target_history, source_history, delay)
-    axes = {"source": bins**source_history, "past": bins**target_history, "next": bins}
+    own, past = bins**embedding.source_history, bins**embedding.target_history
+    axes = {"source": own, "past": past, "next": bins}
     return Beside(units, bins, arrange, axes, evaluation.transferred, **options)
 
 
@@ -110,11 +110,11 @@ def mutual_information(units: int, bins: int, delay: int, **options: Any) -> Bes
     return Beside(units, bins, arrange, axes, evaluation.shared, **options)
 
 
-def active_information(units: int, bins: int, steps: int, **options: Any) -> Beside:
+def active_information(units: int, bins: int, past: Steps, **options: Any) -> Beside:
     """What a unit's past tells of its next value: `tefast.active_information` over batches."""
 
     def arrange(inputs: Inputs) -> Windows:
-        return evaluation.own_transitions(inputs, steps_back(steps, 1, 1))
+        return evaluation.own_transitions(inputs, past)
 
-    axes = {"past": bins**steps, "next": bins}
+    axes = {"past": bins ** len(past), "next": bins}
     return Beside(units, bins, arrange, axes, evaluation.stored, **options)

@@ -19,6 +19,8 @@ from tefast.counts import Dense, unit_blocks
 from tefast.nn import counting
 from tefast.nn.context import Context
 from tefast.nn.ranges import valid_steps
+from tefast.states import Embedding, check_positive, steps_back
+from tefast.typing import Bias, Method
 
 Scores: TypeAlias = Any
 """A tensor or array of shape (units,)."""
@@ -29,10 +31,12 @@ Criterion: TypeAlias = Callable[[Context], Scores]
 def transfer_entropy(
     context: Context,
     *,
-    bias: str | None = None,
+    bias: Bias | None = None,
     target_history: int = 1,
     source_history: int = 1,
     delay: int = 1,
+    target_step: int = 1,
+    source_step: int = 1,
 ) -> Scores:
     """Transfer entropy in bits from the series to every unit, as `tefast.transfer_entropy`."""
     te = tefast.TransferEntropy(
@@ -41,6 +45,8 @@ def transfer_entropy(
         target_history=target_history,
         source_history=source_history,
         delay=delay,
+        target_step=target_step,
+        source_step=source_step,
         **_binning(context),
     )
     return _counted(context, te).compute()
@@ -49,15 +55,17 @@ def transfer_entropy(
 def reverse_transfer_entropy(
     context: Context,
     *,
-    bias: str | None = None,
+    bias: Bias | None = None,
     target_history: int = 1,
     source_history: int = 1,
     delay: int = 1,
+    target_step: int = 1,
+    source_step: int = 1,
 ) -> Scores:
     """Transfer entropy in bits from every unit to the series."""
-    histories = (target_history, source_history, delay)
+    histories = Embedding.check(target_history, source_history, delay, target_step, source_step)
     te = counting.reverse_transfer_entropy(
-        context.units, context.bins, *histories, bias=bias, **_ranges(context)
+        context.units, context.bins, histories, bias=bias, **_ranges(context)
     )
     return _counted(context, te).compute()
 
@@ -66,7 +74,7 @@ def significance(
     context: Context,
     *,
     reverse: bool = False,
-    method: str = "auto",
+    method: Method = "auto",
     surrogates: int | None = None,
 ) -> tefast.Significance:
     """Test transfer entropy against its absence; see `tefast.significance`.
@@ -102,7 +110,7 @@ def significance(
         )  # fmt: skip
     if reverse:
         beside = counting.reverse_transfer_entropy(
-            context.units, context.bins, 1, 1, 1, **_ranges(context)
+            context.units, context.bins, Embedding(), **_ranges(context)
         )
         table = _counted(context, beside).table
     else:
@@ -124,21 +132,21 @@ def _chi_square(table: Dense) -> tefast.Significance:
 
 
 def effective_transfer_entropy(
-    context: Context, *, reverse: bool = False, method: str = "auto"
+    context: Context, *, reverse: bool = False, method: Method = "auto"
 ) -> Scores:
     """Transfer entropy less what chance alone gives; may be negative."""
     return significance(context, reverse=reverse, method=method).effective_te
 
 
 def significant_transfer_entropy(
-    context: Context, *, reverse: bool = False, method: str = "auto", level: float = 0.05
+    context: Context, *, reverse: bool = False, method: Method = "auto", level: float = 0.05
 ) -> Scores:
     """Effective transfer entropy where the false discovery rate is up to `level`, else 0."""
     found = significance(context, reverse=reverse, method=method)
     return np.where(found.q_value <= level, np.maximum(found.effective_te, 0.0), 0.0)
 
 
-def q_value(context: Context, *, reverse: bool = False, method: str = "auto") -> Scores:
+def q_value(context: Context, *, reverse: bool = False, method: Method = "auto") -> Scores:
     """The false discovery rate at which transfer entropy is significant, 0 to 1."""
     return significance(context, reverse=reverse, method=method).q_value
 
@@ -151,7 +159,7 @@ def entropy(context: Context) -> Scores:
     return counted.compute()
 
 
-def mutual_information(context: Context, *, bias: str | None = None, delay: int = 0) -> Scores:
+def mutual_information(context: Context, *, bias: Bias | None = None, delay: int = 0) -> Scores:
     """Mutual information in bits of every unit and the series."""
     information = counting.mutual_information(
         context.units, context.bins, delay, bias=bias, **_ranges(context)
@@ -159,10 +167,13 @@ def mutual_information(context: Context, *, bias: str | None = None, delay: int 
     return _counted(context, information).compute()
 
 
-def active_information(context: Context, *, bias: str | None = None, history: int = 1) -> Scores:
+def active_information(
+    context: Context, *, bias: Bias | None = None, history: int = 1, step: int = 1
+) -> Scores:
     """Active information storage in bits of every unit: what its past tells of its next value."""
     options = {**_own(context), "y_range": (0.0, 1.0)}  # of a series that stands for none
-    stored = counting.active_information(context.units, context.bins, history, bias=bias, **options)
+    past = steps_back(check_positive(history, "history"), check_positive(step, "step"), 1)
+    stored = counting.active_information(context.units, context.bins, past, bias=bias, **options)
     for h, lengths in context.outputs():
         stored.update(h, h.new_zeros(h.shape[:2]), lengths)
     return stored.compute()

@@ -4,10 +4,11 @@ import dataclasses
 import functools
 import inspect
 import random
+import sys
 import types
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, TypeAlias, cast
 
 import numpy as np
@@ -109,8 +110,16 @@ def same_random() -> Iterator[None]:
 @contextmanager
 def evaluated(model: nn.Module) -> Iterator[None]:
     """Run `model` in evaluation mode, without gradients; random numbers start alike every time."""
-    with same_random(), in_mode(model, training=False):
+    with same_random(), in_mode(model, training=False), _uncompiled():
         yield
+
+
+def _uncompiled() -> AbstractContextManager[Any]:
+    """Have compiled functions run as they are written, so that it can be seen what they do."""
+    if "torch._dynamo" not in sys.modules:  # nothing is compiled, and it takes long to import
+        return nullcontext()
+    stance: AbstractContextManager[Any] = torch.compiler.set_stance("force_eager")
+    return stance
 
 
 def first_that_runs(

@@ -4,7 +4,6 @@ A removed gate is a constant from then on: see `tefast.nn.gate_layers`. Its rows
 and both biases. Every unit still gives its output, so that what reads the layer stays as it is.
 """
 
-import copy
 from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from tefast.nn.batches import Batch, Forward, Place, run_model
+from tefast.nn.copies import copy_with
 from tefast.nn.gate_layers import GateLayer, gate_layer
 from tefast.nn.gate_selection import Constants, Gates, check_constants, choose_gates
 from tefast.nn.gates import gate_means, layer_means
@@ -150,9 +150,7 @@ def prune_gates(
     if isinstance(constants, str):
         data = _data(constants, "batches", batches)
         constants = gate_means(model, data, rnn=rnn, forward=forward, lengths=lengths)
-    # deepcopy takes what its memo holds, so the large layer is never copied whole.
-    reduced = remove_gates(layer, chosen, constants)
-    return copy.deepcopy(model, {id(layer): reduced})
+    return copy_with(model, {layer: remove_gates(layer, chosen, constants)})
 
 
 def gate_savings(rnn: nn.Module, gates: Gates) -> GateSavings:

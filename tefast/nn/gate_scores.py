@@ -13,6 +13,7 @@ from tefast.nn.context import Context
 from tefast.nn.gate_selection import GATES, LOWEST
 from tefast.nn.gates import gate_context
 from tefast.nn.recurrent import Gated, find_gated
+from tefast.typing import BackendName
 
 GATE_CRITERIA = ("transfer_entropy", "entropy", "l1", "random")
 Accumulator = TransferEntropy | Entropy
@@ -26,7 +27,7 @@ def gate_scores(
     rnn: str = "rnn",
     bins: int = 16,
     seed: int = 0,
-    backend: str = "auto",
+    backend: BackendName = "auto",
     threads: int | None = None,
     **how: Any,
 ) -> Tensor:
@@ -91,7 +92,7 @@ def score_all_gates(
     rnn: str = "rnn",
     bins: int = 16,
     seed: int = 0,
-    backend: str = "auto",
+    backend: BackendName = "auto",
     threads: int | None = None,
     **how: Any,
 ) -> dict[str, Tensor]:

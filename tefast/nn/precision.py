@@ -10,7 +10,13 @@ from torch.utils import _pytree as pytree
 
 from tefast.nn.copies import raised
 
-_CASTS = {"half", "bfloat16", "float", "cfloat", "chalf"}
+_CASTS = {
+    "half": torch.float16,
+    "bfloat16": torch.bfloat16,
+    "float": torch.float32,
+    "chalf": torch.complex32,
+    "cfloat": torch.complex64,
+}
 _TYPES = {
     "HalfTensor": torch.float16,
     "BFloat16Tensor": torch.bfloat16,
@@ -43,19 +49,17 @@ class Raised(TorchFunctionMode):
             return func(*args, **kwargs)
         name = getattr(func, "__name__", "")
         if name in _CASTS and len(args) == 1 and isinstance(args[0], Tensor):
-            low = {"half": torch.float16, "bfloat16": torch.bfloat16, "chalf": torch.complex32}
-            low |= {"float": torch.float32, "cfloat": torch.complex64}
-            return args[0].to(raised(low[name], self.dtype))
+            return args[0].to(raised(_CASTS[name], self.dtype))
         leaves = pytree.tree_leaves((args, kwargs))
         if any(self._dtype(leaf) is not leaf for leaf in leaves):
             args, kwargs = pytree.tree_map(self._dtype, (args, kwargs))
         if any(self._is_low(leaf) for leaf in leaves) and not _changes(name, kwargs):
             args, kwargs = pytree.tree_map(self._tensor, (args, kwargs))
         result = func(*args, **kwargs)
-        if isinstance(result, Tensor | tuple | list | dict) and any(
-            self._is_low(leaf) and not any(leaf is one for one in leaves)
-            for leaf in pytree.tree_leaves(result)
-        ):
+        if not isinstance(result, Tensor | tuple | list | dict):
+            return result
+        low = [leaf for leaf in pytree.tree_leaves(result) if self._is_low(leaf)]
+        if any(not any(leaf is one for one in leaves) for leaf in low):
             return pytree.tree_map(self._tensor, result)
         return result
 

@@ -83,9 +83,13 @@ def prune(
         and following the layer's outputs and final states: ``nn.Linear``, convolutions over
         steps, recurrent layers, ``nn.LayerNorm``, ``nn.BatchNorm1d`` and
         ``nn.MultiheadAttention``, behind whatever acts on each entry or moves entries.
-    example : Tensor, tuple or mapping, optional
-        The model's argument, or all of them by place or name; small ones. By default made up: two
-        sequences of five steps of features, or of tokens.
+    example : Tensor, tuple, mapping, Arguments or another object, optional
+        What the model is called with; small. A plain tuple holds its arguments by place, a mapping
+        whose keys are names of arguments of ``model.forward`` holds them by name, and `Arguments`
+        holds both. Everything else is its only argument, such as a ``PackedSequence``, a named
+        tuple, or a mapping with other keys. By default an example is made up: two sequences of five
+        steps of features, or of tokens, and their lengths where the second argument of ``forward``
+        is called after lengths. Every run gets a copy.
     examples : iterable of examples, optional
         Instead of `example`: several, which take different ways through the model.
         ``Arguments.of("method", x)`` is an example of another method than ``forward``.
@@ -107,16 +111,20 @@ def prune(
     Module like `model`, with the layer that `remove_units` gives. ``nn.LayerNorm`` becomes
     `NarrowLayerNorm` and ``nn.MultiheadAttention`` `NarrowAttention`; what a removed unit still
     gives behind a bias (in evaluation mode behind ``nn.BatchNorm1d``) goes into the bias of what
-    reads it.
+    reads it. Hooks of the modules that are replaced go along. Tensors that autograd has computed
+    are plain ones.
 
     Raises
     ------
     TypeError, ValueError
         As in `remove_units`, and if a submodule is missing, or a consumer is of another class,
         is named twice, does not take the layer's features, or shares a weight with another
-        submodule. Without names, also if the outputs reach something that cannot do with fewer
-        of them, which is named; if units meet of which not both are removed; or if the pruned
-        model does not do on the examples what the masked one does.
+        submodule; if a ``forward`` was replaced on one of these modules, a weight of the model is
+        not there yet, or something in the model or the example cannot be copied. Without names,
+        also if the outputs reach something that cannot do with fewer of them, which is named; if
+        units meet of which not both are removed; or if the pruned model does not do on the examples
+        what the masked one does, operation by operation in double precision. With names, if it runs
+        and returns something else in the same shape.
     """
     layer = find_recurrent(model, rnn)
     kept = keep(layer, units, projections)

@@ -16,6 +16,7 @@ from tefast.nn.context import Context
 from tefast.nn.observe import Calls
 from tefast.nn.recurrent import Layer, find_recurrent, find_single, sizes, weights
 from tefast.nn.stack import Part
+from tefast.typing import BackendName
 
 Criterion = str | Callable[[nn.Module, Iterable[Batch]], Tensor | NDArray[np.floating]]
 Bound = float | NDArray[np.floating]
@@ -35,7 +36,7 @@ def unit_scores(
     bins: int = 16,
     h_range: Range | None = (-1.0, 1.0),
     seed: int = 0,
-    backend: str = "auto",
+    backend: BackendName = "auto",
     threads: int | None = None,
     **how: Any,
 ) -> Tensor:
@@ -108,7 +109,7 @@ def score_all(
     bins: int = 16,
     h_range: Range | None = (-1.0, 1.0),
     seed: int = 0,
-    backend: str = "auto",
+    backend: BackendName = "auto",
     threads: int | None = None,
     **how: Any,
 ) -> dict[str, Tensor]:
@@ -154,7 +155,7 @@ def layer_scores(
     h_range: Range | None = (-1.0, 1.0),
     y_range: Range | None = None,
     seed: int = 0,
-    backend: str = "auto",
+    backend: BackendName = "auto",
     threads: int | None = None,
     forward: Forward = run_model,
     source: str | FromResult = "label_probability",

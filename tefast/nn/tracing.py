@@ -11,7 +11,15 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.nn.utils.rnn import PackedSequence
 
-from tefast.nn.comparison import TOLERANCES, Recorder, Run, hooked, see_module, title
+from tefast.nn.comparison import (
+    TOLERANCES,
+    Recorder,
+    Run,
+    hooked,
+    scripts_wrapped,
+    see_module,
+    title,
+)
 from tefast.nn.consumers import (
     ATTENTION,
     NORMS,
@@ -111,7 +119,7 @@ def find_readings(
     returned : {"states", "all"}, optional
         Which units' outputs may be among what the model returns.
     once : bool
-        Run it once on each example.
+        Run a model that is not masked, and once on each example, to see which units meet.
 
     Raises
     ------
@@ -158,7 +166,8 @@ class _Trace:
         returned: Returned,
         once: bool,
     ) -> None:
-        self.masked, self.members, self.gone, self.dtype = masked, list(names), gone, dtype
+        self.masked, self.members, self.dtype = masked, list(names), dtype
+        self.gone = torch.zeros_like(gone) if once else gone
         self.returned, self.once = returned, once
         self.numbering = Numbering({name: masked.get_submodule(name) for name in names})
         self.found = Found({}, [], dtype=dtype)
@@ -234,7 +243,7 @@ class _Trace:
         example = arguments
         if self.states:
             arguments = zeroed_states(arguments, self.states, self.gone)
-        self.model = deep_copy(self.masked, dtype=self.dtype, alone=True)
+        self.model = scripts_wrapped(deep_copy(self.masked, dtype=self.dtype, alone=True))
         self.layers = {self.model.get_submodule(name): name for name in self.members}
         self.names = {module: name for name, module in self.model.named_modules()}
         self.path: list[str] = ["the model itself"]
@@ -353,7 +362,7 @@ class _Trace:
     def _reads(self, module: nn.Module, tensor: Tensor) -> bool:
         """Note what a module reads; return whether there are units' outputs in it."""
         known = self.flow.fields(tensor)
-        if known is None or (not known.tracked() and bool(known.masked.isnan().any())):
+        if known is None:
             self.elsewhere.setdefault(self.names[module], f"in {self.path[-2]}")
             return False
         self._note(module, {"input": self._reading(tensor, features_axis(module, tensor.ndim))})
@@ -394,8 +403,9 @@ class _Trace:
         nothing = known is None or bool((known.masked.isnan() & ~known.units()).any())
         if nothing:
             error = _StartError(
-                f"submodule {name!r} is given an initial state that is not 0, so a masked unit "
-                "does not give 0"
+                f"submodule {name!r} is given an initial state that is not 0, and what starts from "
+                "something else is not 0 when masked; expected zeros that the code makes, a state "
+                "of the layer itself, or an argument of the model"
             )
             error.partner = self.produced.get(address(tensor), (None, tensor))[0]
             self.flow.refusal = self.flow.refusal or error

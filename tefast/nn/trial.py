@@ -219,5 +219,6 @@ def _refuse(reason: str) -> NoReturn:
 def _fails(error: Exception, where: str) -> MisfitError:
     return MisfitError(
         f"the pruned model does not run on the example, in {where}; does its code hold the layer's "
-        f"size as a number? {type(error).__name__}: {error}"
+        "size as a number, or does what it computes pass something that shows nothing of it, such "
+        f"as a scripted function? {type(error).__name__}: {error!s:.300}"
     )
