@@ -60,13 +60,14 @@ def first_within(model: Model, of: str, limit: int, candidates) -> dict:  # type
     raise AssertionError("none")
 
 
-@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
 @pytest.mark.parametrize("scope", ["each", "all"])
-@pytest.mark.parametrize("of", ["parameters", "operations", "bytes"])
+@pytest.mark.parametrize(
+    ("of", "kind"), [("parameters", nn.LSTM), ("operations", nn.GRU), ("bytes", nn.LSTM)]
+)
 def test_within_one_unit_of_the_budget(of: str, scope: str, kind: type) -> None:
     model, now = Model(kind), by_hand(Model(kind), of)
     assert cost(model, of, X) == now
-    for seed, limit in ((0, 0.5), (1, 0.8), (2, now // 3), (3, 0.99)):
+    for seed, limit in ((0, 0.7), (1, 2 * now // 3), (2, 0.99)):
         number = limit if isinstance(limit, int) else int(limit * now)
         given = {of: limit, "model": model, "rnn": "first", "example": X, "descending": False}
         found = select(scores(seed), scope=scope, **given)

@@ -82,7 +82,7 @@ def outputs_of(model: nn.Module, batches: list, what: str = "units", **how) -> l
     return found
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_packed_layers_against_loops(data: st.DataObject) -> None:
     kind = data.draw(st.sampled_from([nn.LSTM, nn.GRU, nn.RNN]))

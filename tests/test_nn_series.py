@@ -290,7 +290,7 @@ WAYS = ("last output", "final state", "cell state", "output at the end", "mean",
         "attention")  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(data=st.data())
 def test_one_result_for_a_sequence(data: st.DataObject) -> None:
     how = data.draw(st.sampled_from(WAYS))
