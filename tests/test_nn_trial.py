@@ -312,3 +312,28 @@ def test_how_numbers_are_compared() -> None:
     assert alike(ids, ids.clone(), ids, tolerance)
     assert not alike(ids, ids + 1, ids, tolerance)
     assert not alike(ids, ids.double(), ids, tolerance)
+
+
+@pytest.mark.parametrize(
+    "cast",
+    [
+        lambda o: o.half().to(o.dtype),
+        lambda o: o.bfloat16().to(o.dtype),
+        lambda o: o.to(torch.float16).to(o.dtype),
+        lambda o: o.to(dtype=torch.bfloat16).to(o.dtype),
+    ],
+)
+def test_a_constant_behind_a_cast_is_the_one_that_the_code_makes(cast) -> None:  # type: ignore[no-untyped-def]
+    class Cast(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rnn, self.fc = nn.GRU(3, 6, batch_first=True), nn.Linear(6, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            # Of a masked unit sigmoid(sigmoid(0)), which no type of 16 bits holds.
+            return self.fc(cast(self.rnn(x)[0].sigmoid().sigmoid()))
+
+    torch.manual_seed(0)
+    model, x = Cast().double(), torch.randn(2, 5, 3, dtype=torch.float64)
+    smaller, masked = prune(model, [0, 2, 5]), mask(model, [0, 2, 5])
+    torch.testing.assert_close(smaller(x), masked(x), rtol=1e-12, atol=1e-14)
