@@ -323,17 +323,23 @@ def test_how_numbers_are_compared() -> None:
         lambda o: o.to(dtype=torch.bfloat16).to(o.dtype),
     ],
 )
-def test_a_constant_behind_a_cast_is_the_one_that_the_code_makes(cast) -> None:  # type: ignore[no-untyped-def]
+def test_a_constant_that_a_cast_would_round_is_refused(cast) -> None:  # type: ignore[no-untyped-def]
     class Cast(nn.Module):
-        def __init__(self) -> None:
+        def __init__(self, times: int) -> None:
             super().__init__()
-            self.rnn, self.fc = nn.GRU(3, 6, batch_first=True), nn.Linear(6, 2)
+            self.rnn, self.fc, self.times = nn.GRU(3, 6, batch_first=True), nn.Linear(6, 2), times
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            # Of a masked unit sigmoid(sigmoid(0)), which no type of 16 bits holds.
-            return self.fc(cast(self.rnn(x)[0].sigmoid().sigmoid()))
+            o = self.rnn(x)[0]
+            for _ in range(self.times):
+                o = o.sigmoid()
+            return self.fc(cast(o))
 
     torch.manual_seed(0)
-    model, x = Cast().double(), torch.randn(2, 5, 3, dtype=torch.float64)
-    smaller, masked = prune(model, [0, 2, 5]), mask(model, [0, 2, 5])
-    torch.testing.assert_close(smaller(x), masked(x), rtol=1e-12, atol=1e-14)
+    x = torch.randn(2, 5, 3, dtype=torch.float64)
+    for times in (0, 1):  # of a masked unit 0 and 1/2, which every type holds
+        model = Cast(times).double()
+        smaller, masked = prune(model, [0, 2, 5]), mask(model, [0, 2, 5])
+        torch.testing.assert_close(smaller(x), masked(x), rtol=1e-12, atol=1e-14)
+    with pytest.raises(ValueError, match="does not give of a masked unit what is expected"):
+        prune(Cast(2).double(), [0, 2, 5])

@@ -88,7 +88,7 @@ class Raised(TorchFunctionMode):
 def _rounded(tensor: Tensor, dtype: torch.dtype) -> Tensor:
     """A tensor with the values that a cast to less precision leaves.
 
-    A constant that is folded into a bias has to be what the model's code makes of it.
+    So a constant that the cast would round shows as another one than would be folded into a bias.
     """
     return tensor.to(dtype).to(tensor.dtype) if tensor.is_floating_point() else tensor
 
