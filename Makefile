@@ -22,7 +22,7 @@ smoke: $(VENV)/installed
 # The first import rebuilds the C++ code where it has changed, before several processes want it.
 test: $(VENV)/installed
 	$(BIN)/python -c "import tefast"
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 # About ten minutes on an otherwise idle machine; the results go to benchmarks/results.
 bench: $(VENV)/installed

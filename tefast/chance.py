@@ -17,7 +17,7 @@ from tefast.warn import warn
 
 FEW = 20
 """Transitions a cell below which the chi-square law is not followed well."""
-RARE = 0.15
+RARE = 0.35
 """Williams' correction from which on single rare values decide what the chi-square law says."""
 
 Floats = npt.NDArray[np.float64]

@@ -61,6 +61,12 @@ class Places:
         """All ranks beside each other, (U, 3 (bins - 1)), for one gathering of values."""
         return np.hstack([self.before, self.below, self.above])
 
+    @property
+    def needed(self) -> Integers:
+        """The ranks whose values matter: the one before only where a quantile is a value itself."""
+        before = self.before[self.weight == 0]
+        return np.unique(np.concatenate([before, self.below.ravel(), self.above.ravel()]))
+
     def edges(self, gathered: Floats) -> tuple[Floats, npt.NDArray[np.bool_]]:
         """Quantiles (U, bins - 1) from the values at `ranks`, and which units (U,) need others.
 

@@ -362,7 +362,7 @@ def test_fewer_steps_than_units_are_doubted(name, recwarn):
     message = (
         r"h \(target\) of shape \(7, 11\) was read as 7 steps of 11 units \(layout='TU'\), fewer "
         "steps than units; layout='NT' reads it as 7 sequences of 11 steps, and layout='UT' reads "
-        "it as 11 steps of 7 units; with layout='TU' it is as it was"
+        "it as 11 steps of 7 units; layout='TU' keeps this reading and silences the warning"
     )
     with pytest.warns(RuntimeWarning, match=message):
         doubted = measure(h, 3)

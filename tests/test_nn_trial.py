@@ -312,3 +312,34 @@ def test_how_numbers_are_compared() -> None:
     assert alike(ids, ids.clone(), ids, tolerance)
     assert not alike(ids, ids + 1, ids, tolerance)
     assert not alike(ids, ids.double(), ids, tolerance)
+
+
+@pytest.mark.parametrize(
+    "cast",
+    [
+        lambda o: o.half().to(o.dtype),
+        lambda o: o.bfloat16().to(o.dtype),
+        lambda o: o.to(torch.float16).to(o.dtype),
+        lambda o: o.to(dtype=torch.bfloat16).to(o.dtype),
+    ],
+)
+def test_a_constant_that_a_cast_would_round_is_refused(cast) -> None:  # type: ignore[no-untyped-def]
+    class Cast(nn.Module):
+        def __init__(self, times: int) -> None:
+            super().__init__()
+            self.rnn, self.fc, self.times = nn.GRU(3, 6, batch_first=True), nn.Linear(6, 2), times
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            o = self.rnn(x)[0]
+            for _ in range(self.times):
+                o = o.sigmoid()
+            return self.fc(cast(o))
+
+    torch.manual_seed(0)
+    x = torch.randn(2, 5, 3, dtype=torch.float64)
+    for times in (0, 1):  # of a masked unit 0 and 1/2, which every type holds
+        model = Cast(times).double()
+        smaller, masked = prune(model, [0, 2, 5]), mask(model, [0, 2, 5])
+        torch.testing.assert_close(smaller(x), masked(x), rtol=1e-12, atol=1e-14)
+    with pytest.raises(ValueError, match="does not give of a masked unit what is expected"):
+        prune(Cast(2).double(), [0, 2, 5])

@@ -448,6 +448,16 @@ def test_enough_surrogates_for_several_delays(capsys):
     assert found == ["1", "5", "9"]
 
 
+@pytest.mark.parametrize("name", ["d.npy", "d.csv", "d73.mat"])
+def test_several_columns_as_one_source(name, capsys):
+    WRITERS[name](name)
+    te = tefast.transfer_entropy(DATA[:, [1, 3]], DATA[:, [0, 2]], 3, joint=True)
+    line = [*f"{name} --source 0,2 --joint --significance none --bins 3 --quiet".split()]
+    status, rows, error = run(line, capsys)
+    assert (status, error) == (0, "")
+    np.testing.assert_array_equal([float(row["te"]) for row in rows], te)
+
+
 def test_columns_of_other_layouts(capsys):
     np.save("tall.npy", DATA.T)
     np.save("wide.npy", H.transpose(2, 0, 1))

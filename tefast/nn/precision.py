@@ -49,8 +49,12 @@ class Raised(TorchFunctionMode):
             return func(*args, **kwargs)
         name = getattr(func, "__name__", "")
         if name in _CASTS and len(args) == 1 and isinstance(args[0], Tensor):
-            return args[0].to(raised(_CASTS[name], self.dtype))
+            return _rounded(args[0], _CASTS[name]).to(raised(_CASTS[name], self.dtype))
         leaves = pytree.tree_leaves((args, kwargs))
+        if name in ("to", "type") and isinstance(args[0], Tensor):
+            for leaf in leaves:
+                if isinstance(leaf, torch.dtype) and raised(leaf, self.dtype) != leaf:
+                    args = (_rounded(args[0], leaf), *args[1:])
         if any(self._dtype(leaf) is not leaf for leaf in leaves):
             args, kwargs = pytree.tree_map(self._dtype, (args, kwargs))
         if any(self._is_low(leaf) for leaf in leaves) and not _changes(name, kwargs):
@@ -79,6 +83,14 @@ class Raised(TorchFunctionMode):
             if name.startswith("torch.") and last in _TYPES:
                 return raised(_TYPES[last], self.dtype)
         return leaf
+
+
+def _rounded(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """A tensor with the values that a cast to less precision leaves.
+
+    So a constant that the cast would round shows as another one than would be folded into a bias.
+    """
+    return tensor.to(dtype).to(tensor.dtype) if tensor.is_floating_point() else tensor
 
 
 def _changes(name: str, named: dict[str, Any]) -> bool:
