@@ -59,7 +59,7 @@ class Source:
                 "method='trials' exchanges the sources of sequences of the same length and gaps, "
                 "and no two are so; use 'circular' or 'shuffle'"
             )
-        if self.method == "trials" and self._kept > len(self.states) - 0.5:
+        if self.method == "trials" and self._kept > sum(map(len, self._groups)) - 0.5:
             warn(
                 "method='trials' exchanges the sources of sequences, and these are equal, so that "
                 "every surrogate is like the data; use 'circular'"
