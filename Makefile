@@ -11,7 +11,7 @@ EDITABLE = $(INSTALL) --no-build-isolation --config-settings=editable.rebuild=tr
 # Minutes of compiling that only a machine with a GPU has any use for; `make cuda` builds it anyway.
 TEFAST_CUDA ?= $(if $(shell nvidia-smi -L 2>/dev/null),AUTO,OFF)
 
-.PHONY: experiment smoke test cuda bench growth calibration sanitize docs lint format dist clean
+.PHONY: experiment smoke test cuda bench bench-check growth calibration sanitize docs lint format dist clean
 
 experiment: $(VENV)/installed
 	$(BIN)/python -m tefast.experiment $(ARGS)
@@ -19,8 +19,10 @@ experiment: $(VENV)/installed
 smoke: $(VENV)/installed
 	$(BIN)/python -m tefast.experiment --preset smoke --out runs/smoke --fresh
 
+# The first import rebuilds the C++ code where it has changed, before several processes want it.
 test: $(VENV)/installed
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -c "import tefast"
+	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 # About ten minutes on an otherwise idle machine; the results go to benchmarks/results.
 bench: $(VENV)/installed
@@ -28,6 +30,11 @@ bench: $(VENV)/installed
 	$(BIN)/python -m pytest benchmarks -q --benchmark-sort=name \
 		--benchmark-columns=median,iqr,rounds --benchmark-json=build/bench.json $(ARGS)
 	$(BIN)/python benchmarks/report.py build/bench.json
+
+# Every benchmark once, its result asserted and nothing timed.
+bench-check: $(VENV)/installed
+	$(EDITABLE) -e ".[bench]"
+	$(BIN)/python -m pytest benchmarks -q --benchmark-disable $(ARGS)
 
 # How time grows with each size: benchmarks/results/growth.json and docs/growth.png.
 growth: $(VENV)/installed

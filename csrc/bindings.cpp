@@ -232,17 +232,21 @@ Dense<double> score_counts(const Dense<std::int64_t>& counts, int threads) {
     return nats;
 }
 
-void count_windows(const Dense<std::int16_t>& codes, int bins, int length,
-                   const Dense<std::int64_t>& shared, std::int64_t states,
-                   Dense<std::int64_t> counts, int threads) {
+void count_windows(const Dense<std::int16_t>& codes, int bins,
+                   const std::vector<std::int64_t>& back, const Dense<std::int64_t>& shared,
+                   std::int64_t states, Dense<std::int64_t> counts, int threads) {
     if (codes.ndim() != 3) throw std::invalid_argument("codes must have shape (N, T, U)");
-    const tefast::Windows work{codes.data(),  {codes.shape(0), codes.shape(1), codes.shape(2)},
-                               bins,          length,
-                               shared.data(), states};
+    const int length = static_cast<int>(back.size());
+    const tefast::Windows work{codes.data(), {codes.shape(0), codes.shape(1), codes.shape(2)},
+                               bins,         back.data(),
+                               length,       shared.data(),
+                               states};
     if (shared.size() != work.shape[0] * work.shape[1])
         throw std::invalid_argument("shared must have shape (N, T)");
     if (bins < 1 || length < 1 || states < 1)
-        throw std::invalid_argument("bins, length and states must be positive");
+        throw std::invalid_argument("bins, the steps back and states must be positive in number");
+    if (*std::min_element(back.begin(), back.end()) < 0)
+        throw std::invalid_argument("steps back must not be negative");
     const auto outside = [](auto array, std::int64_t most) {
         return std::any_of(array.data(), array.data() + array.size(),
                            [most](auto value) { return value >= most; });
@@ -254,7 +258,7 @@ void count_windows(const Dense<std::int16_t>& codes, int bins, int length,
     int divided = 0;
     for (; divided < length && left % bins == 0; ++divided) left /= bins;
     if (divided < length || left != work.shape[2] * states)
-        throw std::invalid_argument("counts must have shape (U, bins**length, states)");
+        throw std::invalid_argument("counts must have shape (U, bins**len(back), states)");
     std::int64_t* out = counts.mutable_data();
     const Array3 size{nullptr, DType::i16, {work.shape[0], work.shape[1], work.shape[2]}, {}};
     py::gil_scoped_release release;
@@ -329,7 +333,7 @@ PYBIND11_MODULE(_native, m) {
     m.def("transfer_entropy", &transfer_entropy);
     m.def("transfer_entropies", &transfer_entropies);
     m.def("score_counts", &score_counts);
-    m.def("count_windows", &count_windows, py::arg("codes"), py::arg("bins"), py::arg("length"),
+    m.def("count_windows", &count_windows, py::arg("codes"), py::arg("bins"), py::arg("back"),
           py::arg("shared"), py::arg("states"), py::arg("counts").noconvert(), py::arg("threads"));
     m.def("conditional_surrogates", &conditional_surrogates);
     // What tests look at and turn.

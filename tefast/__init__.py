@@ -10,6 +10,7 @@ from typing import Any
 
 from tefast.binning import Binning
 from tefast.estimator import entropy, learn_binning, learn_edges, transfer_entropy
+from tefast.histories import ChosenHistory, choose_history
 from tefast.info import build_info
 from tefast.information import (
     active_information,
@@ -22,6 +23,7 @@ from tefast.information import (
 )
 from tefast.large import find_ranges, stream
 from tefast.ordinal import ordinal_patterns
+from tefast.sliding import windowed_transfer_entropy
 from tefast.streaming import Entropy, TransferEntropy
 from tefast.surrogates import Significance, benjamini_hochberg, significance
 
@@ -29,12 +31,14 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Binning",
+    "ChosenHistory",
     "Entropy",
     "Significance",
     "TransferEntropy",
     "active_information",
     "benjamini_hochberg",
     "build_info",
+    "choose_history",
     "conditional_transfer_entropy",
     "entropy",
     "entropy_rate",
@@ -49,6 +53,7 @@ __all__ = [
     "significance",
     "stream",
     "transfer_entropy",
+    "windowed_transfer_entropy",
 ]
 
 

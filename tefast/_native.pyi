@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from typing import Any, TypedDict
 
 import numpy as np
@@ -79,7 +80,7 @@ def score_counts(counts: npt.NDArray[np.int64], threads: int) -> npt.NDArray[np.
 def count_windows(
     codes: npt.NDArray[np.int16],
     bins: int,
-    length: int,
+    back: Sequence[int],
     shared: npt.NDArray[np.int64],
     states: int,
     counts: npt.NDArray[np.int64],

@@ -11,14 +11,15 @@ from __future__ import annotations
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
 
+from tefast.typing import BinningName
 from tefast.values import ROLES, Values
 
-BINNINGS = ("uniform", "quantile", "symbols")
+BINNINGS: tuple[str, ...] = get_args(BinningName)
 MAX_BINS = 256
 """What the kernels' codes hold, one byte each."""
 MAX_SYMBOLS = 2**15 - 1
@@ -131,7 +132,7 @@ def check_range(
     """
     if given is None:
         return None
-    name, column = f"{role}_range", "condition" if role == "z" else "unit"
+    name, column = f"{role}_range", {"y": "source", "z": "condition"}.get(role, "unit")
     try:
         if isinstance(given, (str, bytes, set, frozenset)):  # no numbers, or in no order
             raise TypeError

@@ -17,6 +17,8 @@ from tefast.warn import warn
 
 FEW = 20
 """Transitions a cell below which the chi-square law is not followed well."""
+RARE = 0.35
+"""Williams' correction from which on single rare values decide what the chi-square law says."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -74,17 +76,28 @@ class Estimate:
         return np.where(free, p, np.where(total > 0, 1.0, np.nan)), mean, deviation
 
     def warn_of_few(self) -> None:
-        """Say that the chi-square law is not to be trusted with so few transitions."""
-        some = np.flatnonzero(self.cells > 0)
+        """Say where the chi-square law is not to be trusted: few transitions, or rare values."""
+        some = np.flatnonzero((self.cells > 0) & (self.freedom > 0))
         if not some.size:
             return
-        each = self.total[some] / self.cells[some]
-        worst = int(each.argmin())
-        if each[worst] < FEW:
+        each, correction = (
+            self.total[some] / self.cells[some],
+            self.excess[some] / self.freedom[some],
+        )
+        few, rare = int(each.argmin()), int(correction.argmax())
+        if each[few] < FEW:
             warn(
-                f"method='chi2' with {each[worst]:.2g} transitions for each of "
-                f"{self.cells[some[worst]]:.0f} cells rejects too often; it takes some 30. Use "
+                f"method='chi2' with {each[few]:.2g} transitions for each of "
+                f"{self.cells[some[few]]:.0f} cells rejects too often; it takes some 30. Use "
                 "fewer bins, or surrogates"
+            )
+        elif correction[rare] > RARE:
+            many = int((correction > RARE).sum())
+            warn(
+                f"method='chi2' does not hold where values are rare: in {many} of {len(self.te)} "
+                "units some bins have so few transitions that p, null_mean and effective_te are "
+                f"wrong (Williams' correction is {correction[rare]:.2g} for unit {some[rare]}). "
+                "Use fewer or quantile bins, or surrogates"
             )
 
     def against(

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from tefast.backends import MISSING, Backend, Counts, Lengths
 from tefast.binning import MAX_BINS, Binning
 from tefast.memory import memory_limit
+from tefast.states import JointState, together
 from tefast.values import Values, to_numpy
 
 Floats = npt.NDArray[np.float64]
@@ -102,6 +103,12 @@ class Dense:
         added = self.counts.sum(axis=others) if others else self.counts
         yield added.reshape(len(self.counts), -1)
 
+    def occurring(self) -> Iterator[tuple[Counts, Counts]]:
+        """Of each unit the cells (axes, cells) that are not empty, rising, and their counts."""
+        for unit in self.counts:
+            cells = np.nonzero(unit)
+            yield np.stack(cells), unit[cells]
+
     def folded(
         self, axes: tuple[str, ...], given: tuple[str, ...], of: Callable[[Counts], Floats]
     ) -> Iterator[Floats]:
@@ -130,17 +137,17 @@ class Sparse:
 
     Attributes
     ----------
-    cells, counts : list of ndarray of int64, one of each for every unit
-        Cells as one integer, the last axis the least significant, rising; and how often each was.
-    shape : tuple of int
-        The sizes of the axes.
+    cells : list of ndarray of int64, shape (axes, cells), one for every unit
+        The states along each axis that make a cell; cells rise, the last axis the least
+        significant.
+    counts : list of ndarray of int64, shape (cells,), one for every unit
+        How often each was.
     axes : tuple of str
-        Their names.
+        The names of the axes.
     """
 
     cells: list[Counts]
     counts: list[Counts]
-    shape: tuple[int, ...]
     axes: tuple[str, ...]
 
     @property
@@ -153,6 +160,10 @@ class Sparse:
         for cells, counts in zip(self.cells, self.counts, strict=True):
             yield self._added(cells, counts, axes)[np.newaxis]
 
+    def occurring(self) -> Iterator[tuple[Counts, Counts]]:
+        """Of each unit the cells (axes, cells) that are not empty, rising, and their counts."""
+        yield from zip(self.cells, self.counts, strict=True)
+
     def folded(
         self, axes: tuple[str, ...], given: tuple[str, ...], of: Callable[[Counts], Floats]
     ) -> Iterator[Floats]:
@@ -162,7 +173,7 @@ class Sparse:
             _, first, place = np.unique(kept, return_index=True, return_inverse=True)
             n = np.zeros(len(first), np.int64)
             np.add.at(n, place, counts)
-            _, where = np.unique(self._kept(cells[first], given), return_inverse=True)
+            _, where = np.unique(self._kept(cells[:, first], given), return_inverse=True)
             yield np.asarray(np.bincount(where, of(n)), dtype=np.float64)[np.newaxis]
 
     def beside(self, *sets: tuple[str, ...]) -> Iterator[tuple[Counts, list[Counts]]]:
@@ -171,7 +182,7 @@ class Sparse:
             found = []
             for axes in sets:
                 _, place = np.unique(self._kept(cells, axes), return_inverse=True)
-                added = np.zeros(len(cells), np.int64)
+                added = np.zeros(len(counts), np.int64)
                 np.add.at(added, place, counts)
                 found.append(added[place][np.newaxis])
             yield counts[np.newaxis], found
@@ -184,14 +195,11 @@ class Sparse:
         return np.add.reduceat(counts[order], first) if kept.size else counts
 
     def _kept(self, cells: Counts, axes: tuple[str, ...]) -> Counts:
-        """The cells with some axes alone."""
-        kept, step = np.zeros_like(cells), 1
-        for name, size in zip(reversed(self.axes), reversed(self.shape), strict=True):
-            if name in axes:
-                kept += cells % size * step
-                step *= size
-            cells = cells // size
-        return kept
+        """The cells with some axes alone, as one integer each."""
+        chosen = [row for row, name in zip(cells, self.axes, strict=True) if name in axes]
+        if not cells.shape[1] or not chosen:
+            return np.zeros(cells.shape[1], np.int64)
+        return together(JointState(row, int(row.max()) + 1) for row in chosen).codes
 
 
 Table = Dense | Sparse

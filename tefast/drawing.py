@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from functools import cached_property
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -13,12 +14,13 @@ import numpy.typing as npt
 from tefast import evaluation, values, windows
 from tefast.backends import MISSING, Lengths
 from tefast.evaluation import Inputs
-from tefast.states import Embedding, States
+from tefast.states import Embedding, JointState, States
+from tefast.typing import Method
 from tefast.values import Values
 from tefast.warn import warn
 from tefast.windows import Windows
 
-METHODS = ("auto", "trials", "circular", "shuffle", "conditional", "chi2")
+METHODS: tuple[str, ...] = get_args(Method)
 ALIKE = 10
 """Of how many sequences an exchange may leave one with a source like its own, for "auto" to mean
 "trials".
@@ -49,8 +51,8 @@ class Source:
 
     def __init__(self, inputs: Inputs, embedding: Embedding, method: str) -> None:
         self.inputs, self.embedding = inputs, embedding
-        self.codes = inputs.codes()[:, :, 0]
-        self.states = evaluation.source_states(self.codes, inputs.source_bins, embedding)
+        self.series = evaluation.source_series(inputs)
+        self.states = evaluation.source_states(self.series, embedding)
         self.counted: Windows = evaluation.transitions(inputs, embedding, self.states)
         self._shuffled: dict[int, Places] = {}
         self.method = self._automatic() if method == "auto" else method
@@ -64,7 +66,7 @@ class Source:
                 "method='trials' exchanges the sources of sequences, and these are equal, so that "
                 "every surrogate is like the data; use 'circular'"
             )
-        if self.ways < 2:
+        if self._starts.any() and self.ways < 2:
             raise ValueError(
                 f"method={self.method!r} turns the source of every sequence, and none has two "
                 "values; use 'shuffle' or 'conditional'"
@@ -73,7 +75,12 @@ class Source:
     @property
     def transitions(self) -> int:
         """Those that have a state of the source."""
-        return int(np.count_nonzero(self.counted.shared != MISSING))
+        return int(np.count_nonzero(self.shared != MISSING))
+
+    @property
+    def shared(self) -> States:
+        """The source's state (N, T) for the transitions that lead to each step."""
+        return self.counted.beside["source"].codes
 
     @cached_property
     def ways(self) -> float:
@@ -95,27 +102,31 @@ class Source:
         if self.method == "conditional":
             score, each = self._exchanged, 4 * self.transitions
         elif self._are_steps:
-            score, each = self._of_steps, 2 * self.states.size
+            score, each = self._of_steps, 2 * self.states.codes.size
         else:
-            score, each = self._of_windows, 8 * self.states.size
+            score, each = self._of_windows, 8 * self.states.codes.size
         batch = max(1, min(at_once, BATCH_BYTES // max(1, each)))
         for first in range(0, count, batch):
             yield score(seed, range(first, min(first + batch, count)))
 
-    def draw(self, seed: int, i: int) -> States:
+    def draw(self, seed: int, i: int) -> JointState:
         """The source's states (N, T) of surrogate i, for transitions that start at each step."""
         rng = np.random.default_rng([seed, i])
+        codes = self.states.codes
         if self.method == "shuffle":
             places = self._starts
-            return _replaced(self.states, places, rng.permutation(self.states[places]))
+            return self._with(_replaced(codes, places, rng.permutation(codes[places])))
         digits = None
         if self.ways <= FEW_WAYS:
             digits = _digits(int(self._numbers(seed)[i]), self._sizes)
         if self.method == "trials":
-            return _given_others(self.states, self._alike, digits, rng)
+            return self._with(_given_others(codes, self._alike, digits, rng))
         by = rng.integers(0, self._turns) if digits is None else np.array(digits)
-        turned = _turned(self.codes, self._order, self._turns, by)
-        return evaluation.source_states(turned, self.inputs.source_bins, self.embedding)
+        turned = _turned(self.series.codes, self._order, self._turns, by)
+        return evaluation.source_states(JointState(turned, self.series.size), self.embedding)
+
+    def _with(self, codes: States) -> JointState:
+        return JointState(codes, self.states.size)
 
     @property
     def rate(self) -> str:
@@ -132,7 +143,7 @@ class Source:
     @cached_property
     def _kept(self) -> float:
         """How many sequences a random exchange leaves with a source like their own, on average."""
-        rows = [row.tobytes() for row in self.states]
+        rows = [row.tobytes() for row in self.states.codes]
         kept = 0.0
         for group in self._groups:
             equal = Counter(rows[n] for n in group)
@@ -140,9 +151,8 @@ class Source:
         return kept
 
     def _of_steps(self, seed: int, numbers: range) -> Floats:
-        size = self.inputs.source_bins**self.embedding.source_history
-        states = np.stack([self.draw(seed, i).astype(np.int16) for i in numbers])
-        return values.to_numpy(evaluation.of_states(self.inputs, states, size))
+        states = np.stack([self.draw(seed, i).codes.astype(np.int16) for i in numbers])
+        return values.to_numpy(evaluation.of_states(self.inputs, states, self.states.size))
 
     def _of_windows(self, seed: int, numbers: range) -> Floats:
         found = []
@@ -156,12 +166,12 @@ class Source:
         """Of surrogates that exchange states among transitions with the same past of a unit."""
         inputs, counted = self.inputs, self.counted
         options, target = inputs.options, inputs.target
-        places = np.flatnonzero(counted.shared != MISSING)
+        places = np.flatnonzero(self.shared != MISSING)
         positions = np.arange(len(places), dtype=np.uint32)
         orders = np.stack(
             [np.random.default_rng([seed, i]).permutation(positions) for i in numbers]
         )
-        source = counted.shared.ravel()[places]
+        source = self.shared.ravel()[places]
         sequences, steps, units = target.array.shape
         size = max(1, BATCH_BYTES // (32 * sequences * steps))
         nats = np.empty((len(orders), units))
@@ -175,9 +185,9 @@ class Source:
                 some,
                 options.threads,
             )
-            own = windows.own_keys(codes, counted, inputs.bins).reshape(sequences * steps, -1)
+            own = counted.moves(codes).codes.reshape(sequences * steps, -1)
             nats[:, some] = options.backend.conditional_surrogates(
-                own[places], counted.own[-1], source, orders, options.threads
+                own[places], inputs.bins, source, orders, options.threads
             )
         return nats
 
@@ -193,13 +203,13 @@ class Source:
     @cached_property
     def _starts(self) -> Booleans:
         """Where a transition can start: its next step is there, and so are both histories."""
-        starts = np.zeros(self.states.shape, bool)
+        starts = np.zeros(self.states.codes.shape, bool)
         starts[:, self.embedding.first : -1] = self._valid[:, self.embedding.first + 1 :]
-        return np.asarray(starts & (self.states != MISSING))
+        return np.asarray(starts & (self.states.codes != MISSING))
 
     @cached_property
     def _there(self) -> Booleans:
-        return np.asarray(self._valid & (self.codes != MISSING))
+        return np.asarray(self._valid & (self.series.codes != MISSING))
 
     @cached_property
     def _order(self) -> Places:
@@ -232,7 +242,7 @@ class Source:
     @cached_property
     def _groups(self) -> list[Places]:
         """Sequences whose states are there at the same steps: these can be exchanged."""
-        there = self.states != MISSING
+        there = self.states.codes != MISSING
         _, kinds = np.unique(there, axis=0, return_inverse=True)
         kinds = kinds.ravel()
         order = np.argsort(kinds, kind="stable")
@@ -277,9 +287,7 @@ def _given_others(
     return out
 
 
-def _turned(
-    codes: npt.NDArray[np.int16], order: Places, many: Places, by: Places
-) -> npt.NDArray[np.int16]:
+def _turned(codes: States, order: Places, many: Places, by: Places) -> States:
     """Every sequence's codes, those that are there, turned by some of them.
 
     order: (N, T), the steps that have a code before those that have none; many: (N,), how many

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +12,32 @@ from tefast.binning import Binning
 from tefast.evaluation import Inputs
 from tefast.options import Options
 from tefast.states import Embedding
+from tefast.typing import (
+    ArrayLike,
+    BackendName,
+    Bias,
+    BinningLike,
+    BinningName,
+    EntropyOptions,
+    NanPolicy,
+    Scores,
+    TensorLike,
+    TransferOptions,
+)
 
 
+@overload
+def transfer_entropy(
+    h: ArrayLike, y: Any, bins: int = ..., **options: Unpack[TransferOptions]
+) -> Scores: ...
+@overload
+def transfer_entropy(
+    h: TensorLike, y: Any, bins: int = ..., **options: Unpack[TransferOptions]
+) -> TensorLike: ...
+@overload
+def transfer_entropy(
+    h: Any, y: Any, bins: int = ..., **options: Unpack[TransferOptions]
+) -> Any: ...
 def transfer_entropy(
     h: Any,
     y: Any,
@@ -22,24 +46,27 @@ def transfer_entropy(
     target_history: int = 1,
     source_history: int = 1,
     delay: int = 1,
-    binning: Any = "uniform",
+    target_step: int = 1,
+    source_step: int = 1,
+    joint: bool = False,
+    binning: BinningLike = "uniform",
     h_range: Any = None,
     y_range: Any = None,
     lengths: Any = None,
     mask: Any = None,
     layout: str | None = None,
-    nan_policy: str = "raise",
-    bias: str | None = None,
+    nan_policy: NanPolicy = "raise",
+    bias: Bias | None = None,
     base: float = 2,
-    backend: str = "auto",
+    backend: BackendName = "auto",
     threads: int | None = None,
 ) -> Any:
     """Transfer entropy from the source `y` to every unit of the target `h`.
 
     How much the source's present tells about a unit's next value beyond what the unit's own
     present tells: ``I(h[t+1]; y[t] | h[t])``, estimated from a histogram of
-    ``(h[t+1], h[t], y[t])``; or with longer histories k and l and a delay d
-    ``I(h[t+1]; y[t+1-d-l+1 .. t+1-d] | h[t-k+1 .. t])``.
+    ``(h[t+1], h[t], y[t])``; or with longer histories k and l, their steps s and r and a delay d
+    ``I(h[t+1]; y[t+1-d], .. y[t+1-d-(l-1)r] | h[t], .. h[t-(k-1)s])``.
 
     Parameters
     ----------
@@ -51,7 +78,7 @@ def transfer_entropy(
         changed.
     y : array_like, shape (N, T), or (T,) where `h` has no axis of sequences
         The **source**, one series that is compared with every unit: the axes of `h` without that of
-        units.
+        units. With `joint` an axis more at the end, for several.
     bins : int, default 16
         Number of bins, or of symbols; 2 to 256.
     target_history : int, default 1
@@ -60,6 +87,11 @@ def transfer_entropy(
         l, steps of the source.
     delay : int, default 1
         d, steps from the source's last one to the unit's next.
+    target_step, source_step : int, default 1
+        s and r, steps from one entry of a history to the next.
+    joint : bool, default False
+        Take `y` as several sources at once, (N, T, S) or (T, S): what all of them tell together.
+        Each is binned on its own, in as many bins.
     binning : {"uniform", "quantile", "symbols"}, array_like, Binning or mapping, default "uniform"
         "uniform" makes bins of equal width. "quantile" makes bins that hold equally many of each
         unit's own values. Where ties leave fewer distinct values than bins, fewer bins are filled,
@@ -70,7 +102,8 @@ def transfer_entropy(
         bins. A `Binning` that `learn_binning` returned is used as it is. A mapping such as
         ``{"h": "quantile", "y": [0.5]}`` says it for each input.
     h_range, y_range : (low, high), optional
-        The range that uniform bins divide, scalars or one value a unit. Values outside are
+        The range that uniform bins divide, scalars or one value a unit, or a source of several.
+        Values outside are
         clamped into the end bins. None: the range of the data, unit by unit.
     lengths : array_like of int, shape (N,), optional
         Valid steps of each sequence; what lies beyond is not looked at.
@@ -129,28 +162,34 @@ def transfer_entropy(
     >>> tefast.transfer_entropy(h, y, bins=2).round(3)
     array([1., 0.])
     """
-    embedding = Embedding.check(target_history, source_history, delay)
+    embedding = Embedding.check(target_history, source_history, delay, target_step, source_step)
     bias = measures.check_bias(bias)
     options = Options.check(bins, binning, nan_policy, base, backend, threads)
-    target, source = values.read(h, y, layout)
+    target, source = values.read(h, y, layout, joint)
     embedding.check_steps(target)
     ranges = {"h": h_range, "y": y_range}
     inputs = Inputs.check(options, target, [source], lengths, ranges, mask)
     return target.wrap(evaluation.transfer_entropy(inputs, embedding, bias))
 
 
+@overload
+def entropy(h: ArrayLike, bins: int = ..., **options: Unpack[EntropyOptions]) -> Scores: ...
+@overload
+def entropy(h: TensorLike, bins: int = ..., **options: Unpack[EntropyOptions]) -> TensorLike: ...
+@overload
+def entropy(h: Any, bins: int = ..., **options: Unpack[EntropyOptions]) -> Any: ...
 def entropy(
     h: Any,
     bins: int = 16,
     *,
-    binning: Any = "uniform",
+    binning: BinningLike = "uniform",
     h_range: Any = None,
     lengths: Any = None,
     mask: Any = None,
     layout: str | None = None,
-    nan_policy: str = "raise",
+    nan_policy: NanPolicy = "raise",
     base: float = 2,
-    backend: str = "auto",
+    backend: BackendName = "auto",
     threads: int | None = None,
 ) -> Any:
     """Shannon entropy of every unit of `h`, over all sequences and steps.
@@ -189,13 +228,13 @@ def learn_binning(
     h: Any,
     bins: int = 16,
     *,
-    binning: str = "uniform",
+    binning: BinningName = "uniform",
     h_range: Any = None,
     lengths: Any = None,
     mask: Any = None,
     layout: str | None = None,
-    nan_policy: str = "raise",
-    backend: str = "auto",
+    nan_policy: NanPolicy = "raise",
+    backend: BackendName = "auto",
     threads: int | None = None,
 ) -> Binning:
     """The bins that data would be given, to be used for other data too.
@@ -235,13 +274,13 @@ def learn_edges(
     h: Any,
     bins: int = 16,
     *,
-    binning: str = "uniform",
+    binning: BinningName = "uniform",
     h_range: Any = None,
     lengths: Any = None,
     mask: Any = None,
     layout: str | None = None,
-    nan_policy: str = "raise",
-    backend: str = "auto",
+    nan_policy: NanPolicy = "raise",
+    backend: BackendName = "auto",
     threads: int | None = None,
 ) -> npt.NDArray[np.float64]:
     """The inner edges of the bins that data would be given, to be used for other data too.

@@ -12,12 +12,12 @@ import numpy.typing as npt
 
 from tefast import binning as binnings
 from tefast import counts, masks, measures, symbols, values, windows
-from tefast.backends import Lengths, Scan
+from tefast.backends import Lengths, Scan, Steps
 from tefast.binning import MAX_BINS, Binning, How
-from tefast.counts import Table
+from tefast.counts import Dense, Table
 from tefast.measures import Scores, Sums
 from tefast.options import Options, check_scan
-from tefast.states import Embedding, States, history, moved
+from tefast.states import Embedding, JointState, history, together
 from tefast.values import Values
 from tefast.warn import warn
 from tefast.windows import MOST_STATES, Windows
@@ -259,7 +259,7 @@ def of_states(inputs: Inputs, states: npt.NDArray[Any], size: int) -> Any:
 
 def goes_at_once(inputs: Inputs, embedding: Embedding) -> bool:
     """Whether the kernels of single steps score the source's states, as `of_states` has them do."""
-    bins, size = inputs.bins, inputs.source_bins**embedding.source_history
+    bins, size = inputs.bins, source_size(inputs) ** embedding.source_history
     return (
         embedding.target_history == 1
         and bins <= MAX_BINS
@@ -292,44 +292,113 @@ def several_of_windows(
     return scores
 
 
-def source_states(codes: Series, bins: int, embedding: Embedding) -> States:
-    """The source's state for the transitions that start at each step, of codes (N, T)."""
-    return history(codes, bins, embedding.source_history, shift=embedding.delay - 1)
+def source_size(inputs: Inputs) -> int:
+    """How many states a source can have at a step, or several sources at once."""
+    columns: int = inputs.others[0].array.shape[2]
+    return int(inputs.source_bins**columns)
 
 
-def transitions(inputs: Inputs, embedding: Embedding, states: States | None = None) -> Windows:
-    """The windows (past, next) of the target beside the source's states, or beside others."""
-    bins, past, symbols_of_source = inputs.bins, embedding.target_history, inputs.source_bins
+def source_series(inputs: Inputs) -> JointState:
+    """The source as a state at every step, (N, T): its code, or the codes of several sources."""
+    return _joined(inputs.codes(), inputs.source_bins)
+
+
+def _joined(codes: Series, bins: int) -> JointState:
+    """Series (N, T, columns) in one."""
+    parts = codes.astype(np.int64)
+    return together(JointState(parts[:, :, i], bins) for i in range(parts.shape[2]))
+
+
+def source_states(series: JointState, embedding: Embedding) -> JointState:
+    """The source's state for the transitions that start at each step."""
+    return history(series, [back - 1 for back in embedding.source])
+
+
+def transitions(inputs: Inputs, embedding: Embedding, states: JointState | None = None) -> Windows:
+    """The windows (past, next) of the target beside the source's states, or beside others.
+
+    A window belongs to the step that its transition leads to.
+    """
     if states is None:
-        states = source_states(inputs.codes()[:, :, 0], symbols_of_source, embedding)
-    return Windows(
-        past + 1,
-        (bins**past, bins),
-        moved(states, 1),  # a window ends at the step that a transition leads to
-        (symbols_of_source**embedding.source_history,),
-        ("past", "next", "source"),
-    )
+        states = source_states(source_series(inputs), embedding)
+    own = {"past": embedding.past, "next": (0,)}
+    return Windows(inputs.bins, own, {"source": states.moved(1)})
+
+
+def conditional_transitions(inputs: Inputs, embedding: Embedding) -> Windows:
+    """The same beside the states of the conditions, one step before the next, as well."""
+    plain = transitions(inputs, embedding)
+    conditions = _joined(inputs.codes(1), inputs.bins_of(inputs.others[1]))
+    beside = {"condition": conditions.moved(1), **plain.beside}
+    return Windows(plain.bins, plain.own, beside)
+
+
+def reverse_transitions(inputs: Inputs, embedding: Embedding) -> Windows:
+    """The transitions of the series, beside windows of the units' histories as sources."""
+    series = source_series(inputs)
+    beside = {"past": history(series, embedding.past), "next": series}
+    return Windows(inputs.bins, {"source": embedding.source}, beside)
+
+
+def own_transitions(inputs: Inputs, past: Steps) -> Windows:
+    """The windows (past, next) of the target alone."""
+    return Windows(inputs.bins, {"past": past, "next": (0,)}, {})
+
+
+def pairs(inputs: Inputs, delay: int) -> Windows:
+    """Values of the target beside what the source was `delay` steps earlier."""
+    return Windows(inputs.bins, {"unit": (0,)}, {"source": source_series(inputs).moved(delay)})
 
 
 def transfer_entropy(inputs: Inputs, embedding: Embedding, bias: str | None) -> Any:
     """Transfer entropy (U,) in units of the base."""
-    options, bins = inputs.options, inputs.bins
-    size = inputs.source_bins**embedding.source_history
+    options, one = inputs.options, inputs.others[0].array.shape[2] == 1
     at_once = bias is None and goes_at_once(inputs, embedding)
-    if at_once and embedding == Embedding() and bins == inputs.source_bins:
+    if at_once and embedding == Embedding() and one and inputs.bins == inputs.source_bins:
         return of_steps(inputs) / math.log(options.base)
+    states = source_states(source_series(inputs), embedding)
     if at_once:
-        states = source_states(inputs.codes()[:, :, 0], inputs.source_bins, embedding)
-        nats = of_states(inputs, states[np.newaxis], size)[0]
+        nats = of_states(inputs, states.codes[np.newaxis], states.size)[0]
         if not bool((nats == nats).any()):
             raise_nothing_left()
         return nats / math.log(options.base)
-    return of_windows(inputs, transitions(inputs, embedding), transferred, bias)
+    return of_windows(inputs, transitions(inputs, embedding, states), transferred, bias)
+
+
+def of_counts(options: Options, counts: Any, bias: str | None) -> Any:
+    """Transfer entropy (U,) in units of the base, from counts (U, next, past, source)."""
+    if bias is None and counts.shape[1] == counts.shape[2]:  # one step of past
+        nats = options.backend_of(counts).score_counts(counts, options.threads)
+        return nats / math.log(options.base)
+    dense = Dense(values.to_numpy(counts), ("next", "past", "source"))
+    sums = transferred(dense, bias == "grassberger")
+    return measures.mean(sums, dense.total, options.base, bias)
 
 
 def transferred(table: Table, grassberger: bool) -> Sums:
     """N times transfer entropy, of tables with the axes next, source and past."""
     return measures.conditional_information(table, ("next",), ("source",), ("past",), grassberger)
+
+
+def transferred_beyond(table: Table, grassberger: bool) -> Sums:
+    """N times transfer entropy beyond conditions, of tables with the axis condition as well."""
+    given = ("past", "condition")
+    return measures.conditional_information(table, ("next",), ("source",), given, grassberger)
+
+
+def shared(table: Table, grassberger: bool) -> Sums:
+    """N times mutual information, of tables with the axes unit and source."""
+    return measures.conditional_information(table, ("unit",), ("source",), (), grassberger)
+
+
+def stored(table: Table, grassberger: bool) -> Sums:
+    """N times active information, of tables with the axes next and past."""
+    return measures.conditional_information(table, ("next",), ("past",), (), grassberger)
+
+
+def rate(table: Table, grassberger: bool) -> Sums:
+    """N times the entropy rate, of tables with the axes next and past."""
+    return measures.conditional_entropy(table, ("next",), ("past",), grassberger)
 
 
 def raise_nothing_left() -> None:

@@ -11,13 +11,14 @@ from tefast.estimator import transfer_entropy
 from tefast.states import check_positive
 from tefast.streaming import Entropy, TransferEntropy
 from tefast.surrogates import METHODS, significance
+from tefast.typing import Method
 
 
 @dataclass(frozen=True)
 class ScoreFunction:
     """What `score_func` makes: can be called, copied and pickled."""
 
-    method: str | None
+    method: Method | None
     steps: int | None
     options: dict[str, Any] = field(default_factory=dict)
 
@@ -45,7 +46,7 @@ class ScoreFunction:
 
 
 def score_func(
-    bins: int = 16, *, method: str | None = "auto", steps: int | None = None, **options: Any
+    bins: int = 16, *, method: Method | None = "auto", steps: int | None = None, **options: Any
 ) -> ScoreFunction:
     """A ``score_func`` for `sklearn.feature_selection.SelectKBest` and its like.
 

@@ -16,6 +16,7 @@ from tefast.pieces import Arrays, Batches, Lists, located, slices
 from tefast.states import Embedding
 from tefast.streaming import TransferEntropy
 from tefast.surrogates import Progress
+from tefast.typing import BackendName, Bias, BinningLike, NanPolicy
 
 Pieces: TypeAlias = Arrays | Lists | Batches
 
@@ -31,13 +32,16 @@ def stream(
     target_history: int = 1,
     source_history: int = 1,
     delay: int = 1,
-    binning: Any = "uniform",
+    target_step: int = 1,
+    source_step: int = 1,
+    joint: bool = False,
+    binning: BinningLike = "uniform",
     h_range: Any = None,
     y_range: Any = None,
-    nan_policy: str = "raise",
-    bias: str | None = None,
+    nan_policy: NanPolicy = "raise",
+    bias: Bias | None = None,
     base: float = 2,
-    backend: str = "auto",
+    backend: BackendName = "auto",
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> TransferEntropy:
@@ -50,7 +54,7 @@ def stream(
         dataset of HDF5 or Zarr, an array of Dask; or a list of sequences ``(T, U)`` of unequal
         lengths, with a list `y`. Or, without `y`, an iterable of batches
         ``(h, y)`` or ``(h, y, lengths)``, such as a list, a ``DataLoader`` or a generator.
-    y : array, shape (N, T) or (T,)
+    y : array, shape (N, T) or (T,); with `joint` (N, T, S) or (T, S)
         The source.
     lengths : array_like of int, shape (N,), optional
         Valid steps of each sequence; of batches each brings its own.
@@ -65,7 +69,9 @@ def stream(
         As in `transfer_entropy`, but for "quantile", which needs all data at once.
     progress : callable, optional
         Called as ``progress(done, total)`` after every piece; total is 0 where it is not known.
-    target_history, source_history, delay, bins, nan_policy, bias, base, backend, threads
+    target_history, source_history, delay, target_step, source_step, joint
+        As in `transfer_entropy`.
+    bins, nan_policy, bias, base, backend, threads
         As in `transfer_entropy`.
 
     Returns
@@ -87,13 +93,15 @@ def stream(
     >>> bool((te.compute() == tefast.transfer_entropy(h, y, bins=4)).all())
     True
     """
-    embedding = Embedding.check(target_history, source_history, delay)
+    embedding = Embedding.check(target_history, source_history, delay, target_step, source_step)
     make = partial(
         TransferEntropy,
         bins=bins,
         target_history=target_history,
         source_history=source_history,
         delay=delay,
+        target_step=target_step,
+        source_step=source_step,
         binning=binning,
         nan_policy=nan_policy,
         bias=bias,
@@ -101,10 +109,12 @@ def stream(
         backend=backend,
         threads=threads,
     )
-    pieces = _pieces(h, y, lengths, rows, embedding.first + 1, layout)
-    # Raises for what is wrong before anything is read.
-    options = make(pieces.units or 1, h_range=h_range, y_range=y_range).options
+    pieces = _pieces(h, y, lengths, rows, embedding.first + 1, layout, joint)
     ranges = {"h": h_range, "y": y_range}
+    # Raises for what is wrong before anything is read.
+    units, columns = pieces.units or _columns(h_range), pieces.sources or _columns(y_range)
+    sources = columns if joint else None
+    options = make(units, sources=sources, h_range=h_range, y_range=y_range).options
     told = _Told(progress, len(pieces))
     unknown = [
         role
@@ -113,14 +123,16 @@ def stream(
     ]
     if unknown and pieces.again:
         told.passes += 1
-        ranges |= _search(pieces, unknown, options, told)
+        ranges |= _search(pieces, unknown, options, joint, told)
     te = None
     for piece in pieces:
         h, y, *rest = piece.batch
         with located(piece):
             if te is None:
-                units = values.read(h, y, piece.layout)[0].array.shape[2]
-                te = make(units, h_range=ranges["h"], y_range=ranges["y"])
+                both = values.read(h, y, piece.layout, joint)
+                units, columns = (each.array.shape[2] for each in both)
+                sources = columns if joint else None
+                te = make(units, sources=sources, h_range=ranges["h"], y_range=ranges["y"])
             te.update(h, y, rest[0] if rest else None, layout=piece.layout)
         told.step()
     if te is None:
@@ -135,8 +147,9 @@ def find_ranges(
     lengths: Any = None,
     rows: int | None = None,
     layout: str | None = None,
-    nan_policy: str = "raise",
-    backend: str = "auto",
+    joint: bool = False,
+    nan_policy: NanPolicy = "raise",
+    backend: BackendName = "auto",
     threads: int | None = None,
 ) -> dict[str, tuple[Edges, Edges]]:
     """The ranges that uniform bins divide by default, found in one pass over data of any size.
@@ -145,14 +158,15 @@ def find_ranges(
 
     Parameters
     ----------
-    h, y, lengths, rows, layout, nan_policy, backend, threads
+    h, y, lengths, rows, layout, joint, nan_policy, backend, threads
         As in `stream`.
 
     Returns
     -------
     dict
-        ``h_range`` as (low, high), arrays of shape (U,), and ``y_range``, of shape (1,); without
-        those that hold symbols. A constant is in a range from it to 0, or from 0 to 1.
+        ``h_range`` as (low, high), arrays of shape (U,), and ``y_range``, of shape (1,) or, of S
+        sources, (S,); without those that hold symbols. A constant is in a range from it to 0, or
+        from 0 to 1.
 
     Examples
     --------
@@ -162,8 +176,8 @@ def find_ranges(
     {'h_range': (array([0.5, 2. ]), array([1.5, 3. ]))}
     """
     options = Options.check(2**8, "uniform", nan_policy, 2, backend, threads)
-    pieces = _pieces(h, y, lengths, rows, 0, layout)
-    found = _search(pieces, ["h", "y"], options, _Told(None, 0))
+    pieces = _pieces(h, y, lengths, rows, 0, layout, joint)
+    found = _search(pieces, ["h", "y"], options, joint, _Told(None, 0))
     return {f"{role}_range": limits for role, limits in found.items()}
 
 
@@ -180,9 +194,19 @@ class _Told:
             self._progress(self._done, self.passes * self._pieces)
 
 
-def _pieces(h: Any, y: Any, lengths: Any, rows: Any, overlap: int, layout: str | None) -> Pieces:
+def _columns(limits: Any) -> int:
+    """How many units or sources a range is for, as far as it says."""
+    try:
+        return max(1, *(int(np.prod(np.shape(end))) for end in limits))
+    except TypeError:  # no range, or none that is one: whoever checks it says so
+        return 1
+
+
+def _pieces(
+    h: Any, y: Any, lengths: Any, rows: Any, overlap: int, layout: str | None, joint: bool
+) -> Pieces:
     if y is not None:
-        return slices(h, y, lengths, rows, overlap, layout)
+        return slices(h, y, lengths, rows, overlap, layout, joint)
     if hasattr(h, "shape") or not isinstance(h, Iterable):
         raise TypeError(
             "expected a target h and a source y, or an iterable of batches (h, y) alone, got "
@@ -195,14 +219,14 @@ def _pieces(h: Any, y: Any, lengths: Any, rows: Any, overlap: int, layout: str |
 
 
 def _search(
-    pieces: Pieces, roles: list[str], options: Options, told: _Told
+    pieces: Pieces, roles: list[str], options: Options, joint: bool, told: _Told
 ) -> dict[str, tuple[Edges, Edges]]:
     """The ranges of the floats among some roles."""
     found: dict[str, tuple[Edges, Edges]] = {}
     for piece in pieces:
         with located(piece):
             h, y, *rest = piece.batch
-            given = list(values.read(h, y, piece.layout))
+            given = list(values.read(h, y, piece.layout, joint))
             if all(each.is_symbols for each in given if each.role in roles):
                 told.passes -= 1
                 break

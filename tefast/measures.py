@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from tefast.counts import Table
+from tefast.typing import Bias
 
 Counts = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float64]
@@ -115,7 +116,7 @@ _LIMB_BITS = 32
 """Sums of that many bits fit in 64 for 2**31 cells."""
 _LIMB = 2.0**_LIMB_BITS
 
-BIASES = (None, "miller_madow", "grassberger")
+BIASES = (None, *get_args(Bias))
 
 
 @dataclass(frozen=True)
@@ -165,6 +166,11 @@ def sums_of(n: Counts, grassberger: bool = False) -> Sums:
 
 def _limbs(n: Counts, grassberger: bool) -> Counts:
     """`Sums.limbs` of a block."""
+    return np.asarray(terms(n, grassberger).sum(axis=2))
+
+
+def terms(n: Counts, grassberger: bool) -> Counts:
+    """What each of any numbers n adds to `Sums.limbs`, in an axis more before all others."""
     count = n.astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = grassberger_log(n) if grassberger else np.log(count)
@@ -175,7 +181,7 @@ def _limbs(n: Counts, grassberger: bool) -> Counts:
     terms -= high * _LIMB**2
     middle = np.trunc(terms / _LIMB)
     parts = (high, middle, terms - middle * _LIMB)
-    return np.stack([part.astype(np.int64).sum(axis=1) for part in parts])
+    return np.stack([part.astype(np.int64) for part in parts])
 
 
 def grassberger_log(n: Counts) -> Scores:
@@ -296,9 +302,9 @@ def law_of_g(table: Table, x: Axes, y: Axes, given: Axes = ()) -> tuple[Scores, 
     return np.concatenate(freedom), np.concatenate(excess), np.concatenate(cells)
 
 
-def check_bias(bias: Any) -> str | None:
+def check_bias(bias: Any) -> Bias | None:
     """Raise ValueError for a correction there is not."""
     if bias not in BIASES:
         known = ", ".join(map(repr, BIASES))
         raise ValueError(f"unknown bias {bias!r}; known are {known}")
-    return None if bias is None else str(bias)
+    return cast("Bias | None", bias)

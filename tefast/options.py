@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -11,9 +11,10 @@ from tefast import backends, measures
 from tefast import binning as binnings
 from tefast.backends import Backend, Lengths, Scan, Table
 from tefast.binning import Binning, Edges, How
+from tefast.typing import NanPolicy
 from tefast.values import Values
 
-NAN_POLICIES = ("raise", "omit")
+NAN_POLICIES: tuple[str, ...] = get_args(NanPolicy)
 
 
 class SymbolError(ValueError):
@@ -121,7 +122,7 @@ def check_scan(found: Scan, data: Values, bins: int, omit: bool) -> None:
             f"{data.name} holds integers, which are symbols 0 .. {bins - 1} (bins={bins}), but "
             f"{data.index(found.first_bad)} = {value} is not one; {found.outside} lie outside. "
             "Pass binning='symbols', which takes integers, strings and other labels, or pass "
-            "the codes np.unique(x, return_inverse=True)[1]"
+            "the codes np.unique(x, return_inverse=True)[1]; mask= leaves out missing ones"
         )
     if found.infinite:
         raise ValueError(
@@ -145,7 +146,8 @@ def _few_values(data: Values, edges: Edges, found: Scan) -> str:
     if not few.size:
         return ""
     if filled.size == 1:
-        return f"{data.name} fills {filled[0]} bins, one for each of its distinct values"
+        bin_or_bins = "1 bin" if filled[0] == 1 else f"{filled[0]} bins"
+        return f"{data.name} fills {bin_or_bins}, one for each of its distinct values"
     return (
         f"{few.size} of {filled.size} units of {data.name} have too few distinct values to fill "
         f"them (unit {least} has {filled[least]})"

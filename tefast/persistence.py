@@ -47,7 +47,7 @@ Floats = npt.NDArray[np.float64]
 def warn_of_memory(source: Source) -> None:
     """Say that a test without memory is asked of a source and units that have memory."""
     rows, steps = _looked_at(source)
-    shared = source.counted.shared[rows, steps]
+    shared = source.shared[rows, steps]
     if Recurrence(shared, shared >= 0).is_fresh:
         return
     units = source.inputs.target.array.shape[2]
@@ -55,7 +55,7 @@ def warn_of_memory(source: Source) -> None:
     rates = {}
     for u in looked_at:
         own = _own_keys(source, u, rows, steps)
-        factor, error, freedom = inflation(own, own // source.counted.own[-1], shared)
+        factor, error, freedom = inflation(own, own // source.inputs.bins, shared)
         if freedom and factor - 1 > SURE * error:
             rates[u] = rejected(factor, freedom)
     rates = {u: rate for u, rate in rates.items() if rate > WORST}
@@ -72,7 +72,7 @@ def warn_of_memory(source: Source) -> None:
 
 def _looked_at(source: Source) -> tuple[slice, slice]:
     """Some sequences, evenly spaced, and the steps in their middle."""
-    sequences, steps = source.counted.shared.shape
+    sequences, steps = source.shared.shape
     length = min(steps, STEPS)
     start = (steps - length) // 2
     every = max(1, -(-sequences * length // STEPS))
@@ -88,7 +88,7 @@ def _own_keys(source: Source, u: int, rows: slice, steps: slice) -> States:
     part = replace(inputs.target, array=inputs.target.array[rows, steps])
     learned, one = inputs.learned(inputs.target), slice(u, u + 1)
     codes = windows.codes_of(options.backend, part, learned, lengths, one, options.threads)
-    return windows.own_keys(codes[:, :, 0], source.counted, inputs.bins)
+    return source.counted.moves(codes[:, :, 0]).codes
 
 
 class Recurrence:

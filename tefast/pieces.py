@@ -68,7 +68,7 @@ class Batches:
         Whether they can be gone through a second time.
     """
 
-    units = None
+    units = sources = None
     """How many there are is told by the first batch."""
 
     def __init__(self, batches: Iterable[Any], layout: str | None = None) -> None:
@@ -102,12 +102,20 @@ class Lists:
     overlap : int
         Steps before the first that a transition can lead to.
     layout : str or None
+    joint : bool
+        Whether `y` holds several sources.
     """
 
     again = True
 
     def __init__(
-        self, h: Any, y: Any, rows: int | None, overlap: int, layout: str | None = None
+        self,
+        h: Any,
+        y: Any,
+        rows: int | None,
+        overlap: int,
+        layout: str | None = None,
+        joint: bool = False,
     ) -> None:
         if y is not None and not is_unequal(y):
             raise ValueError(
@@ -132,6 +140,7 @@ class Lists:
         longest = max(range(len(shapes)), key=lambda i: shapes[i][time])
         one = values.target(h[longest : longest + 1], self._layout)
         self.units: int | None = one.array.shape[2]
+        self.sources: int | None = np.shape(y[longest])[-1] if joint and y is not None else 1
         sizes = [8 * math.prod(shape) for shape in shapes]
         rows = None if rows is None else check_positive(rows, "rows")
         # Where no transition fits, a piece would be refused.
@@ -162,14 +171,20 @@ def _groups(sizes: list[int], rows: int | None) -> list[slice]:
 
 
 def slices(
-    h: Any, y: Any, lengths: Any, rows: int | None, overlap: int, layout: str | None = None
+    h: Any,
+    y: Any,
+    lengths: Any,
+    rows: int | None,
+    overlap: int,
+    layout: str | None = None,
+    joint: bool = False,
 ) -> Arrays | Lists:
     """Pieces of arrays, or of lists of sequences of unequal lengths."""
     if not is_unequal(h):
-        return Arrays(h, y, lengths, rows, overlap, layout)
+        return Arrays(h, y, lengths, rows, overlap, layout, joint)
     if lengths is not None:
         raise ValueError("lengths goes with arrays; sequences in a list have lengths of their own")
-    return Lists(h, y, rows, overlap, layout)
+    return Lists(h, y, rows, overlap, layout, joint)
 
 
 class Arrays:
@@ -191,6 +206,8 @@ class Arrays:
     overlap : int
         Steps before the first that a transition can lead to.
     layout : str or None
+    joint : bool
+        Whether `y` holds several sources, in an axis more at the end.
     """
 
     again = True
@@ -203,13 +220,17 @@ class Arrays:
         rows: int | None,
         overlap: int,
         layout: str | None = None,
+        joint: bool = False,
     ) -> None:
         self._h = _sliceable(h)
         self._y = None if y is None else _sliceable(y)
+        self.sources: int | None = 1
         if self._y is None:
             target = values.target(_stand_in(self._h), layout)
         else:
-            target, _ = values.read(_stand_in(self._h), _stand_in(self._y), layout)
+            both = _stand_in(self._h), _stand_in(self._y)
+            target, source = values.read(*both, layout, joint)
+            self.sources = source.array.shape[2]
         self._lengths = values.sequence_lengths(lengths, target)
         self._whole: tuple[int, int, int] = target.array.shape
         self.units: int | None = self._whole[2]

@@ -188,3 +188,36 @@ def _short(label: str) -> str:
     """As much of a name as there is room for, without a meaning to matplotlib."""
     cut = label if len(label) <= LABEL else f"{label[: LABEL - 3]}..."
     return cut.replace("$", r"\$")
+
+
+def histories(curves: Floats, chosen: Any, *, title: str) -> Figure:
+    """Active information of every unit against the history, the chosen one marked.
+
+    Parameters
+    ----------
+    curves : ndarray, shape (U, most)
+        NaN is left out.
+    chosen : ndarray of int, shape (U,)
+    title : str
+    """
+    figure, axes = _empty()
+    steps = np.arange(1, curves.shape[1] + 1)
+    few = len(curves) <= NAMED
+    for u, curve in enumerate(curves):
+        color = f"C{u}" if few else CHANCE
+        label = f"unit {u}: {chosen[u]}" if few else None
+        axes.plot(steps, curve, color=color, alpha=1.0 if few else 0.3, linewidth=1, label=label)
+        color = color if few else OTHERS
+        axes.plot(chosen[u], curve[chosen[u] - 1], "o", color=color, markersize=6 if few else 3)
+    if not few:
+        axes.plot([], [], "o", color=OTHERS, label="chosen")
+    axes.axhline(0.0, color="black", linewidth=0.6)
+    axes.set_xticks(steps)
+    axes.set_title(title, fontsize=11)
+    axes.set_xlabel("history, steps")
+    axes.set_ylabel("active information beyond chance")
+    axes.spines[["top", "right"]].set_visible(False)
+    # Beside the axes: curves fill them from end to end.
+    axes.legend(title="chosen history" if few else None, title_fontsize=8, fontsize=8,
+                frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))  # fmt: skip
+    return figure

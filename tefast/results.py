@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tefast._inputs.kinds import unit_names
+
 Floats = npt.NDArray[np.float64]
 
 FIELDS = (
@@ -147,13 +149,8 @@ class Significance:
 
     def _labels(self) -> list[Any]:
         """Names of the units, where the kind of `h` has such, or their numbers."""
-        index = getattr(self.te, "index", None)  # of pandas
-        if index is not None and not callable(index):
-            return list(index)
-        dims: tuple[Any, ...] = getattr(self.te, "dims", ())  # of xarray
-        if len(dims) == 1 and dims[0] in self.te.coords:
-            return list(self.te.coords[dims[0]].values.tolist())
-        return list(range(len(on_host(self.te))))
+        names = unit_names(self.te)
+        return list(range(len(on_host(self.te)))) if names is None else names
 
 
 def on_host(field: Any) -> Floats:
@@ -162,7 +159,7 @@ def on_host(field: Any) -> Floats:
         field = field.cpu()
     elif hasattr(field, "__cuda_array_interface__"):  # of CuPy
         field = field.get()
-    return np.atleast_1d(np.asarray(field, dtype=np.float64))
+    return np.asarray(field, dtype=np.float64).reshape(-1)  # a table of polars has one row
 
 
 def unit_name(base: float) -> str:

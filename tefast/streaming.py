@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import operator
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
@@ -20,7 +19,8 @@ from tefast.binning import Binning
 from tefast.evaluation import Inputs
 from tefast.options import Options
 from tefast.pieces import Piece, located, slices
-from tefast.states import Embedding
+from tefast.states import Embedding, check_positive
+from tefast.typing import BackendName, Bias, BinningLike, NanPolicy
 from tefast.values import Values
 
 
@@ -37,8 +37,10 @@ class _Streaming(ABC):
         backend: str,
         threads: int | None,
         ranges: dict[str, Any],
+        sources: int | None = None,
     ) -> None:
         self.units = _check_units(units)
+        self._sources = sources
         self._options = Options.check(bins, binning, nan_policy, base, backend, threads)
         for how in self._options.binning.values():
             if isinstance(how, str) and how != "uniform":
@@ -48,7 +50,7 @@ class _Streaming(ABC):
                 )
         binnings.check_combination([], self._options.binning, ranges)
         self._ranges = {
-            role: binnings.check_range(given, role, self.units if role == "h" else 1)
+            role: binnings.check_range(given, role, self.units if role == "h" else sources or 1)
             for role, given in ranges.items()
         }
         # They go where the data are: to a GPU with the first batch that lies there.
@@ -142,6 +144,7 @@ class _Streaming(ABC):
         expected = {"counts", "symbols", *self._settings()}
         if not isinstance(state, dict):
             raise TypeError(f"a state is a dict, got {type(state).__name__}")
+        state = {**{name: _ADDED[name] for name in expected & set(_ADDED)}, **state}
         if set(state) != expected:
             raise ValueError(f"a state has the keys {sorted(expected)}, got {sorted(state)}")
         _require(self._settings(), state, "load_state_dict")
@@ -190,7 +193,12 @@ class _Streaming(ABC):
 
     def _read(self, h: Any, y: Any, layout: str | None) -> tuple[Values, Values]:
         """Target and source of a batch."""
-        target, source = values.read(h, y, layout)
+        target, source = values.read(h, y, layout, self._sources is not None)
+        if source.array.shape[2] != (self._sources or 1):
+            raise ValueError(
+                f"{source.name} must hold sources={self._sources} series, got "
+                f"{source.array.shape[2]} in shape {source.shape}"
+            )
         return self._checked(target), source
 
     def _target(self, h: Any, layout: str | None = None) -> Values:
@@ -268,9 +276,13 @@ class TransferEntropy(_Streaming):
         a part of them (`learn_edges`).
     h_range, y_range : (low, high), optional
         Needed for floats with uniform bins: the range of data that is still to come is unknown.
-    target_history, source_history, delay, bias, nan_policy, base, backend, threads
+    sources : int, optional
+        Take S sources at once, (N, T, S) or (T, S), as `transfer_entropy` does with ``joint=True``.
+    target_history, source_history, delay, target_step, source_step
         As in `transfer_entropy`. Counts of all joint states are kept, 8 bytes for each of
-        ``units * bins**(1 + target_history + source_history)``.
+        ``units * bins**(1 + target_history + S * source_history)``.
+    bias, nan_policy, base, backend, threads
+        As in `transfer_entropy`.
 
     Examples
     --------
@@ -291,19 +303,25 @@ class TransferEntropy(_Streaming):
         target_history: int = 1,
         source_history: int = 1,
         delay: int = 1,
-        binning: Any = "uniform",
+        target_step: int = 1,
+        source_step: int = 1,
+        sources: int | None = None,
+        binning: BinningLike = "uniform",
         h_range: Any = None,
         y_range: Any = None,
-        nan_policy: str = "raise",
-        bias: str | None = None,
+        nan_policy: NanPolicy = "raise",
+        bias: Bias | None = None,
         base: float = 2,
-        backend: str = "auto",
+        backend: BackendName = "auto",
         threads: int | None = None,
     ) -> None:
-        self._embedding = Embedding.check(target_history, source_history, delay)
+        self._embedding = Embedding.check(
+            target_history, source_history, delay, target_step, source_step
+        )
+        joined = None if sources is None else check_positive(sources, "sources")
         self._bias = measures.check_bias(bias)
         ranges = {"h": h_range, "y": y_range}
-        super().__init__(units, bins, binning, nan_policy, base, backend, threads, ranges)
+        super().__init__(units, bins, binning, nan_policy, base, backend, threads, ranges, joined)
 
     def update(
         self, h: Any, y: Any, lengths: Any = None, mask: Any = None, layout: str | None = None
@@ -314,7 +332,7 @@ class TransferEntropy(_Streaming):
         ----------
         h : array_like, shape (N, T, U), (T, U) or (T,)
             The target.
-        y : array_like, shape (N, T) or (T,)
+        y : array_like, shape (N, T) or (T,); with `sources` (N, T, S) or (T, S)
             The source.
         lengths : array_like of int, shape (N,), optional
             Valid steps of each sequence.
@@ -327,9 +345,7 @@ class TransferEntropy(_Streaming):
         self._embedding.check_steps(target)
         symbols = {"h": target.is_symbols, "y": source.is_symbols}
         inputs = self._inputs(target, [source], lengths, mask, symbols)
-        codes = inputs.codes()[:, :, 0]
-        states = evaluation.source_states(codes, inputs.source_bins, self._embedding)
-        counted = evaluation.transitions(inputs, self._embedding, states)
+        counted = evaluation.transitions(inputs, self._embedding)
         self._counts = inputs.options.backend.table(self._counts, inputs.target)
         windows.add(
             inputs.options.backend,
@@ -361,7 +377,7 @@ class TransferEntropy(_Streaming):
             The target: anything with a shape that slices can be taken of, such as a memory map or a
             dataset of HDF5 or Zarr. Sequences are read some at a time; steps, where one sequence
             alone is too large.
-        y : array, shape (N, T) or (T,)
+        y : array, shape (N, T) or (T,); with `sources` (N, T, S) or (T, S)
             The source.
         lengths : array_like of int, shape (N,), optional
             Valid steps of each sequence.
@@ -371,24 +387,19 @@ class TransferEntropy(_Streaming):
         layout : str, optional
             What the axes of `h` hold, as in `transfer_entropy`.
         """
-        self._update_all(slices(h, y, lengths, rows, self._embedding.first + 1, layout))
+        joint = self._sources is not None
+        self._update_all(slices(h, y, lengths, rows, self._embedding.first + 1, layout, joint))
 
     def _shape(self) -> tuple[int, ...]:
         k, source = self._embedding.target_history, self._embedding.source_history
-        of_source = self._options.bins_of("y")
+        of_source = self._options.bins_of("y") ** (self._sources or 1)
         return (self.units, self.bins, self.bins**k, of_source**source)
 
     def _settings(self) -> dict[str, Any]:
-        return {**super()._settings(), **asdict(self._embedding)}
+        return {**super()._settings(), **asdict(self._embedding), "sources": self._sources}
 
     def _measure(self, table: Table) -> Table:
-        options = self._options
-        if self._bias is None and self._embedding.target_history == 1:
-            nats = options.backend_of(table).score_counts(table, options.threads)
-            return nats / math.log(options.base)
-        dense = counts.Dense(values.to_numpy(table), ("next", "past", "source"))
-        sums = evaluation.transferred(dense, self._bias == "grassberger")
-        return measures.mean(sums, dense.total, options.base, self._bias)
+        return evaluation.of_counts(self._options, table, self._bias)
 
 
 class Entropy(_Streaming):
@@ -405,11 +416,11 @@ class Entropy(_Streaming):
         units: int,
         bins: int = 16,
         *,
-        binning: Any = "uniform",
+        binning: BinningLike = "uniform",
         h_range: Any = None,
-        nan_policy: str = "raise",
+        nan_policy: NanPolicy = "raise",
         base: float = 2,
-        backend: str = "auto",
+        backend: BackendName = "auto",
         threads: int | None = None,
     ) -> None:
         ranges = {"h": h_range}
@@ -440,6 +451,10 @@ class Entropy(_Streaming):
 
     def _measure(self, table: Table) -> Table:
         return measures.entropy(values.to_numpy(table), self._options.base)
+
+
+_ADDED = {"target_step": 1, "source_step": 1, "sources": None}
+"""What states of older versions do not hold, as they meant it."""
 
 
 def _check_units(units: Any) -> int:

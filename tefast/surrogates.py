@@ -19,6 +19,7 @@ from tefast.persistence import warn_of_memory
 from tefast.progress import Bar, Progress
 from tefast.results import FIELDS, Significance, benjamini_hochberg, check_alpha, too_few
 from tefast.states import Embedding, check_not_negative, check_positive
+from tefast.typing import BackendName, BinningLike, Method, NanPolicy
 from tefast.warn import warn
 
 __all__ = ["METHODS", "Progress", "Significance", "benjamini_hochberg", "significance"]
@@ -45,22 +46,25 @@ def significance(
     y: Any,
     bins: int = 16,
     *,
-    method: str = "auto",
+    method: Method = "auto",
     surrogates: int | None = None,
     seed: int = 0,
     alpha: float = 0.05,
     target_history: int = 1,
     source_history: int = 1,
     delay: int = 1,
-    binning: Any = "uniform",
+    target_step: int = 1,
+    source_step: int = 1,
+    joint: bool = False,
+    binning: BinningLike = "uniform",
     h_range: Any = None,
     y_range: Any = None,
     lengths: Any = None,
     mask: Any = None,
     layout: str | None = None,
-    nan_policy: str = "raise",
+    nan_policy: NanPolicy = "raise",
     base: float = 2,
-    backend: str = "auto",
+    backend: BackendName = "auto",
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> Significance:
@@ -137,13 +141,13 @@ def significance(
     >>> (tefast.significance(h, y, bins=2).q_value < 0.05).nonzero()[0]
     array([1])
     """
-    embedding = Embedding.check(target_history, source_history, delay)
+    embedding = Embedding.check(target_history, source_history, delay, target_step, source_step)
     if method not in METHODS:
         raise ValueError(f"unknown method {method!r}; known are {', '.join(map(repr, METHODS))}")
     count = None if surrogates is None else check_positive(surrogates, "surrogates")
     root, level = check_not_negative(seed, "seed"), check_alpha(alpha)
     options = Options.check(bins, binning, nan_policy, base, backend, threads)
-    target, source = values.read(h, y, layout)
+    target, source = values.read(h, y, layout, joint)
     embedding.check_steps(target)
     if method == "trials" and target.array.shape[0] < 2:
         raise ValueError(

@@ -83,10 +83,10 @@ class Values:
         return None if isinstance(self.array, np.ndarray) else self.array.device
 
     @property
-    def wrap(self) -> Callable[[Any], Any]:
+    def wrap(self) -> Callable[..., Any]:
         """Makes of scores (U,) the kind that the caller passed; a scalar where it has no units.
 
-        Further axes, before that of units, stay.
+        Further axes, before that of units, stay; their names are what else it takes.
         """
         return partial(_scores, self.kind, self._axis_of_units)
 
@@ -149,6 +149,11 @@ class Values:
         missing = None if self.missing is None else self.missing[:, :, start:stop]
         return replace(self, array=self.array[:, :, start:stop], missing=missing)
 
+    def steps(self, start: int, stop: int) -> Values:
+        """Steps `start` to `stop` alone, a view."""
+        missing = None if self.missing is None else self.missing[:, start:stop]
+        return replace(self, array=self.array[:, start:stop], missing=missing)
+
     def index(self, flat: int) -> str:
         """The caller's index of the value at a flat (N, T, U) position, such as ``h[3, 0, 7]``."""
         position = np.unravel_index(flat, tuple(self.array.shape))
@@ -160,28 +165,30 @@ class Values:
         return self.layout.index("U") if "U" in self.layout else None
 
 
-def _scores(kind: Kind, axis: int | str | None, result: Any) -> Any:
-    """Scores (..., U) in a kind, of which `axis` is that of units."""
-    further = tuple(f"dim_{i}" for i in range(result.ndim - 1))
+def _scores(kind: Kind, axis: int | str | None, result: Any, *names: str) -> Any:
+    """Scores (..., U) in a kind, of which `axis` is that of units, beside others of these names."""
+    further = names or tuple(f"dim_{i}" for i in range(result.ndim - 1))
     if axis is None:
         return kind.back(result[..., 0], further)
     return kind.back(result, (*further, axis))
 
 
-def read(h: Any, y: Any, layout: str | None = None) -> tuple[Values, Values]:
+def read(h: Any, y: Any, layout: str | None = None, joint: bool = False) -> tuple[Values, Values]:
     """Take target and source together: see `target` and `source`.
 
     Where both have the same two axes, and nothing says what these are, the target is one unit
-    of N sequences.
+    of N sequences. With `joint` that says that they are steps, and units or sources.
     """
+    if not isinstance(joint, (bool, np.bool_)):
+        raise TypeError(f"joint must be True or False, got {joint!r}")
     taken, beside = take(h, ROLES["h"]), take(y, ROLES["y"])
     alike = taken.shape == beside.shape and len(taken.shape) == 2 and taken.shape[1] > 1
     frames = taken.kind.is_frame or beside.kind.is_frame  # whose rows are steps
-    if layout is None and alike and not frames and h is not y:
+    if layout is None and alike and not frames and h is not y and not joint:
         layout = "NT"
         layouts.check_names(taken.kind.dims, layout, ROLES["h"])
     found = _target(taken, layout)
-    return found, _source(beside, found)
+    return found, _sources(beside, found) if joint else _source(beside, found)
 
 
 def alone(h: Any, layout: str | None = None) -> Values:
@@ -191,8 +198,8 @@ def alone(h: Any, layout: str | None = None) -> Values:
     if layout is None and found.layout == "TU" and found.shape[0] < found.shape[1] and not named:
         warn(
             f"{found.name} {found.reading}, fewer steps than units"
-            f"{layouts.advice(found.shape, ['NT', 'UT'])}; with layout='TU' it is as it was, "
-            "without this warning"
+            f"{layouts.advice(found.shape, ['NT', 'UT'])}; layout='TU' keeps this reading and "
+            "silences the warning"
         )
     return found
 
@@ -224,6 +231,24 @@ def source(y: Any, h: Values) -> Values:
     return _source(take(y, ROLES["y"]), h)
 
 
+def _sources(taken: Taken, h: Values) -> Values:
+    """Several sources, in an axis more at the end than one has."""
+    name, expected = ROLES["y"], series_shape(h)
+    _check_own_lengths(taken, h, name)
+    if taken.shape[:-1] != expected or len(taken.shape) != len(expected) + 1:
+        several = ", ".join(map(str, (*expected, "S")))
+        raise ValueError(
+            f"{name} must have shape ({several}) with joint=True, for S sources at once, to go "
+            f"with {h.name} of shape {h.shape}, got {taken.shape}; {h.name} was read as "
+            f"{layouts.reading(h.shape, h.layout)}"
+        )
+    layout = layouts.of_series(h.layout)
+    _check_dims(taken, h, layout)
+    _check_index(taken, h, name)
+    # Sources take the place that units have in the target.
+    return _values(taken, "y", f"{layout}U")
+
+
 def _source(taken: Taken, h: Values) -> Values:
     name, expected = ROLES["y"], series_shape(h)
     _check_own_lengths(taken, h, name)
@@ -243,10 +268,16 @@ def _advice(taken: Taken, h: Values) -> str:
     """What may help where a source does not have the shape that goes with the target."""
     if taken.kind.is_frame and len(taken.shape) == 2:
         first = next(iter(getattr(taken.kind, "columns", [0])))
-        return f"; y is one series: pass one column of the table, such as y[{first!r}]"
+        return (
+            f"; y is one series: pass one column of the table, such as y[{first!r}], or joint=True "
+            "for all of them at once"
+        )
     if h.own_lengths is not None:
         return f"; {h.name} is a list of sequences of unequal lengths: pass y as such a list"
-    return layouts.of_source(h.shape, h.layout, taken.shape)
+    advice = layouts.of_source(h.shape, h.layout, taken.shape)
+    if taken.shape[:-1] == series_shape(h) and taken.shape[-1:] > (1,):
+        advice += "; joint=True takes the last axis of y as several sources at once"
+    return advice
 
 
 def conditions(z: Any, h: Values) -> Values:
@@ -291,7 +322,7 @@ def _values(taken: Taken, role: str, layout: str) -> Values:
 
 def _check_dims(taken: Taken, h: Values, layout: str) -> None:
     """Raise where names say that a source's axes are in another order than the target's."""
-    dims = taken.kind.dims
+    dims = taken.kind.dims[: len(layout)]  # of several sources, without their own
     named = tuple(
         dim for dim, letter in zip(h.kind.dims, h.layout, strict=False) if letter in layout
     )

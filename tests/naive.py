@@ -81,18 +81,29 @@ def entropy(codes, base=2):
     return -sum(n / total * math.log(n / total) for n in seen.values()) / math.log(base)
 
 
-def moves(h, y, lengths=None, target_history=1, source_history=1, delay=1, conditions=()):
+def moves(
+    h,
+    y,
+    lengths=None,
+    target_history=1,
+    source_history=1,
+    delay=1,
+    target_step=1,
+    source_step=1,
+    conditions=(),
+):
     """Every transition with histories as ((sequence, step), (next, source, given)).
 
     given is the past of h, followed by each of the conditions one step before the next. The
-    source's last step lies `delay` before the next. Whatever touches None is left out.
+    source's last step lies `delay` before the next. Entries of a history lie its step apart.
+    Whatever touches None is left out.
     """
     found = []
     for n in range(len(h)):
         steps = len(h[n]) if lengths is None else lengths[n]
         for t in range(steps):
-            past = [t - 1 - i for i in range(target_history)]
-            before = [t - delay - i for i in range(source_history)]
+            past = [t - 1 - i * target_step for i in range(target_history)]
+            before = [t - delay - i * source_step for i in range(source_history)]
             if min(past + before) < 0:
                 continue
             source = tuple(y[n][i] for i in before)
@@ -120,9 +131,18 @@ def exchanged(moves, places, order):
     return found
 
 
-def own_moves(h, lengths=None, history=1):
+def own_moves(h, lengths=None, history=1, step=1):
     """Every transition of a unit alone as (next, past, nothing)."""
-    return [(next_, past, ()) for _, (next_, _, past) in moves(h, h, lengths, history)]
+    found = moves(h, h, lengths, target_history=history, target_step=step)
+    return [(next_, past, ()) for _, (next_, _, past) in found]
+
+
+def joined(*series):
+    """Several series as one of tuples; None where one of them is missing."""
+    return [
+        [None if None in step else step for step in zip(*rows, strict=True)]
+        for rows in zip(*series, strict=True)
+    ]
 
 
 def pairs(h, y, lengths=None, delay=0):

@@ -144,6 +144,8 @@ def test_a_table_and_a_plot(folder, capsys):
          {"h_range": (-1e-3, 1), "y_range": (0, 0.9), "delay": 2}),
         ("--bins 3 --target-history 2 --source-history 2 --bias miller_madow --threads 1",
          {"bins": 3, "target_history": 2, "source_history": 2, "bias": "miller_madow"}),
+        ("--target-history 2 --target-step 3 --source-history 2 --source-step 4 --bins 3",
+         {"target_history": 2, "target_step": 3, "source_history": 2, "source_step": 4, "bins": 3}),
         ("--backend reference --nan-policy omit", {"nan_policy": "omit", "backend": "reference"}),
     ],
 )  # fmt: skip
@@ -153,6 +155,26 @@ def test_options_are_those_of_the_library(line, options, folder, capsys):
     assert status == 0
     np.testing.assert_array_equal(column("te", out), tefast.transfer_entropy(H, Y, **options))
     assert {row["p_value"] for row in rows(out)} == {""}
+
+
+@pytest.mark.filterwarnings("ignore:.* exceeds? all of:RuntimeWarning")
+@pytest.mark.parametrize("large", [False, True])
+def test_several_sources_at_once(large, folder, capsys, monkeypatch):
+    monkeypatch.setattr(scoring, "is_too_large", lambda *_: large)
+    both = np.stack([Y, rng.random(Y.shape)], axis=-1)
+    np.save("both.npy", both)
+    line = "h.npy --source both.npy --bins 3 --significance"
+    status, out, _ = run(f"{line} none --joint", capsys)
+    assert status == 0
+    te = tefast.transfer_entropy(H, both, 3, joint=True)
+    np.testing.assert_array_equal(column("te", out), te)
+    status, out, _ = run(f"{line} circular --surrogates 9 --joint", capsys)
+    given = {"method": "circular", "surrogates": 9, "joint": True}
+    p_value = tefast.significance(H, both, 3, **given).p_value
+    np.testing.assert_array_equal(column("p_value", out), p_value)
+    status, out, err = run(f"{line} none", capsys)
+    assert (status, out) == (2, "")
+    assert "joint=True takes the last axis of y as several sources at once" in err
 
 
 @pytest.mark.filterwarnings("ignore:method='chi2' with:RuntimeWarning")

@@ -57,7 +57,8 @@ PAGES = sorted(
     page.name
     for page in (README.parent / "docs").glob("*.md")
     if re.search(r"```python|\.\. plot::", page.read_text(encoding="utf-8"))
-    and page.name not in ("cuda.md", "prune.md", "score.md")  # which have tests of their own
+    # Those have tests of their own.
+    and page.name not in ("cuda.md", "prune.md", "prune-classifier.md", "score.md")
 )
 
 
@@ -104,13 +105,25 @@ def test_the_picture_of_layouts_is_what_its_script_draws():
 
 
 @pytest.mark.usefixtures("one_thread")
-def test_the_page_on_pruning_runs(tmp_path, monkeypatch, capsys):
-    page = README.parent / "docs" / "prune.md"
+@pytest.mark.parametrize("name", ["prune.md", "prune-classifier.md"])
+def test_the_pages_on_pruning_run(name, tmp_path, monkeypatch, capsys):
+    page = README.parent / "docs" / name
     monkeypatch.chdir(tmp_path)
     space = {}
     for block in blocks("python", page):
         exec(block, space)
-    assert blocks("text", page)[0] in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert blocks("text", page)
+    for printed in blocks("text", page):
+        assert printed in out
+
+
+def test_the_page_on_classifiers_names_all_series_and_losses():
+    from tefast.nn import series
+
+    text = (README.parent / "docs" / "prune-classifier.md").read_text(encoding="utf-8")
+    for name in (*series.SOURCES, *series.LOSSES):
+        assert f'`"{name}"`' in text
 
 
 def test_the_page_on_pruning_names_all_criteria():

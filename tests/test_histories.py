@@ -12,21 +12,23 @@ from samples import example, samples, scores
 from test_known_values import TRIALS_X, TRIALS_Y
 
 import tefast
-from tefast import windows
+from tefast import states, windows
 from tefast.measures import BIASES
 
-EMBEDDINGS = st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(1, 4))
+NAMES = ("target_history", "source_history", "delay", "target_step", "source_step")
+EMBEDDINGS = st.tuples(*(st.integers(1, most) for most in (3, 3, 4, 3, 3)))
 SETTINGS = settings(max_examples=60, deadline=None)
 
 
 def named(embedding):
-    return dict(zip(("target_history", "source_history", "delay"), embedding, strict=True))
+    return dict(zip(NAMES, embedding, strict=False))
 
 
 def needed(embedding):
     """Steps that a transition takes."""
-    past, before, delay = embedding
-    return max(past, before + delay - 1) + 1
+    past, before, delay, *apart = embedding
+    past_step, source_step = apart or (1, 1)
+    return max((past - 1) * past_step, (before - 1) * source_step + delay - 1) + 2
 
 
 def expected(sample, embedding, base=2, bias=None):
@@ -69,7 +71,19 @@ def test_equal_to_naive_for_any_series(embedding, bias, base, data):
 
 @pytest.mark.parametrize("dtype", ["float32", "int16"])
 @pytest.mark.parametrize("bias", BIASES)
-@pytest.mark.parametrize("embedding", [(1, 1, 1), (1, 2, 1), (1, 1, 3), (2, 1, 1), (3, 2, 2)])
+@pytest.mark.parametrize(
+    "embedding",
+    [
+        (1, 1, 1),
+        (1, 2, 1),
+        (1, 1, 3),
+        (2, 1, 1),
+        (3, 2, 2),
+        (1, 2, 1, 1, 3),
+        (2, 1, 1, 4, 1),
+        (3, 2, 2, 2, 3),
+    ],
+)
 def test_equal_to_naive_on_every_backend(embedding, bias, dtype, backend):
     check(example(dtype=dtype), embedding, backend, bias)
 
@@ -129,7 +143,7 @@ def test_dense_and_sparse_tables_give_the_same_bits(embedding, bias, data):
 
 
 @pytest.mark.parametrize("bias", BIASES)
-@pytest.mark.parametrize("embedding", [(1, 2, 1), (2, 1, 2)])
+@pytest.mark.parametrize("embedding", [(1, 2, 1), (2, 1, 2), (2, 2, 1, 3, 2)])
 def test_threads_and_blocks_of_units_do_not_matter(embedding, bias, monkeypatch):
     sample = example(units=7)
     given = {**sample.options, **named(embedding), "bias": bias, "backend": "cpu"}
@@ -146,7 +160,7 @@ def test_threads_and_blocks_of_units_do_not_matter(embedding, bias, monkeypatch)
 @given(seed=st.integers(0, 2**32), embedding=EMBEDDINGS, bias=st.sampled_from(BIASES))
 def test_names_of_symbols_and_order_of_sequences_do_not_matter(seed, embedding, bias):
     rng = np.random.default_rng(seed)
-    h, y = rng.integers(0, 4, (5, 8, 2)), rng.integers(0, 4, (5, 8))
+    h, y = rng.integers(0, 4, (5, 12, 2)), rng.integers(0, 4, (5, 12))
     given = {"bins": 4, "bias": bias, **named(embedding)}
     te = tefast.transfer_entropy(h, y, **given)
     names, order = rng.permutation(4), rng.permutation(5)
@@ -222,7 +236,7 @@ def test_tensors_come_back_as_tensors():
     torch = pytest.importorskip("torch")
     sample = example()
     h, y = sample.values("h"), sample.values("y")
-    for embedding in ((1, 2, 1), (2, 1, 2)):
+    for embedding in ((1, 2, 1), (2, 1, 2), (2, 2, 1, 3, 2)):
         given = {**sample.options, **named(embedding)}
         result = tefast.transfer_entropy(torch.tensor(h), torch.tensor(y), **given)
         assert isinstance(result, torch.Tensor)
@@ -258,6 +272,11 @@ ERRORS = [
     ({"source_history": "2"}, TypeError, "source_history must be a positive integer, got '2'"),
     ({"delay": True}, TypeError, "delay must be a positive integer, got True"),
     ({"delay": None}, TypeError, "delay must be a positive integer, got None"),
+    ({"target_step": 0}, ValueError, "target_step must be a positive integer, got 0"),
+    ({"source_step": 1.0}, TypeError, "source_step must be a positive integer, got 1.0"),
+    ({"target_history": 3, "target_step": 4}, ValueError,
+     r"and delay=1, target_step=4 takes at least 10 steps, .* has 8"),
+    ({"source_history": 2, "source_step": 2**70}, ValueError, "at least 1180591620717411303426 s"),
     ({"target_history": [1, 2]}, TypeError, r"target_history must be .* got \[1, 2\]"),
     ({"target_history": 8}, ValueError,
      r"with target_history=8, source_history=1 and delay=1 takes at least 9 steps, "
@@ -299,31 +318,59 @@ def test_bad_values_are_found_with_histories_too(embedding, backend):
         tefast.transfer_entropy(symbols[..., :1], symbols[..., 1], **given)
 
 
-@pytest.mark.parametrize(
-    ("options", "sizes"),
-    [
-        ({"target_history": 9}, r"2\*\*72 \(past\) x 256 \(next\) x 256 \(source\)"),
-        ({"source_history": 9}, r"256 \(past\) x 256 \(next\) x 2\*\*72 \(source\)"),
-        ({"target_history": 3, "source_history": 300}, r"\(source\)"),
-        ({"target_history": 2000}, r"2\*\*16000 \(past\) x 256 \(next\) x 256 \(source\)"),
-    ],
-)
-def test_more_states_than_can_be_numbered(options, sizes):
+LONG = [
+    {"target_history": 9},
+    {"source_history": 9},
+    {"target_history": 30, "source_history": 31},
+    {"target_history": 31, "source_history": 31},
+    {"target_history": 33, "source_history": 40, "delay": 2},
+    {"target_history": 12, "source_history": 9, "target_step": 3, "source_step": 4},
+]
+
+
+@pytest.mark.parametrize("bias", BIASES)
+@pytest.mark.parametrize("options", LONG)
+@pytest.mark.parametrize("bins", [2, 200])
+def test_more_states_than_64_bits_can_number(bins, options, bias):
+    # 256**2000 states are no more than those that occur.
     rng = np.random.default_rng(7)
-    h, y = rng.random((1, 2100, 2)), rng.random((1, 2100))
-    with pytest.raises(ValueError, match=rf"{sizes} joint states are more than 2\*\*62; use fewer"):
-        tefast.transfer_entropy(h, y, bins=256, **options)
+    few = rng.integers(0, 2, (4, 80, 3))
+    few[:, :, 1] = np.arange(80) // 7 % 2  # so that long histories come again
+    few[:, 1:, 2] = few[:, :-1, 1] ^ (rng.random((4, 79)) < 0.05)
+    h, y = few[..., 1:] * (bins - 1), few[..., 1] * (bins - 1)
+    result = tefast.transfer_entropy(h, y, bins, bias=bias, **options)
+    for u in range(2):
+        rows = [row for _, row in naive.moves(h[..., u].tolist(), y.tolist(), **options)]
+        assert result[u] == pytest.approx(naive.information(rows, 2, bias), abs=1e-11)
 
 
-def test_exactly_as_many_states_as_can_be_numbered():
+def test_a_history_of_thousands_of_steps():
     rng = np.random.default_rng(8)
-    h, y = rng.integers(0, 2, (1, 200, 2)), rng.integers(0, 2, (1, 200))
-    most = {"target_history": 30, "source_history": 31}
-    result = tefast.transfer_entropy(h, y, 2, **most)
-    rows = [row for _, row in naive.moves(h[..., 1].tolist(), y.tolist(), None, 30, 31, 1)]
-    assert result[1] == pytest.approx(naive.information(rows), abs=1e-11)
-    with pytest.raises(ValueError, match=r"2\*\*62"):
-        tefast.transfer_entropy(h, y, 2, target_history=31, source_history=31)
+    h, y = rng.random((1, 2100, 2)), rng.random((1, 2100))
+    options = {"bins": 256, "target_history": 2000}
+    # Every past occurs once: nothing is open, and nothing is left for the source to tell.
+    assert tefast.transfer_entropy(h, y, **options).tolist() == [0.0, 0.0]
+    assert tefast.normalized_transfer_entropy(h, y, **options).tolist() == [0.0, 0.0]
+
+
+@SETTINGS
+@given(
+    embedding=EMBEDDINGS,
+    bias=st.sampled_from(BIASES),
+    data=st.data(),
+    most=st.sampled_from([1, 8, 40]),
+)
+def test_states_numbered_anew_give_the_same_bits(embedding, bias, data, most):
+    sample = data.draw(samples(steps=needed(embedding)))
+    h, y = sample.values("h"), sample.values("y")
+    if np.isnan(expected(sample, embedding)).all():
+        return
+    given = {**sample.options, **named(embedding), "bias": bias or BIASES[1]}
+    plain = tefast.transfer_entropy(h, y, **given)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(windows, "DENSE_CELLS", 0)
+        patch.setattr(states, "MOST_STATES", most)
+        np.testing.assert_array_equal(tefast.transfer_entropy(h, y, **given), plain)
 
 
 def test_no_more_memory_than_the_counts_of_one_block_twice():

@@ -271,14 +271,15 @@ def test_edges_learned_for_each_unit_stay_exact(level):
 @settings(max_examples=80, deadline=None)
 @given(data=st.data())
 def test_windows_are_those_of_the_reference(data):
-    bins, length, states = (data.draw(st.integers(*ends)) for ends in ((2, 5), (1, 4), (1, 6)))
+    bins, states = (data.draw(st.integers(*ends)) for ends in ((2, 5), (1, 6)))
+    back = data.draw(st.lists(st.integers(0, 12), min_size=1, max_size=4))
     shape = tuple(data.draw(st.integers(*ends)) for ends in ((1, 4), (1, 12), (1, 40)))
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
     codes = rng.integers(-1 if data.draw(st.booleans()) else 0, bins, shape).astype(np.int16)
     shared = rng.integers(-1, states, shape[:2])
-    start = rng.integers(0, 5, (shape[2], bins**length, states))
+    start = rng.integers(0, 5, (shape[2], bins ** len(back), states))
     expected = start.copy()
-    given = (codes, bins, length, shared, states)
+    given = (codes, bins, back, shared, states)
     backends.load("reference").count_windows(*given, expected, None)
     for threads in (1, 3):
         counts = start.copy()
@@ -289,16 +290,17 @@ def test_windows_are_those_of_the_reference(data):
 def test_windows_refuse_what_would_reach_beyond_their_memory():
     codes, shared = np.zeros((2, 5, 3), np.int16), np.zeros((2, 5), np.int64)
     counts = np.zeros((3, 4, 2), np.int64)
-    NATIVE.count_windows(codes, 2, 2, shared, 2, counts, 1)
+    NATIVE.count_windows(codes, 2, (1, 0), shared, 2, counts, 1)
     for wrong in (
-        (codes + 2, 2, 2, shared, 2, counts, 1),
-        (codes, 2, 2, shared + 2, 2, counts, 1),
-        (codes, 2, 2, shared[:1], 2, counts, 1),
-        (codes, 2, 3, shared, 2, counts, 1),
-        (codes, 2, 2, shared, 1, counts, 1),
-        (codes[0], 2, 2, shared, 2, counts, 1),
-        (codes, 2, 0, shared, 2, counts, 1),
-        (codes[..., :1], 2, 3, shared, 1, np.zeros((1, 1, 1), np.int64), 1),
+        (codes + 2, 2, (1, 0), shared, 2, counts, 1),
+        (codes, 2, (1, 0), shared + 2, 2, counts, 1),
+        (codes, 2, (1, 0), shared[:1], 2, counts, 1),
+        (codes, 2, (2, 1, 0), shared, 2, counts, 1),
+        (codes, 2, (1, 0), shared, 1, counts, 1),
+        (codes[0], 2, (1, 0), shared, 2, counts, 1),
+        (codes, 2, (), shared, 2, counts, 1),
+        (codes, 2, (1, -1), shared, 2, counts, 1),
+        (codes[..., :1], 2, (2, 1, 0), shared, 1, np.zeros((1, 1, 1), np.int64), 1),
     ):
         with pytest.raises(ValueError, match=r"must|not below"):
             NATIVE.count_windows(*wrong)

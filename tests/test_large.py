@@ -30,17 +30,19 @@ def test_sequences_in_any_pieces(rows, lengths, limits, seed):
 @settings(max_examples=60, deadline=None)
 @given(
     rows=st.integers(1, 70),
-    k=st.integers(1, 3),
-    history=st.integers(1, 3),
-    delay=st.integers(1, 3),
+    steps=st.tuples(*[st.integers(1, 3)] * 5),
+    joint=st.booleans(),
     seed=st.integers(0, 9),
 )
-def test_steps_in_any_pieces(rows, k, history, delay, seed):
+def test_steps_in_any_pieces(rows, steps, joint, seed):
     local = np.random.default_rng(seed)
-    h, y = local.integers(0, 2, (60, 3)), local.integers(0, 2, 60)
-    options = {"target_history": k, "source_history": history, "delay": delay}
+    h, y = local.integers(0, 2, (60, 3)), local.integers(0, 2, (60, 2))
+    y = y if joint else y[:, 0]
+    names = ("target_history", "source_history", "delay", "target_step", "source_step")
+    options = {**dict(zip(names, steps, strict=True)), **({"sources": 2} if joint else {})}
     whole = tefast.TransferEntropy(3, 2, **options)
     whole.update(h, y, [50])
+    options = {name: options[name] for name in names} | {"joint": joint}
     found = tefast.stream(h, y, 2, lengths=[50], rows=rows, **options)
     np.testing.assert_array_equal(found.counts, whole.counts)
     single = tefast.stream(h[:50, 0], y[:50], 2, rows=rows, **options)
@@ -98,6 +100,19 @@ def test_batches():
     np.testing.assert_array_equal(tefast.stream(batches).compute(), expected)
     ranged = tefast.stream((batch for batch in batches), **LIMITS)
     np.testing.assert_array_equal(ranged.compute(), tefast.transfer_entropy(H, Y, **LIMITS))
+
+
+def test_batches_of_several_sources_and_ranges_of_each_unit():
+    y = rng.random((12, 9, 2))
+    batches = [(H[:5], y[:5]), (H[5:], y[5:], None)]
+    expected = tefast.transfer_entropy(H, y, 4, joint=True)
+    np.testing.assert_array_equal(tefast.stream(batches, bins=4, joint=True).compute(), expected)
+    found = tefast.find_ranges(batches, joint=True)
+    assert [np.shape(limits) for limits in found.values()] == [(2, 6), (2, 2)]
+    for some in (batches, iter(batches)):
+        te = tefast.stream(some, bins=4, joint=True, **found)
+        np.testing.assert_array_equal(te.compute(), expected)
+    np.testing.assert_array_equal(tefast.stream(H, y, 4, joint=True, **found).compute(), expected)
 
 
 def test_tensors_and_loaders_give_tensors():

@@ -107,8 +107,9 @@ def test_conditions_edges_and_significance(layout):
         np.testing.assert_array_equal(found, plain(expected, layout))
     edges = tefast.learn_edges(h, **options)
     np.testing.assert_array_equal(edges, tefast.learn_edges(full[0], 3, lengths=full[5]))
-    found = tefast.significance(h, y, surrogates=199, **options)
-    expected = tefast.significance(*full[:2], 3, surrogates=199, lengths=full[5])
+    few = {"surrogates": 9, "method": "shuffle", "alpha": 0.9}  # few, which is all the same here
+    found = tefast.significance(h, y, **few, **options)
+    expected = tefast.significance(*full[:2], 3, lengths=full[5], **few)
     for name in ("te", "p_value", "q_value", "null_std", "standard_error"):
         np.testing.assert_array_equal(
             getattr(found, name), plain(getattr(expected, name), layout), strict=True
@@ -244,6 +245,9 @@ def test_significance_of_one_series():
     tensors = tefast.significance(torch.from_numpy(H[0, :, 0]), Y[0], 3, surrogates=9)
     assert tensors.p_value.shape == ()
     assert tensors.p_value.item() == found.p_value
+    for each in (found, tensors):
+        assert "1 unit\n" in repr(each)
+        np.testing.assert_array_equal(each.to_frame().te, [found.te])
 
 
 @pytest.mark.parametrize(
@@ -358,7 +362,7 @@ def test_fewer_steps_than_units_are_doubted(name, recwarn):
     message = (
         r"h \(target\) of shape \(7, 11\) was read as 7 steps of 11 units \(layout='TU'\), fewer "
         "steps than units; layout='NT' reads it as 7 sequences of 11 steps, and layout='UT' reads "
-        "it as 11 steps of 7 units; with layout='TU' it is as it was"
+        "it as 11 steps of 7 units; layout='TU' keeps this reading and silences the warning"
     )
     with pytest.warns(RuntimeWarning, match=message):
         doubted = measure(h, 3)

@@ -163,7 +163,6 @@ def test_half_precision_logits_give_float32_probabilities() -> None:
     [
         (make(), "lstm", ValueError, "has no submodule 'lstm'; it has 'rnn', 'fc1', 'fc2'"),
         (make(), "fc1", TypeError, "submodule 'fc1': expected an nn.LSTM, nn.GRU or nn.RNN"),
-        (Custom(batch_first=False), "body.gru", ValueError, "'body.gru': expected batch_first"),
         (Custom(bidirectional=True), "body.gru", ValueError, "'body.gru': .* bidirectional"),
     ],
 )
@@ -175,15 +174,38 @@ def test_bad_models_are_refused_at_once(model, name, error, message: str) -> Non
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"act": lambda h: h[:, -1]}, r"expected logits of shape \(2, 7, C\), got \(2, 6\)"),
-        ({"act": lambda h: h[:, ::2]}, r"expected logits of shape \(2, 7, C\), got \(2, 4, 6\)"),
-        ({"act": lambda h: (h, h)}, r"expected logits of shape \(2, 7, C\), got tuple"),
-        ({"twice": True}, "ran 2 times for one batch, expected 1"),
+        ({"act": lambda h: h[:, ::2]}, r"source: expected shape \(2, 7\), got \(2, 4\)"),
+        (
+            {"act": lambda h: (h, h)},
+            r"expected logits of shape \(n, C\) .*, got tuple; .* forward=",
+        ),
+        ({"act": lambda h: h[..., :1]}, r"two classes or more, got one; .* source=.binary_prob"),
+        ({"act": lambda h: h[:1, -1]}, r"labels: expected shape \(1,\), got \(2,\)"),
     ],
 )
 def test_bad_outputs(options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         next(capture(Custom(**options), batches((2,)), rnn="body.gru"))
+
+
+def test_time_first() -> None:
+    ((x, labels),) = batches((2,))
+    model, given = Custom(batch_first=False), [(x.transpose(0, 1), labels)]
+
+    def forward(model, batch):  # type: ignore[no-untyped-def]
+        return model(batch[0]).transpose(0, 1)
+
+    ((h, y),) = capture(model, given, rnn="body.gru", forward=forward)
+    expected = model.body["gru"](x.transpose(0, 1))[0].transpose(0, 1)
+    assert torch.equal(h, expected)
+    torch.testing.assert_close(y[1], h[1].softmax(1)[:, labels[1]])
+
+
+def test_a_layer_that_runs_twice_gives_two_sets_of_sequences() -> None:
+    found = list(capture(Custom(twice=True), batches((2,)), rnn="body.gru"))
+    assert [tuple(h.shape) for h, _ in found] == [(2, 7, 6)] * 2
+    assert torch.equal(found[0][0], found[1][0])
+    assert torch.equal(found[0][1], found[1][1])
 
 
 X, LABELS = batches((2,))[0]
@@ -194,13 +216,17 @@ X, LABELS = batches((2,))[0]
     [
         ((X, LABELS + 4), ValueError, r"labels: expected 0\.\.3, got [4-7]"),
         ((X, LABELS - 4), ValueError, r"labels: expected 0\.\.3, got -"),
-        ((X, LABELS[:1]), ValueError, r"labels: expected shape \(2,\), got \(1,\)"),
+        ((X, LABELS[:1]), ValueError, r"labels: expected shape \(2,\) or \(2, 7\), got \(1,\)"),
         ((X, LABELS.float()), TypeError, r"labels: expected integers, got torch\.float32"),
         ((X, [0, 1]), TypeError, "labels: expected a tensor, got list"),
-        ((X[0], LABELS), ValueError, r"x: expected shape \(n, T, D\), got \(7, 3\)"),
-        ((X, LABELS, LABELS[:1]), ValueError, r"lengths: expected shape \(2,\), got \(1,\)"),
-        ((X,), TypeError, r"expected \(x, labels\) or \(x, labels, lengths\), got 1 items"),
-        (X, TypeError, r"expected \(x, labels\) .* got Tensor"),
+        ((X[0], LABELS), ValueError, r"expected a batch of sequences, got an output \(7, 6\)"),
+        (
+            (X, LABELS, LABELS[:1]),
+            ValueError,
+            r"lengths: expected a tensor of shape \(2,\), got \(1,\)",
+        ),
+        ((X,), ValueError, r"labels: expected them at 1 .*, got a tuple of 1 items; labels="),
+        (X, TypeError, r"expected a tuple such as \(x, labels\), got Tensor; .* forward="),
     ],
 )
 def test_bad_batches(batch, error, message: str) -> None:  # type: ignore[no-untyped-def]

@@ -250,21 +250,23 @@ def test_projections_are_followed_apart_from_units() -> None:
 
 
 REFUSED = {
-    "residual": (lambda m, o, s: m.fc(o + torch.ones(2, 5, 12).double()), {},
+    "residual": (lambda m, o, s: m.fc(o + m.weight),
+                 {"weight": lambda: nn.Parameter(torch.ones(12))},
                  r"'add' with a tensor as wide as the layer \(a residual\?\) in the model itself"),
     "directions added": (lambda m, o, s: m.part(o[..., :6] + o[..., 6:]),
-                         {"part": lambda: nn.Linear(6, 2)}, "outputs of different units"),
-    "unknown": (lambda m, o, s: m.fc(o.cumsum(1)), {}, "the operation 'cumsum'"),
+                         {"part": lambda: nn.Linear(6, 2)},
+                         "unit 0 of 'rnn' l1 and unit 0 of 'rnn' l1_reverse meet in 'add' in the "),
+    "unknown": (lambda m, o, s: m.fc(torch.fft.rfft(o, dim=1).real), {}, "'fft_rfft'"),
     "softmax": (lambda m, o, s: m.fc(o.softmax(-1)), {}, "the operation 'softmax'"),
-    "over units": (lambda m, o, s: o.sum(-1), {}, "'sum' over the units"),
+    "over units": (lambda m, o, s: o.mean(-1), {}, "'mean' over the units"),
     "returned": (lambda m, o, s: (m.fc(o), o), {}, "are among what the model returns"),
     "decoder": (lambda m, o, s: m.next(torch.ones(1, 2, 3).double(), s[0][:2])[0],
                 {"next": lambda: nn.GRU(3, 6, num_layers=2)},
                 r"an initial state made of them in 'next' \(GRU\)"),
     "norm, relu": (lambda m, o, s: m.fc(m.norm(o).relu()), {"norm": lambda: nn.LayerNorm(12)},
                    "'relu' on what a LayerNorm gives"),
-    "convolution": (lambda m, o, s: m.conv(o.mT), {"conv": lambda: nn.Conv1d(12, 3, 2)},
-                    r"the operation 'conv1d' in 'conv' \(Conv1d\)"),
+    "convolution": (lambda m, o, s: m.conv(o[:, None]), {"conv": lambda: nn.Conv2d(1, 3, 2)},
+                    r"along the expected axis in 'conv' \(Conv2d\)"),
     "parameter": (lambda m, o, s: o @ m.weight, {"weight": lambda: nn.Parameter(torch.ones(12, 2))},
                   "a matrix product that sums over the units"),
     "no bias": (lambda m, o, s: m.head(o.sigmoid()),
@@ -272,9 +274,8 @@ REFUSED = {
     "numbers": (lambda m, o, s: m.part(o[:, -1, :6]) + m.part2(o[:, 0, 6:]),
                 {"part": lambda: nn.Linear(6, 2), "part2": lambda: nn.Linear(6, 2)},
                 "hold the layer's size as a number"),
-    "assignment": (lambda m, o, s: (o.__setitem__(0, 1.0), m.fc(o))[1], {},
-                   "'setitem', after"),
-    "in place": (lambda m, o, s: m.fc(o.add_(1)), {}, "the in-place operation 'add'"),
+    "assignment": (lambda m, o, s: (o.__setitem__(0, 1.0), m.fc(o))[1], {}, "may hold 1"),
+    "in place": (lambda m, o, s: m.fc(o.polygamma_(1)), {}, "not finite when masked"),
     "NumPy": (lambda m, o, s: m.fc(torch.as_tensor(o.numpy())), {}, "'numpy', after which"),
 }  # fmt: skip
 
@@ -304,7 +305,7 @@ def test_an_example_where_none_can_be_made_up() -> None:
 def test_initial_states_and_layers_that_do_not_run_are_refused() -> None:
     class Started(Model):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.fc(self.rnn(x, 2 * (torch.zeros(4, len(x), UNITS).double(),))[0])
+            return self.fc(self.rnn(x, 2 * (torch.randn(4, len(x), UNITS).double(),))[0])
 
     with pytest.raises(ValueError, match="submodule 'rnn' is given an initial state"):
         prune(Started(None), UNEVEN)
@@ -452,8 +453,11 @@ class Opaque:
 
 
 def test_a_result_that_cannot_be_compared_is_refused():
-    with pytest.raises(ValueError, match="a Opaque, holds no tensor that could be compared"):
-        prune(Around(lambda m, o: Opaque(m.head(o))), [0])
+    with pytest.raises(ValueError, match="holds nothing that could be compared"):
+        prune(Around(lambda m, o: (m.head(one) for one in o)), [0])
+    prune(Around(lambda m, o: Opaque(m.head(o))), [0])
+    with pytest.raises(ValueError, match="would be narrower"):
+        prune(Around(lambda m, o: Opaque(o)), [0])
 
 
 @pytest.mark.parametrize("value", [1.0, -1.0])
@@ -465,7 +469,7 @@ def test_padding_with_what_no_masked_unit_gives_is_refused(value):
         output, _ = nn.utils.rnn.pad_packed_sequence(packed, batch_first=True, padding_value=value)
         return model.head(output)
 
-    with pytest.raises(ValueError, match=r"padding with -?1\.0, which no masked unit gives"):
+    with pytest.raises(ValueError, match=r"steps that may hold -?1 \(padding, "):
         prune(Around(padded), [0])
 
 

@@ -601,8 +601,8 @@ def test_capture_of_a_model_that_gives_a_state() -> None:
 
 
 def test_capture_refuses_as_capture_does() -> None:
-    with pytest.raises(ValueError, match="submodule 'rnn': expected batch_first=True"):
-        capture_gates(nn.ModuleDict({"rnn": nn.LSTM(2, 3)}), [])
+    with pytest.raises(ValueError, match=r"submodule 'rnn': .* num_layers=1, got 2"):
+        capture_gates(nn.ModuleDict({"rnn": nn.LSTM(2, 3, 2)}), [])
     with pytest.raises(TypeError, match=r"submodule 'rnn': expected an nn\.LSTM or nn\.GRU"):
         capture_gates(make("rnn"), [])
 
@@ -674,12 +674,86 @@ def test_pruned_model(cell: str, tmp_path) -> None:  # type: ignore[no-untyped-d
     assert all(torch.equal(tensor, before[n]) for n, tensor in model.state_dict().items())
 
 
+class Headed(nn.Module):
+    """A layer with a head that need not be at every step: last output, packed, time first."""
+
+    def __init__(self, cell: str, how: str) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        kind = {"lstm": nn.LSTM, "gru": nn.GRU}[cell]
+        self.rnn, self.fc = kind(3, 5, batch_first=how != "time first"), nn.Linear(5, 4)
+        self.how = how
+        self.double()
+
+    def forward(self, x, lengths=None):  # type: ignore[no-untyped-def]
+        if self.how == "packed":
+            packed = pack_padded_sequence(x, lengths, True, enforce_sorted=False)
+            return self.fc(pad_packed_sequence(self.rnn(packed)[0], True)[0])
+        if self.how == "time first":
+            return self.fc(self.rnn(x.transpose(0, 1))[0]).transpose(0, 1)
+        return self.fc(self.rnn(x)[0][:, -1])
+
+
+@pytest.mark.parametrize("how", ["last output", "packed", "time first"])
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_gates_of_any_model(cell: str, how: str) -> None:
+    model, (x, labels, lengths) = Headed(cell, how), uneven(True)[2]
+    x, lengths[0] = x.double(), 9
+    run = {"forward": lambda model, batch: model(batch[0], lengths)}
+    valid = torch.arange(9) < (lengths if how == "packed" else torch.full((40,), 9))[:, None]
+    if how == "packed":
+        packed = pack_padded_sequence(x, lengths, True, enforce_sorted=False)
+        packed = gate_activations(model.rnn, packed)
+        gates = pad_packed_sequence(packed, True)[0].detach()
+    elif how == "time first":
+        gates = gate_activations(model.rnn, x.transpose(0, 1)).transpose(0, 1).detach()
+    else:
+        gates = gate_activations(model.rnn, x).detach()
+    expected = gates[valid].mean(0)
+    for batch in ((x, labels), (x, None), (x,)):  # labels are not read
+        close(gate_means(model, [batch], **run), expected)
+    chosen = torch.rand(expected.shape) < 0.5
+    pruned = prune_gates(model, chosen, batches=[(x, labels)], **run)
+    masked = copy.deepcopy(model)
+    masked.rnn = mask_gates(model.rnn, chosen, expected)
+    close(pruned(x, lengths), masked(x, lengths), 1e-12)
+    read = masked_out(gates, model.rnn.mode)
+    y = model.fc(read).softmax(2).gather(2, labels[:, None, None].expand(-1, 9, 1))[..., 0]
+    steps = lengths if how == "packed" else None
+    te = gate_scores(model, [(x, labels)], bins=3, **run)
+    entropy = gate_scores(model, [(x, None)], "entropy", bins=3, **run)
+    for number, gate in enumerate(GATES[model.rnn.mode]):
+        options = {"bins": 3, "h_range": (-1 if gate in "gn" else 0, 1), "lengths": steps}
+        h = gates[..., number]
+        close(te[:, number], tefast.transfer_entropy(h, y.detach(), y_range=(0, 1), **options))
+        close(entropy[:, number], tefast.entropy(h, **options))
+    with pytest.raises(TypeError, match="unexpected argument 'reader'; expected forward, source"):
+        gate_means(model, [(x, labels)], reader=1)
+
+
+def masked_out(gates: torch.Tensor, mode: str) -> torch.Tensor:
+    """The outputs (n, T, U) that gates (n, T, U, G) make."""
+    state, outputs = torch.zeros(len(gates), gates.shape[2]).double(), []
+    for step in gates.unbind(1):
+        if mode == "LSTM":
+            i, f, g, o = step.unbind(-1)
+            state = f * state + i * g
+            outputs.append(o * state.tanh())
+        else:
+            _, z, n = step.unbind(-1)
+            state = (1 - z) * n + z * state
+            outputs.append(state)
+    return torch.stack(outputs, 1)
+
+
 def test_models_that_cannot_be_pruned() -> None:
     model = make()
     with pytest.raises(ValueError, match='batches: expected data for the constants "mean"'):
         prune_gates(model, {})
-    with pytest.raises(ValueError, match="got no valid step"):
+    with pytest.raises(ValueError, match="expected at least one batch, got none"):
         prune_gates(model, {}, batches=[])
+    with pytest.raises(ValueError, match="got no valid step"):
+        prune_gates(model, {}, batches=[(*uneven()[0], torch.zeros(17).long())])
     with pytest.raises(ValueError, match="has no submodule 'lstm'"):
         prune_gates(model, {}, 0, rnn="lstm")
     model.other = nn.LSTM(3, 10)

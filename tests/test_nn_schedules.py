@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+import tefast
 from tefast.nn import (
     Context,
     PruningStep,
@@ -17,6 +18,7 @@ from tefast.nn import (
     select,
     write_steps,
 )
+from tefast.nn.arguments import arguments_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -155,7 +157,7 @@ def test_over_all_layers_and_thresholds() -> None:
         ({"steps": 0}, ValueError, "steps: expected an int, at least 1, got 0"),
         ({"pace": "slow"}, ValueError, "pace: expected one of linear, geometric, cubic"),
         ({"amount": 2}, ValueError, "amount: expected a float fraction"),
-        ({"amount": None}, ValueError, "one of amount, above and below, got none"),
+        ({"amount": None}, ValueError, "one of amount, above, below, .* got none"),
         ({"above": 0.1}, ValueError, "got amount and above"),
         ({"rnn": []}, ValueError, "rnn: expected one name or several"),
         ({"scope": "some"}, ValueError, "scope: expected 'each' or 'all', got 'some'"),
@@ -166,3 +168,161 @@ def test_errors(options: dict, error: type[Exception], message: str) -> None:
     given = {"amount": 0.5, "rnn": "first", **options}
     with pytest.raises(error, match=message):
         prune_in_steps(Chain(), given.pop("batches", data()), "l1", **given)
+
+
+class Counter(nn.Module):
+    """A classifier of packed sequences, in both directions, from final states."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.embed = nn.Embedding(9, 4)
+        self.rnn = nn.LSTM(4, 6, batch_first=True, bidirectional=True)
+        self.fc = nn.Linear(12, 3)
+
+    def forward(self, tokens: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        packed = nn.utils.rnn.pack_padded_sequence(
+            self.embed(tokens), lengths, batch_first=True, enforce_sorted=False
+        )
+        _, (h, _) = self.rnn(packed)
+        return self.fc(torch.cat([h[0], h[1]], 1))
+
+
+def text() -> list[tuple[torch.Tensor, ...]]:
+    torch.manual_seed(1)
+    lengths = torch.randint(2, 8, (20,))
+    return [(torch.randint(0, 9, (20, 7)), lengths, torch.randint(0, 3, (20,)))] * 2
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_a_model_of_several_arguments_needs_no_example(named: bool) -> None:
+    batches = text()
+    how = {"forward": lambda model, batch: model(*batch[:2]), "labels": 2, "lengths": 1}
+    if named:
+        batches = [dict(zip(("tokens", "lengths", "labels"), b, strict=True)) for b in batches]
+        how = {"forward": lambda m, b: m(b["tokens"], lengths=b["lengths"])}
+    model = Counter()
+    found, rows = prune_in_steps(
+        model,
+        batches,
+        "transfer_entropy",
+        amount=0.5,
+        steps=2,
+        descending=False,
+        bins=3,
+        h_range=None,
+        **how,
+    )
+    assert [row.left for row in rows] == [4, 4, 3, 3]
+    tokens, lengths, _ = text()[0]
+    gone = {part: [u for row in rows if row.part == part for u in row.units]
+            for part in ("l0", "l0_reverse")}  # fmt: skip
+    masked = tefast.nn.mask(model, gone)
+    torch.testing.assert_close(found(tokens, lengths), masked(tokens, lengths))
+
+
+def test_arguments_of_a_batch() -> None:
+    tokens, lengths, _ = text()[0]
+    seen = []
+
+    class Noting(Counter):
+        def forward(self, tokens, lengths):  # type: ignore[no-untyped-def]
+            seen.append(len(tokens))
+            return super().forward(tokens, lengths)
+
+    model = Noting()
+    found = arguments_of(model, (tokens, lengths), lambda m, b: m(*b))
+    assert [one.shape for one in found.args] == [(2, 7), (2,)]
+    assert {*found.args[1].tolist()} == {int(lengths.max()), int(lengths.min())}
+    assert seen == [2]  # it runs on these alone
+    found = arguments_of(model, (tokens, lengths), lambda m, b: m(b[0], lengths=b[1]))
+    assert (len(found.args), list(found.kwargs)) == (1, ["lengths"])
+    never = arguments_of(model, torch.zeros(0), lambda m, b: None)
+    assert never is None
+
+    class TimeFirst(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rnn = nn.GRU(3, 4)
+
+        def forward(self, x, lengths):  # type: ignore[no-untyped-def]
+            return self.rnn(nn.utils.rnn.pack_padded_sequence(x, lengths, enforce_sorted=False))[1]
+
+    for steps in (20, 5):  # as many steps as sequences, or not
+        batch = (torch.randn(steps, 20, 3), torch.randint(1, steps + 1, (20,)))
+        batch[1][0] = steps
+        whole = arguments_of(TimeFirst(), batch, lambda m, b: m(*b))
+        assert [one.shape for one in whole.args] == [(steps, 20, 3), (20,)]
+
+
+def test_equally_many_of_both_directions() -> None:
+    found, rows = prune_in_steps(
+        Chain(), data(), "l1", amount=0.5, steps=2, rnn="second", scope="all", descending=False,
+        equal=True, keep=1,
+    )  # fmt: skip
+    assert [row.left for row in rows] == [5, 5, 3, 3]
+    assert type(found.second) is nn.LSTM
+
+
+def test_a_share_of_what_was_there_is_kept_over_all_steps() -> None:
+    def low(context: Context) -> torch.Tensor:  # the first layer's scores are all lower
+        return torch.arange(context.units).double() + 100 * (context.units > 8)
+
+    rows = prune_in_steps(
+        Chain(), data(), low, amount=0.6, steps=3, rnn=NAMES, scope="all", descending=False
+    )[1]
+    # Of 20 units 16, 12 and 8 are left: half of that share of the first layer's 8 stays.
+    assert [row.left for row in rows if row.rnn == "first"] == [4, 3, 2]
+    rows = prune_in_steps(Chain(), data(), low, amount=0.6, steps=3, rnn=NAMES, scope="all",
+                          descending=False, keep=0.5)[1]  # fmt: skip
+    assert [row.left for row in rows if row.rnn == "first"] == [4, 4, 4]
+
+
+def test_scores_that_are_all_zero_do_not_choose_in_silence() -> None:
+    def nothing(context: Context) -> torch.Tensor:
+        return torch.zeros(context.units)
+
+    with pytest.warns(RuntimeWarning, match=r"scores\[\('first', \(0, 0\)\)\]: 8 of 8 are equal"):
+        prune_in_steps(Chain(), data(), nothing, amount=0.5, rnn="first")
+
+
+@pytest.mark.parametrize("sized", [False, True])
+def test_groups_whose_states_lie_in_one_tensor(sized: bool) -> None:
+    class Groups(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.width = 4
+            self.grus = nn.ModuleList(nn.GRU(3, 4, batch_first=True) for _ in range(2))
+            self.fc = nn.Linear(8, 3)
+            self.double()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            h_0 = x.new_zeros(2, len(x), self.width) if sized else None
+            outputs, states = [], []
+            for n, gru in enumerate(self.grus):
+                output, state = gru(x, None if h_0 is None else h_0[n : n + 1])
+                outputs.append(output)
+                states.append(state)
+            self.states = torch.cat(states, 0)
+            return self.fc(torch.cat(outputs, 2))
+
+    model, names = Groups(), ["grus.0", "grus.1"]
+    batches = [(x, labels) for x, labels in data()]
+    pruning = {"pruning": {"sizes": ["width"]}} if sized else {}
+    found, rows = prune_in_steps(
+        model, batches, "l2", amount=0.5, steps=2, rnn=names, descending=False, **pruning
+    )
+    assert [row.left for row in rows] == [3, 3, 2, 2]
+    gone = {name: [u for row in rows if row.rnn == name for u in row.units] for name in names}
+    masked = model
+    for name, units in gone.items():
+        masked = tefast.nn.mask(masked, units, name)
+    x = data()[0][0]
+    torch.testing.assert_close(found(x), masked(x), rtol=1e-12, atol=1e-12)
+    scores = {(name, (0, 0)): torch.rand(4) for name in names}
+    chosen = select(scores, parameters=0.6, model=model, rnn=None, equal=True, example=x, **pruning)
+    assert sum(map(len, chosen.values())) >= 2
+    if sized:
+        with pytest.raises(ValueError, match=r"and with 'grus.0', 'grus.1' together: .*sizes="):
+            prune_in_steps(model, batches, "l2", amount=0.5, rnn=names, descending=False)

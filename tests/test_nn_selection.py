@@ -60,6 +60,10 @@ def test_half_is_read_as_written() -> None:
     assert len(select_units(torch.arange(100.0), 0.285)) == 29
 
 
+TIES = pytest.mark.filterwarnings("ignore:scores.*do not say which units are to go")
+
+
+@TIES
 @given(
     st.lists(st.floats(allow_nan=False), min_size=1, max_size=30),
     st.floats(0, 1),
@@ -136,6 +140,7 @@ def test_select_of_several(options: dict, a: list[int], b: list[int]) -> None:
     assert {key: units.tolist() for key, units in chosen.items()} == {"a": a, "b": b}
 
 
+@TIES
 @given(
     st.lists(st.lists(st.floats(0, 1), min_size=1, max_size=9), min_size=1, max_size=4),
     st.floats(0, 1),
@@ -160,15 +165,104 @@ def test_select_over_all(each: list, amount: float, keep: int, descending: bool)
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({}, ValueError, "expected one of amount, above and below, got none"),
+        ({}, ValueError, "expected one of amount, above, below, .* and bytes, got none"),
         ({"amount": 1, "below": 0.5}, ValueError, "got amount and below"),
         ({"above": float("nan")}, ValueError, "above: expected a finite number, got nan"),
         ({"amount": 1, "scope": "layer"}, ValueError, "scope: expected 'each' or 'all'"),
         ({"amount": 1, "round_to": 0}, ValueError, "round_to: expected at least 1, got 0"),
-        ({"amount": 1, "keep": 0.5}, TypeError, "keep: expected an int, got float"),
+        ({"amount": 1, "keep": 1.5}, ValueError, r"keep: expected a share in \[0, 1\], got 1.5"),
+        ({"amount": 1, "keep": {"a": 1}}, ValueError, "keep: expected the keys .* 'b' is missing"),
+        ({"amount": 1, "keep": 0}, ValueError, "keep: expected at least 1, got 0"),
+        ({"amount": 1, "parameters": 0.5}, ValueError, "got amount and parameters"),
+        ({"parameters": 0.5}, TypeError, "parameters: expected model=, .* got NoneType"),
         ({"amount": 9, "scope": "all"}, ValueError, r"count in 0\.\.7, got 9"),
     ],
 )
 def test_bad_options_of_select(options: dict, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         select(EACH, **options)
+
+
+def test_scores_of_one_layer_are_no_mapping() -> None:
+    with pytest.raises(TypeError, match=r"a mapping to scores, .* got Tensor; select_units takes"):
+        select(SCORES, amount=0.5)
+
+
+@pytest.mark.parametrize(
+    "scores", [torch.zeros(8), torch.full((8,), 0.3), torch.tensor([0.0] * 7 + [1])]
+)
+def test_equal_scores_do_not_choose_in_silence(scores: torch.Tensor) -> None:
+    for amount in (0.5, 1, 3):
+        with pytest.warns(
+            RuntimeWarning, match=r"scores: . of 8 are equal \(0.*which units are to go"
+        ):
+            found = select_units(scores, amount, descending=False)
+        assert found.tolist() == list(range(len(found)))
+        with pytest.warns(RuntimeWarning, match=r"scores\['b'\]: . of 8 are equal"):
+            select({"a": torch.arange(8.0), "b": scores}, amount=amount, descending=False)
+    with pytest.warns(RuntimeWarning, match=r"scores\[\(0, 0\)\]: . of 8 are equal"):
+        select({(0, 0): scores, (0, 1): scores}, amount=0.25, descending=False, scope="all")
+    # Nothing is left to chance where all of the equal ones go, or stay.
+    select_units(scores, 7, descending=False) if float(scores[7]) == 1 else None
+    select_units(scores, 0)
+    select_units(scores, 8)
+    select({"a": scores}, below=2.0, keep=1) if float(scores[7]) == 1 else None
+    select_units(torch.tensor([0.0, 0.0, 0.1, 0.2, 0.3, 0.4]), 4, descending=True)
+
+
+WIDE = {"wide": torch.arange(100.0) + 100, "thin": torch.arange(20.0), "one": torch.tensor([0.5])}
+
+
+@pytest.mark.parametrize(
+    ("amount", "left"), [(0.1, 10), (0.25, 8), (0.5, 5), (0.75, 3), (0.9, 1), (1.0, 1), (30, 8)]
+)
+def test_a_layer_keeps_half_of_the_share_that_is_left(amount: float, left: int) -> None:
+    """Scores of one layer are all lower: by themselves they would take all but one unit of it."""
+    chosen = select(WIDE, amount=amount, scope="all", descending=False)
+    count = round(amount * 121 + 1e-9) if isinstance(amount, float) else amount
+    assert 20 - len(chosen["thin"]) == max(left, 20 - count)
+    assert sum(map(len, chosen.values())) == min(count, 118)
+    assert not len(chosen["one"])
+    bare = select(WIDE, amount=amount, scope="all", descending=False, keep=1)
+    assert 20 - len(bare["thin"]) == max(1, 20 - count)
+    share = select(WIDE, amount=amount, scope="all", descending=False, keep=0.25)
+    assert 20 - len(share["thin"]) == max(5, 20 - count)
+    named = select(WIDE, amount=amount, scope="all", descending=False,
+                   keep={"wide": 90, "thin": 7, "one": 1})  # fmt: skip
+    assert 20 - len(named["thin"]) == max(7, 20 - count)
+    assert 100 - len(named["wide"]) >= 90
+
+
+@pytest.mark.parametrize(
+    ("options", "left"),
+    [
+        ({"amount": 0.25}, [6, 6]),
+        ({"amount": 4, "scope": "all", "keep": 1}, [6, 6]),
+        ({"amount": 5, "scope": "all", "keep": 1}, [6, 6]),
+        ({"amount": 6, "scope": "all", "keep": 1}, [5, 5]),
+        ({"below": 4.5}, [8, 8]),
+        ({"below": 10.5}, [6, 6]),
+        ({"amount": 1.0, "scope": "all", "keep": {"l0": 2, "l1": 3}}, [3, 3]),
+        ({"amount": 6, "scope": "all", "keep": 1, "round_to": 4}, [8, 8]),
+    ],
+)
+def test_equally_many_are_left(options: dict, left: list[int]) -> None:
+    scores = {"l0": torch.arange(8.0), "l1": torch.arange(8.0) + 8.5}
+    chosen = select(scores, equal=True, descending=False, **options)
+    assert [8 - len(units) for units in chosen.values()] == left
+    for key, units in chosen.items():
+        assert units.tolist() == scores[key].argsort().tolist()[: len(units)]
+    named = {(name, (n, 0)): scores["l1"] + k * scores["l0"]
+             for k, name in enumerate(("a", "b")) for n in range(2)}  # fmt: skip
+    found = select(named, amount=10, scope="all", equal=True, descending=False, keep=1)
+    assert len({len(found["a", (n, 0)]) for n in range(2)}) == 1
+    assert len({len(found["b", (n, 0)]) for n in range(2)}) == 1
+
+
+def test_a_threshold_that_leaves_little_warns_by_name() -> None:
+    with pytest.warns(RuntimeWarning, match=r"scores\['thin'\]: 1 of 20 units are left, .*keep="):
+        chosen = select(WIDE, below=50.0)
+    assert {key: len(units) for key, units in chosen.items()} == {"wide": 0, "thin": 19, "one": 0}
+    assert len(select(WIDE, below=50.0, keep=1)["thin"]) == 19
+    assert len(select(WIDE, below=50.0, keep=0.2)["thin"]) == 16
+    assert len(select(WIDE, below=17.5)["thin"]) == 18

@@ -7,6 +7,7 @@ import warnings
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import parametrizations
 from torch.nn.utils import prune as pruning
 
 import tefast.nn as tnn
@@ -142,10 +143,192 @@ def test_files_that_do_not_fit(tmp_path) -> None:  # type: ignore[no-untyped-def
     wide.embed = nn.Embedding(30, 8)
     with pytest.raises(ValueError, match=r"'embed.weight' of shape \(30, 8\), got \(20, 8\)"):
         tnn.load(path, wide)
-    computed = Model()
-    pruning.l1_unstructured(computed.fc, "weight", 0.5)
-    with pytest.raises(ValueError, match="'fc': missing 'weight'"):
-        tnn.save(computed, path)
+    masked = Model()
+    pruning.l1_unstructured(masked.rnn, "weight_hh_l0", 0.5)
+    with pytest.raises(ValueError, match="'rnn': missing 'weight_hh_l0'"):
+        tnn.save(masked, path)
+
+    class Told(Model):
+        def get_extra_state(self) -> dict:
+            return {"epoch": 3}
+
+    with pytest.raises(
+        ValueError, match="expected tensors in its state, got '_extra_state', a dict"
+    ):
+        tnn.save(Told(), path)
+
+
+class Whole(nn.Module):
+    """A model with what others than the pruned layer may have."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(3)
+        self.embed = nn.Embedding(20, 8)
+        self.front = nn.Sequential(nn.Linear(8, 8), nn.BatchNorm1d(5), nn.Dropout())
+        self.rnn = nn.LSTM(8, 6, num_layers=2, bidirectional=True, batch_first=True)
+        self.fc = nn.Linear(12, 8)
+        self.decoder = nn.Linear(8, 20)
+        self.decoder.weight = self.embed.weight
+        self.same = nn.Linear(8, 8)
+        parametrizations.spectral_norm(self.same)
+        self.again = nn.Linear(8, 8, bias=False)
+        self.register_buffer("seen", torch.zeros(2))
+        self.register_buffer("scratch", torch.ones(2), persistent=False)
+        self.note = {"made": "by hand"}
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        found = self.front[1](self.front[0](self.embed(tokens)))
+        read = self.fc(self.rnn(self.front[2](found))[0])
+        return self.decoder(self.again(self.same(read)))
+
+    def share(self) -> "Whole":
+        """Have one memory for two parameters."""
+        self.again.weight.data = self.front[0].weight.data
+        return self
+
+
+def whole() -> Whole:
+    model = Whole().share().eval()
+    model.front[1].train()
+    model.embed.requires_grad_(False)
+    model.rnn.weight_ih_l1_reverse.requires_grad_(False)
+    model.fc.bias.requires_grad_(False)
+    model.front[0].register_forward_hook(ten_times)
+    model.rnn.register_forward_pre_hook(halved)
+    model.fc.register_forward_hook(ten_times)
+    model.front[0].owner = "someone"
+    return model
+
+
+def ten_times(_module: nn.Module, _args: tuple, output: torch.Tensor) -> torch.Tensor:
+    return output * 10
+
+
+def halved(_module: nn.Module, args: tuple) -> tuple:
+    return (args[0] / 2, *args[1:])
+
+
+@pytest.mark.parametrize("name", REMOVED)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_what_was_not_resized_stays_as_it_is(name: str, dtype: torch.dtype, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    path, trained = tmp_path / "m.safetensors", Whole().to(dtype).share().eval()
+    with torch.no_grad():
+        for parameter in trained.parameters():
+            parameter.add_(torch.randn_like(parameter) / 10)
+        trained.seen += 1
+    pruned = tnn.prune(trained, REMOVED[name], example=TOKENS)
+    tnn.save(pruned, path)
+    model = whole()
+    before = {n: t.clone() for n, t in model.state_dict().items()}
+    flags = {n: p.requires_grad for n, p in model.named_parameters()}
+    loaded = tnn.load(path, model)
+    assert all(torch.equal(tensor, before[n]) for n, tensor in model.state_dict().items())
+    for n, tensor in pruned.state_dict().items():
+        assert torch.equal(loaded.state_dict()[n], tensor)
+        assert loaded.state_dict()[n].dtype == tensor.dtype
+    assert loaded.decoder.weight is loaded.embed.weight
+    assert len(list(loaded.parameters())) == len(list(pruned.parameters()))
+    # Hooks, on what was resized and on what was not.
+    assert ten_times in loaded.front[0]._forward_hooks.values()
+    assert ten_times in loaded.fc._forward_hooks.values()
+    assert halved in loaded.rnn._forward_pre_hooks.values()
+    for module in (pruned.front[0], pruned.fc):
+        module.register_forward_hook(ten_times)
+    pruned.rnn.register_forward_pre_hook(halved)
+    assert torch.equal(loaded.eval()(TOKENS), pruned.eval()(TOKENS))
+    # Attributes and flags.
+    loaded = tnn.load(path, model)
+    assert (loaded.front[0].owner, loaded.note) == ("someone", model.note)
+    assert loaded.note is not model.note
+    assert torch.equal(loaded.scratch, model.scratch)
+    assert {n: m.training for n, m in model.named_modules()}.items() <= {
+        n: m.training for n, m in loaded.named_modules()
+    }.items()
+    found = {n: p.requires_grad for n, p in loaded.named_parameters()}
+    for n, flag in flags.items():
+        if n in found:
+            assert found[n] == flag, n
+    of_part = [n for n in found if "l1_reverse" in n and "weight_ih" in n]
+    assert [found[n] for n in of_part] == [False]
+    assert sum(not flag for flag in found.values()) == sum(not flag for flag in flags.values())
+    # What was one memory is one still.
+    assert loaded.again.weight is not loaded.front[0].weight
+    assert loaded.again.weight.data_ptr() == loaded.front[0].weight.data_ptr()
+
+
+def test_a_model_that_is_like_the_file_already(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    path, pruned = tmp_path / "m.safetensors", tnn.prune(Model(), REMOVED["uneven"])
+    tnn.save(pruned, path)
+    like = tnn.prune(Model(), {"l0": [5], "l1": [1, 2]})
+    like.rnn.layers["l0"].register_forward_hook(lambda *_: None)
+    loaded = tnn.load(path, like)
+    assert torch.equal(loaded.eval()(TOKENS), pruned.eval()(TOKENS))
+    assert loaded.rnn.layers["l0"]._forward_hooks
+    bare = tnn.load(path, loaded)  # again, from what was loaded
+    assert torch.equal(bare(TOKENS), pruned(TOKENS))
+
+
+def test_a_classifier_that_is_given_keeps_what_it_has(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    path = tmp_path / "c.safetensors"
+    pruned = tnn.prune(tnn.SequenceClassifier(3, 2, hidden_size=6, fc_size=4), [0, 3])
+    tnn.save(pruned, path)
+    model = tnn.SequenceClassifier(3, 2, hidden_size=6, fc_size=4).eval()
+    model.fc2.requires_grad_(False)
+    model.fc1.register_forward_hook(ten_times)
+    loaded, x = tnn.load(path, model), torch.randn(2, 5, 3)
+    assert (loaded.rnn.hidden_size, loaded.training) == (4, False)
+    assert not loaded.fc2.weight.requires_grad
+    pruned.fc1.register_forward_hook(ten_times)
+    assert torch.equal(loaded(x), pruned(x))
+
+    class Own(tnn.SequenceClassifier):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x) * 2
+
+    own = Own(3, 2, hidden_size=6, fc_size=4)
+    tnn.save(own, path)
+    with pytest.raises(ValueError, match="expected model="):
+        tnn.load(path)
+    assert torch.equal(tnn.load(path, Own(3, 2, hidden_size=9))(x), own(x))
+
+
+def test_models_into_which_a_file_cannot_be_loaded(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    path, model = tmp_path / "m.safetensors", Model()
+    tnn.save(tnn.prune(model, REMOVED["even"]), path)
+    tied = Model()
+    tied.other = nn.Linear(12, 3, bias=False)
+    tied.other.weight = tied.fc.weight
+    with pytest.raises(ValueError, match=r"'fc' that are not shared, .* also other\.weight"):
+        tnn.load(path, tied)
+    changed = Model()
+    changed.rnn.forward = changed.rnn.forward
+    with pytest.raises(
+        ValueError, match="'rnn' has another size in the file, and its 'forward' was repl"
+    ):
+        tnn.load(path, changed)
+    apart = Whole()
+    apart.decoder.weight = nn.Parameter(apart.embed.weight.detach() + 1)
+    tnn.save(apart, path)
+    with pytest.raises(
+        ValueError, match=r"same values for 'embed.weight' and 'decoder.weight', wh"
+    ):
+        tnn.load(path, Whole())
+    loaded = tnn.load(path, apart)
+    assert not torch.equal(loaded.decoder.weight, loaded.embed.weight)
+
+
+def test_masks_and_norms_beside_the_layer(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    path, masked = tmp_path / "m.safetensors", Model().eval()
+    pruning.random_unstructured(masked.fc, "weight", 0.5)
+    tnn.save(masked, path)
+    with pytest.raises(ValueError, match=r"missing 'fc.weight'"):
+        tnn.load(path, Model())
+    like = Model().eval()
+    pruning.random_unstructured(like.fc, "weight", 0.5)
+    loaded = tnn.load(path, like)
+    assert torch.equal(loaded(TOKENS), masked(TOKENS))
+    assert torch.equal(loaded.fc.weight_mask, masked.fc.weight_mask)
 
 
 @pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])

@@ -14,7 +14,10 @@ from tefast import persistence
 stats = pytest.importorskip("scipy.stats")
 lfilter = pytest.importorskip("scipy.signal").lfilter
 
-pytestmark = pytest.mark.filterwarnings("ignore:.* exceeds? all of:RuntimeWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.* exceeds? all of:RuntimeWarning"),
+    pytest.mark.filterwarnings("ignore:method='chi2' does not hold:RuntimeWarning"),
+]
 
 STEPS, UNITS = 6000, 5
 MEMORY = r"method='{}' takes steps for independent, but the source and \d of 5 units looked at have"

@@ -448,6 +448,16 @@ def test_enough_surrogates_for_several_delays(capsys):
     assert found == ["1", "5", "9"]
 
 
+@pytest.mark.parametrize("name", ["d.npy", "d.csv", "d73.mat"])
+def test_several_columns_as_one_source(name, capsys):
+    WRITERS[name](name)
+    te = tefast.transfer_entropy(DATA[:, [1, 3]], DATA[:, [0, 2]], 3, joint=True)
+    line = [*f"{name} --source 0,2 --joint --significance none --bins 3 --quiet".split()]
+    status, rows, error = run(line, capsys)
+    assert (status, error) == (0, "")
+    np.testing.assert_array_equal([float(row["te"]) for row in rows], te)
+
+
 def test_columns_of_other_layouts(capsys):
     np.save("tall.npy", DATA.T)
     np.save("wide.npy", H.transpose(2, 0, 1))
@@ -463,6 +473,20 @@ def test_columns_of_other_layouts(capsys):
     status, _, error = run("tall.npy --layout NTU --source 0", capsys)
     assert status == 2
     assert "tall has the shape (4, 240), and no axis 2" in error
+
+
+@pytest.mark.parametrize("header", [True, False])
+@pytest.mark.parametrize("separator", [",", "\t"])
+def test_wide_tables(header, separator, capsys):
+    pandas = pytest.importorskip("pandas")
+    data = rng.random((40, 20_000))
+    names = [f"gene {i}" for i in range(20_000)]
+    table = pandas.DataFrame(data, columns=names)
+    table.to_csv("wide", index=header, header=header, sep=separator)
+    found, shown = scores("wide --source 0 --target 7,19999", capsys)
+    te = tefast.transfer_entropy(data[:, [7, 19_999]], data[:, 0], 4)
+    np.testing.assert_array_equal(found, te)
+    assert shown == (["gene 7", "gene 19999"] if header else [None, None])
 
 
 def test_series_that_lie_side_by_side(capsys):
@@ -689,6 +713,7 @@ def test_ragged_arrays_are_named_as_such(capsys):
     [
         ("empty.csv", b"", "empty.csv is empty"),
         ("raw.bin", rng.random(99).tobytes(), "raw.bin is of no known kind"),
+        ("raw.dat", rng.random(99).tobytes(), "np.fromfile('raw.dat', 'float32').reshape(-1, UN"),
         ("m.pkl", b"\x80\x04\x95\x00\x00\x00", "to convert it: python -c \"import pickle"),
         ("m.json", b"[\n1,\n2,\n3\n]\n", "import pandas; pandas.read_json('m.json')"),
         ("m.rds", b"\x00\x01X\x00", "Rscript -e \"write.csv(readRDS('m.rds')"),

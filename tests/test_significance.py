@@ -105,7 +105,7 @@ def source_of(method, y, lengths=None):
 
 def surrogate_of(method, y, lengths=None, seed=0):
     """The states of one surrogate."""
-    return source_of(method, y, lengths).draw(seed, 0)
+    return source_of(method, y, lengths).draw(seed, 0).codes
 
 
 def test_what_surrogates_keep():
@@ -141,11 +141,11 @@ def test_where_there_are_few_surrogates_each_is_drawn_once(method, lengths):
         ways = math.prod(max(length, 1) for length in lengths)
     source = source_of(method, y, np.array(lengths))
     assert source.ways == ways
-    drawn = [source.draw(7, i).tobytes() for i in range(ways - 1)]
+    drawn = [source.draw(7, i).codes.tobytes() for i in range(ways - 1)]
     assert len(set(drawn)) == ways - 1
-    assert source.states.tobytes() not in drawn
+    assert source.states.codes.tobytes() not in drawn
     if ways > 4:
-        assert drawn != [source.draw(8, i).tobytes() for i in range(ways - 1)]
+        assert drawn != [source.draw(8, i).codes.tobytes() for i in range(ways - 1)]
 
 
 def test_a_source_that_cannot_be_turned_is_refused():
@@ -256,6 +256,20 @@ def test_only_cells_that_can_occur_are_counted(bins):
     assert found.p_value < 1e-6
 
 
+def test_rare_values_are_no_case_for_chi_square():
+    rng = np.random.default_rng(5)
+    h, y = rng.normal(size=(20_000, 3)), rng.normal(size=20_000)  # some bins hold one value or two
+    with pytest.warns(RuntimeWarning, match=r"does not hold where values are rare: in 3 of 3"):
+        tefast.significance(h, y, bins=6, method="chi2")
+    tefast.significance(h, y, bins=6, binning="quantile", method="chi2")
+
+
+def test_a_constant_source_leaves_nothing_for_chi_square_to_warn_of():
+    h = np.random.default_rng(0).integers(0, 4, (200, 3))
+    found = tefast.significance(h, np.zeros(200, int), 4, method="chi2")
+    assert found.p_value.tolist() == [1.0] * 3
+
+
 @settings(max_examples=50, deadline=None)
 @given(seed=st.integers(0, 2**32), bins=st.integers(2, 5), gaps=st.booleans())
 def test_cells_that_can_occur_by_plain_loops(seed, bins, gaps):
@@ -266,10 +280,8 @@ def test_cells_that_can_occur_by_plain_loops(seed, bins, gaps):
     if gaps:
         dense[:, :, 1:] = 0  # one past alone
     axes = ("next", "past", "source")
-    cells, many = zip(
-        *((np.flatnonzero(unit), unit[unit > 0]) for unit in dense.reshape(3, -1)), strict=True
-    )
-    sparse = counts.Sparse(list(cells), list(many), dense.shape[1:], axes)
+    cells = [np.stack(np.nonzero(unit)) for unit in dense]
+    sparse = counts.Sparse(cells, [unit[unit > 0] for unit in dense], axes)
     for table in (counts.Dense(dense, axes), sparse):
         found = chance.Estimate.of([(slice(0, 3), table)], 3)
         for u, unit in enumerate(dense):

@@ -110,6 +110,10 @@ def test_significance_and_streams_keep_names(table):
         numbers, names = scores(getattr(found, name))
         np.testing.assert_array_equal(numbers, getattr(expected, name))
         assert names == NAMES
+    frame = found.to_frame()
+    assert list(frame.index) == NAMES
+    np.testing.assert_array_equal(frame.q_value, expected.q_value)
+    assert repr(found).replace(NAMES[int(expected.te.argmax())], "") != repr(found)
     for rows in (7, None):
         numbers, names = scores(tefast.stream(table(H), Y, 3, rows=rows).compute())
         np.testing.assert_array_equal(numbers, tefast.transfer_entropy(H, Y, 3))

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, NamedTuple, Protocol, TypeAlias, cast
+from typing import Any, NamedTuple, Protocol, TypeAlias, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from tefast.binning import Binning, Edges
+from tefast.typing import BackendName
 from tefast.values import Values
 from tefast.warn import warn
 
-NAMES = ("reference", "cpu", "cuda")
+NAMES: tuple[str, ...] = get_args(BackendName)[1:]
+"""All but "auto"."""
 
 Codes = npt.NDArray[np.int16]
 Counts = npt.NDArray[np.int64]
 Lengths = npt.NDArray[np.int64] | None
 Orders = npt.NDArray[np.uint32]
+Steps = Sequence[int]
+"""Steps back from some step, the earliest first: (3, 2, 1) are the three steps before it."""
 Nats = npt.NDArray[np.float64]
 Table: TypeAlias = Any
 """Codes, counts or nats where the backend keeps them: an ndarray, or a tensor on a device."""
@@ -116,17 +121,18 @@ class Backend(Protocol):
         self,
         codes: Codes,
         bins: int,
-        length: int,
+        back: Steps,
         shared: Counts,
         states: int,
         counts: Counts,
         threads: int | None,
     ) -> None:
-        """Add to counts (U, bins**length, states) all windows of codes (N, T, U).
+        """Add to counts (U, bins**len(back), states) a window for every step of codes (N, T, U).
 
-        All of it lies in the host's memory. `shared` (N, T) holds a state for the windows that
-        end at each step, or `MISSING`. The latest code is the least significant. Windows that
-        touch a missing code are left out.
+        All of it lies in the host's memory. A window holds the codes of the steps `back` from its
+        own step, the last of them the least significant. `shared` (N, T) holds a state for the
+        window of each step, or `MISSING`. Windows that touch a missing code, or a step before the
+        first, are left out.
         """
 
     def score_counts(self, counts: Table, threads: int | None) -> Table:

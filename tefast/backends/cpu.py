@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tefast.backends import Codes, Counts, Lengths, Nats, Orders, Scan, Scores, unbuilt
+from tefast.backends import Codes, Counts, Lengths, Nats, Orders, Scan, Scores, Steps, unbuilt
 from tefast.backends.host import place, quantile_edges, table
 from tefast.binning import Binning
 from tefast.values import Values
@@ -81,14 +81,14 @@ def count_transitions(
 def count_windows(
     codes: Codes,
     bins: int,
-    length: int,
+    back: Steps,
     shared: Counts,
     states: int,
     counts: Counts,
     threads: int | None,
 ) -> None:
     """See `tefast.backends.Backend.count_windows`."""
-    _native.count_windows(codes, bins, length, shared, states, counts, threads or 0)
+    _native.count_windows(codes, bins, back, shared, states, counts, threads or 0)
 
 
 def score_counts(counts: Counts, threads: int | None) -> Nats:

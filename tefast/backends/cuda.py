@@ -16,6 +16,7 @@ from tefast.backends import (
     Orders,
     Scan,
     Scores,
+    Steps,
     Table,
     fastest,
     load,
@@ -132,7 +133,7 @@ def count_transitions(
 def count_windows(
     codes: Codes,
     bins: int,
-    length: int,
+    back: Steps,
     shared: Counts,
     states: int,
     counts: Counts,
@@ -140,7 +141,7 @@ def count_windows(
 ) -> None:
     """See `tefast.backends.Backend.count_windows`: windows are counted on the CPU."""
     host = load(fastest(None))
-    host.count_windows(codes, bins, length, shared, states, counts, threads)
+    host.count_windows(codes, bins, back, shared, states, counts, threads)
 
 
 def score_counts(counts: Table, threads: int | None) -> Table:

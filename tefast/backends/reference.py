@@ -9,10 +9,10 @@ import numpy.typing as npt
 
 from tefast import counts as tables
 from tefast import measures
-from tefast.backends import MISSING, Codes, Counts, Lengths, Nats, Orders, Scan, Scores
+from tefast.backends import MISSING, Codes, Counts, Lengths, Nats, Orders, Scan, Scores, Steps
 from tefast.backends.host import place, quantile_edges, table
 from tefast.binning import Binning, as_float64
-from tefast.states import history, together
+from tefast.states import JointState, history
 from tefast.values import Values
 
 __all__ = ["place", "quantile_edges", "table"]
@@ -85,7 +85,7 @@ def count_transitions(
 def count_windows(
     codes: Codes,
     bins: int,
-    length: int,
+    back: Steps,
     shared: Counts,
     states: int,
     counts: Counts,
@@ -93,7 +93,8 @@ def count_windows(
 ) -> None:
     """See `tefast.backends.Backend.count_windows`."""
     for u, unit in enumerate(counts.reshape(len(counts), -1)):
-        cell = together([history(codes[:, :, u], bins, length), shared], [bins**length, states])
+        window = history(JointState(codes[:, :, u].astype(np.int64), bins), back)
+        cell = window.beside(JointState(shared, states)).codes
         unit += np.bincount(cell[cell != MISSING], minlength=unit.size)
 
 

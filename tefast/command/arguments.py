@@ -119,14 +119,13 @@ def _add_estimate(group: Any) -> None:
                        "row for each unit and delay. p-values are those of one unit at one delay, "
                        "q-values are adjusted for all rows: judge the best of several delays by q, "
                        f"never by p (default: {DEFAULTS['delay']})")  # fmt: skip
-    _add_known(group, "--target-step", type=int, metavar="STEPS",
-               help="from one entry of the target's history to the next "
-               "(default: %(default)s)")  # fmt: skip
-    _add_known(group, "--source-step", type=int, metavar="STEPS",
-               help="the same of the source's history (default: %(default)s)")  # fmt: skip
-    _add_known(group, "--joint", action="store_true",
-               help="take several sources at once: columns, or an array (sequences, steps, "
-               "sources) or (steps, sources)")  # fmt: skip
+    _add(group, "--target-step", type=int, metavar="STEPS",
+         help="from one entry of the target's history to the next")  # fmt: skip
+    _add(group, "--source-step", type=int, metavar="STEPS",
+         help="the same of the source's history")  # fmt: skip
+    group.add_argument("--joint", action="store_true",
+                       help="take several sources at once: columns, or an array (sequences, steps, "
+                       "sources) or (steps, sources)")  # fmt: skip
     group.add_argument("--bias", choices=("miller_madow", "grassberger"),
                        help="correct the bias of the estimate; with --significance none, since "
                        "surrogates have the same bias (default: no correction)")  # fmt: skip
@@ -153,13 +152,6 @@ def _add(group: Any, flag: str, *, help: str, **options: Any) -> None:
     """Add an option with the default of the argument of that name."""
     default = DEFAULTS[flag.removeprefix("--").replace("-", "_")]
     group.add_argument(flag, default=default, help=f"{help} (default: %(default)s)", **options)
-
-
-def _add_known(group: Any, flag: str, **options: Any) -> None:
-    """Add an option for an argument that `tefast.significance` may have."""
-    name = flag.removeprefix("--").replace("-", "_")
-    if name in DEFAULTS:
-        group.add_argument(flag, default=DEFAULTS[name], **options)
 
 
 def _base(text: str) -> float:

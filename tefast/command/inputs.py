@@ -93,7 +93,7 @@ def read(options: argparse.Namespace, files: Files) -> Inputs:
         target = files.choose(options.target, "--target", options.file)
     how = {"numbers": options.bin_integers, "symbols": options.binning == "symbols"}
     h = as_target(target, "--target", **how)
-    y = as_source(source, h, "--source", joint=getattr(options, "joint", False), **how)
+    y = as_source(source, h, "--source", joint=options.joint, **how)
     lengths = None
     if options.lengths is not None:
         lengths = _lengths(files.choose(options.lengths, "--lengths", options.file))

@@ -12,7 +12,6 @@ import numpy as np
 
 import tefast
 from tefast.command import inputs, outputs
-from tefast.command.arguments import DEFAULTS
 from tefast.command.inputs import Files, Inputs
 from tefast.command.outputs import Labels, Scores
 from tefast.command.progress import Told
@@ -32,8 +31,8 @@ def score(options: argparse.Namespace, files: Files) -> None:
     _check_options(options)
     outputs.check(options, inputs.paths(options))
     given = inputs.read(options, files)
-    shapes = {name: getattr(options, name) for name in ("layout", "joint") if name in DEFAULTS}
-    Arrays(given.h, given.y, given.lengths, None, 0, **shapes)  # raises before anything is read
+    # Raises for shapes before anything is read.
+    Arrays(given.h, given.y, given.lengths, None, 0, layout=options.layout, joint=options.joint)
     found = [_estimate(options, given, delay) for delay in options.delay]
     outputs.write(options, _adjusted(found), Labels(given.y.name, given.h.name, given.names))
 
@@ -57,7 +56,7 @@ def _check_options(options: argparse.Namespace) -> None:
 
 
 def _estimate(options: argparse.Namespace, given: Inputs, delay: int) -> Scores:
-    how = {name: getattr(options, name) for name in SHARED if name in DEFAULTS}
+    how = {name: getattr(options, name) for name in SHARED}
     how["binning"] = options.binning if options.edges is None else options.edges
     how |= {"lengths": given.lengths, "delay": delay}
     at = f" at delay {delay}" if len(options.delay) > 1 else ""
@@ -76,7 +75,7 @@ def _estimate(options: argparse.Namespace, given: Inputs, delay: int) -> Scores:
         fields: dict[str, Any] = {name: on_host(getattr(found, name)) for name in FIELDS}
         test = replace(found, alpha=options.alpha, **fields)
         return Scores(delay, test.te, test)
-    sources = given.y.shape[-1] if getattr(options, "joint", False) else 1
+    sources = given.y.shape[-1] if options.joint else 1
     if is_too_large(options, given.h, sources):
         with Told(f"pieces{at}", options.quiet) as told:
             streamed = tefast.stream(given.h, given.y, bias=options.bias, progress=told, **how)

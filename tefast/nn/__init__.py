@@ -7,10 +7,11 @@ except ModuleNotFoundError as error:
         raise
     raise ImportError('tefast.nn needs PyTorch: pip install "tefast[torch]"') from error
 
-from tefast.nn import criteria
+from tefast.nn import criteria, series
 from tefast.nn.capture import capture
 from tefast.nn.classifier import SequenceClassifier
-from tefast.nn.criteria import Context
+from tefast.nn.context import Context
+from tefast.nn.examples import Arguments
 from tefast.nn.gate_layers import (
     GateLayer,
     GateMaskedGRU,
@@ -50,6 +51,7 @@ __all__ = [
     "CRITERIA",
     "GATES",
     "GATE_CRITERIA",
+    "Arguments",
     "Context",
     "GateLayer",
     "GateMaskedGRU",
@@ -96,6 +98,7 @@ __all__ = [
     "select",
     "select_gates",
     "select_units",
+    "series",
     "slice_state",
     "unit_scores",
     "write_steps",

@@ -6,11 +6,13 @@ from typing import Any
 import numpy as np
 
 from tefast import evaluation, measures, values, windows
+from tefast.backends import Steps
 from tefast.counts import Dense, Table
 from tefast.evaluation import Inputs
 from tefast.measures import Sums
-from tefast.states import history, together
+from tefast.states import Embedding
 from tefast.streaming import _Streaming
+from tefast.typing import BackendName, Bias
 from tefast.windows import Windows
 
 Arrange = Callable[[Inputs], Windows]
@@ -43,8 +45,8 @@ class Beside(_Streaming):
         *,
         h_range: Any,
         y_range: Any,
-        bias: str | None = None,
-        backend: str = "auto",
+        bias: Bias | None = None,
+        backend: BackendName = "auto",
         threads: int | None = None,
     ) -> None:
         self._axes, self._arrange = axes, arrange
@@ -74,7 +76,7 @@ class Beside(_Streaming):
                 some,
                 options.threads,
             )
-            table = windows.count_dense(options.backend, codes, counted, self.bins, options.threads)
+            table = windows.count_dense(options.backend, codes, counted, options.threads)
             self._counts[some] += table.counts
         self._symbols, self._wrap = symbols, target.wrap_units
 
@@ -87,20 +89,14 @@ class Beside(_Streaming):
         return measures.mean(sums, dense.total, 2, self._bias)
 
 
-def reverse_transfer_entropy(
-    units: int, bins: int, target_history: int, source_history: int, delay: int, **options: Any
-) -> Beside:
+def reverse_transfer_entropy(units: int, bins: int, embedding: Embedding, **options: Any) -> Beside:
     """What each unit tells about the series: `tefast.reverse_transfer_entropy` over batches."""
 
     def arrange(inputs: Inputs) -> Windows:
-        codes = inputs.codes()[:, :, 0]
-        past = history(codes, bins, target_history, shift=1 - delay)
-        following = history(codes, bins, 1, shift=-delay)
-        shared = together([past, following], sizes)
-        return Windows(source_history, (own,), shared, tuple(sizes), tuple(axes))
+        return evaluation.reverse_transitions(inputs, embedding)
 
-    own, sizes = bins**source_history, [bins**target_history, bins]
-    axes = {"source": own, "past": sizes[0], "next": sizes[1]}
+    own, past = bins**embedding.source_history, bins**embedding.target_history
+    axes = {"source": own, "past": past, "next": bins}
     return Beside(units, bins, arrange, axes, evaluation.transferred, **options)
 
 
@@ -108,25 +104,17 @@ def mutual_information(units: int, bins: int, delay: int, **options: Any) -> Bes
     """What unit and series share: `tefast.mutual_information` over batches."""
 
     def arrange(inputs: Inputs) -> Windows:
-        shared = history(inputs.codes()[:, :, 0], bins, 1, shift=delay)
-        return Windows(1, (bins,), shared, (bins,), tuple(axes))
-
-    def measure(table: Table, grassberger: bool) -> Sums:
-        return measures.conditional_information(table, ("unit",), ("source",), (), grassberger)
+        return evaluation.pairs(inputs, delay)
 
     axes = {"unit": bins, "source": bins}
-    return Beside(units, bins, arrange, axes, measure, **options)
+    return Beside(units, bins, arrange, axes, evaluation.shared, **options)
 
 
-def active_information(units: int, bins: int, steps: int, **options: Any) -> Beside:
+def active_information(units: int, bins: int, past: Steps, **options: Any) -> Beside:
     """What a unit's past tells of its next value: `tefast.active_information` over batches."""
 
     def arrange(inputs: Inputs) -> Windows:
-        everywhere = np.zeros(inputs.target.array.shape[:2], np.int64)
-        return Windows(steps + 1, (bins**steps, bins), everywhere, (), tuple(axes))
+        return evaluation.own_transitions(inputs, past)
 
-    def measure(table: Table, grassberger: bool) -> Sums:
-        return measures.conditional_information(table, ("next",), ("past",), (), grassberger)
-
-    axes = {"past": bins**steps, "next": bins}
-    return Beside(units, bins, arrange, axes, measure, **options)
+    axes = {"past": bins ** len(past), "next": bins}
+    return Beside(units, bins, arrange, axes, evaluation.stored, **options)

@@ -4,128 +4,26 @@ A criterion is a function of a `Context` that returns a score for every unit, sh
 here are plain functions; their options are given with ``functools.partial``.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import cached_property, partial
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 import tefast
 from tefast.chance import Estimate
 from tefast.counts import Dense, unit_blocks
 from tefast.nn import counting
-from tefast.nn.observe import Batch, Forward, FromResult, Layer, Observer, read_again
-from tefast.nn.recurrent import weights
-from tefast.nn.stack import Part
+from tefast.nn.context import Context
+from tefast.nn.ranges import valid_steps
+from tefast.states import Embedding, check_positive, steps_back
+from tefast.typing import Bias, Method
 
 Scores: TypeAlias = Any
 """A tensor or array of shape (units,)."""
-
-
-class Observed(NamedTuple):
-    """Outputs of the units in one batch."""
-
-    h: Tensor
-    """(n, T, units)."""
-    y: Tensor
-    """The series beside them, (n, T)."""
-    lengths: Tensor | None
-    """Valid steps of each sequence, (n,)."""
-
-
-@dataclass(frozen=True)
-class Context:
-    """What a criterion may look at.
-
-    Attributes
-    ----------
-    model : nn.Module
-    batches : iterable of (x, labels) or (x, labels, lengths)
-    layer : nn.LSTM, nn.GRU, nn.RNN or RecurrentStack
-        The layer of `model` whose units are scored.
-    parts : dict of (layer, direction) to int
-        Whose units, and how many each has; scores are of all of them, side by side.
-    bins, h_range, y_range
-        How outputs and the series are binned, as in `tefast.transfer_entropy`.
-    seed : int
-    backend, threads
-        As in `tefast.transfer_entropy`.
-    forward, source, loss : callable
-        ``forward(model, batch)`` runs the model; of its result, ``source(result, batch)`` is the
-        series (n, T) and ``loss(result, batch)`` a number.
-    """
-
-    model: nn.Module
-    batches: Iterable[Batch]
-    layer: Layer
-    parts: Mapping[Part, int]
-    bins: int
-    h_range: Any
-    y_range: Any
-    seed: int
-    backend: str
-    threads: int | None
-    forward: Forward
-    source: FromResult
-    loss: FromResult
-
-    @cached_property
-    def unit_range(self) -> Any:
-        """`h_range`, or each unit's own range, found in a pass of its own."""
-        check_range(self.layer, self.h_range, self.batches)
-        return unit_ranges(self.outputs()) if self.h_range is None else self.h_range
-
-    @property
-    def units(self) -> int:
-        """Units of all parts."""
-        return sum(self.parts.values())
-
-    def observed(self) -> Iterator[Observed]:
-        """Run the model and yield the units' outputs and the series, one batch at a time."""
-        observer = Observer(self.model, self.layer, list(self.parts), self.forward)
-        for batch in self._read():
-            result, h = observer.run(batch)
-            y = self.source(result, batch)
-            if not isinstance(y, Tensor) or y.shape != h.shape[:2]:
-                got = tuple(y.shape) if isinstance(y, Tensor) else type(y).__name__
-                raise ValueError(f"source: expected shape {tuple(h.shape[:2])}, got {got}")
-            yield Observed(h, y, _lengths(batch, h))
-
-    def outputs(self) -> Iterator[tuple[Tensor, Tensor | None]]:
-        """Yield outputs (n, T, units) and lengths alone; no series is needed for them."""
-        observer = Observer(self.model, self.layer, list(self.parts), self.forward)
-        for batch in self._read():
-            h = observer.run(batch)[1]
-            yield h, _lengths(batch, h)
-
-    def gradients(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield outputs (n, T, units) and the loss's gradient at them, one batch at a time."""
-        observer = Observer(self.model, self.layer, list(self.parts), self.forward)
-        for batch in self._read():
-            yield observer.gradient(batch, self.loss)
-
-    def rows(self) -> Iterator[dict[str, Tensor]]:
-        """Yield for each part its weights by name, (gates, units, inputs), without biases."""
-        named = weights(self.layer)
-        for part, units in self.parts.items():
-            yield {
-                role: tensor.detach().view(-1, units, tensor.shape[1])
-                for role, tensor in named[part].items()
-                if role in ("weight_ih", "weight_hh")
-            }
-
-    def _read(self) -> Iterator[Batch]:
-        empty = True
-        for batch in self.batches:
-            empty = False
-            yield batch
-        if empty:
-            raise ValueError("batches: expected at least one batch, got none")
-
 
 Criterion: TypeAlias = Callable[[Context], Scores]
 
@@ -133,10 +31,12 @@ Criterion: TypeAlias = Callable[[Context], Scores]
 def transfer_entropy(
     context: Context,
     *,
-    bias: str | None = None,
+    bias: Bias | None = None,
     target_history: int = 1,
     source_history: int = 1,
     delay: int = 1,
+    target_step: int = 1,
+    source_step: int = 1,
 ) -> Scores:
     """Transfer entropy in bits from the series to every unit, as `tefast.transfer_entropy`."""
     te = tefast.TransferEntropy(
@@ -145,6 +45,8 @@ def transfer_entropy(
         target_history=target_history,
         source_history=source_history,
         delay=delay,
+        target_step=target_step,
+        source_step=source_step,
         **_binning(context),
     )
     return _counted(context, te).compute()
@@ -153,15 +55,17 @@ def transfer_entropy(
 def reverse_transfer_entropy(
     context: Context,
     *,
-    bias: str | None = None,
+    bias: Bias | None = None,
     target_history: int = 1,
     source_history: int = 1,
     delay: int = 1,
+    target_step: int = 1,
+    source_step: int = 1,
 ) -> Scores:
     """Transfer entropy in bits from every unit to the series."""
-    histories = (target_history, source_history, delay)
+    histories = Embedding.check(target_history, source_history, delay, target_step, source_step)
     te = counting.reverse_transfer_entropy(
-        context.units, context.bins, *histories, bias=bias, **_ranges(context)
+        context.units, context.bins, histories, bias=bias, **_ranges(context)
     )
     return _counted(context, te).compute()
 
@@ -170,7 +74,7 @@ def significance(
     context: Context,
     *,
     reverse: bool = False,
-    method: str = "auto",
+    method: Method = "auto",
     surrogates: int | None = None,
 ) -> tefast.Significance:
     """Test transfer entropy against its absence; see `tefast.significance`.
@@ -206,7 +110,7 @@ def significance(
         )  # fmt: skip
     if reverse:
         beside = counting.reverse_transfer_entropy(
-            context.units, context.bins, 1, 1, 1, **_ranges(context)
+            context.units, context.bins, Embedding(), **_ranges(context)
         )
         table = _counted(context, beside).table
     else:
@@ -228,36 +132,34 @@ def _chi_square(table: Dense) -> tefast.Significance:
 
 
 def effective_transfer_entropy(
-    context: Context, *, reverse: bool = False, method: str = "auto"
+    context: Context, *, reverse: bool = False, method: Method = "auto"
 ) -> Scores:
     """Transfer entropy less what chance alone gives; may be negative."""
     return significance(context, reverse=reverse, method=method).effective_te
 
 
 def significant_transfer_entropy(
-    context: Context, *, reverse: bool = False, method: str = "auto", level: float = 0.05
+    context: Context, *, reverse: bool = False, method: Method = "auto", level: float = 0.05
 ) -> Scores:
     """Effective transfer entropy where the false discovery rate is up to `level`, else 0."""
     found = significance(context, reverse=reverse, method=method)
     return np.where(found.q_value <= level, np.maximum(found.effective_te, 0.0), 0.0)
 
 
-def q_value(context: Context, *, reverse: bool = False, method: str = "auto") -> Scores:
+def q_value(context: Context, *, reverse: bool = False, method: Method = "auto") -> Scores:
     """The false discovery rate at which transfer entropy is significant, 0 to 1."""
     return significance(context, reverse=reverse, method=method).q_value
 
 
 def entropy(context: Context) -> Scores:
     """Entropy in bits of every unit's binned output."""
-    options = _binning(context)
-    del options["y_range"]
-    counted = tefast.Entropy(context.units, **options)
+    counted = tefast.Entropy(context.units, context.bins, **_own(context))
     for h, lengths in context.outputs():
         counted.update(h, lengths)
     return counted.compute()
 
 
-def mutual_information(context: Context, *, bias: str | None = None, delay: int = 0) -> Scores:
+def mutual_information(context: Context, *, bias: Bias | None = None, delay: int = 0) -> Scores:
     """Mutual information in bits of every unit and the series."""
     information = counting.mutual_information(
         context.units, context.bins, delay, bias=bias, **_ranges(context)
@@ -265,11 +167,13 @@ def mutual_information(context: Context, *, bias: str | None = None, delay: int 
     return _counted(context, information).compute()
 
 
-def active_information(context: Context, *, bias: str | None = None, history: int = 1) -> Scores:
+def active_information(
+    context: Context, *, bias: Bias | None = None, history: int = 1, step: int = 1
+) -> Scores:
     """Active information storage in bits of every unit: what its past tells of its next value."""
-    stored = counting.active_information(
-        context.units, context.bins, history, bias=bias, **_ranges(context)
-    )
+    options = {**_own(context), "y_range": (0.0, 1.0)}  # of a series that stands for none
+    past = steps_back(check_positive(history, "history"), check_positive(step, "step"), 1)
+    stored = counting.active_information(context.units, context.bins, past, bias=bias, **options)
     for h, lengths in context.outputs():
         stored.update(h, h.new_zeros(h.shape[:2]), lengths)
     return stored.compute()
@@ -289,7 +193,7 @@ def activation_magnitude(context: Context) -> Scores:
     """Mean of a unit's |output| over all valid steps."""
     total, steps = torch.zeros(context.units, dtype=torch.float64), 0
     for h, lengths in context.outputs():
-        valid = h.flatten(0, 1) if lengths is None else h[_valid(h, lengths)]
+        valid = h.flatten(0, 1) if lengths is None else h[valid_steps(h, lengths)]
         total += valid.double().abs().sum(0).cpu()
         steps += len(valid)
     if steps == 0:
@@ -300,8 +204,9 @@ def activation_magnitude(context: Context) -> Scores:
 def taylor(context: Context) -> Scores:
     """|sum over steps of output times the loss's gradient|, its mean over sequences.
 
-    To first order, by how much the loss of a sequence changes when the unit is masked
-    (P. Molchanov et al., ICLR 2017). What reads an LSTM's cell state is not in it.
+    To first order, by how much the loss of a sequence changes when what reads the unit gets 0 from
+    it (P. Molchanov et al., ICLR 2017). What the unit does inside the layer at later steps is not
+    in it, nor what reads an LSTM's cell state.
     """
     total, sequences = torch.zeros(context.units, dtype=torch.float64), 0
     for h, gradient in context.gradients():
@@ -338,38 +243,6 @@ NAMED: dict[str, Criterion] = {
 """Criteria that can be asked for by name."""
 
 
-def check_range(layer: Layer, h_range: Any, batches: Iterable[Batch]) -> None:
-    """Raise unless a layer's outputs lie in `h_range`, or their own range can be found."""
-    if h_range is None:
-        read_again(batches)
-        return
-    if layer.mode == "RNN_RELU" and np.all(h_range[0] == -1.0) and np.all(h_range[1] == 1.0):
-        raise ValueError(
-            "h_range: a relu RNN has no upper bound; give (low, high), or None for each unit's "
-            "own range"
-        )
-
-
-def unit_ranges(outputs: Iterable[tuple[Tensor, Tensor | None]]) -> Any:
-    """Return the lowest and highest output of every unit over valid steps, each (units,)."""
-    low: Tensor | None = None
-    high: Tensor | None = None
-    for h, lengths in outputs:
-        flat = (h.flatten(0, 1) if lengths is None else h[_valid(h, lengths)]).double()
-        if not len(flat):  # no valid step in this batch
-            continue
-        if not flat.isfinite().all():
-            unit = int((~flat.isfinite()).any(dim=0).nonzero()[0, 0])
-            raise ValueError(f"the output of unit {unit} is not finite")
-        low = flat.amin(0) if low is None else torch.minimum(low, flat.amin(0))
-        high = flat.amax(0) if high is None else torch.maximum(high, flat.amax(0))
-    if low is None or high is None:
-        raise ValueError("batches: expected at least one batch, got none with a valid step")
-    # A constant unit has one symbol under any range; an empty range could not be binned.
-    high = torch.where(high > low, high, low + low.abs().clamp(min=1.0))
-    return low.cpu().numpy(), high.cpu().numpy()
-
-
 def _counted(context: Context, counter: Any) -> Any:
     for h, y, lengths in context.observed():
         counter.update(h, y, lengths)
@@ -381,26 +254,15 @@ def _binning(context: Context) -> dict[str, Any]:
 
 
 def _ranges(context: Context) -> dict[str, Any]:
-    return {
-        "h_range": context.unit_range,
-        "y_range": context.y_range,
-        "backend": context.backend,
-        "threads": context.threads,
-    }
+    units, of_series = context.ranges
+    how = {"backend": context.backend, "threads": context.threads}
+    return {"h_range": units, "y_range": of_series, **how}
 
 
-def _lengths(batch: Batch, h: Tensor) -> Tensor | None:
-    if len(batch) < 3:
-        return None
-    lengths = batch[2]
-    if not isinstance(lengths, Tensor) or lengths.shape != h.shape[:1]:
-        got = tuple(lengths.shape) if isinstance(lengths, Tensor) else type(lengths).__name__
-        raise ValueError(f"lengths: expected a tensor of shape {tuple(h.shape[:1])}, got {got}")
-    return lengths
-
-
-def _valid(h: Tensor, lengths: Tensor) -> Tensor:
-    return torch.arange(h.shape[1], device=h.device) < lengths.to(h.device)[:, None]
+def _own(context: Context) -> dict[str, Any]:
+    """How units are binned where no series is beside them."""
+    how = {"backend": context.backend, "threads": context.threads}
+    return {"h_range": context.unit_range, **how}
 
 
 def _row_sums(context: Context, of: Callable[[Tensor], Tensor]) -> Tensor:
@@ -414,10 +276,11 @@ def _row_sums(context: Context, of: Callable[[Tensor], Tensor]) -> Tensor:
 def _codes(context: Context) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.int64]]:
     """Codes of all outputs (N, T, units) and of the series (N, T); valid steps (N,)."""
     every_h, every_y, every_length = [], [], []
+    units, of_series = context.ranges
     for h, y, lengths in context.observed():
         steps = torch.full(h.shape[:1], h.shape[1]) if lengths is None else lengths.cpu()
-        every_h.append(_code(h, context.unit_range, context.bins))
-        every_y.append(_code(y, context.y_range, context.bins))
+        every_h.append(_code(h, units, context.bins))
+        every_y.append(_code(y, of_series, context.bins))
         every_length.append(steps.numpy().astype(np.int64))
     longest = max(h.shape[1] for h in every_h)
     return _joined(every_h, longest), _joined(every_y, longest), np.concatenate(every_length)

@@ -1,295 +1,359 @@
-"""Where features go in a model: labels that follow tensors through the operations on an example.
+"""Where features go in a model: labels that follow values through the operations on an example.
 
-Beside every tensor that holds units' outputs goes one of labels, of the same shape, which says of
-each entry whose output it is, and one of what the entry would be if that unit were masked. An
-operation that only moves entries is done to the labels as well; one that acts on each entry alone
-leaves labels as they are and is done to the masked values. Whatever mixes units is refused.
+Beside the memory of every tensor that holds units' outputs lies a `Fields`: it says of each entry
+whose output it is and what it would be if that unit were masked. Views of a tensor share its
+memory, so they share the fields, and what writes into a view writes into them. The operations
+themselves are dealt with in `operations` and `reductions`.
 """
 
-import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from functools import partial
-from typing import Any, NoReturn
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, NoReturn
 
 import torch
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
 OTHER = -1
 """The label of what is no unit's output."""
+EMPTY = -(1 << 52)
+"""The label of memory that was allocated and not written yet."""
+BASE = 1 << 24
+"""A place is ``BASE * sequence + step``, or negative where it is not known."""
 
 
-def _names(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-# Whose outcome is made of its input's entries, moved, repeated or left out.
-_MOVING = _names(
-    "__getitem__ __get__ transpose permute swapaxes swapdims movedim moveaxis t view reshape "
-    "view_as reshape_as flatten unflatten squeeze unsqueeze expand expand_as broadcast_to cat "
-    "concat concatenate stack hstack vstack dstack chunk split tensor_split unbind narrow select "
-    "index_select gather take_along_dim flip roll repeat tile repeat_interleave contiguous "
-    "atleast_2d atleast_3d _pack_padded_sequence _pad_packed_sequence"
-)
-_PACKING = _names("_pack_padded_sequence _pad_packed_sequence")
-_JOINING = _names("cat concat concatenate stack hstack vstack dstack")
-# Without effect on which unit it is, nor on what a masked one gives (dropout: 0, or on average).
-_KEEPING = _names(
-    "clone detach to type type_as float double half bfloat16 cpu cuda alias dropout dropout1d "
-    "dropout2d feature_dropout alpha_dropout requires_grad identity"
-)
-_EACH = _names(
-    "relu relu6 tanh sigmoid gelu silu mish leaky_relu elu selu celu hardtanh hardswish "
-    "hardsigmoid softplus softsign logsigmoid tanhshrink hardshrink softshrink threshold neg abs "
-    "square sqrt exp expm1 log1p sin cos clamp clamp_min clamp_max pow add sub rsub mul multiply "
-    "div divide true_divide maximum minimum masked_fill where"
-)
-_SCALING = _names("mul multiply div divide true_divide")
-_REDUCING = _names("mean sum amax amin max min")
-_POOLING = _names("adaptive_avg_pool1d adaptive_max_pool1d avg_pool1d max_pool1d")
-_LEAVING = _names("tolist item numpy array setitem set bool float int equal allclose")
-_PRODUCTS = _names("matmul bmm mm __matmul__")
-# Give sizes, flags or fresh tensors: nothing that depends on what the units say.
-_ASKING = _names(
-    "size dim numel stride is_floating_point is_complex is_contiguous get_device element_size "
-    "zeros_like ones_like empty_like full_like rand_like randn_like new_zeros new_ones new_empty "
-    "new_full new_tensor is_same_size __len__ ndimension"
-)
-
-
-@dataclass
-class Tracked:
-    """A tensor that holds units' outputs.
+@dataclass(frozen=True)
+class Fields:
+    """What is known of the entries of a tensor.
 
     Attributes
     ----------
-    tensor : Tensor
-        Kept, so that its id is not given to another one.
-    labels : LongTensor of the same shape
-        `OTHER`, or whose output an entry is.
-    masked : float64 Tensor of the same shape
-        What the entry is when that unit is masked.
+    labels : LongTensor
+        `OTHER`, `EMPTY` or whose output an entry is.
+    masked : float64 Tensor
+        Of a unit's output: what the entry is when the unit is masked. Of others: what the entry is
+        if the code of the model fixes it, such as a 0 from ``torch.zeros``. NaN if not known.
+    other : float64 Tensor
+        What the entry may be instead, at places that depend on the data: padding, or what a mask
+        was filled with. Equal to `masked` if there is nothing such.
+    places : LongTensor
+        Sequence and step of the entry in what was padded or masked, else in the layer's output.
+    steps : int
+        How many steps a sequence has there; 0 if it is not sure that one of them keeps `masked`.
+    origin : int
+        Which padding or mask `other` comes from; 0 for none, -1 for several.
+    state : bool
+        Whether all units' entries come from final states alone.
     """
 
-    tensor: Tensor
     labels: Tensor
     masked: Tensor
+    other: Tensor
+    places: Tensor
+    steps: int = 0
+    origin: int = 0
+    state: bool = False
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> "Fields":
+        """Return fields with the function of every tensor."""
+        labels, masked, other, places = map(function, four(self))
+        return Fields(labels, masked, other, places, self.steps, self.origin, self.state)
+
+    def tracked(self) -> bool:
+        """Return whether any entry is a unit's output."""
+        return bool(((self.labels != OTHER) & (self.labels != EMPTY)).any())
+
+    def units(self) -> Tensor:
+        """Return which entries are a unit's output."""
+        return (self.labels != OTHER) & (self.labels != EMPTY)
+
+    def uncertain(self) -> Tensor:
+        """Return which entries may be something else at places that depend on the data."""
+        return ~same(self.masked, self.other)
 
 
-class Flow(TorchFunctionMode):
-    """Follows tensors through what is done to them while it is active.
+class Tie(NamedTuple):
+    """Labels that met in one entry: their units can only go together."""
+
+    one: int
+    other: int
+    where: str
+
+
+class _Shadow:
+    """The fields of a storage, flat; one entry long while all entries are alike."""
+
+    def __init__(self, tensor: Tensor, fields: Fields) -> None:
+        self.storage = tensor.untyped_storage()  # kept, so that its address is not used again
+        self.dtype = tensor.dtype
+        self.count = self.storage.nbytes() // tensor.element_size()
+        self.fields = fields
+
+    def of(self, tensor: Tensor) -> Fields:
+        if self.fields.labels.ndim == 0:
+            return self.fields.map(lambda t: t.expand(tensor.shape))
+        where = (tensor.shape, tensor.stride(), tensor.storage_offset())
+        return self.fields.map(lambda t: t.as_strided(*where))
+
+    def spread(self) -> None:
+        if self.fields.labels.ndim == 0:
+            self.fields = self.fields.map(lambda t: t.expand(self.count).clone())
+
+
+class Flow:
+    """What is known of the tensors of one run, and what becomes of it where something is written.
 
     Parameters
     ----------
     features : int
         Labels of units are 0..features-1. Others that are not `OTHER` mean entries whose value
-        depends on the data even when the unit is masked; they can only be moved.
+        depends on the data even when the unit is masked; they can be moved and averaged.
     refuse : callable
-        Called with the reason when units are mixed; raises.
+        Called with the reason when units are mixed, and with another tensor that they are mixed
+        with or None; raises.
+    lenient : bool
+        What mixes units is not refused; what it gives is not followed.
     """
 
-    def __init__(self, features: int, refuse: Callable[[str], NoReturn]) -> None:
-        super().__init__()
-        self.features, self.refuse = features, refuse
+    def __init__(
+        self,
+        features: int,
+        refuse: Callable[[str, Tensor | None], NoReturn],
+        *,
+        lenient: bool = False,
+    ) -> None:
+        self.features, self.lenient = features, lenient
         self.inside = 0
         """Above 0 within a module that is dealt with as a whole."""
-        self._known: dict[int, Tracked] = {}
+        self.refusal: Exception | None = None
+        """Kept, as the code of a model may catch what is raised within it."""
+        self.ties: list[Tie] = []
+        self.calling: list[str] = []
+        """Functions of PyTorch that are being called, by the names of their users."""
+        self.path: Callable[[], str] = str
+        """Says where in the model this is."""
+        self.met: Callable[[Tie], None] = lambda tie: None
+        """Called with labels that met; raises if they may not."""
+        self.events = 0
+        self._refuse = refuse
+        self._shadows: dict[int, _Shadow] = {}
 
-    def follow(self, tensor: Tensor, labels: Tensor, masked: Tensor | None = None) -> None:
-        """Follow `tensor` from here on; by default a masked unit's entries are 0."""
-        labels = labels.to("cpu", torch.int64)
-        if masked is None:
-            masked = torch.zeros((), dtype=torch.float64).expand(tensor.shape)
-        assert labels.shape == masked.shape == tensor.shape
-        if bool((labels != OTHER).any()):
-            self._known[id(tensor)] = Tracked(tensor, labels, masked)
+    def refuse(self, reason: str, partner: Tensor | None = None) -> NoReturn:
+        """Raise the error that `reason` gives."""
+        try:
+            self._refuse(reason, partner)
+        except Exception as error:
+            if not self.lenient:
+                self.refusal = self.refusal or error
+            raise
 
-    def of(self, value: Any) -> Tracked | None:
+    def name(self, func: Any = None) -> str:
+        """Return what a message calls the operation."""
+        return self.calling[0] if self.calling else self.bare(func)
+
+    @staticmethod
+    def bare(func: Any) -> str:
+        """Return the name of a function as it is called, without underscores."""
+        name = str(getattr(func, "__name__", func)).partition(".")[0]
+        bare = name.strip("_")
+        return bare[1:] if name.startswith("__i") and hasattr(Tensor, f"__{bare[1:]}__") else bare
+
+    def fields(self, value: Any) -> Fields | None:
+        """Return what is known of a tensor's entries, or None if nothing is."""
+        shadow = self._shadows.get(address(value)) if isinstance(value, Tensor) else None
+        if shadow is None:
+            return None
+        if value.dtype != shadow.dtype or value.is_neg():
+            self.refuse("a view of another dtype or sign")
+        return shadow.of(value)
+
+    def of(self, value: Any) -> Fields | None:
         """Return what is known of a tensor, or None if it holds no unit's output."""
-        return self._known.get(id(value)) if isinstance(value, Tensor) else None
+        fields = self.fields(value)
+        return fields if fields is not None and fields.tracked() else None
 
-    def any_of(self, value: Any) -> Tracked | None:
+    def any_of(self, value: Any) -> Fields | None:
         """Return the first followed tensor in nested tuples, lists and mappings."""
-        return next(filter(None, map(self.of, pytree.tree_leaves(value))), None)
+        return next(filter(None, map(self.of, leaves(value))), None)
 
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
-        """Do what is to be done, and to the labels too."""
-        kwargs = kwargs or {}
-        if self.inside or self.any_of((args, kwargs)) is None:
-            return func(*args, **kwargs)
-        before = [known for leaf in pytree.tree_leaves((args, kwargs)) if (known := self.of(leaf))]
-        result = func(*args, **kwargs)
-        with torch._C.DisableTorchFunction():
-            self._after(_name(func), func, args, kwargs, result)
-        for known in before:
-            now = self.of(known.tensor)
-            if now is not known and now is not None and not torch.equal(now.masked, known.masked):
-                self.refuse(f"the in-place operation {_name(func)!r}")
-        return result
+    def follow(self, tensor: Tensor, fields: Fields) -> None:
+        """Follow `tensor`, all of it, from here on."""
+        self.write(tensor, fields, whole=True)
 
-    def _after(self, name: str, func: Any, args: Any, kwargs: Any, result: Any) -> None:
-        if name in _ASKING or not any(isinstance(r, Tensor) for r in pytree.tree_leaves(result)):
-            if name in _LEAVING:
-                self.refuse(f"{name!r}, after which they cannot be followed")
-            return
-        if name in ("max", "min") and len(args) > 1 and isinstance(args[1], Tensor):
-            name += "imum"
-        if name in _MOVING:
-            self._move(name, func, args, kwargs, result)
-        elif name in _KEEPING:
-            known = self.of(args[0]) if args else self.any_of(kwargs)
-            if known is not None:
-                self.follow(result, known.labels, known.masked)
-        elif self._still_open(args, kwargs):
-            self.refuse(f"the operation {name!r} on what a LayerNorm gives")
-        elif name in _EACH:
-            self._each(name, func, args, kwargs, result)
-        elif name in _REDUCING:
-            self._reduce(name, result, *args, **kwargs)
-        elif name in _POOLING:
-            self._pool(name, args, result)
-        elif name in _PRODUCTS and len(args) == 2 and not kwargs:
-            self._multiply(args[0], args[1], result)
-        else:
-            self.refuse(f"the operation {name!r}")
+    def unite(self, ours: Tensor, theirs: Tensor) -> None:
+        """Note that labels met which are not the same."""
+        pairs = set(zip(ours.flatten().tolist(), theirs.flatten().tolist(), strict=True))
+        where = f"{self.name()!r} in {self.path()}"
+        known = {(tie.one, tie.other) for tie in self.ties}
+        for one, other in sorted(pairs - known):
+            self.ties.append(Tie(one, other, where))
+            try:
+                self.met(self.ties[-1])
+            except Exception as error:
+                self.refusal = self.refusal or error
+                raise
 
-    def _still_open(self, args: Any, kwargs: Any) -> bool:
-        known = [k.labels for leaf in pytree.tree_leaves((args, kwargs)) if (k := self.of(leaf))]
-        return any(bool(((k >= self.features) | (k < OTHER)).any()) for k in known)
-
-    def _move(self, name: str, func: Any, args: Any, kwargs: Any, result: Any) -> None:
-        if name not in _JOINING and args and self.of(args[0]) is None:
-            return  # only a shape is taken from what is followed
-        if name in _PACKING:
-            if name == "_pad_packed_sequence":
-                self._check_padding(args, kwargs)
-            self._pack(name, args[0], result[0])
-            return
-
-        moved = []
-        for field in ("labels", "masked"):
-            given, named = pytree.tree_map(
-                partial(self._instead, field, name in _JOINING), (args, kwargs)
-            )
-            moved.append(pytree.tree_leaves(func(*given, **named)))
-        for out, labels, masked in zip(pytree.tree_leaves(result), *moved, strict=True):
-            if isinstance(out, Tensor) and out.shape == labels.shape:
-                self.follow(out, labels, masked)
-
-    def _instead(self, field: str, joined: bool, leaf: Any) -> Any:
-        """Return what an argument is replaced by when labels or masked values are moved."""
-        known = self.of(leaf)
-        if known is not None:  # another tensor, should its shape change in place
-            return (known.labels if field == "labels" else known.masked).detach()
-        if joined and isinstance(leaf, Tensor):
-            fill = OTHER if field == "labels" else 0.0
-            return torch.full(
-                leaf.shape, fill, dtype=torch.int64 if field == "labels" else torch.float64
-            )
-        return leaf.cpu() if isinstance(leaf, Tensor) else leaf
-
-    def _check_padding(self, args: Any, kwargs: Any) -> None:
-        """Refuse what would differ where sequences are short, be they so on the example or not."""
-        value = args[3] if len(args) > 3 else kwargs.get("padding_value", 0.0)
-        if value not in (0, -math.inf):  # a masked unit's output is 0; -inf is for maxima
-            self.refuse(f"padding with {value}, which no masked unit gives")
-        if self._still_open(args, kwargs):
-            self.refuse("padding what a LayerNorm gives")
-
-    def _pack(self, name: str, data: Tensor, packed: Tensor) -> None:
-        known = self.of(data)
-        found = row(known) if known else None
-        # What fills short sequences up is 0, as a masked unit must then be.
-        if found is None or (name == "_pad_packed_sequence" and bool(found[1].any())):
-            self.refuse(f"{name!r} of what differs from step to step when masked")
-        self.follow(packed, *(one.expand(packed.shape) for one in found))
-
-    def _each(self, name: str, func: Any, args: Any, kwargs: Any, result: Tensor) -> None:
-        leaves = pytree.tree_leaves((args, kwargs))
-        known = [k for leaf in leaves if (k := self.of(leaf))]
-        labels = known[0].labels.expand(result.shape)
-        if any(not torch.equal(k.labels.expand(result.shape), labels) for k in known):
-            self.refuse(f"{name!r} of the outputs of different units")
-        data = [leaf for leaf in leaves if isinstance(leaf, Tensor) and not self.of(leaf)]
-        for operand in data:
-            if any(operand.ndim >= -axis and operand.shape[axis] > 1 for axis in varying(labels)):
-                self.refuse(f"{name!r} with a tensor as wide as the layer (a residual?)")
-        if not data:
-            given, named = pytree.tree_map(self._masked, (args, kwargs))
-            self.follow(result, labels, func(*given, **named).expand(result.shape))
-            return
-        scales = name in _SCALING and (name[:3] == "mul" or self.of(args[0]) is not None)
-        if name in ("masked_fill", "where"):  # with zeros
-            fill = args[-1] if len(args) > 2 else kwargs.get("value")
-            scales = not isinstance(fill, Tensor) and fill == 0
-        if not scales or any(bool(k.masked.any()) for k in known):
-            self.refuse(f"{name!r} with another tensor, after which a masked unit is not 0")
-        self.follow(result, labels)
-
-    def _masked(self, leaf: Any) -> Any:
-        known = self.of(leaf)
-        return known.masked.clone() if known else leaf
-
-    def _reduce(
-        self, name: str, result: Any, input: Tensor, dim: Any = None, keepdim: bool = False,
-        **_: Any,
+    def write(
+        self, tensor: Tensor, new: Fields, *, whole: bool = False, chosen: bool = False,
+        written: Tensor | None = None,
     ) -> None:  # fmt: skip
-        known = self.of(input)
-        if known is None or dim is None:
-            self.refuse(f"{name!r} over all units")
-        low, high = known.labels.amin(dim, keepdim), known.labels.amax(dim, keepdim)
-        least, most = known.masked.amin(dim, keepdim), known.masked.amax(dim, keepdim)
-        if not torch.equal(low, high):
-            self.refuse(f"{name!r} over the units")
-        if not torch.equal(least, most) or (name == "sum" and bool(most.any())):
-            self.refuse(f"{name!r} over steps, where a masked unit is not 0")
-        values = result if isinstance(result, Tensor) else result[0]
-        self.follow(values, high, most)
+        """Note what is in a tensor after something was written there.
 
-    def _pool(self, name: str, args: Any, result: Any) -> None:
-        known, values = self.of(args[0]), result if isinstance(result, Tensor) else result[0]
-        if known is None or -1 in varying(known.labels) or bool(known.masked.any()):
-            self.refuse(f"{name!r} over the units")
-        self.follow(values, known.labels[..., :1].expand(values.shape))
+        Which part of a storage is written may depend on the data. So what the rest of it holds
+        may be what is written, and the other way round.
 
-    def _multiply(self, left: Tensor, right: Tensor, result: Tensor) -> None:
-        a, b = self.of(left), self.of(right)
-        if min(left.ndim, right.ndim) < 2 or any(bool(k.masked.any()) for k in (a, b) if k):
-            self.refuse("a matrix product after which a masked unit is not 0")
-        if a and b:
-            # Both are summed over the same units: a masked one adds 0 * 0.
-            if (varying(a.labels), varying(b.labels)) == ([-1], [-2]):
-                ours, theirs = a.labels.flatten(0, -2)[0], b.labels.mT.flatten(0, -2)[0]
-                if torch.equal(ours, theirs):
-                    return
-            self.refuse("a matrix product of the outputs of different units")
-        axis = -1 if a else -2
-        known = a or b
-        assert known is not None
-        if axis in varying(known.labels):
-            self.refuse("a matrix product that sums over the units")
-        kept = known.labels.narrow(axis, 0, 1)
-        self.follow(result, kept.expand(result.shape))
+        Parameters
+        ----------
+        tensor : Tensor
+        new : Fields of its shape
+        whole : bool
+            The tensor is new.
+        chosen : bool
+            `new` says of all entries of the tensor what they may be.
+        written : bool Tensor, optional
+            Which entries of the tensor were written; by default all.
+        """
+        place = address(tensor)
+        if place is None:
+            if new.tracked():
+                self.refuse(f"the operation {self.name()!r} on a tensor without plain memory")
+            return
+        shadow = self._shadows.get(place)
+        if shadow is None:
+            if (
+                not new.tracked()
+                and bool(new.masked.isnan().all())
+                and not (new.labels == EMPTY).any()
+            ):
+                return
+            shadow = self._shadows[place] = _Shadow(tensor, unknown(()))
+        covers = tensor.numel() == shadow.count and not _repeats(tensor)
+        if covers and _alike(new) and written is None:
+            first = new.map(lambda t: t.reshape(-1)[0].clone() if t.numel() else t.sum())
+            shadow.fields = first
+            return
+        self.fields(tensor)  # refuses another dtype
+        shadow.spread()
+        before = shadow.of(tensor)
+        if chosen and not covers and not whole:
+            new = replace(new, steps=0)
+            self._mark(shadow, new.labels, new.other, new.uncertain())
+        elif written is not None or not (covers or whole or chosen):
+            new = self._partly(shadow, before, new, written)
+        state = new.state and (covers or shadow.fields.state or not shadow.fields.tracked())
+        for field, value in zip(four(before), four(new), strict=True):
+            field.copy_(value)
+        origin = new.origin if covers else new.origin or shadow.fields.origin
+        shadow.fields = replace(shadow.fields, steps=new.steps, origin=origin, state=state)
+
+    def _partly(self, shadow: _Shadow, old: Fields, new: Fields, written: Tensor | None) -> Fields:
+        """Return what a part of a storage holds when `new` is written over some of `old`."""
+        if not new.labels.numel() and shadow.fields.tracked():
+            self.refuse(f"{self.name()!r} into no entries at all; give an example that writes some")
+        some = torch.ones_like(old.labels, dtype=torch.bool) if written is None else written
+        fresh, ours, theirs = old.labels == EMPTY, new.units() & some, old.units() & some
+        clash = ours & theirs & (old.labels != new.labels)
+        if clash.any():
+            self.unite(old.labels[clash], new.labels[clash])
+        covered = theirs & ~ours  # what is written there is no unit's output
+        old = replace(old, other=old.other.clone())
+        self._mark(shadow, old.labels, new.masked, covered & ~same(old.masked, new.masked))
+        masked = torch.where(covered, old.masked, new.masked)
+        instead = torch.where(covered, new.masked, old.masked)
+        equal = fresh | same(masked, instead)
+        other = torch.where(equal, torch.where(covered, old.other, new.other), instead)
+        doubly = (new.uncertain() | (old.uncertain() & ~fresh)) & ~equal
+        unsure = ~ours & ~theirs & ~fresh & ~same(new.masked, old.masked)
+        return Fields(
+            torch.where(some & ~covered, new.labels, old.labels),
+            torch.where(some, torch.where(unsure, torch.nan, masked), old.masked),
+            torch.where(some, torch.where(doubly | unsure, torch.nan, other), old.other),
+            torch.where(some, new.places, old.places),
+            0,
+            new.origin or old.origin or self.event(),
+            new.state,
+        )
+
+    def _mark(self, shadow: _Shadow, labels: Tensor, values: Tensor, where: Tensor) -> None:
+        """Say of all entries of the units at `where` that they may be what is there."""
+        if not where.any():
+            return
+        found = values.expand(where.shape)[where]
+        value = found[0] if bool((found == found[0]).all()) else found.new_tensor(torch.nan)
+        fields = shadow.fields
+        units = torch.isin(fields.labels, labels[where]) & ~same(fields.masked, value)
+        again = units & fields.uncertain() & ~same(fields.other, value)
+        fields.other[units] = value
+        fields.other[again] = torch.nan
+
+    def event(self) -> int:
+        """Return a number for something that puts other values at places of its own."""
+        self.events += 1
+        return self.events
+
+
+def unknown(shape: tuple[int, ...], label: int = OTHER, value: float = torch.nan) -> Fields:
+    """Return fields of entries that are no unit's outputs."""
+    number = torch.tensor(value, dtype=torch.float64).expand(shape)
+    labels, places = torch.tensor(label).expand(shape), torch.tensor(-1).expand(shape)
+    return Fields(labels, number, number, places)
+
+
+def same(one: Tensor, other: Tensor) -> Tensor:
+    """Return where values are equal, NaN with NaN."""
+    return (one == other) | (one.isnan() & other.isnan())
 
 
 def varying(labels: Tensor) -> list[int]:
-    """Return the axes, counted from the end (-1 the last), along which labels differ."""
-    return [
-        axis
-        for axis in range(-labels.ndim, 0)
-        if labels.shape[axis] and bool((labels != labels.narrow(axis, 0, 1)).any())
-    ]
+    """Return the axes, counted from the end (-1 the last), along which labels differ.
+
+    Entries that are no unit's output count as the others along the axis.
+    """
+    return [axis for axis in range(-labels.ndim, 0) if joined(labels, [axis]) is None]
 
 
-def row(known: Tracked) -> tuple[Tensor, Tensor] | None:
-    """Return labels and masked values along the last axis if they differ along no other."""
-    labels, masked = (t.reshape(-1, t.shape[-1]) for t in (known.labels, known.masked))
-    same = len(labels) and all(torch.equal(t, t[:1].expand_as(t)) for t in (labels, masked))
-    return (labels[0], masked[0]) if same else None
+def joined(labels: Tensor, axes: list[int]) -> Tensor | None:
+    """Return the one label that is along `axes`, which are kept as 1; None if there are several.
+
+    Parameters
+    ----------
+    labels : LongTensor
+    axes : list of int
+
+    Returns
+    -------
+    LongTensor, `OTHER` where no unit's output is, or None
+    """
+    nothing = (labels == OTHER) | (labels == EMPTY)
+    if not labels.numel():
+        return labels.sum(axes, keepdim=True) + OTHER
+    least = torch.where(nothing, BASE * BASE, labels).amin(axes, keepdim=True)
+    most = torch.where(nothing, -BASE * BASE, labels).amax(axes, keepdim=True)
+    found = least <= most
+    if bool((found & (least != most)).any()):
+        return None
+    return torch.where(found, least, OTHER)
+
+
+def columns(labels: Tensor) -> Tensor | None:
+    """Return labels in which what no unit gave counts to the unit whose feature it lies in.
+
+    Where steps of one feature are a unit's outputs and others are zeros of the code, all of it
+    goes with the unit. None if the features are not along an axis.
+    """
+    axes = varying(labels)
+    label = joined(labels, [axis for axis in range(-labels.ndim, 0) if axis not in axes])
+    if label is None:
+        return None
+    return torch.where((labels == OTHER) | (labels == EMPTY), label, labels)
+
+
+def address(tensor: Tensor) -> Any:
+    """Return what names the memory of a tensor, or None if it has none of its own."""
+    try:
+        return tensor.untyped_storage()._cdata
+    except (NotImplementedError, RuntimeError):
+        return None
 
 
 def leaves(value: Any) -> Iterable[Any]:
@@ -297,9 +361,18 @@ def leaves(value: Any) -> Iterable[Any]:
     return pytree.tree_leaves(value)
 
 
-def _name(func: Any) -> str:
-    name: str = getattr(func, "__name__", str(func))
-    if name.startswith("__") and name not in _MOVING | _ASKING | _PRODUCTS:
-        bare = name.strip("_")
-        return bare[1:] if bare[:1] == "i" and bare[1:] in _EACH else bare
-    return name if name.startswith("_") else name.rstrip("_")
+def four(fields: Fields) -> tuple[Tensor, ...]:
+    """Return the tensors of fields, in their order."""
+    return fields.labels, fields.masked, fields.other, fields.places
+
+
+def _alike(fields: Fields) -> bool:
+    return not fields.tracked() and all(
+        bool(same(t, t.reshape(-1)[:1]).all()) for t in four(fields)
+    )
+
+
+def _repeats(tensor: Tensor) -> bool:
+    return any(
+        size > 1 and not step for size, step in zip(tensor.shape, tensor.stride(), strict=True)
+    )

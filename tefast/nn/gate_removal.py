@@ -4,14 +4,14 @@ A removed gate is a constant from then on: see `tefast.nn.gate_layers`. Its rows
 and both biases. Every unit still gives its output, so that what reads the layer stays as it is.
 """
 
-import copy
 from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from tefast.nn.capture import Batch
+from tefast.nn.batches import Batch, Forward, Place, run_model
+from tefast.nn.copies import copy_with
 from tefast.nn.gate_layers import GateLayer, gate_layer
 from tefast.nn.gate_selection import Constants, Gates, check_constants, choose_gates
 from tefast.nn.gates import gate_means, layer_means
@@ -115,6 +115,8 @@ def prune_gates(
     *,
     batches: Iterable[Batch] | None = None,
     rnn: str = "rnn",
+    forward: Forward = run_model,
+    lengths: Place | bool | None = None,
 ) -> M:
     """Copy a model with `gates` of its recurrent layer removed.
 
@@ -125,9 +127,11 @@ def prune_gates(
     gates, constants
         As in `mask_gates`. "mean": over all valid steps of `batches`; see `gate_means`.
     batches : iterable of (x, labels) or (x, labels, lengths), for "mean"
-        As in `capture`.
+        As in `gate_means`.
     rnn : str
         Name of the recurrent layer in `model`, with dots for nesting.
+    forward, lengths
+        As in `layer_scores`.
 
     Returns
     -------
@@ -144,10 +148,9 @@ def prune_gates(
     check_recurrent(layer)
     chosen = choose_gates(gates, layer.hidden_size, layer.mode)
     if isinstance(constants, str):
-        constants = gate_means(model, _data(constants, "batches", batches), rnn=rnn)
-    # deepcopy takes what its memo holds, so the large layer is never copied whole.
-    reduced = remove_gates(layer, chosen, constants)
-    return copy.deepcopy(model, {id(layer): reduced})
+        data = _data(constants, "batches", batches)
+        constants = gate_means(model, data, rnn=rnn, forward=forward, lengths=lengths)
+    return copy_with(model, {layer: remove_gates(layer, chosen, constants)})
 
 
 def gate_savings(rnn: nn.Module, gates: Gates) -> GateSavings:

@@ -8,10 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from tefast import Entropy, TransferEntropy
-from tefast.nn.capture import Batch
+from tefast.nn.batches import Batch
+from tefast.nn.context import Context
 from tefast.nn.gate_selection import GATES, LOWEST
-from tefast.nn.gates import capture_gates
+from tefast.nn.gates import gate_context
 from tefast.nn.recurrent import Gated, find_gated
+from tefast.typing import BackendName
 
 GATE_CRITERIA = ("transfer_entropy", "entropy", "l1", "random")
 Accumulator = TransferEntropy | Entropy
@@ -25,15 +27,16 @@ def gate_scores(
     rnn: str = "rnn",
     bins: int = 16,
     seed: int = 0,
-    backend: str = "auto",
+    backend: BackendName = "auto",
     threads: int | None = None,
+    **how: Any,
 ) -> Tensor:
     """Score every gate of every unit of an LSTM or a GRU.
 
     Parameters
     ----------
     model : nn.Module
-        Maps x (n, T, D) to logits (n, T, C). Not changed.
+        Maps x to logits (n, T, C), or (n, C) as in `layer_scores`. Not changed.
     batches : iterable of (x, labels) or (x, labels, lengths)
         As in `capture`. Activations are streamed into counts, a batch at a time.
     criterion : str
@@ -50,6 +53,8 @@ def gate_scores(
         For "random".
     backend, threads
         As in `tefast.transfer_entropy`.
+    **how
+        As in `layer_scores`: forward, source, labels, lengths, calls, y_range.
 
     Returns
     -------
@@ -74,6 +79,7 @@ def gate_scores(
         seed=seed,
         backend=backend,
         threads=threads,
+        **how,
     )
     return scores[criterion]
 
@@ -86,8 +92,9 @@ def score_all_gates(
     rnn: str = "rnn",
     bins: int = 16,
     seed: int = 0,
-    backend: str = "auto",
+    backend: BackendName = "auto",
     threads: int | None = None,
+    **how: Any,
 ) -> dict[str, Tensor]:
     """Score every gate by several criteria in one pass over `batches`.
 
@@ -103,6 +110,7 @@ def score_all_gates(
     dict of str to Tensor of shape (U, G), float64, on the CPU, in the order of `criteria`
     """
     layer = find_gated(model, rnn)
+    context = gate_context(model, batches, rnn, how)
     _check_criteria(criteria)
     shape = (layer.hidden_size, len(GATES[layer.mode]))
     low = np.repeat([LOWEST[gate] for gate in GATES[layer.mode]], layer.hidden_size)
@@ -111,11 +119,11 @@ def score_all_gates(
     accumulators: dict[str, Accumulator] = {}
     for name in criteria:
         if name == "transfer_entropy":
-            accumulators[name] = TransferEntropy(**options, y_range=(0.0, 1.0))
+            accumulators[name] = TransferEntropy(**options, y_range=context.ranges[1])
         elif name == "entropy":
             accumulators[name] = Entropy(**options)
     if accumulators:
-        _stream(model, batches, rnn, accumulators.values())
+        _stream(context, list(accumulators.values()))
     scores: dict[str, Tensor] = {}
     for name in criteria:
         if name in accumulators:
@@ -129,22 +137,25 @@ def score_all_gates(
     return scores
 
 
-def _stream(
-    model: nn.Module, batches: Iterable[Batch], rnn: str, accumulators: Iterable[Accumulator]
+def _stream(context: Context, accumulators: Sequence[Accumulator]) -> None:
+    if any(isinstance(one, TransferEntropy) for one in accumulators):
+        for gates, y, lengths in context.observed():
+            _update(accumulators, gates, y, lengths)
+    else:
+        for gates, lengths in context.outputs():
+            _update(accumulators, gates, None, lengths)
+
+
+def _update(
+    accumulators: Sequence[Accumulator], gates: Tensor, y: Any, lengths: Tensor | None
 ) -> None:
-    empty = True
-    for gates, y, *rest in capture_gates(model, batches, rnn=rnn):
-        empty = False
-        lengths = rest[0] if rest else None
-        # All units of the first gate, then of the next, as they lie in memory: no copy is made.
-        h = gates.transpose(-1, -2).flatten(-2)
-        for accumulator in accumulators:
-            if isinstance(accumulator, TransferEntropy):
-                accumulator.update(h, y, lengths)
-            else:
-                accumulator.update(h, lengths)
-    if empty:
-        raise ValueError("batches: expected at least one batch, got none")
+    # All units of the first gate, then of the next, as they lie in memory: no copy is made.
+    h = gates.transpose(-1, -2).flatten(-2)
+    for accumulator in accumulators:
+        if isinstance(accumulator, TransferEntropy):
+            accumulator.update(h, y, lengths)
+        else:
+            accumulator.update(h, lengths)
 
 
 def _row_norms(layer: Gated) -> Tensor:

@@ -1,20 +1,18 @@
-"""What the gates of a recurrent layer say, at the cost of no more than a second forward pass.
+"""What the gates of a recurrent layer say, at the cost of no more than a second forward pass."""
 
-The layer runs once as it is. The outputs it then gives are all that the gates of the next steps
-depend on, so that those of all steps are computed at once, in two matrix products.
-"""
-
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence
 
-from tefast.nn.capture import Batch, capture
-from tefast.nn.gate_selection import GATES
+from tefast.nn import inside, series
+from tefast.nn.batches import Batch
+from tefast.nn.capture import captured
+from tefast.nn.context import Context
 from tefast.nn.modes import in_mode
+from tefast.nn.ranges import valid_steps
 from tefast.nn.recurrent import Gated, check_gated, find_gated
 
 
@@ -42,11 +40,11 @@ def gate_activations(
     """
     layer = check_gated(rnn)
     output, _ = layer(input, hx)
-    return _gates(layer, input, hx, output)
+    return inside.gates(layer, input, hx, output)
 
 
 def capture_gates(
-    model: nn.Module, batches: Iterable[Batch], *, rnn: str = "rnn"
+    model: nn.Module, batches: Iterable[Batch], *, rnn: str = "rnn", **how: Any
 ) -> Iterator[tuple[Tensor, ...]]:
     """Run `model` over `batches` and yield the units' gates and the true label's probability.
 
@@ -56,33 +54,39 @@ def capture_gates(
     ----------
     model, batches, rnn
         As in `capture`.
+    **how
+        Other arguments of `capture`: forward, source, labels, lengths, calls.
 
     Yields
     ------
     gates : Tensor (n, T, U, G)
         As `gate_activations` gives them.
     y : Tensor (n, T)
-        Softmax probability of the true label at every step, in [0, 1].
+        Softmax probability of the true label at every step, in [0, 1], or what `source` gives.
     lengths : Tensor (n,)
-        As it came, and only if it came.
+        Only where the batch holds them or the layer runs on packed sequences.
 
     Raises
     ------
     TypeError, ValueError
         As in `capture`, and TypeError if the layer is neither an LSTM nor a GRU.
     """
-    layer = find_gated(model, rnn)
-    capture(model, (), rnn=rnn)  # says at once what it would say at the first batch
-    return (_run(model, layer, batch, rnn) for batch in batches)
+    return captured(gate_context(model, batches, rnn, how))
 
 
-def gate_means(model: nn.Module, batches: Iterable[Batch], *, rnn: str = "rnn") -> Tensor:
+def gate_means(
+    model: nn.Module, batches: Iterable[Batch], *, rnn: str = "rnn", **how: Any
+) -> Tensor:
     """Return the mean of every gate over all valid steps of `batches`.
 
     Parameters
     ----------
-    model, batches, rnn
-        As in `capture_gates`.
+    model : nn.Module
+        Of any results: they are not read. Not changed.
+    batches, rnn
+        As in `capture`; labels are not read.
+    **how
+        As in `capture_gates`: forward, lengths, calls.
 
     Returns
     -------
@@ -93,7 +97,28 @@ def gate_means(model: nn.Module, batches: Iterable[Batch], *, rnn: str = "rnn") 
     TypeError, ValueError
         As in `capture_gates`, and ValueError if there is no valid step.
     """
-    return _mean(_valid(*captured) for captured in capture_gates(model, batches, rnn=rnn))
+    context = gate_context(model, batches, rnn, how)
+    return _mean(_valid(*one) for one in context.outputs())
+
+
+def gate_context(
+    model: nn.Module, batches: Iterable[Batch], rnn: str, how: Mapping[str, Any]
+) -> Context:
+    """Return the context in which the gates of a layer are looked at.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `rnn` is no such layer, or `how` has other names than the arguments of `capture`.
+    """
+    layer = find_gated(model, rnn)
+    known = ("forward", "source", "labels", "lengths", "calls", "y_range")
+    for name in how:
+        if name not in known:
+            raise TypeError(f"unexpected argument {name!r}; expected {', '.join(known)}")
+    source = series.named(how.get("source", "label_probability"), series.SOURCES, "source")
+    given = {**how, "source": source}
+    return Context(model, batches, layer, {(0, 0): layer.hidden_size}, what="gates", **given)
 
 
 def layer_means(rnn: Gated, inputs: Iterable[Any]) -> Tensor:
@@ -113,85 +138,9 @@ def layer_means(rnn: Gated, inputs: Iterable[Any]) -> Tensor:
     return _mean(each())
 
 
-def _run(model: nn.Module, layer: Gated, batch: Batch, rnn: str) -> tuple[Tensor, ...]:
-    calls: list[Any] = []
-
-    def note(_module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
-        calls.append((args, kwargs, output[0]))
-
-    handle = layer.register_forward_hook(note, with_kwargs=True)
-    try:
-        ((_, *rest),) = capture(model, [batch], rnn=rnn)
-    finally:
-        handle.remove()
-    args, kwargs, output = calls[0]
-    given = dict(zip(("input", "hx"), args, strict=False)) | kwargs
-    with torch.no_grad():
-        gates = _gates(layer, given["input"], given.get("hx"), output)
-    assert isinstance(gates, Tensor)  # `capture` takes no packed outputs
-    return (gates, *rest)
-
-
-def _gates(layer: Gated, input: Any, hx: Any, output: Any) -> Tensor | PackedSequence:
-    """The gates, given what the layer was called with and what it gave."""
-    packed = isinstance(input, PackedSequence)
-    before = _packed_before(input, hx, output) if packed else _before(layer, hx, output)
-    x = functional.linear(input.data if packed else input, *_weights(layer, "ih"))
-    h = functional.linear(before, *_weights(layer, "hh"))
-    # (..., G * U), as PyTorch's rows lie; seen as (..., U, G) in the end.
-    split = (len(GATES[layer.mode]), layer.hidden_size)
-    x, h = (one.reshape(*one.shape[:-1], *split) for one in (x, h))
-    activate = _lstm_gates if layer.mode == "LSTM" else _gru_gates
-    gates = torch.stack(activate(x.unbind(-2), h.unbind(-2)), dim=-2).transpose(-1, -2)
-    if not packed:
-        return gates
-    return PackedSequence(gates, input.batch_sizes, input.sorted_indices, input.unsorted_indices)
-
-
-def _lstm_gates(x: tuple[Tensor, ...], h: tuple[Tensor, ...]) -> list[Tensor]:
-    i, f, g, o = (one + other for one, other in zip(x, h, strict=True))
-    return [i.sigmoid(), f.sigmoid(), g.tanh(), o.sigmoid()]
-
-
-def _gru_gates(x: tuple[Tensor, ...], h: tuple[Tensor, ...]) -> list[Tensor]:
-    r, z = (x[0] + h[0]).sigmoid(), (x[1] + h[1]).sigmoid()
-    return [r, z, (x[2] + r * h[2]).tanh()]
-
-
-def _before(layer: Gated, hx: Any, output: Tensor) -> Tensor:
-    """The outputs one step earlier, with the initial state first; like `output`."""
-    time = 1 if layer.batch_first and output.ndim == 3 else 0
-    first = output.narrow(time, 0, 1)
-    start = torch.zeros_like(first)
-    if hx is not None:
-        h_0 = hx[0] if isinstance(hx, tuple | list) else hx  # (1, N, U), or (1, U) of (T, U)
-        start = h_0.transpose(0, 1) if time == 1 else h_0
-    return torch.cat((start, output.narrow(time, 0, output.shape[time] - 1)), dim=time)
-
-
-def _packed_before(input: PackedSequence, hx: Any, output: PackedSequence) -> Tensor:
-    """The same of packed steps: the rows of a step follow those of the step before."""
-    sizes = input.batch_sizes.tolist()
-    start = output.data.new_zeros(sizes[0], output.data.shape[1])
-    if hx is not None:
-        start = (hx[0] if isinstance(hx, tuple | list) else hx)[0]
-        if input.sorted_indices is not None:
-            start = start.index_select(0, input.sorted_indices)
-    steps = (start, *torch.split(output.data, sizes)[:-1])
-    return torch.cat([step[:size] for step, size in zip(steps, sizes, strict=True)])
-
-
-def _weights(layer: Gated, role: str) -> tuple[Tensor, Tensor | None]:
-    # By getattr, for a weight under a mask of torch.nn.utils.prune is no parameter.
-    bias = getattr(layer, f"bias_{role}_l0") if layer.bias else None
-    return getattr(layer, f"weight_{role}_l0"), bias
-
-
-def _valid(gates: Tensor, _y: Tensor, lengths: Tensor | None = None) -> Tensor:
+def _valid(gates: Tensor, lengths: Tensor | None) -> Tensor:
     """The steps (S, U, G) that are valid."""
-    if lengths is None:
-        return gates.flatten(0, 1)
-    return gates[torch.arange(gates.shape[1], device=gates.device) < lengths[:, None]]
+    return gates.flatten(0, 1) if lengths is None else gates[valid_steps(gates, lengths)]
 
 
 def _mean(parts: Iterable[Tensor]) -> Tensor:

@@ -1,6 +1,5 @@
 """Units masked by ``torch.nn.utils.prune``, in place and while training goes on; removed later."""
 
-import copy
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
@@ -8,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import prune as pruning
 
+from tefast.nn.copies import copy_with
 from tefast.nn.recurrent import check_recurrent, find_module, set_parameter
 from tefast.nn.removal import prune
 from tefast.nn.stack import Part, part_name, recurrent_layer
@@ -123,7 +123,7 @@ def remove_masked(
     plain = _plain(layer)
     check_recurrent(plain)
     units = masked_units(layer)
-    return prune(copy.deepcopy(model, {id(layer): plain}), units, rnn, consumers, example=example)
+    return prune(copy_with(model, {layer: plain}), units, rnn, consumers, example=example)
 
 
 def _plain(rnn: nn.LSTM | nn.GRU | nn.RNN) -> nn.Module:

@@ -21,25 +21,3 @@ def in_mode(model: nn.Module, *, training: bool) -> Iterator[None]:
     finally:
         for module, flag in before:
             module.training = flag
-
-
-@contextmanager
-def as_it_was(model: nn.Module) -> Iterator[None]:
-    """Give `model` back what a forward pass changes: buffers, and attributes of its modules.
-
-    A model may count its calls, or keep a state from one to the next.
-    """
-    modules = [(module, dict(vars(module)), dict(module._buffers)) for module in model.modules()]
-    values = {id(b): (b, b.detach().clone()) for b in model.buffers()}
-    try:
-        yield
-    finally:
-        for module, attributes, buffers in modules:
-            vars(module).clear()
-            vars(module).update(attributes)
-            module._buffers.clear()
-            module._buffers.update(buffers)
-        with torch.no_grad():
-            for buffer, value in values.values():
-                if not torch.equal(buffer, value):
-                    buffer.copy_(value)

@@ -4,7 +4,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from tefast.nn.consumers import Reading
+from tefast.nn.consumers import ATTENTION, CONVOLUTIONS, Reading
+from tefast.nn.copies import check_own
 from tefast.nn.flow import OTHER
 from tefast.nn.narrow import NarrowAttention, NarrowLayerNorm
 from tefast.nn.recurrent import check_plain, check_recurrent, rebuild, set_parameter, weights
@@ -15,8 +16,13 @@ Readings = dict[str, Reading]
 
 def check_reader(module: nn.Module) -> None:
     """Raise ValueError unless all parameters of a reader are plain ones of its class."""
-    if isinstance(module, nn.Linear):
+    check_own(module)
+    if isinstance(module, (nn.Linear, *CONVOLUTIONS)):
         check_plain(module, ["weight"] if module.bias is None else ["weight", "bias"])
+        if getattr(module, "groups", 1) > 1:
+            raise ValueError(f"expected a convolution of groups=1, got {module.groups}")
+    elif isinstance(module, nn.PReLU):
+        check_plain(module, ["weight"])
     elif isinstance(module, nn.LayerNorm | NarrowLayerNorm | nn.BatchNorm1d):
         check_plain(module, [n for n in ("weight", "bias") if getattr(module, n) is not None])
     elif isinstance(module, nn.MultiheadAttention):
@@ -56,15 +62,19 @@ def narrow(module: nn.Module, readings: Readings, kept: Tensor) -> nn.Module:
 
 
 def _narrow(module: nn.Module, readings: Readings, kept: Tensor) -> nn.Module:
-    if isinstance(module, nn.MultiheadAttention | NarrowAttention):
+    if isinstance(module, ATTENTION):
         return _attention(module, readings, kept)
     reading = readings["input"]
     if isinstance(module, nn.Linear):
         return _linear(module.weight, module.bias, reading, kept)
     if isinstance(module, nn.LayerNorm | NarrowLayerNorm):
         return _layer_norm(module, reading, kept)
+    if isinstance(module, CONVOLUTIONS):
+        return _convolution(module, reading, kept)
     if isinstance(module, nn.BatchNorm1d):
         return _batch_norm(module, reading, kept)
+    if isinstance(module, nn.PReLU):
+        return _prelu(module, reading, kept)
     return _recurrent(module, reading, kept)
 
 
@@ -75,31 +85,42 @@ def _gone(reading: Reading, kept: Tensor) -> Tensor:
 
 
 def _columns(weight: Tensor, reading: Reading, kept: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the columns that stay, and what goes into the bias instead of the others."""
+    """Return the columns that stay, and what goes into the bias instead of the others.
+
+    Parameters
+    ----------
+    weight : Tensor (outputs, inputs, ...)
+    reading : Reading
+    kept : bool Tensor (features,)
+
+    Returns
+    -------
+    Tensor (outputs, fewer inputs, ...) of its dtype, float64 Tensor (outputs, ...)
+    """
     gone = _gone(reading, kept)
-    wide = weight.detach().double()
+    wide = weight.detach().double().movedim(1, -1)
     stay, left = ~gone, wide.clone()
     plain = gone & (reading.labels < reading.features)
-    bias = wide[:, plain.to(wide.device)] @ reading.masked[plain].to(wide.device)
+    bias = wide[..., plain.to(wide.device)] @ reading.masked[plain].to(wide.device)
     for number, norm in enumerate(reading.norms):
         of_norm = gone & (reading.labels // reading.features == 1 + number)
         if not of_norm.any():
             continue
         rest = (reading.labels == OTHER - 1 - number).nonzero().flatten()
-        added = wide[:, of_norm.to(wide.device)]
+        added = wide[..., of_norm.to(wide.device)]
         units = reading.labels[of_norm] % reading.features
         column = added @ norm.weight[units].to(wide.device)
         bias = bias + added @ norm.bias[units].to(wide.device)
         if len(rest):
-            column = column + wide[:, rest[0]]
+            column = column + wide[..., rest[0]]
         else:  # the first removed unit makes place for it, as in the norm itself
             rest = of_norm.nonzero()[:1, 0]
-        left[:, rest[0]] = column
+        left[..., rest[0]] = column
         stay[rest[0]] = True
     index = stay.nonzero().flatten().to(wide.device)
     if len(index) == 0:
         raise ValueError("all that it reads would be removed; at least one feature must stay")
-    return left.index_select(1, index).to(weight.dtype), bias
+    return left.index_select(-1, index).movedim(-1, 1).to(weight.dtype).contiguous(), bias
 
 
 def _linear(
@@ -147,6 +168,40 @@ def _layer_norm(
             setattr(twin, name, None)
         else:
             set_parameter(twin, name, parameter.detach()[index.to(parameter.device)], parameter)
+    return twin
+
+
+def _convolution(module: Any, reading: Reading, kept: Tensor) -> nn.Module:
+    weight, added = _columns(module.weight, reading, kept)
+    padded = module.padding not in ("valid", (0,) * weight[0, 0].ndim)
+    if padded and module.padding_mode == "zeros" and bool(added.any()):
+        raise ValueError(
+            "what removed units leave behind is not there where the steps are padded with "
+            "zeros; expected no padding, or padding_mode='replicate'"
+        )
+    twin: nn.Module = type(module)(
+        weight.shape[1],
+        module.out_channels,
+        module.kernel_size,
+        module.stride,
+        module.padding,
+        module.dilation,
+        1,
+        module.bias is not None,
+        module.padding_mode,
+        device="meta",
+    )
+    set_parameter(twin, "weight", weight, module.weight)
+    bias = _biased(module.bias, added.flatten(1).sum(1))
+    if bias is not None:
+        set_parameter(twin, "bias", bias, module.bias)
+    return twin
+
+
+def _prelu(module: nn.PReLU, reading: Reading, kept: Tensor) -> nn.PReLU:
+    index = (~_gone(reading, kept)).nonzero().flatten().to(module.weight.device)
+    twin = nn.PReLU(len(index), device="meta")
+    set_parameter(twin, "weight", module.weight.detach()[index], module.weight)
     return twin
 
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar, cast, get_args
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from tefast.nn.copies import check_own
 from tefast.nn.stack import Part, RecurrentStack, part_name, recurrent_layer
 
 Recurrent: TypeAlias = nn.LSTM | nn.GRU | nn.RNN
@@ -37,7 +38,8 @@ def check_recurrent(rnn: nn.Module) -> Layer:
         If it is not exactly one of PyTorch's recurrent layers or cells, or a `RecurrentStack`. A
         subclass may compute something else, so it is not taken for one.
     ValueError
-        If a weight is computed (parametrized, normed, masked) or shared with another.
+        If a weight is computed (parametrized, normed, masked) or shared with another, or its
+        ``forward`` was replaced.
     """
     modules = list(rnn.layers.values()) if type(rnn) is RecurrentStack else [rnn]
     for module in modules:
@@ -48,6 +50,8 @@ def check_recurrent(rnn: nn.Module) -> Layer:
                 "expected an nn.LSTM, nn.GRU or nn.RNN, one of their cells or a RecurrentStack, "
                 f"got {type(module).__name__}"
             )
+    for module in {rnn, *modules}:
+        check_own(module)
     layer = cast(Layer, rnn)
     places = _places(layer).values()
     if len(set(places)) < len(places):
@@ -104,6 +108,11 @@ def check_gated(rnn: nn.Module) -> Gated:
 def find_module(model: nn.Module, name: str) -> nn.Module:
     """Return the submodule of `model` called `name` (dots for nesting), or raise ValueError."""
     modules: dict[str, nn.Module] = dict(model.named_modules(remove_duplicate=False))
+    if name == "" and isinstance(model, (*get_args(Recurrent), *get_args(Cell), RecurrentStack)):
+        raise ValueError(
+            f"expected the model that holds the layer, got the {type(model).__name__} itself, "
+            "without what reads it; mask_units and remove_units take a layer"
+        )
     if not isinstance(name, str) or name not in modules or not name:
         known = ", ".join(repr(known) for known in modules if known) or "none"
         raise ValueError(f"{type(model).__name__} has no submodule {name!r}; it has {known}")

@@ -1,163 +1,29 @@
-"""Masking and real removal of recurrent units.
+"""Models without some of their units: masked, or smaller."""
 
-Zeroing all gate rows of a unit (in both weights and both biases) makes its output exactly 0 at
-every step when it starts from 0: an LSTM's candidate is tanh(0) = 0, so its cell stays 0; a GRU's
-new value is tanh(0) = 0; an RNN gives tanh(0) or relu(0). The unit then adds w * 0 to everything
-that reads it, so it can be taken away together with the columns that read it: those of its own
-direction, of both directions of the next layer and, in an LSTM with a projection, of the
-projection, whose outputs are there as before. A projected output is 0 when its row is.
-"""
-
-import copy
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from itertools import zip_longest
-from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any, TypeVar, cast
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from tefast.nn.advice import Request, builder, numbers_and_widths, tied_layers
 from tefast.nn.classifier import SequenceClassifier
-from tefast.nn.consumers import (
-    RECURRENT,
-    Example,
-    Numbering,
-    Reading,
-    Readings,
-    called,
-    find_readings,
-    made_up_inputs,
-    tensors_in,
-)
-from tefast.nn.modes import as_it_was, in_mode
-from tefast.nn.readers import check_reader, narrow
-from tefast.nn.recurrent import (
-    Cell,
-    Layer,
-    Weights,
-    check_recurrent,
-    check_untied,
-    find_module,
-    find_recurrent,
-    rebuild,
-    sizes,
-    weights,
-)
-from tefast.nn.stack import Part, RecurrentStack, check_pair, join_state, part_name, split_state
-from tefast.nn.units import Selection, choose, others
+from tefast.nn.consumers import RECURRENT, Reading, Readings, UnfitError
+from tefast.nn.copies import copy_with
+from tefast.nn.group import Group, about
+from tefast.nn.layers import keep, mask_units, remove_units, slice_state
+from tefast.nn.numbering import Numbering
+from tefast.nn.readers import check_reader
+from tefast.nn.recurrent import check_untied, find_module, find_recurrent
+from tefast.nn.sizes import SizeNames, checked_sizes, set_sizes
+from tefast.nn.tracing import Returned
+from tefast.nn.trial import MisfitError, check_outputs, check_ready
+from tefast.nn.units import Selection
 
-L = TypeVar("L", bound=Layer)
+__all__ = ["mask", "mask_units", "prune", "remove_units", "slice_state"]
+
 M = TypeVar("M", bound=nn.Module)
-Indices: TypeAlias = dict[Part, Tensor]
-
-
-def mask_units(rnn: L, units: Selection, projections: Selection | None = None) -> L:
-    """Copy a recurrent layer so that `units` give exactly 0 when they start from 0.
-
-    Parameters
-    ----------
-    rnn : nn.LSTM, nn.GRU, nn.RNN, one of their cells, or RecurrentStack
-        Not changed.
-    units : LongTensor, integer array or sequence of int, shape (K,), or a mapping to such
-        Distinct units in 0..U-1, in any order; may be empty, may be all. A layer with several
-        layers or directions takes a mapping from ``(layer, direction)``, or from PyTorch's name
-        for it such as ``"l0"`` or ``"l1_reverse"``, to units; what is not named loses none.
-    projections : the same, of an LSTM with proj_size, optional
-        Projected outputs in 0..proj_size-1. `units` are then those the gates compute, and
-        without them the projected outputs are there as before.
-
-    Returns
-    -------
-    Module of the same class, sizes, dtype, device, requires_grad and training mode. Gradients
-    and hooks are not copied.
-
-    Raises
-    ------
-    TypeError
-        If `rnn` is no such layer, or `units` are not integers, or no mapping where one is needed.
-    ValueError
-        If `units` are out of range, repeated, or of a direction that is not there; if there are
-        no projections; or if a weight of the layer is computed from others or shared.
-    """
-    check_recurrent(rnn)
-    before = weights(rnn)
-    widths = sizes(before)
-    chosen = _choose(rnn, units, projections, may_be_all=True)
-    masked: Weights = {}
-    for part, parameters in before.items():
-        tensors = masked[part] = {role: p.detach().clone() for role, p in parameters.items()}
-        rows = _gate_rows(tensors["weight_hh"], widths.hidden[part], chosen.hidden[part])
-        for role, tensor in tensors.items():
-            zero = chosen.outputs[part] if role == "weight_hr" else rows
-            tensor.index_fill_(0, zero.to(tensor.device), 0)
-    return cast(L, rebuild(rnn, masked, stacked=isinstance(rnn, RecurrentStack)))
-
-
-def remove_units(rnn: Layer, units: Selection, projections: Selection | None = None) -> Layer:
-    """Build the smaller layer that is left when `units` are taken away.
-
-    When they start from 0, its outputs equal those of the kept units in
-    ``mask_units(rnn, units)``: the sums are the same but for terms that are exactly 0. (A matrix
-    product may add the terms that are left in another order, and then differs by rounding.) An
-    initial state that is given goes through `slice_state`; what the removed units would have
-    started from is lost, so the result is that of the masked layer where they start from 0.
-
-    Parameters
-    ----------
-    rnn : nn.LSTM, nn.GRU, nn.RNN, one of their cells, or RecurrentStack
-        Not changed.
-    units, projections
-        As in `mask_units`, but not all of a direction. PyTorch wants more units than projected
-        outputs.
-
-    Returns
-    -------
-    Module of the same class with the other units in their former order, or a `RecurrentStack`
-    where the layers or directions are not left with equally many. (Where those of a stack are,
-    PyTorch's own class.) It has the same dtype, device, requires_grad and training mode.
-    Gradients and hooks are not copied.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As in `mask_units`, and ValueError if all units of a direction are given, or no more are
-        left than projected outputs. Nothing is built then.
-    """
-    check_recurrent(rnn)
-    return _shrink(rnn, _keep(rnn, units, projections))
-
-
-def slice_state(
-    rnn: Layer, state: Any, units: Selection, projections: Selection | None = None
-) -> Any:
-    """Take the initial state of `rnn` to the one of ``remove_units(rnn, units, projections)``.
-
-    Parameters
-    ----------
-    rnn : the layer before the removal
-    state : h_0, or (h_0, c_0) of an LSTM
-        As `rnn` takes it, batched or not.
-    units, projections
-        As they are removed.
-
-    Returns
-    -------
-    State as the smaller layer takes and returns it: h_0, or (h_0, c_0), each a tensor where all
-    widths are equal, else a tuple of a tensor for each direction of each layer. Gradients flow
-    through.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As in `remove_units`, and if `state` does not fit `rnn`.
-    """
-    check_recurrent(rnn)
-    kept, widths = _keep(rnn, units, projections), sizes(weights(rnn))
-    if isinstance(rnn, nn.LSTMCell) or getattr(rnn, "mode", None) == "LSTM":
-        h_0, c_0 = check_pair(state)
-        h = _slice(rnn, h_0, "h_0", widths.outputs, kept.outputs)
-        return h, _slice(rnn, c_0, "c_0", widths.hidden, kept.hidden)
-    return _slice(rnn, state, "h_0", widths.outputs, kept.outputs)
 
 
 def mask(model: M, units: Selection, rnn: str = "rnn", projections: Selection | None = None) -> M:
@@ -184,7 +50,7 @@ def mask(model: M, units: Selection, rnn: str = "rnn", projections: Selection | 
     """
     layer = find_recurrent(model, rnn)
     check_untied(model, [layer])
-    return copy.deepcopy(model, {id(layer): mask_units(layer, units, projections)})
+    return copy_with(model, {layer: mask_units(layer, units, projections)})
 
 
 def prune(
@@ -195,13 +61,17 @@ def prune(
     projections: Selection | None = None,
     *,
     example: Any = None,
+    examples: Iterable[Any] | None = None,
+    returned: Returned = None,
+    tied: Iterable[str] | Mapping[str, Selection] | None = None,
+    sizes: SizeNames | None = None,
 ) -> M:
     """Copy a model without `units` of its recurrent layer and without the weights that read them.
 
     Parameters
     ----------
     model : nn.Module
-        Not changed. It must start its recurrent layer from a zero state.
+        Not changed. It must start its recurrent layer from zeros.
     units, projections
         As in `remove_units`.
     rnn : str
@@ -210,150 +80,107 @@ def prune(
         Names of all that reads the layer's output, as features of its last layer, forward and
         reverse concatenated: ``nn.Linear`` or other recurrent layers. Their input columns go with
         the units. By default they are found by running the model in evaluation mode on `example`
-        and following the layer's outputs and final states: ``nn.Linear``, recurrent layers,
-        ``nn.LayerNorm``, ``nn.BatchNorm1d`` and ``nn.MultiheadAttention``, behind dropout,
-        activations, slices and means over steps, transposition and concatenation.
-    example : Tensor, tuple or mapping, optional
-        The model's argument, or all of them by place or name; small ones. By default made up: two
-        sequences of five steps of features, or of tokens.
+        and following the layer's outputs and final states: ``nn.Linear``, convolutions over
+        steps, recurrent layers, ``nn.LayerNorm``, ``nn.BatchNorm1d`` and
+        ``nn.MultiheadAttention``, behind whatever acts on each entry or moves entries.
+    example : Tensor, tuple, mapping, Arguments or another object, optional
+        What the model is called with; small. A plain tuple holds its arguments by place, a mapping
+        whose keys are names of arguments of ``model.forward`` holds them by name, and `Arguments`
+        holds both. Everything else is its only argument, such as a ``PackedSequence``, a named
+        tuple, or a mapping with other keys. By default an example is made up: two sequences of five
+        steps of features, or of tokens, and their lengths where the second argument of ``forward``
+        is called after lengths. Every run gets a copy.
+    examples : iterable of examples, optional
+        Instead of `example`: several, which take different ways through the model.
+        ``Arguments.of("method", x)`` is an example of another method than ``forward``.
+    returned : {"states", "all"}, optional
+        What may be among the things that the model returns although it gets narrower: the
+        layer's final states, or its outputs too. The layer may then also start from arguments of
+        the model. `slice_state` makes narrow states of full ones.
+    tied : iterable of str, or mapping of str to units, optional
+        Further recurrent layers, ``nn.Linear`` or ``nn.Embedding`` that lose units with it: a
+        decoder that starts from its state, or what a residual is added to. By names alone, those
+        units of them go that meet removed ones: as a state, in a sum, or in the same columns of
+        what reads them.
+    sizes : iterable of str, or mapping of str to values, optional
+        Names of attributes of the model, with dots for those of submodules, that hold the size of
+        the layer as a number. They are set to the new size, or to the values that are given.
 
     Returns
     -------
-    Module like `model`, with the layer that `remove_units` gives. Attributes of the model that
-    merely repeat the size are copied as they are. ``nn.LayerNorm`` becomes `NarrowLayerNorm` and
-    ``nn.MultiheadAttention`` `NarrowAttention`; what a removed unit still gives behind a bias
-    (in evaluation mode behind ``nn.BatchNorm1d``) goes into the bias of what reads it.
+    Module like `model`, with the layer that `remove_units` gives. ``nn.LayerNorm`` becomes
+    `NarrowLayerNorm` and ``nn.MultiheadAttention`` `NarrowAttention`; what a removed unit still
+    gives behind a bias (in evaluation mode behind ``nn.BatchNorm1d``) goes into the bias of what
+    reads it. Hooks of the modules that are replaced go along. Tensors that autograd has computed
+    are plain ones.
 
     Raises
     ------
     TypeError, ValueError
         As in `remove_units`, and if a submodule is missing, or a consumer is of another class,
         is named twice, does not take the layer's features, or shares a weight with another
-        submodule. Without names, also if the outputs reach something that cannot do with fewer
-        of them, which is named, or the pruned model does not give on `example` what the masked
-        one gives.
+        submodule; if a ``forward`` was replaced on one of these modules, a weight of the model is
+        not there yet, or something in the model or the example cannot be copied. Without names,
+        also if the outputs reach something that cannot do with fewer of them, which is named; if
+        units meet of which not both are removed; or if the pruned model does not do on the examples
+        what the masked one does, operation by operation in double precision. With names, if it runs
+        and returns something else in the same shape.
     """
-    if consumers is None and type(model) is SequenceClassifier and rnn == "rnn":
-        consumers = ("fc1",)  # known, and a run of large layers takes its time
     layer = find_recurrent(model, rnn)
-    kept = _keep(layer, units, projections)
-    known = example is None or isinstance(example, tuple | Mapping)
-    arguments = example if known else (example,)
-    if consumers is None:
-        readings = find_readings(model, layer, rnn, arguments)
-    else:
-        readings = _named_readings(model, layer, consumers)
-    names = {module: name for name, module in model.named_modules()}
-    for reader in readings:
-        with _about(names[reader]):
-            check_reader(reader)
-    check_untied(model, [layer, *readings])
-    flags = Numbering(layer).flags(kept.outputs, kept.hidden)
-    # deepcopy takes what its memo holds, so the large layers are never copied whole.
-    memo: dict[int, Any] = {}
-    for reader, reading in readings.items():
-        with _about(names[reader]):
-            memo[id(reader)] = narrow(reader, reading, flags)
-    memo[id(layer)] = _shrink(layer, kept)
-    pruned = copy.deepcopy(model, memo)
-    if consumers is None:
-        _verify(pruned, mask(model, units, rnn, projections), layer, arguments)
-    return pruned
+    kept = keep(layer, units, projections)
+    group = Group(model, rnn, kept, tied)
+    _check_returned(returned)
+    if consumers is not None and not (examples is None and returned is None and tied is None):
+        raise ValueError("consumers: expected no names beside examples, returned or tied")
+    check_ready(model)
+    with torch.inference_mode(False), torch.no_grad():
+        # Of its own class the reader is known, and a run of large layers takes its time.
+        ours = type(model) is SequenceClassifier and rnn == "rnn" and group.names == [rnn]
+        if consumers is None and not ours:
+            values = {} if group.open else checked_sizes(sizes, group, model)
+            request = Request(model, rnn, kept, tied, example, examples, returned, values)
+            return cast(M, _found(request, group, sizes))
+        readings = _named_readings(model, rnn, ("fc1",) if consumers is None else consumers)
+        values = checked_sizes(sizes, group, model)
+
+        def build(twin: M) -> M:
+            return set_sizes(group.without(twin, readings), values)
+
+        if consumers is not None:
+            check_outputs(model, group.masked(model), rnn, example, build)
+        return build(model)
 
 
-class _Chosen(NamedTuple):
-    """Indices into the widths of every (layer, direction), as in `Sizes`."""
-
-    hidden: Indices
-    outputs: Indices
-
-
-def _choose(
-    rnn: Layer, units: Selection, projections: Selection | None, *, may_be_all: bool
-) -> _Chosen:
-    tensors = weights(rnn)
-    widths = sizes(tensors)
-    hidden = choose(units, widths.hidden, "units", may_be_all=may_be_all)
-    if "weight_hr" not in tensors[0, 0]:
-        if projections is not None:
-            raise ValueError("projections: expected an LSTM with proj_size, got a layer without")
-        return _Chosen(hidden, hidden)
-    none: Selection = {}
-    given = none if projections is None else projections
-    outputs = choose(given, widths.outputs, "projections", may_be_all=may_be_all)
-    return _Chosen(hidden, outputs)
+def _found(request: Request, group: Group, sizes: SizeNames | None) -> nn.Module:
+    """Build the smaller model when what reads the layers has been found."""
+    try:
+        trial = request.trial(group)
+    except UnfitError as error:
+        advice = tied_layers(request, error)
+        if not advice:
+            raise
+        raise UnfitError(f"{error}{advice}") from None
+    request = replace(request, sizes=checked_sizes(sizes, group, request.model))
+    build = builder(group, trial, request.sizes)
+    smaller: nn.Module = build(request.model)
+    try:
+        trial.check(smaller, build)
+    except MisfitError as error:
+        raise MisfitError(f"{error}{numbers_and_widths(request, group, trial, error)}") from error
+    return smaller
 
 
-def _keep(rnn: Layer, units: Selection, projections: Selection | None) -> _Chosen:
-    tensors = weights(rnn)
-    widths = sizes(tensors)
-    chosen = _choose(rnn, units, projections, may_be_all=False)
-    kept = _Chosen(*map(others, chosen, widths))
-    for part, left in kept.hidden.items():
-        beside = len(kept.outputs[part])
-        if "weight_hr" in tensors[part] and len(left) <= beside:
-            raise ValueError(
-                f"units: {len(left)} of {part_name(part)} would be left beside {beside} projected "
-                "outputs, and PyTorch wants more units than those; remove some of `projections` "
-                "as well"
-            )
-    return kept
+def _check_returned(returned: Any) -> None:
+    if returned not in (None, "states", "all"):
+        raise ValueError(f"returned: expected 'states' or 'all', got {returned!r}")
 
 
-def _shrink(rnn: Layer, kept: _Chosen) -> Layer:
-    before = weights(rnn)
-    widths = sizes(before)
-    left: Weights = {}
-    for part, parameters in before.items():
-        layer, _ = part
-        rows = _gate_rows(parameters["weight_hh"], widths.hidden[part], kept.hidden[part])
-        inputs = _columns(layer - 1, widths.outputs, kept.outputs) if layer else None
-        axes = {
-            "weight_ih": (rows, inputs),
-            "weight_hh": (rows, kept.outputs[part]),
-            "bias_ih": (rows,),
-            "bias_hh": (rows,),
-            "weight_hr": (kept.outputs[part], kept.hidden[part]),
-        }
-        left[part] = {role: _select(p.detach(), axes[role]) for role, p in parameters.items()}
-    uneven = any(len({len(index) for index in each.values()}) > 1 for each in kept)
-    return rebuild(rnn, left, stacked=uneven)
-
-
-def _gate_rows(weight: Tensor, hidden_size: int, units: Tensor) -> Tensor:
-    """Return the rows that belong to `units`, gate by gate: every gate has a row of each unit."""
-    return (torch.arange(0, len(weight), hidden_size)[:, None] + units).flatten()
-
-
-def _columns(layer: int, widths: dict[Part, int], kept: Indices) -> Tensor:
-    """Return which features of a layer are left, where both directions are concatenated."""
-    parts = [part for part in widths if part[0] == layer]
-    starts = [sum(widths[before] for before in parts[:number]) for number in range(len(parts))]
-    return torch.cat([kept[part] + start for part, start in zip(parts, starts, strict=True)])
-
-
-def _select(tensor: Tensor, axes: Iterable[Tensor | None]) -> Tensor:
-    for axis, index in enumerate(axes):
-        if index is not None:
-            tensor = tensor.index_select(axis, index.to(tensor.device))
-    return tensor
-
-
-def _slice(rnn: Layer, state: Any, name: str, widths: dict[Part, int], kept: Indices) -> Any:
-    single = isinstance(rnn, Cell)
-    each = split_state([state] if single else state, widths, name)
-    left = [
-        one.index_select(-1, index.to(one.device))
-        for one, index in zip(each, kept.values(), strict=True)
-    ]
-    return left[0] if single else join_state(left)
-
-
-def _named_readings(model: nn.Module, layer: Layer, names: Iterable[str]) -> Readings:
+def _named_readings(model: nn.Module, rnn: str, names: Iterable[str]) -> Readings:
     if isinstance(names, str):
         raise TypeError(f"consumers: expected a sequence of names, got the string {names!r}")
-    numbering = Numbering(layer)
-    labels = numbering.last()
+    layer = find_module(model, rnn)
+    numbering = Numbering({rnn: layer})
+    labels = numbering.last(rnn)
     zeros = torch.zeros(len(labels), dtype=torch.float64)
     readings: Readings = {}
     for name in names:
@@ -362,9 +189,11 @@ def _named_readings(model: nn.Module, layer: Layer, names: Iterable[str]) -> Rea
         if module is layer or type(module) not in (nn.Linear, *RECURRENT):
             raise TypeError(
                 f"consumer {name!r}: expected nn.Linear or another recurrent layer, got "
-                f"{type(module).__name__}"
+                f"{type(module).__name__}; leave consumers out to have what reads the layer "
+                "found, with returned= if the model returns states and examples= if it goes "
+                "different ways"
             )
-        with _about(name):
+        with about(f"consumer {name!r}"):
             check_reader(module)
         linear = isinstance(module, nn.Linear)
         features = module.in_features if linear else cast(Any, module).input_size
@@ -373,65 +202,7 @@ def _named_readings(model: nn.Module, layer: Layer, names: Iterable[str]) -> Rea
                 f"consumer {name!r}: expected {'in_features' if linear else 'input_size'} "
                 f"{len(labels)}, the recurrent layer's output features, got {features}"
             )
-        if module in readings:
+        if any(module is model.get_submodule(before) for before in readings):
             raise ValueError(f"consumer {name!r} is given more than once")
-        readings[module] = {"input": Reading(numbering.count, labels, zeros, [])}
+        readings[name] = {"input": Reading(numbering.count, labels, zeros, [])}
     return readings
-
-
-@contextmanager
-def _about(name: str) -> Iterator[None]:
-    """Say which consumer an error is about."""
-    try:
-        yield
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"consumer {name!r}: {error}") from None
-
-
-def _verify(pruned: nn.Module, masked: nn.Module, layer: Layer, example: Example | None) -> None:
-    """Raise ValueError unless both models give the same on the example.
-
-    What was followed is one run; sizes that the model's code holds as numbers show only here.
-    """
-    made_up: Iterable[Example] = made_up_inputs(masked, layer) if example is None else [example]
-    for arguments in made_up:
-        try:
-            with as_it_was(masked), in_mode(masked, training=False):
-                expected = called(masked, arguments)
-        except Exception:
-            if example is not None:
-                raise
-            continue
-        try:
-            with as_it_was(pruned), in_mode(pruned, training=False):
-                found = called(pruned, arguments)
-        except Exception as error:
-            raise ValueError(
-                "the pruned model does not run on the example; does its code hold the layer's "
-                f"size as a number? {type(error).__name__}: {error}"
-            ) from error
-        if not tensors_in(expected):
-            raise ValueError(
-                f"what the model returns, a {type(expected).__name__}, holds no tensor that could "
-                "be compared; name the consumers"
-            )
-        pairs = list(zip_longest(tensors_in(found), tensors_in(expected)))
-        if not all(_alike(one, other) for one, other in pairs):
-            raise ValueError(
-                "the pruned model does not give on the example what the masked one gives; does its "
-                "code hold the layer's size as a number, or is it random in evaluation mode?"
-            )
-        return
-
-
-def _alike(one: Tensor | None, other: Tensor | None) -> bool:
-    if one is None or other is None or one.shape != other.shape or one.dtype != other.dtype:
-        return False
-    if not one.is_floating_point():
-        return torch.equal(one, other)
-    # Sums in another order differ by rounding; what is wrong differs by the size of the values.
-    info = torch.finfo(one.dtype)
-    finite = other[other.isfinite()].abs()
-    scale = max(float(finite.max()) if finite.numel() else 0.0, float(info.tiny))
-    allowed = min(1e3 * info.eps, 0.05) * scale
-    return torch.allclose(one, other, rtol=0.0, atol=allowed, equal_nan=True)

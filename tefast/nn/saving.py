@@ -1,6 +1,5 @@
 """Models, pruned or not, in one safetensors file with their sizes."""
 
-import copy
 import json
 import os
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from tefast.files import whole_file
 from tefast.nn.classifier import SequenceClassifier, Sizes
 from tefast.nn.gate_layers import GateLayer
+from tefast.nn.loading import UnfitModelError, filled, resized
 from tefast.nn.narrow import NarrowAttention, NarrowLayerNorm
 from tefast.nn.stack import RecurrentStack, recurrent_layer
 
@@ -63,8 +63,9 @@ def save(model: nn.Module, path: str | os.PathLike[str]) -> None:
     TypeError
         If `model` is no module, or holds none of those.
     ValueError
-        If a classifier's layers are not those that its own sizes build, or a module's not those
-        of its class; such a file could not be loaded.
+        If a classifier's layers are not those that its own sizes build, or a layer's weights not
+        those of its class, or if its state holds something else than tensors; such a file could
+        not be loaded.
     ImportError
         If safetensors is not installed.
     OSError
@@ -78,15 +79,18 @@ def save(model: nn.Module, path: str | os.PathLike[str]) -> None:
                 f"model: {name!r} is a {type(module).__name__}, which these files do not describe; "
                 "keep the state_dict and build the layer anew"
             )
-    state = {name: t.detach().cpu().clone().contiguous() for name, t in model.state_dict().items()}
-    if isinstance(model, SequenceClassifier):
+    state = {}
+    for name, tensor in model.state_dict().items():
+        if not isinstance(tensor, Tensor):
+            raise ValueError(
+                f"model: expected tensors in its state, got {name!r}, a {type(tensor).__name__}"
+            )
+        state[name] = tensor.detach().cpu().clone().contiguous()
+    if type(model) is SequenceClassifier:  # a subclass may have a forward of its own
         _check_state(state, _blank(model.sizes), "model")
         metadata = {"format": "pt", "model": _CLASSIFIER, "sizes": json.dumps(model.sizes)}
     else:
-        modules = _described(model)
-        for name, arguments in modules.items():
-            own = {key: t.detach() for key, t in model.get_submodule(name).state_dict().items()}
-            _check_state(own, _built(dict(arguments)), repr(name))
+        modules = described(model)
         if not modules:
             raise TypeError(
                 f"model: expected recurrent layers or others whose size pruning may change, got "
@@ -119,7 +123,10 @@ def load(path: str | os.PathLike[str], model: nn.Module | None = None) -> nn.Mod
     Returns
     -------
     SequenceClassifier or recurrent layer on the CPU, in training mode, with the dtype it was saved
-    in; or a copy of `model` with the sizes and weights of the file
+    in; or a copy of `model` with the values of the file. Of the copy, modules that the file says to
+    be of other sizes are built anew, with the hooks of those they replace; all else is as in
+    `model`: shared weights, hooks, attributes, which parameters take gradients, training flags and
+    devices. Values have the dtype they were saved in.
 
     Raises
     ------
@@ -140,22 +147,25 @@ def load(path: str | os.PathLike[str], model: nn.Module | None = None) -> nn.Mod
     try:
         if kind == _CLASSIFIER:
             blank: nn.Module = _blank(json.loads(metadata["sizes"]))
+            modules = described(blank)
         else:
-            blank = _resized(json.loads(metadata["modules"]), model)
-    except _MissingModelError as error:
+            modules = json.loads(metadata["modules"])
+            blank = built(modules[""]) if "" in modules else nn.Identity()
+        if model is None and not (kind == _CLASSIFIER or "" in modules):
+            raise UnfitModelError(
+                f"expected model=, one like that of which it holds {', '.join(modules)}"
+            )
+        replaced = {} if model is None else replacements(modules, model)
+    except UnfitModelError as error:
         raise ValueError(f"{path}: {error}") from None
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} has no valid sizes in its metadata: {error}") from error
+    if model is not None:
+        return filled(model, replaced, state, str(path))
     _check_state(state, blank, str(path))
     blank.load_state_dict(state, assign=True)
-    for module in blank.modules():
-        if isinstance(module, nn.RNNBase):
-            module.flatten_parameters()
+    _flatten(blank)
     return blank
-
-
-class _MissingModelError(ValueError):
-    """The file's modules do not make up a model by themselves."""
 
 
 def _read(path: str | os.PathLike[str]) -> tuple[dict[str, str], dict[str, Tensor]]:
@@ -188,15 +198,32 @@ def _blank(sizes: Sizes) -> SequenceClassifier:
         return SequenceClassifier(**sizes)
 
 
-def _described(model: nn.Module) -> dict[str, dict[str, Any]]:
-    """What builds each module of a known class, by name; not those within one another."""
+def described(model: nn.Module) -> dict[str, dict[str, Any]]:
+    """Return what builds each module of a known class, by name; not those within one another.
+
+    Others than recurrent layers may hold what their class does not, masks or norms: they stay what
+    they are in the model that is loaded into.
+    """
     found: dict[str, dict[str, Any]] = {}
     for name, module in model.named_modules():
         inside = any(name.startswith(f"{outer}." if outer else "") for outer in found)
-        arguments = None if inside else _arguments(module)
-        if arguments is not None:
-            found[name] = {"class": type(module).__name__, **arguments}
+        description = None if inside else _description(module)
+        if description is None:
+            continue
+        own = {key: tensor.detach() for key, tensor in module.state_dict().items()}
+        try:
+            _check_state(own, built(description), repr(name))
+        except ValueError:
+            if isinstance(module, nn.RNNBase | nn.RNNCellBase | RecurrentStack):
+                raise
+            continue
+        found[name] = description
     return found
+
+
+def _description(module: nn.Module) -> dict[str, Any] | None:
+    arguments = _arguments(module)
+    return arguments and {"class": type(module).__name__, **arguments}
 
 
 def _arguments(module: nn.Module) -> dict[str, Any] | None:
@@ -232,30 +259,28 @@ def _nested(sizes: Mapping[tuple[int, int], int]) -> list[list[int]]:
     return [[size for (of, _), size in sizes.items() if of == layer] for layer in range(layers)]
 
 
-def _resized(described: dict[str, dict[str, Any]], model: nn.Module | None) -> nn.Module:
-    built = {name: _built(dict(arguments)) for name, arguments in described.items()}
-    if "" in built:
-        return built[""]
-    if model is None:
-        raise _MissingModelError(
-            f"expected model=, one like that of which it holds {', '.join(built)}"
-        )
-    there = dict(model.named_modules())
-    missing = [name for name in built if name not in there]
-    if missing:
-        raise _MissingModelError(f"model: expected a submodule {missing[0]!r}, as in the file")
-    for name, module in built.items():
-        module.train(there[name].training)
-    return copy.deepcopy(model, {id(there[name]): module for name, module in built.items()})
+def replacements(
+    modules: Mapping[str, Mapping[str, Any]], model: nn.Module
+) -> dict[nn.Module, nn.Module]:
+    """Return the modules of a model that are described in another size, and new ones for them."""
+    return resized(modules, model, built, _description)
 
 
-def _built(arguments: dict[str, Any]) -> nn.Module:
+def built(description: Mapping[str, Any]) -> nn.Module:
+    """Build a module on the meta device, without memory, time or random numbers."""
+    arguments = dict(description)
     builder = _BUILDERS[arguments.pop("class")]
     dropout = arguments.pop("dropout", 0.0) if builder is recurrent_layer else None
     module: nn.Module = builder(**arguments, device="meta")
     if dropout is not None:
         module.dropout = dropout  # in one layer without effect; its constructor would warn
     return module
+
+
+def _flatten(model: nn.Module) -> None:
+    for module in model.modules():
+        if isinstance(module, nn.RNNBase):
+            module.flatten_parameters()
 
 
 def _check_state(state: dict[str, Tensor], like: nn.Module, where: str) -> None:

@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar
 
@@ -12,11 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from tefast.files import whole_file
+from tefast.nn.arguments import arguments_of
+from tefast.nn.batches import Batch, Forward, read_again, run_model
+from tefast.nn.budget import BUDGETS, Budget, without
 from tefast.nn.criteria import Criterion
-from tefast.nn.observe import Batch, read_again
-from tefast.nn.removal import prune
 from tefast.nn.scores import layer_scores
-from tefast.nn.selection import select
+from tefast.nn.selection import Choice, check_ways
 from tefast.nn.stack import Part, part_name
 
 M = TypeVar("M", bound=nn.Module)
@@ -79,6 +81,9 @@ def prune_in_steps(
     amount: float | None = None,
     above: float | None = None,
     below: float | None = None,
+    parameters: float | None = None,
+    operations: float | None = None,
+    bytes: float | None = None,
     descending: bool = True,
     steps: int = 1,
     pace: Pace = "linear",
@@ -86,11 +91,14 @@ def prune_in_steps(
     parts: Sequence[Part] | None = None,
     scope: Literal["each", "all"] = "each",
     round_to: int = 1,
+    keep: float | None = None,
+    equal: bool = False,
     fine_tune: Callable[[M, int], Any] | None = None,
     evaluate: Callable[[M], float] | None = None,
     on_step: Callable[[Sequence[PruningStep]], None] | None = None,
     consumers: Iterable[str] | Mapping[str, Iterable[str]] | None = None,
     example: Any = None,
+    pruning: Mapping[str, Any] | None = None,
     **scoring: Any,
 ) -> tuple[M, list[PruningStep]]:
     """Remove units step by step; each step scores the model as the one before left it.
@@ -105,15 +113,21 @@ def prune_in_steps(
         As in `layer_scores`.
     amount : float
         The fraction of units, in [0, 1], that is gone after the last step.
-    above, below, descending, scope, round_to
+    above, below, descending, scope, round_to, equal
         As in `select`; with `above` or `below`, every step removes what is beyond.
+    parameters, operations, bytes : float or int
+        Instead of `amount`: what the whole model may have left of them after the last step; see
+        `select`. Operations are those of a run on `example`.
+    keep : int or float, optional
+        As in `select`; a share is one of what was there before the first step.
     steps : int
         1 is one shot.
     pace : {"linear", "geometric", "cubic"}
-        How `amount` grows: evenly, by a constant fraction of what is left, or fast at first and
-        slowly towards the end (M. Zhu and S. Gupta, 2017).
+        How `amount`, or what a budget takes away, grows: evenly, by a constant fraction of what is
+        left, or fast at first and slowly towards the end (M. Zhu and S. Gupta, 2017).
     rnn : str or sequence of str
-        Names of the recurrent layers.
+        Names of the recurrent layers. Where they cannot go one after the other, such as groups
+        whose states lie in one tensor, they go together.
     parts : sequence of (layer, direction), optional
         Of each of them; default all.
     fine_tune : callable, optional
@@ -125,7 +139,10 @@ def prune_in_steps(
     consumers : iterable of str, or mapping from the names in `rnn` to such, optional
         As in `prune`.
     example
-        As in `prune`; by default the start of the first batch, if the model runs on that.
+        As in `prune`; by default what the model is called with for the first batch, of two of its
+        sequences where that is possible.
+    pruning : mapping, optional
+        Further arguments of `prune`, such as ``{"sizes": ["hidden_size"]}``.
     **scoring
         Other arguments of `layer_scores`.
 
@@ -143,8 +160,15 @@ def prune_in_steps(
     """
     names = [rnn] if isinstance(rnn, str) else list(rnn)
     _check(amount, steps, pace, names, batches)
-    if example is None and consumers is None and "forward" not in scoring:
-        example = _start(batches)
+    if example is None and (consumers is None or operations is not None):
+        example = _start(model, batches, scoring.get("forward", run_model))
+    budgets = {"parameters": parameters, "operations": operations, "bytes": bytes}
+    ways = {"amount": amount, "above": above, "below": below, **budgets}
+    way, limit = check_ways(ways, scope)
+    target = _Target(
+        way, limit, descending, scope, round_to, keep, equal, consumers, example, pruning
+    )
+    whole = target.cost(model)
     rows: list[PruningStep] = []
     there: dict[Key, Tensor] = {}
     for step in range(1, steps + 1):
@@ -152,10 +176,8 @@ def prune_in_steps(
         scores = _scores(model, batches, criterion, names, parts, scoring)
         there = there or {key: torch.arange(len(one)) for key, one in scores.items()}
         original = {key: _original(rows, key, len(one)) for key, one in scores.items()}
-        due = None if amount is None else _PACES[pace](amount, step / steps)
-        options: dict[str, Any] = {"above": above, "below": below, "descending": descending}
-        chosen = _select(scores, original, due, scope, {**options, "round_to": round_to})
-        model = _removed(model, chosen, names, consumers, example)
+        chosen = target.select(model, scores, original, whole, partial(_due, pace, step / steps))
+        model = without(model, chosen, consumers, example, pruning)
         metric = float(evaluate(model)) if evaluate else float("nan")
         if fine_tune is not None:
             fine_tune(model, step)
@@ -187,6 +209,11 @@ def write_steps(rows: Iterable[PruningStep], path: str | os.PathLike[str]) -> No
             writer.writerow({**asdict(row), "units": " ".join(map(str, row.units))})
 
 
+def _due(pace: Pace, done: float, gone: float) -> float:
+    """What of a fraction that is gone in the end is gone by now."""
+    return _PACES[pace](gone, done)
+
+
 def _check(
     amount: Any, steps: Any, pace: Any, names: Sequence[str], batches: Iterable[Batch]
 ) -> None:
@@ -202,13 +229,19 @@ def _check(
         read_again(batches)
 
 
-def _start(batches: Iterable[Batch]) -> Any:
-    """Return two sequences of the first batch, where it can be read without being used up."""
+def _start(model: nn.Module, batches: Iterable[Batch], forward: Forward) -> Any:
+    """Return the arguments that the model gets for the first batch, of its first sequences.
+
+    None where batches would be used up, or if they cannot be told.
+    """
     if isinstance(batches, Iterator):
         return None
     first = next(iter(batches), None)
-    is_batch = isinstance(first, tuple | list) and first and isinstance(first[0], Tensor)
-    return first[0][:2] if first and is_batch else None
+    try:
+        found = arguments_of(model, first, forward)
+    except Exception:  # it is said where the batch is scored
+        return None
+    return found
 
 
 def _scores(
@@ -229,38 +262,78 @@ def _original(rows: Iterable[PruningStep], key: Key, left: int) -> int:
     return left + sum(r.removed for r in rows if (r.rnn, r.part) == (name, part_name(part)))
 
 
-def _select(
-    scores: Mapping[Key, Tensor],
-    original: Mapping[Key, int],
-    due: float | None,
-    scope: Literal["each", "all"],
-    options: dict[str, Any],
-) -> dict[Key, Tensor]:
-    if due is None:
-        return select(scores, scope=scope, **options)
-    if scope == "all":
-        before, left = sum(original.values()), sum(map(len, scores.values()))
-        return select(scores, amount=_more(due, before, left), scope=scope, **options)
-    chosen: dict[Key, Tensor] = {}
-    for key, one in scores.items():
-        more = _more(due, original[key], len(one))
-        chosen |= select({key: one}, amount=more, scope=scope, **options)
-    return chosen
+@dataclass(frozen=True)
+class _Target:
+    """What is to be gone after the last step; fields are arguments of `select`."""
+
+    way: str
+    limit: Any
+    descending: bool
+    scope: Literal["each", "all"]
+    round_to: int
+    keep: float | None
+    equal: bool
+    consumers: Any
+    example: Any
+    pruning: Mapping[str, Any] | None
+
+    def cost(self, model: nn.Module) -> int:
+        """Return what a model costs of what has a budget; 0 without one."""
+        if self.way not in BUDGETS:
+            return 0
+        return self._budget(model, self.limit).cost(model)
+
+    def select(
+        self,
+        model: nn.Module,
+        scores: Mapping[Key, Tensor],
+        original: Mapping[Key, int],
+        whole: int,
+        due: Callable[[float], float],
+    ) -> dict[Key, Tensor]:
+        """Return the units that go in a step.
+
+        Parameters
+        ----------
+        model : nn.Module
+            As the step before left it.
+        scores, original
+            Of the units that are left, and how many there were.
+        whole : int
+            What the first model cost.
+        due : callable
+            What part of a fraction is to be gone after this step.
+        """
+        threshold = self.way in ("above", "below")
+        choice = Choice(
+            scores, self.way == "above" if threshold else self.descending, self.scope,
+            self.round_to, self.keep, threshold=threshold, equal=self.equal, before=original,
+        )  # fmt: skip
+        if threshold:
+            chosen = choice.beyond(self.limit)
+        elif self.way in BUDGETS:
+            number = isinstance(self.limit, int)
+            gone = due(max(0.0, 1.0 - (self.limit / whole if number else self.limit)))
+            limit = max(1, int((1.0 - gone) * whole + 1e-6))
+            chosen = self._budget(model, limit).within(choice.level, choice.levels)
+        elif self.scope == "all":
+            gone, left = due(self.limit), sum(map(len, scores.values()))
+            chosen = choice.of_all(_more(gone, sum(original.values()), left))
+        else:
+            gone = due(self.limit)
+            chosen = choice.each(
+                {key: _more(gone, original[key], len(one)) for key, one in scores.items()}
+            )
+        choice.warn_of_ties(chosen)
+        return chosen
+
+    def _budget(self, model: nn.Module, limit: Any) -> Budget:
+        return Budget(self.way, limit, model, None, self.consumers, self.example, self.pruning)
 
 
 def _more(due: float, before: int, left: int) -> int:
     """How many more are to go until the fraction `due` of `before` is gone."""
     return max(0, int(due * before + 0.5 + 1e-9) - (before - left))
-
-
-def _removed(
-    model: M, chosen: Mapping[Key, Tensor], names: Sequence[str], consumers: Any, example: Any
-) -> M:
-    for name in names:
-        units = {part: one for (of, part), one in chosen.items() if of == name}
-        readers = consumers.get(name) if isinstance(consumers, Mapping) else consumers
-        model = prune(model, units, name, readers, example=example)
-    return model
 
 
 def _row(

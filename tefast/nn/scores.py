@@ -1,7 +1,7 @@
 """A score for every recurrent unit, by which units are removed."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -10,17 +10,13 @@ from torch import Tensor, nn
 
 from tefast import Entropy, TransferEntropy
 from tefast.nn import criteria as every
-from tefast.nn.capture import Batch, capture
-from tefast.nn.criteria import Context
-from tefast.nn.observe import (
-    Forward,
-    FromResult,
-    cross_entropy,
-    label_probability,
-    run_model,
-)
-from tefast.nn.recurrent import Cell, find_recurrent, find_single, sizes, weights
+from tefast.nn import series
+from tefast.nn.batches import Batch, Forward, FromResult, Place, run_model
+from tefast.nn.context import Context
+from tefast.nn.observe import Calls
+from tefast.nn.recurrent import Layer, find_recurrent, find_single, sizes, weights
 from tefast.nn.stack import Part
+from tefast.typing import BackendName
 
 Criterion = str | Callable[[nn.Module, Iterable[Batch]], Tensor | NDArray[np.floating]]
 Bound = float | NDArray[np.floating]
@@ -40,17 +36,18 @@ def unit_scores(
     bins: int = 16,
     h_range: Range | None = (-1.0, 1.0),
     seed: int = 0,
-    backend: str = "auto",
+    backend: BackendName = "auto",
     threads: int | None = None,
+    **how: Any,
 ) -> Tensor:
     """Score every unit of a recurrent layer.
 
     Parameters
     ----------
     model : nn.Module
-        Maps x (n, T, D) to logits (n, T, C). Not changed.
+        Maps x to logits (n, T, C), or (n, C) as in `layer_scores`. Not changed.
     batches : iterable of (x, labels) or (x, labels, lengths)
-        As in `capture`. Activations are streamed into counts, a batch at a time.
+        As in `layer_scores`. Activations are streamed into counts, a batch at a time.
     criterion : str or callable
         "transfer_entropy": bits from the true label's probability (source) to the unit's output
         (target). "entropy": bits of the unit's binned output. "l1": the L1 norm of the unit's
@@ -70,6 +67,8 @@ def unit_scores(
         For "random".
     backend, threads
         As in `tefast.transfer_entropy`.
+    **how
+        As in `layer_scores`: forward, source, loss, labels, lengths, calls, y_range.
 
     Returns
     -------
@@ -79,9 +78,9 @@ def unit_scores(
     ------
     ValueError
         If the criterion is unknown, `batches` is empty, the layer is a relu RNN and `h_range`
-        the default, or a callable's result is not U finite numbers; also as in `capture`.
+        the default, or a callable's result is not U finite numbers; also as in `layer_scores`.
     TypeError
-        If `h_range` is None and `batches` can be read only once; also as in `capture`.
+        If `h_range` is None and `batches` can be read only once; also as in `layer_scores`.
     """
     layer = find_single(model, rnn)
     if callable(criterion):
@@ -96,6 +95,7 @@ def unit_scores(
         seed=seed,
         backend=backend,
         threads=threads,
+        **how,
     )
     return scores[criterion]
 
@@ -109,8 +109,9 @@ def score_all(
     bins: int = 16,
     h_range: Range | None = (-1.0, 1.0),
     seed: int = 0,
-    backend: str = "auto",
+    backend: BackendName = "auto",
     threads: int | None = None,
+    **how: Any,
 ) -> dict[str, Tensor]:
     """Score every unit by several criteria in one pass over `batches`.
 
@@ -127,28 +128,19 @@ def score_all(
     """
     layer = find_single(model, rnn)
     _check_criteria(criteria)
-    accumulators: dict[str, Accumulator] = {}
-    if any(name in _STREAMED for name in criteria):
-        every.check_range(layer, h_range, batches)
-        low_high = h_range
-        if low_high is None:
-            low_high = every.unit_ranges(_without_series(capture(model, batches, rnn=rnn)))
-        accumulators = {
-            name: _accumulator(name, layer.hidden_size, bins, low_high, backend, threads)
-            for name in criteria
-            if name in _STREAMED
-        }
-        _stream(model, batches, rnn, accumulators)
+    options: dict[str, Any] = {"bins": bins, "h_range": h_range, "seed": seed}
+    options |= {"backend": backend, "threads": threads, **how}
+    context = _context(model, batches, layer, {(0, 0): layer.hidden_size}, options)
+    accumulators = {name: _accumulator(name, context) for name in criteria if name in _STREAMED}
+    if accumulators:
+        _stream(context, list(accumulators.values()))
     scores: dict[str, Tensor] = {}
     for name in criteria:
         if name in accumulators:
             result = accumulators[name].compute()
             scores[name] = torch.as_tensor(result, dtype=torch.float64, device="cpu")
-            continue
-        options: dict[str, Any] = {"seed": seed, "backend": backend, "threads": threads}
-        scores[name] = layer_scores(
-            model, batches, name, rnn=rnn, bins=bins, h_range=h_range, **options
-        )[0, 0]
+        else:
+            scores[name] = layer_scores(model, batches, name, rnn=rnn, **options)[0, 0]
     return scores
 
 
@@ -161,41 +153,67 @@ def layer_scores(
     parts: Sequence[Part] | None = None,
     bins: int = 16,
     h_range: Range | None = (-1.0, 1.0),
-    y_range: Range = (0.0, 1.0),
+    y_range: Range | None = None,
     seed: int = 0,
-    backend: str = "auto",
+    backend: BackendName = "auto",
     threads: int | None = None,
     forward: Forward = run_model,
-    source: FromResult = label_probability,
-    loss: FromResult = cross_entropy,
+    source: str | FromResult = "label_probability",
+    loss: str | FromResult = "cross_entropy",
+    labels: Place | None = None,
+    lengths: Place | bool | None = None,
+    calls: Calls = "auto",
+    projections: bool = False,
 ) -> dict[Part, Tensor]:
     """Score the units of every layer and direction of a recurrent layer.
 
     Parameters
     ----------
     model : nn.Module
-        Not changed.
-    batches : iterable of (x, labels) or (x, labels, lengths)
-        What `forward`, `source` and `loss` make of it; `lengths` (n,) are valid steps.
+        Not changed, nor are the tensors and containers in `batches`.
+    batches : iterable of (x, labels) or (x, labels, lengths), or of what `forward` takes
     criterion : str or callable
         A name in ``tefast.nn.criteria.NAMED``, or a function of a `Context` that returns a score
         for each of its units, such as those in ``tefast.nn.criteria``.
     rnn : str
-        Name of the recurrent layer in `model`: ``nn.LSTM``, ``nn.GRU``, ``nn.RNN`` without
-        projection, or `RecurrentStack`; batch_first or not.
+        Name of the recurrent layer in `model`: ``nn.LSTM``, ``nn.GRU``, ``nn.RNN``, one of their
+        cells, or `RecurrentStack`; batch_first or not, on packed sequences or not.
     parts : sequence of (layer, direction), optional
         Whose units; default all.
     bins, h_range, seed, backend, threads
         As in `unit_scores`.
-    y_range : (low, high)
-        Range of the series.
+    y_range : (low, high), optional
+        Range of the series. By default [0, 1] of a probability, else the series' own range, found
+        in a pass of its own.
     forward : callable
-        ``forward(model, batch)`` runs the model; default ``model(batch[0])``.
-    source : callable
-        ``source(result, batch)`` gives the series (n, T) that units are compared with; default
-        the softmax probability of the true label at every step.
-    loss : callable
-        ``loss(result, batch)``, for "taylor"; default the mean cross-entropy.
+        ``forward(model, batch)`` runs the model; default ``model(batch[0])``. A batch is any
+        object that it takes; a mapping for instance, with ``model(**batch)``.
+    source : str or callable
+        The series (n, T) that units are compared with. "label_probability": the softmax
+        probability of the true label at every step, of logits (n, T, C). "binary_probability":
+        the same of one logit, (n, T) or (n, T, 1), by its sigmoid. "squared_error": of floating
+        targets, the mean over features. "target": the target itself, one number a step. Or
+        ``source(result, batch)``, a tensor (n, T), or a list of one for every set of sequences
+        that the layer runs for. A model that gives one result for a sequence, (n, C), is asked for
+        the result of every step: see the notes.
+    loss : str or callable
+        ``loss(result, batch)``, for "taylor", or "cross_entropy", "binary_cross_entropy" or
+        "squared_error", each the mean over sequences and valid steps.
+    labels : int, str or callable
+        Where the labels or targets, (n,) or one a step, lie in a batch: a position, a key or
+        ``labels(batch)``; default the second item, or "labels" of a mapping. Named sources and
+        losses read them.
+    lengths : int, str or callable, or False
+        Where the valid steps (n,) of each sequence lie in a batch; default the third item, if there
+        is one, or "lengths" of a mapping. False: nowhere. A layer on packed sequences knows them
+        itself, and a batch that says something else is refused.
+    calls : {"auto", "steps", "sequences"}
+        What several calls of the layer in one run of the model are: the next steps of the same
+        sequences, which follow one another, or sequences of their own. By default a call goes on
+        from the one whose final state it is given, and begins anew without a state, with one of
+        zeros, or with that of the first call. Calls in both directions are sequences of their own.
+    projections : bool
+        Score the projected outputs of an LSTM with proj_size, not its units.
 
     Returns
     -------
@@ -205,23 +223,49 @@ def layer_scores(
     ------
     TypeError, ValueError
         If an argument is not as described, or scores are not one finite number a unit.
+
+    Notes
+    -----
+    A model that gives one result for a sequence runs once more for every step t: with the outputs
+    of its recurrent layers, at all steps, and their final states those of step t. The series is
+    then what the model says of step t. Where it reads the final state of a layer of one direction,
+    that is what it would say if the sequence ended there; where it takes means over steps, what it
+    says of the step by itself. Layers do not run again, but all else does: give `source` where that
+    takes too long or is not what is wanted.
     """
     layer = find_recurrent(model, rnn)
     named = weights(layer)
-    if isinstance(layer, Cell) or "weight_hr" in named[0, 0]:
-        raise ValueError(
-            f"submodule {rnn!r}: expected a layer over sequences without projection, got {layer}"
-        )
+    widths = sizes(named)
+    if projections and "weight_hr" not in named[0, 0]:
+        raise ValueError("projections: expected an LSTM with proj_size, got a layer without")
     if not callable(criterion):
         _check_criteria([criterion])
         criterion = every.NAMED[criterion]
-    widths = _widths(sizes(named).hidden, parts)
-    context = Context(
-        model, batches, layer, widths, bins, h_range, y_range, seed, backend, threads, forward,
-        source, loss,
-    )  # fmt: skip
+    chosen = _widths(widths.outputs if projections else widths.hidden, parts)
+    how: dict[str, Any] = {
+        "bins": bins, "h_range": h_range, "y_range": y_range, "seed": seed, "backend": backend,
+        "threads": threads, "forward": forward, "source": source, "loss": loss, "labels": labels,
+        "lengths": lengths, "calls": calls, "what": "outputs" if projections else "units",
+    }  # fmt: skip
+    context = _context(model, batches, layer, chosen, how)
     scores = _checked(criterion(context), context.units)
-    return dict(zip(widths, torch.split(scores, list(widths.values())), strict=True))
+    return dict(zip(chosen, torch.split(scores, list(chosen.values())), strict=True))
+
+
+def _context(
+    model: nn.Module,
+    batches: Iterable[Batch],
+    layer: Layer,
+    parts: Mapping[Part, int],
+    how: dict[str, Any],
+) -> Context:
+    known = {
+        "source": series.named(how.get("source", "label_probability"), series.SOURCES, "source"),
+        "loss": series.named(how.get("loss", "cross_entropy"), series.LOSSES, "loss"),
+    }
+    if how.get("calls", "auto") not in get_args(Calls):
+        raise ValueError(f"calls: expected one of auto, steps, sequences, got {how['calls']!r}")
+    return Context(model, batches, layer, parts, **{**how, **known})
 
 
 def _widths(known: Mapping[Part, int], parts: Sequence[Part] | None) -> dict[Part, int]:
@@ -232,36 +276,26 @@ def _widths(known: Mapping[Part, int], parts: Sequence[Part] | None) -> dict[Par
     return {part: known[part] for part in known if parts is None or part in parts}
 
 
-def _accumulator(
-    name: str, units: int, bins: int, h_range: Range, backend: str, threads: int | None
-) -> Accumulator:
+def _accumulator(name: str, context: Context) -> Accumulator:
+    how: dict[str, Any] = {"backend": context.backend, "threads": context.threads}
     if name == "entropy":
-        return Entropy(units, bins, h_range=h_range, backend=backend, threads=threads)
-    return TransferEntropy(
-        units, bins, h_range=h_range, y_range=(0.0, 1.0), backend=backend, threads=threads
-    )
+        return Entropy(context.units, context.bins, h_range=context.unit_range, **how)
+    units, of_series = context.ranges
+    return TransferEntropy(context.units, context.bins, h_range=units, y_range=of_series, **how)
 
 
-def _stream(
-    model: nn.Module, batches: Iterable[Batch], rnn: str, accumulators: dict[str, Accumulator]
-) -> None:
-    empty = True
-    for h, y, *rest in capture(model, batches, rnn=rnn):
-        empty = False
-        lengths = rest[0] if rest else None
-        for accumulator in accumulators.values():
+def _stream(context: Context, accumulators: Sequence[Accumulator]) -> None:
+    if not any(isinstance(one, TransferEntropy) for one in accumulators):
+        for h, lengths in context.outputs():
+            for accumulator in accumulators:
+                accumulator.update(h, lengths)
+        return
+    for h, y, lengths in context.observed():
+        for accumulator in accumulators:
             if isinstance(accumulator, TransferEntropy):
                 accumulator.update(h, y, lengths)
             else:
                 accumulator.update(h, lengths)
-    if empty:
-        raise ValueError("batches: expected at least one batch, got none")
-
-
-def _without_series(
-    captured: Iterable[tuple[Tensor, ...]],
-) -> Iterable[tuple[Tensor, Tensor | None]]:
-    return ((h, rest[0] if rest else None) for h, _, *rest in captured)
 
 
 def _checked(scores: Tensor | NDArray[np.floating], units: int) -> Tensor:

@@ -97,7 +97,7 @@ def _is_table(path: Path, start: bytes) -> bool:
     if other or not layout.looks_like_text(start):
         return False
     try:
-        return layout.guess(start).numbers >= NUMBERS
+        return layout.guess(tables.lines_of(path)).numbers >= NUMBERS
     except ValueError:
         return False
 
@@ -131,7 +131,7 @@ _PYTHON = "python -c"
 CONVERT = {
     (".pkl", ".pickle", ".joblib"): f"{_PYTHON} \"import pickle, numpy as np; np.savez('out.npz', "
     "h=pickle.load(open('{file}', 'rb')))\", if you trust where it comes from",
-    (".pt", ".pth", ".bin"): f"{_PYTHON} \"import torch, numpy as np; np.savez('out.npz', **"
+    (".pt", ".pth"): f"{_PYTHON} \"import torch, numpy as np; np.savez('out.npz', **"
     "{{k: v.numpy() for k, v in torch.load('{file}', weights_only=True).items()}})\"",
     (".rds",): "Rscript -e \"write.csv(readRDS('{file}'), 'out.csv', row.names = FALSE)\"",
     (".rda", ".rdata"): "Rscript -e \"load('{file}'); write.csv(NAME, 'out.csv', row.names = "
@@ -188,6 +188,8 @@ def format_of(path: Path) -> Format:
     while suffixes and suffixes[-1] in PACKED:
         suffixes.pop()
     named = [each for each in FORMATS if suffixes and suffixes[-1] in each.suffixes]
+    if named and named[-1].open is tables.text and not layout.looks_like_text(start):
+        named = []  # raw samples are often called .dat
     if named:  # what is damaged, or has no mark, such as version 4 of MATLAB's files
         return named[-1]
     raise ValueError(f"{path} is of no known kind ({', '.join(SUFFIXES)}); {_advice(path)}")

@@ -8,8 +8,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-LINES = 100
-"""So many lines are looked at."""
+LINES, FEW, CHARACTERS = 100, 5, 200_000
+"""So many lines are looked at: fewer where they are long, but some."""
 COMMENTS = ("#", "%")
 SEPARATORS = ("\t", ";", ",", "|", None)  # None: spaces, any number of them
 MISSING = ("", "na", "nan", "null", "n/a", "none")
@@ -87,7 +87,7 @@ def guess(start: bytes, header: bool | None = None) -> Layout:
         lines = [line for line in lines if line.strip()]
     if not lines:
         raise ValueError("it holds no line of a table")
-    found = (_as_separated(lines[:LINES], each) for each in SEPARATORS)
+    found = (_as_separated(_some(lines), each) for each in SEPARATORS)
     separator, decimal, rows, _ = max(found, key=lambda each: each[3])
     first, rest = rows[0], rows[1:]
     trailing = bool(rest) and all(len(row) > 1 and row[-1] == "" for row in rest)
@@ -117,6 +117,11 @@ def guess(start: bytes, header: bool | None = None) -> Layout:
     )
 
 
+def _some(lines: list[str]) -> list[str]:
+    most = CHARACTERS // max(len(line) for line in lines[:FEW])
+    return lines[: min(max(FEW, most), LINES)]
+
+
 def _encoding(start: bytes) -> str:
     for mark, name in BOMS.items():
         if start.startswith(mark):
@@ -135,18 +140,19 @@ def _as_separated(
     if separator is None:
         rows = [line.split() for line in lines]
     else:
-        rows = [
-            [field.strip() for field in row]
-            for row in csv.reader(lines, delimiter=separator, skipinitialspace=True)
-        ]
+        try:
+            fields = list(csv.reader(lines, delimiter=separator, skipinitialspace=True))
+        except csv.Error:  # of very long fields, since this is not the separator
+            fields = [line.split(separator) for line in lines]
+        rows = [[field.strip() for field in row] for row in fields]
     body = rows[1:] or rows
     width = len(body[0])
     alike = sum(len(row) == len(body[0]) for row in body) / len(body)
     shares = {}
     # "1,2" alone is two numbers rather than one with a decimal comma.
     for decimal in (".", ",") if separator != "," and width > 1 else (".",):
-        fields = [field for row in body for field in row]
-        shares[decimal] = sum(_is_number(field, decimal) for field in fields) / max(len(fields), 1)
+        numbers = [_is_number(field, decimal) for row in body for field in row]
+        shares[decimal] = sum(numbers) / max(len(numbers), 1)
     decimal = max(shares, key=lambda each: shares[each])
     return separator, decimal, rows, (round(shares[decimal], 2), round(alike, 2), width)
 

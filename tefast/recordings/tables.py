@@ -24,7 +24,7 @@ PACKED: dict[bytes, tuple[str, Any]] = {
     b"BZh": ("bz2", bz2.open),
     b"\xfd7zXZ": ("xz", lzma.open),
 }
-START_BYTES = 2**16
+START_BYTES, MOST_BYTES = 2**16, 2**25
 
 
 def start_of(path: Path, size: int = START_BYTES) -> bytes:
@@ -38,6 +38,16 @@ def start_of(path: Path, size: int = START_BYTES) -> bytes:
     return start
 
 
+def lines_of(path: Path) -> bytes:
+    """The first bytes of a text, unpacked, with some whole lines: one may hold 20,000 genes."""
+    size = START_BYTES
+    start = start_of(path, size)
+    while start.count(b"\n") <= layout.FEW and len(start) == size and size < MOST_BYTES:
+        size *= 8
+        start = start_of(path, size)
+    return start
+
+
 @contextmanager
 def text(path: Path, header: bool | None = None) -> Iterator[Recordings]:
     """CSV, TSV, and columns between spaces; packed ones too. It is read whole."""
@@ -48,7 +58,7 @@ def text(path: Path, header: bool | None = None) -> Iterator[Recordings]:
     packed = next((name for m, (name, _) in PACKED.items() if magic.startswith(m)), None)
     damage = (ValueError, OSError, EOFError, lzma.LZMAError, pandas.errors.ParserWarning)
     with readable(path, "table of text", *damage):
-        found = layout.guess(start_of(path), header)
+        found = layout.guess(lines_of(path), header)
         options = _options(found)
         if tuple(map(int, pandas.__version__.split(".")[:2])) < (3, 1):
             options["float_precision"] = "round_trip"  # their default is off by a last bit at times

@@ -1,0 +1,264 @@
+"""What a criterion may look at: a model's outputs, series and gradients, batch by batch."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from tefast.nn import series
+from tefast.nn.batches import (
+    Batch,
+    Forward,
+    FromResult,
+    Place,
+    each_of,
+    lengths_of,
+    moved,
+    read_again,
+    run_model,
+)
+from tefast.nn.observe import Calls, Observer, Run, What
+from tefast.nn.ranges import both_ranges, check_range, unit_ranges, valid_steps
+from tefast.nn.recurrent import Layer, weights
+from tefast.nn.restore import as_it_was
+from tefast.nn.results import Results, for_each
+from tefast.nn.stack import Part
+from tefast.typing import BackendName
+
+_PROBABILITIES = (series.label_probability, series.binary_probability)
+
+
+class Observed(NamedTuple):
+    """Outputs of the units for some sequences."""
+
+    h: Tensor
+    """(n, T, units)."""
+    y: Tensor
+    """The series beside them, (n, T)."""
+    lengths: Tensor | None
+    """Valid steps of each sequence, (n,)."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a criterion may look at.
+
+    Attributes
+    ----------
+    model : nn.Module
+    batches : iterable
+        Of (x, labels), (x, labels, lengths), or what `forward` takes.
+    layer : nn.LSTM, nn.GRU, nn.RNN, one of their cells, or RecurrentStack
+        The layer of `model` whose units are scored.
+    parts : dict of (layer, direction) to int
+        Whose units, and how many each has; scores are of all of them, side by side.
+    bins, h_range, y_range
+        How outputs and the series are binned, as in `layer_scores`.
+    seed : int
+    backend, threads
+        As in `tefast.transfer_entropy`.
+    forward, source, loss : callable
+        ``forward(model, batch)`` runs the model; of its result, ``source(result, batch)`` is the
+        series (n, T) and ``loss(result, batch)`` a number.
+    labels, lengths, calls
+        As in `layer_scores`.
+    what : {"units", "outputs", "gates"}
+        "outputs" are the projected ones of an LSTM with a projection.
+    """
+
+    model: nn.Module
+    batches: Iterable[Batch]
+    layer: Layer
+    parts: Mapping[Part, int]
+    bins: int = 16
+    h_range: Any = (-1.0, 1.0)
+    y_range: Any = None
+    seed: int = 0
+    backend: BackendName = "auto"
+    threads: int | None = None
+    forward: Forward = run_model
+    source: FromResult = series.label_probability
+    loss: FromResult = series.cross_entropy
+    labels: Place | None = None
+    lengths: Place | bool | None = None
+    calls: Calls = "auto"
+    what: What = "units"
+
+    @cached_property
+    def unit_range(self) -> Any:
+        """`h_range`, or each unit's own range, found in a pass of its own."""
+        check_range(self.layer, self.h_range, self.batches, self.what)
+        return unit_ranges(self.outputs()) if self.h_range is None else self.h_range
+
+    @cached_property
+    def ranges(self) -> tuple[Any, Any]:
+        """`unit_range`, and `y_range` or what stands in for it: see `layer_scores`."""
+        if self.y_range is not None:
+            return self.unit_range, self.y_range
+        if self.source in _PROBABILITIES:
+            return self.unit_range, (0.0, 1.0)
+        check_range(self.layer, self.h_range, self.batches, self.what)
+        read_again(self.batches, "y_range")
+        units, of_series = both_ranges(self.observed())
+        return (units if self.h_range is None else self.h_range), of_series
+
+    @property
+    def units(self) -> int:
+        """Units of all parts."""
+        return sum(self.parts.values())
+
+    def observed(self) -> Iterator[Observed]:
+        """Run the model and yield the units' outputs and the series.
+
+        Once for every batch, or for every set of sequences that the layer runs for.
+        """
+        with as_it_was(self.model):
+            for batch in each_of(self.batches):
+                yield from one_by_one(self.look(batch))
+
+    def outputs(self) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """Yield outputs (n, T, units) and lengths alone; no series is needed for them."""
+        with as_it_was(self.model):
+            for batch in each_of(self.batches):
+                yield from one_by_one(self.look_at_outputs(batch))
+
+    def gradients(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield outputs (n, T, units) and the loss's gradient at them, one batch at a time.
+
+        The gradient is 0 at steps that do not count. Where the layer runs for several sets of n
+        sequences, T is that of all of them together.
+        """
+        with as_it_was(self.model):
+            for batch in each_of(self.batches):
+                yield self._gradient(batch)
+
+    def rows(self) -> Iterator[dict[str, Tensor]]:
+        """Yield for each part its weights by name, (gates, units, inputs), without biases.
+
+        Of projected outputs it is the weight of the projection, (1, outputs, units).
+        """
+        named = weights(self.layer)
+        roles = ("weight_hr",) if self.what == "outputs" else ("weight_ih", "weight_hh")
+        for part, units in self.parts.items():
+            yield {
+                role: tensor.detach().view(-1, units, tensor.shape[1])
+                for role, tensor in named[part].items()
+                if role in roles
+            }
+
+    def look(self, batch: Batch) -> list[Observed]:
+        """Return what `observed` yields for one batch; the model may be changed by its run."""
+        before = self._results.before(self.source)
+        result, runs = self._observer.run(batch)
+        placed = self._placed(batch)
+        lengths = self._lengths(placed, runs, in_order=True)
+        each = self._results.series(result, placed, runs, lengths, before)
+        return [
+            Observed(run.h, _fitted(y, run), steps)
+            for run, y, steps in zip(runs, each, lengths, strict=True)
+        ]
+
+    def look_at_outputs(self, batch: Batch) -> list[tuple[Tensor, Tensor | None]]:
+        """Return what `outputs` yields for one batch; the model may be changed by its run."""
+        runs = self._observer.run(batch)[1]
+        lengths = self._lengths(self._placed(batch), runs)
+        return [(run.h, steps) for run, steps in zip(runs, lengths, strict=True)]
+
+    def _gradient(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        before = self._results.before(self.loss)
+        placed = self._placed(batch)
+        runs, gradients = self._observer.gradient(
+            batch,
+            lambda result, runs: self._results.value(
+                result, placed, runs, self._lengths(placed, runs), before
+            ),
+        )
+        for gradient, steps in zip(gradients, self._lengths(placed, runs), strict=True):
+            if steps is not None:
+                gradient[~valid_steps(gradient, steps)] = 0
+        if len({len(run.h) for run in runs}) > 1:
+            counts = " and ".join(str(len(run.h)) for run in runs)
+            raise ValueError(
+                f"the recurrent layer ran for {counts} sequences of one batch; expected as many "
+                "each time, so that what a unit does to the loss of each can be added up"
+            )
+        return torch.cat([run.h for run in runs], dim=1), torch.cat(gradients, dim=1)
+
+    @cached_property
+    def _observer(self) -> Observer:
+        parts = list(self.parts)
+        return Observer(self.model, self.layer, parts, self.forward, self.calls, self.what)
+
+    @cached_property
+    def _results(self) -> Results:
+        return Results(
+            self.model, self.layer, self.forward, self.calls, self.source, self.loss, self.labels
+        )
+
+    def _placed(self, batch: Batch) -> Batch:
+        return moved(batch, next(self.model.parameters()).device)
+
+    def _lengths(
+        self, batch: Batch, runs: Sequence[Run], *, in_order: bool = False
+    ) -> list[Tensor | None]:
+        """The valid steps of every run of the layer, which may have to be in the batch's order."""
+        given = for_each(lengths_of(batch, self.lengths), len(runs), "lengths")
+        if in_order:
+            for run, one in zip(runs, given, strict=True):
+                _check_order(run, one)
+        return [_checked(run, one) for run, one in zip(runs, given, strict=True)]
+
+
+def one_by_one(found: list[Any]) -> Iterator[Any]:
+    """Yield what is in a list, and keep nothing of it."""
+    while found:
+        yield found.pop(0)
+
+
+def _checked(run: Run, given: Any) -> Tensor | None:
+    """The lengths of a run: those that it was packed with, or that the batch holds."""
+    if given is None:
+        return run.lengths
+    h = run.h
+    if not isinstance(given, Tensor) or given.shape != h.shape[:1]:
+        got = tuple(given.shape) if isinstance(given, Tensor) else type(given).__name__
+        raise ValueError(
+            f"lengths: expected a tensor of shape {tuple(h.shape[:1])}, got {got}; lengths= says "
+            "where they lie in a batch, and lengths=False that there are none"
+        )
+    if run.lengths is not None:
+        wrong = (given.cpu() != run.lengths).nonzero().flatten()
+        if len(wrong):
+            first = int(wrong[0])
+            raise ValueError(
+                f"lengths: the batch says {given[first].item()} for sequence {first}, and the "
+                f"recurrent layer gets a packed sequence of {int(run.lengths[first])} steps there; "
+                "lengths= and labels= say where they lie in a batch, lengths=False takes those of "
+                "the layer, and forward= must keep the order of the sequences "
+                "(enforce_sorted=False)"
+            )
+    return given
+
+
+def _check_order(run: Run, given: Any) -> None:
+    """Raise if it is not known which sequence of the batch is which of the layer's."""
+    if run.reordered and given is None:
+        raise ValueError(
+            "the recurrent layer gets its sequences sorted by length, and it is not known whether "
+            "the batch has them in that order: say where its lengths lie by lengths=, or pack with "
+            "enforce_sorted=False"
+        )
+
+
+def _fitted(y: Any, run: Run) -> Tensor:
+    """A series of as many steps as the layer's outputs, which may end before padding does."""
+    expected = run.h.shape[:2]
+    if isinstance(y, Tensor) and y.ndim == 2 and run.lengths is not None and len(y) == expected[0]:
+        y = y[:, : expected[1]]
+    if not isinstance(y, Tensor) or y.shape != expected:
+        got = tuple(y.shape) if isinstance(y, Tensor) else type(y).__name__
+        raise ValueError(f"source: expected shape {tuple(expected)}, got {got}")
+    return y
