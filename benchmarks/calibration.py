@@ -357,7 +357,7 @@ def agreeing_bits(bins, coupling):
     p = (coupling * same[np.newaxis] + (1 - coupling) * own[:, np.newaxis]) * y_given_h[..., None]
     without = p.sum(axis=1, keepdims=True)
     ratio = p / (without * p.sum(axis=2, keepdims=True))
-    return float((p * np.log2(np.where(p > 0, ratio, 1.0))).sum() / bins)
+    return max(0.0, float((p * np.log2(np.where(p > 0, ratio, 1.0))).sum() / bins))
 
 
 def measure(pool):

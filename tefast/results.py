@@ -232,7 +232,9 @@ def too_few(p: Floats, surrogates: int, alpha: float, ways: float) -> str | None
     if not best or (benjamini_hochberg(p) < alpha).any():
         return None
     # Of those beyond all surrogates some are there by chance, and more surrogates will tell.
-    needed = math.ceil(tested / (max(1, best - int(tested * least)) * alpha))
+    chance = tested * least
+    beyond = max(1, best - math.floor(chance + 2 * math.sqrt(chance)))
+    needed = math.ceil(tested / (beyond * alpha))
     which = f"{best} of {tested} units exceed{'s' * (best == 1)}" if tested > 1 else "it exceeds"
     text = f"{which} all of {surrogates} surrogates, but then p is no less than {least:.2g}"
     if tested > 1:
