@@ -226,11 +226,17 @@ def uniform_edges(low: Edges, high: Edges, bins: int) -> Edges:
     return np.ascontiguousarray(np.maximum.accumulate(edges, axis=1))
 
 
+def as_floats(array: npt.NDArray[Any], dtype: str) -> npt.NDArray[np.floating]:
+    """A copy in float32 where that holds all values of the type, else in float64; C-contiguous."""
+    if dtype == "bfloat16":  # bits in uint16: the upper half of a float32
+        return (array.astype(np.uint32, order="C") << 16).view(np.float32)
+    narrow = dtype in ("float16", "float32")
+    return array.astype(np.float32 if narrow else np.float64, order="C")
+
+
 def as_float64(array: npt.NDArray[Any], dtype: str) -> npt.NDArray[np.float64]:
     """Floats of any of the supported types as float64, exactly."""
-    if dtype == "bfloat16":  # bits in uint16: the upper half of a float32
-        array = (array.astype(np.uint32) << 16).view(np.float32)
-    return array.astype(np.float64)
+    return as_floats(array, dtype).astype(np.float64, copy=False)
 
 
 def _floats(numbers: Any) -> Edges:

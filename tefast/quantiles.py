@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tefast.binning import as_float64
+from tefast.binning import as_floats
 from tefast.values import Values
 
 Floats = npt.NDArray[np.float64]
@@ -27,6 +28,12 @@ FINE = 17
 """Places around a cut that are tried next."""
 ROUNDS = 12
 """Times that cuts are refined; each makes a grid finer about eight times."""
+LINE = 16
+"""Units whose values are copied together: a cache line of float32."""
+AT_ONCE = 1 << 23
+"""Values that are copied together at most, unless one unit has more."""
+MOST_SORTED = 1 << 16
+"""Values of a unit up to which sorting all of them takes less time than finding a few by rank."""
 
 
 @dataclass(frozen=True)
@@ -60,12 +67,6 @@ class Places:
     def ranks(self) -> Integers:
         """All ranks beside each other, (U, 3 (bins - 1)), for one gathering of values."""
         return np.hstack([self.before, self.below, self.above])
-
-    @property
-    def needed(self) -> Integers:
-        """The ranks whose values matter: the one before only where a quantile is a value itself."""
-        before = self.before[self.weight == 0]
-        return np.unique(np.concatenate([before, self.below.ravel(), self.above.ravel()]))
 
     def edges(self, gathered: Floats) -> tuple[Floats, npt.NDArray[np.bool_]]:
         """Quantiles (U, bins - 1) from the values at `ranks`, and which units (U,) need others.
@@ -106,25 +107,35 @@ def quantile_edges(values: Values, bins: int, lengths: Integers | None) -> Float
         Rising. Edges repeat where a unit has fewer distinct values than bins.
     """
     edges = np.zeros((values.array.shape[2], bins - 1))
-    for u, column in enumerate(_columns(values, lengths)):
-        if not column.size:
-            continue
-        places = Places.of(np.array([column.size]), bins)
-        column.partition(np.unique(places.ranks))
-        found, tied = places.edges(column[places.ranks])
-        edges[u] = tied_edges(np.sort(column), bins) if tied[0] else found[0]
+    for units, rows in _rows(values, lengths):
+        sizes = rows.shape[1] - np.isnan(rows).sum(axis=1)
+        places = Places.of(sizes, bins)
+        if rows.shape[1] <= MOST_SORTED:
+            rows.sort(axis=1)  # NaN goes to the end
+        else:
+            for row, ranks, size in zip(rows, places.ranks, sizes, strict=True):
+                row.partition(np.unique(np.append(ranks, max(size - 1, 0))))
+        found, tied = places.edges(
+            np.take_along_axis(rows, places.ranks, axis=1).astype(np.float64)
+        )
+        for u in np.flatnonzero(tied & (sizes > 0)):
+            found[u] = tied_edges(np.sort(rows[u, : sizes[u]]).astype(np.float64), bins)
+        edges[units] = np.where(sizes[:, np.newaxis] > 0, found, 0.0)
     return edges
 
 
-def _columns(values: Values, lengths: Integers | None) -> Iterator[Floats]:
-    """The values of one unit after the other, in copies: all of them could be beyond memory."""
+def _rows(values: Values, lengths: Integers | None) -> Iterator[tuple[slice, npt.NDArray[Any]]]:
+    """Values of some units at a time, (units, values) in a copy: all could be beyond memory.
+
+    Units side by side share cache lines, so some are copied together.
+    """
     sequences, steps, units = values.array.shape
-    valid = np.ones((sequences, steps), bool)
-    if lengths is not None:
-        valid = np.arange(steps) < lengths[:, np.newaxis]
-    for u in range(units):
-        column = as_float64(values.array[:, :, u][valid], values.dtype)
-        yield column[~np.isnan(column)]
+    together = max(1, min(LINE, AT_ONCE // max(sequences * steps, 1)))
+    valid = None if lengths is None else np.arange(steps) < lengths[:, np.newaxis]
+    for start in range(0, units, together):
+        block = values.array[:, :, start : start + together]
+        block = block.reshape(sequences * steps, -1) if valid is None else block[valid]
+        yield slice(start, start + together), as_floats(block.T, values.dtype)
 
 
 def tied_edges(ordered: Floats, bins: int) -> Floats:

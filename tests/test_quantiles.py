@@ -51,6 +51,27 @@ def test_edges_are_those_of_numpy_where_nothing_is_tied(bins):
     np.testing.assert_array_equal(learned(values, bins), expected)
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("bins", [2, 16])
+def test_sorted_and_partly_sorted_values_give_the_same_edges(monkeypatch, bins, dtype):
+    rng = np.random.default_rng(bins)
+    values = rng.standard_normal((11, 60, 37)).astype(dtype)
+    values[rng.random(values.shape) < 0.1] = np.nan
+    values[..., 0] = np.round(values[..., 0])
+    values[..., 1] = np.nan
+    options = {"nan_policy": "omit", "lengths": np.arange(50, 61)}
+    expected = learned(values, bins, **options)
+    monkeypatch.setattr(quantiles, "MOST_SORTED", 0)
+    monkeypatch.setattr(quantiles, "AT_ONCE", 2000)
+    np.testing.assert_array_equal(learned(values, bins, **options), expected)
+    counted = np.arange(60) < options["lengths"][:, np.newaxis]
+    for u in range(2, 37 if dtype != np.float16 else 2):  # float16 has ties
+        column = values[..., u][counted].astype(np.float64)
+        np.testing.assert_array_equal(
+            expected[u], np.nanquantile(column, np.arange(1, bins) / bins)
+        )
+
+
 @pytest.mark.parametrize(
     ("values", "bins", "expected"),
     [
