@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import Any
 
 from tefast.binning import Binning
-from tefast.estimator import entropy, learn_binning, learn_edges, transfer_entropy
+from tefast.estimator import encode, entropy, learn_binning, learn_edges, transfer_entropy
 from tefast.histories import ChosenHistory, choose_history
 from tefast.info import build_info
 from tefast.information import (
@@ -24,15 +24,30 @@ from tefast.information import (
 from tefast.large import find_ranges, stream
 from tefast.ordinal import ordinal_patterns
 from tefast.sliding import windowed_transfer_entropy
-from tefast.streaming import Entropy, TransferEntropy
+from tefast.streaming import (
+    ActiveInformation,
+    ConditionalTransferEntropy,
+    Entropy,
+    EntropyRate,
+    MutualInformation,
+    NormalizedTransferEntropy,
+    ReverseTransferEntropy,
+    TransferEntropy,
+)
 from tefast.surrogates import Significance, benjamini_hochberg, significance
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "ActiveInformation",
     "Binning",
     "ChosenHistory",
+    "ConditionalTransferEntropy",
     "Entropy",
+    "EntropyRate",
+    "MutualInformation",
+    "NormalizedTransferEntropy",
+    "ReverseTransferEntropy",
     "Significance",
     "TransferEntropy",
     "active_information",
@@ -40,6 +55,7 @@ __all__ = [
     "build_info",
     "choose_history",
     "conditional_transfer_entropy",
+    "encode",
     "entropy",
     "entropy_rate",
     "find_ranges",

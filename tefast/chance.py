@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tefast import evaluation, measures
+from tefast import measures
 from tefast.counts import Table
+from tefast.definitions import Measure
 from tefast.results import Significance, benjamini_hochberg
 from tefast.warn import warn
 
@@ -30,7 +31,8 @@ class Estimate:
     Attributes
     ----------
     te, error : ndarray
-        Transfer entropy and its standard error in nats; NaN for a unit without transitions.
+        The measure, transfer entropy or another, and its standard error in nats; NaN for a unit
+        without transitions.
     freedom, excess, cells : ndarray
         See `tefast.measures.law_of_g`.
     total : ndarray
@@ -45,14 +47,14 @@ class Estimate:
     total: Floats
 
     @classmethod
-    def of(cls, tables: Iterable[tuple[slice, Table]], units: int) -> Estimate:
-        """Of tables with the axes past, next and source, each with the counts of some units."""
+    def of(cls, measure: Measure, tables: Iterable[tuple[slice, Table]], units: int) -> Estimate:
+        """Of tables with the axes of an information measure, each with the counts of some units."""
         found = cls(*np.full((6, units), np.nan))
-        axes = ("next",), ("source",), ("past",)
+        axes = measure.x, measure.y, measure.given
         for some, table in tables:
             total = table.total
             found.total[some] = total
-            found.te[some] = measures.mean(evaluation.transferred(table, False), total, math.e)
+            found.te[some] = measures.mean(measure.sums(table), total, math.e)
             found.error[some] = measures.standard_error(table, *axes)
             law = measures.law_of_g(table, *axes)
             found.freedom[some], found.excess[some], found.cells[some] = law

@@ -8,50 +8,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tefast.backends import MISSING, Backend, Counts, Lengths
-from tefast.binning import MAX_BINS, Binning
+from tefast.backends import Counts
 from tefast.memory import memory_limit
 from tefast.states import JointState, together
-from tefast.values import Values, to_numpy
 
 Floats = npt.NDArray[np.float64]
 BLOCK_BYTES = 64 * 2**20
 """What the counts of units that are worked on together may take."""
-
-
-def values(
-    backend: Backend, target: Values, binning: Binning, lengths: Lengths, threads: int | None
-) -> Counts:
-    """Counts (U, bins) of every bin of every unit."""
-    units = target.array.shape[2]
-    if binning.bins > MAX_BINS:
-        codes = encoded(backend, target, binning, lengths, threads)
-        counts = allocate((units, binning.bins))
-        for u in range(units):
-            unit = codes[:, :, u]
-            counts[u] = np.bincount(unit[unit != MISSING], minlength=binning.bins)
-        return counts
-    counts = backend.table(allocate((units, binning.bins)), target)
-    backend.count_values(target, binning, lengths, counts, threads)
-    return to_numpy(counts)
-
-
-def encoded(
-    backend: Backend, data: Values, binning: Binning, lengths: Lengths, threads: int | None
-) -> Any:
-    """Codes (N, T, units) where the backend keeps them, or in the host's memory."""
-    if binning.bins <= MAX_BINS:
-        return backend.encode(data, binning, lengths, threads)
-    codes = to_numpy(data.array)  # symbols that are codes, or -1, already
-    if lengths is None:
-        return codes
-    within = np.arange(codes.shape[1]) < lengths[:, np.newaxis]
-    return np.where(within[..., np.newaxis], codes, np.int16(MISSING))
 
 
 def allocate(shape: tuple[int, ...]) -> Counts:
@@ -70,11 +37,16 @@ def check_room(shape: tuple[int, ...], available: int, where: str) -> None:
         )
 
 
-def unit_blocks(units: int, cells: int) -> Iterator[tuple[int, int]]:
-    """Ranges of units whose tables of `cells` counts fit in `BLOCK_BYTES` together."""
-    size = max(1, BLOCK_BYTES // (8 * cells))
+def blocks(units: int, each: int) -> Iterator[slice]:
+    """Ranges of units that take `BLOCK_BYTES` together, where one takes `each` bytes."""
+    size = max(1, BLOCK_BYTES // max(1, each))
     for start in range(0, units, size):
-        yield start, min(start + size, units)
+        yield slice(start, min(start + size, units))
+
+
+def kept(axes: tuple[str, ...]) -> tuple[str, ...]:
+    """Axes in the order in which counts are kept: the next value before the past."""
+    return ("next", "past", *axes[2:]) if axes[:2] == ("past", "next") else axes
 
 
 @dataclass(frozen=True)

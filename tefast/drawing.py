@@ -11,10 +11,12 @@ from typing import get_args
 import numpy as np
 import numpy.typing as npt
 
-from tefast import evaluation, values, windows
+from tefast import evaluation, values
 from tefast.backends import MISSING, Lengths
-from tefast.evaluation import Inputs
-from tefast.states import Embedding, JointState, States
+from tefast.counts import blocks
+from tefast.definitions import TRANSFER_ENTROPY
+from tefast.inputs import Inputs
+from tefast.states import Embedding, JointState, States, history
 from tefast.typing import Method
 from tefast.values import Values
 from tefast.warn import warn
@@ -51,9 +53,9 @@ class Source:
 
     def __init__(self, inputs: Inputs, embedding: Embedding, method: str) -> None:
         self.inputs, self.embedding = inputs, embedding
-        self.series = evaluation.source_series(inputs)
-        self.states = evaluation.source_states(self.series, embedding)
-        self.counted: Windows = evaluation.transitions(inputs, embedding, self.states)
+        self.series = inputs.series("y")
+        self.states = self._at_start(self.series)
+        self.counted: Windows = self._windows(self.states)
         self._shuffled: dict[int, Places] = {}
         self.method = self._automatic() if method == "auto" else method
         if self.method == "trials" and not any(len(group) > 1 for group in self._groups):
@@ -123,7 +125,15 @@ class Source:
             return self._with(_given_others(codes, self._alike, digits, rng))
         by = rng.integers(0, self._turns) if digits is None else np.array(digits)
         turned = _turned(self.series.codes, self._order, self._turns, by)
-        return evaluation.source_states(JointState(turned, self.series.size), self.embedding)
+        return self._at_start(JointState(turned, self.series.size))
+
+    def _at_start(self, series: JointState) -> JointState:
+        """The state of a series (N, T) for the transitions that start at each step."""
+        return history(series, [back - 1 for back in self.embedding.source])
+
+    def _windows(self, states: JointState) -> Windows:
+        """What is counted beside such states; a window belongs to the step it leads to."""
+        return self.inputs.windows(TRANSFER_ENTROPY, self.embedding, source=states.moved(1))
 
     def _with(self, codes: States) -> JointState:
         return JointState(codes, self.states.size)
@@ -157,9 +167,9 @@ class Source:
     def _of_windows(self, seed: int, numbers: range) -> Floats:
         found = []
         for i in numbers:
-            counted = evaluation.transitions(self.inputs, self.embedding, self.draw(seed, i))
-            scores = evaluation.of_windows(self.inputs, counted, evaluation.transferred, None)
-            found.append(scores * math.log(self.inputs.options.base))
+            counted = self._windows(self.draw(seed, i))
+            scores = evaluation.of_windows(self.inputs, counted, [TRANSFER_ENTROPY], None)
+            found.append(scores[0] * math.log(self.inputs.options.base))
         return np.stack(found)
 
     def _exchanged(self, seed: int, numbers: range) -> Floats:
@@ -173,18 +183,9 @@ class Source:
         )
         source = self.shared.ravel()[places]
         sequences, steps, units = target.array.shape
-        size = max(1, BATCH_BYTES // (32 * sequences * steps))
         nats = np.empty((len(orders), units))
-        for start in range(0, units, size):
-            some = slice(start, min(start + size, units))
-            codes = windows.codes_of(
-                options.backend,
-                target,
-                inputs.learned(target),
-                inputs.lengths,
-                some,
-                options.threads,
-            )
+        for some in blocks(units, 32 * sequences * steps):
+            codes = inputs.binned().units(some).codes()
             own = counted.moves(codes).codes.reshape(sequences * steps, -1)
             nats[:, some] = options.backend.conditional_surrogates(
                 own[places], inputs.bins, source, orders, options.threads

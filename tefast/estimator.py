@@ -7,9 +7,10 @@ from typing import Any, Unpack, overload
 import numpy as np
 import numpy.typing as npt
 
-from tefast import counts, evaluation, measures, values
+from tefast import evaluation, measures, values
 from tefast.binning import Binning
-from tefast.evaluation import Inputs
+from tefast.definitions import ENTROPY, TRANSFER_ENTROPY
+from tefast.inputs import Inputs
 from tefast.options import Options
 from tefast.states import Embedding
 from tefast.typing import (
@@ -169,7 +170,7 @@ def transfer_entropy(
     embedding.check_steps(target)
     ranges = {"h": h_range, "y": y_range}
     inputs = Inputs.check(options, target, [source], lengths, ranges, mask)
-    return target.wrap(evaluation.transfer_entropy(inputs, embedding, bias))
+    return target.wrap(evaluation.scores(TRANSFER_ENTROPY, inputs, embedding, bias))
 
 
 @overload
@@ -214,14 +215,50 @@ def entropy(
     options = Options.check(bins, binning, nan_policy, base, backend, threads)
     target = values.alone(h, layout)
     inputs = Inputs.check(options, target, [], lengths, {"h": h_range}, mask)
-    options, data = inputs.options, inputs.target
-    table = counts.values(
-        options.backend, data, inputs.learned(data), inputs.lengths, options.threads
-    )
-    scores = measures.entropy(table, options.base)
-    if np.isnan(scores).all():
-        raise ValueError("no value is left to count: every one lies past `lengths` or is NaN")
-    return target.wrap(scores)
+    return target.wrap(evaluation.scores(ENTROPY, inputs, Embedding(), None))
+
+
+def encode(
+    h: Any,
+    bins: int = 16,
+    *,
+    binning: BinningLike = "uniform",
+    h_range: Any = None,
+    lengths: Any = None,
+    mask: Any = None,
+    layout: str | None = None,
+    nan_policy: NanPolicy = "raise",
+    backend: BackendName = "auto",
+    threads: int | None = None,
+) -> Any:
+    """The code of every value: the number of the bin that it falls into, or of its symbol.
+
+    Parameters
+    ----------
+    h : array_like, shape (N, T, U), (T, U) or (T,)
+        Floats, integers or labels. Others as in `transfer_entropy`.
+
+    Returns
+    -------
+    int16 array, in the shape of `h` and of its kind
+        ``0 .. bins - 1``; -1 for what is missing, masked or past its sequence's length. A list of
+        sequences gives ``(N, T, U)``, with T the length of the longest.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Before any counting, saying what was expected and what came.
+
+    Examples
+    --------
+    >>> import tefast
+    >>> tefast.encode([0.1, 0.9, 0.4], bins=2, h_range=(0, 1)).tolist()
+    [0, 1, 0]
+    """
+    options = Options.check(bins, binning, nan_policy, 2, backend, threads)
+    target = values.alone(h, layout)
+    inputs = Inputs.check(options, target, [], lengths, {"h": h_range}, mask)
+    return target.wrap_steps(inputs.binned().codes())
 
 
 def learn_binning(

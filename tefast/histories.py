@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tefast import evaluation, hypergeometric, measures, values, windows
-from tefast.evaluation import Inputs
+from tefast import evaluation, hypergeometric, measures, values
+from tefast.inputs import Inputs
 from tefast.options import Options
 from tefast.states import check_positive, check_steps
 from tefast.typing import BackendName, BinningLike, NanPolicy
@@ -202,12 +202,7 @@ def _units(inputs: Inputs, most: int, apart: tuple[int, ...]) -> Iterator[_Unit]
     """All units, one after the other."""
     back = sorted({1 + j * step for step in apart for j in range(most)})
     own = {"next": (0,)} | {str(steps): (steps,) for steps in back}
-    options, target = inputs.options, inputs.target
-    tables = windows.tables(
-        options.backend, target, inputs.learned(target), inputs.lengths,
-        Windows(inputs.bins, own, {}), options.threads,
-    )  # fmt: skip
-    for _, table in tables:
+    for _, table in inputs.binned().tables(Windows(inputs.bins, own, {})):
         for cells, counts in table.occurring():
             following, *earlier = cells
             yield _Unit(following, dict(zip(back, earlier, strict=True)), counts)

@@ -10,14 +10,25 @@ import numpy.typing as npt
 
 from tefast import evaluation, measures, values, windows
 from tefast.backends import MISSING
-from tefast.evaluation import Inputs
+from tefast.definitions import (
+    ACTIVE_INFORMATION,
+    CONDITIONAL_TRANSFER_ENTROPY,
+    ENTROPY_RATE,
+    MUTUAL_INFORMATION,
+    RATE_BESIDE_SOURCE,
+    REVERSE_TRANSFER_ENTROPY,
+    TRANSFER_ENTROPY,
+    Measure,
+)
+from tefast.inputs import Inputs
 from tefast.options import Options
 from tefast.states import (
     Embedding,
     JointState,
     check_not_negative,
-    check_past,
+    check_own_steps,
     check_steps,
+    own_embedding,
 )
 from tefast.typing import (
     ArrayLike,
@@ -106,8 +117,7 @@ def conditional_transfer_entropy(
     bias = measures.check_bias(bias)
     options = Options.check(bins, binning, nan_policy, base, backend, threads)
     inputs = Inputs.check(options, target, others, lengths, ranges, mask)
-    counted = evaluation.conditional_transitions(inputs, embedding)
-    return target.wrap(evaluation.of_windows(inputs, counted, evaluation.transferred_beyond, bias))
+    return target.wrap(evaluation.scores(CONDITIONAL_TRANSFER_ENTROPY, inputs, embedding, bias))
 
 
 @overload
@@ -162,11 +172,10 @@ def normalized_transfer_entropy(
     options = Options.check(bins, binning, nan_policy, math.e, backend, threads)
     ranges = {"h": h_range, "y": y_range}
     inputs = Inputs.check(options, target, [source], lengths, ranges, mask)
-    counted = evaluation.transitions(inputs, embedding)
-    both = evaluation.transferred, evaluation.rate
-    te, rate = evaluation.several_of_windows(inputs, counted, both, None)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return target.wrap(np.where(rate > 0, te / rate, te * 0.0))
+    counted = inputs.windows(TRANSFER_ENTROPY, embedding)
+    both = TRANSFER_ENTROPY, RATE_BESIDE_SOURCE
+    te, rate = evaluation.of_windows(inputs, counted, both, None)
+    return target.wrap(evaluation.normalized(te, rate))
 
 
 @overload
@@ -226,8 +235,7 @@ def reverse_transfer_entropy(
     bias = measures.check_bias(bias)
     options = Options.check(bins, binning, nan_policy, base, backend, threads)
     inputs = Inputs.check(options, units, [series], lengths, {"h": h_range, "y": y_range}, mask)
-    counted = evaluation.reverse_transitions(inputs, embedding)
-    return units.wrap(evaluation.of_windows(inputs, counted, evaluation.transferred, bias))
+    return units.wrap(evaluation.scores(REVERSE_TRANSFER_ENTROPY, inputs, embedding, bias))
 
 
 @overload
@@ -282,8 +290,8 @@ def mutual_information(
     bias = measures.check_bias(bias)
     options = Options.check(bins, binning, nan_policy, base, backend, threads)
     inputs = Inputs.check(options, target, [source], lengths, {"h": h_range, "y": y_range}, mask)
-    counted = evaluation.pairs(inputs, delay)
-    return target.wrap(evaluation.of_windows(inputs, counted, evaluation.shared, bias))
+    embedding = Embedding(delay=delay)
+    return target.wrap(evaluation.scores(MUTUAL_INFORMATION, inputs, embedding, bias))
 
 
 @overload
@@ -330,7 +338,7 @@ def active_information(
     float64 array, shape (U,), or a scalar where `h` has no axis of units
     """
     given = (h, bins, history, step, binning, h_range, lengths, mask, layout, nan_policy, bias)
-    return _of_units(evaluation.stored, *given, base, backend, threads)
+    return _of_units(ACTIVE_INFORMATION, *given, base, backend, threads)
 
 
 @overload
@@ -368,7 +376,7 @@ def entropy_rate(
     float64 array, shape (U,), or a scalar where `h` has no axis of units
     """
     given = (h, bins, history, step, binning, h_range, lengths, mask, layout, nan_policy, bias)
-    return _of_units(evaluation.rate, *given, base, backend, threads)
+    return _of_units(ENTROPY_RATE, *given, base, backend, threads)
 
 
 @overload
@@ -426,14 +434,10 @@ def local_transfer_entropy(
     embedding.check_steps(target)
     options = Options.check(bins, binning, nan_policy, base, backend, threads)
     inputs = Inputs.check(options, target, [source], lengths, {"h": h_range, "y": y_range}, mask)
-    counted = evaluation.transitions(inputs, embedding)
-    data, cuts = inputs.target, inputs.learned(inputs.target)
-    sequences, steps, units = data.array.shape
-    found = np.empty((sequences, steps, units))
-    for u in range(units):
-        codes = windows.codes_of(
-            inputs.options.backend, data, cuts, inputs.lengths, slice(u, u + 1), threads
-        )
+    counted, binned = inputs.windows(TRANSFER_ENTROPY, embedding), inputs.binned()
+    found = np.empty(inputs.target.array.shape)
+    for u in range(found.shape[2]):
+        codes = binned.units(slice(u, u + 1)).codes()
         found[:, :, u] = _local(**counted.states(codes[:, :, 0]))
     if np.isnan(found).all():
         evaluation.raise_nothing_left()
@@ -462,15 +466,15 @@ def _occurrences(state: JointState, seen: npt.NDArray[np.bool_]) -> npt.NDArray[
 
 
 def _of_units(
-    measure: evaluation.Measure, h: Any, bins: Any, history: Any, step: Any, binning: Any,
+    measure: Measure, h: Any, bins: Any, history: Any, step: Any, binning: Any,
     h_range: Any, lengths: Any, mask: Any, layout: Any, nan_policy: Any, bias: Any, base: Any,
     backend: Any, threads: Any,
 ) -> Any:  # fmt: skip
     """A measure of (past, next) of every unit alone."""
     target = values.alone(h, layout)
-    past = check_past(history, step, target)
+    embedding = own_embedding(history, step)
+    check_own_steps(target, embedding)
     bias = measures.check_bias(bias)
     options = Options.check(bins, binning, nan_policy, base, backend, threads)
     inputs = Inputs.check(options, target, [], lengths, {"h": h_range}, mask)
-    counted = evaluation.own_transitions(inputs, past)
-    return target.wrap(evaluation.of_windows(inputs, counted, measure, bias))
+    return target.wrap(evaluation.scores(measure, inputs, embedding, bias))

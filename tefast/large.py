@@ -10,7 +10,7 @@ import numpy as np
 
 from tefast import values
 from tefast.binning import Edges
-from tefast.evaluation import Inputs
+from tefast.inputs import Inputs
 from tefast.options import Options
 from tefast.pieces import Arrays, Batches, Lists, located, slices
 from tefast.states import Embedding

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, cast, get_args
 
 import numpy as np
@@ -213,24 +212,6 @@ def sums(table: Table, *axes: str, grassberger: bool = False) -> Sums:
         np.concatenate([part.limbs for part in parts], axis=1),
         np.concatenate([part.cells for part in parts]),
     )
-
-
-def conditional_information(
-    table: Table, x: Axes, y: Axes, given: Axes = (), grassberger: bool = False
-) -> Sums:
-    """N times ``I(X; Y | Z)``, as sums over a table with the axes x, y and given.
-
-    ``N I = L(x, y, z) - L(x, z) - L(y, z) + L(z)`` with L the sum of ``n ln n`` over the cells of
-    these axes.
-    """
-    of = partial(sums, table, grassberger=grassberger)
-    return of(*x, *y, *given) - of(*x, *given) - of(*y, *given) + of(*given)
-
-
-def conditional_entropy(table: Table, x: Axes, given: Axes = (), grassberger: bool = False) -> Sums:
-    """N times ``H(X | Z)``: ``L(z) - L(x, z)``."""
-    of = partial(sums, table, grassberger=grassberger)
-    return of(*given) - of(*x, *given)
 
 
 def mean(summed: Sums, total: Counts, base: float, bias: str | None = None) -> Scores:

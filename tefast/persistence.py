@@ -26,7 +26,6 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
-from tefast import windows
 from tefast.backends import MISSING
 from tefast.drawing import Source
 from tefast.states import States
@@ -81,13 +80,13 @@ def _looked_at(source: Source) -> tuple[slice, slice]:
 
 def _own_keys(source: Source, u: int, rows: slice, steps: slice) -> States:
     """(past, next) of unit u in one integer, (N, T) of what is looked at."""
-    inputs, options = source.inputs, source.inputs.options
+    inputs = source.inputs
     lengths = inputs.lengths
     if lengths is not None:
         lengths = np.clip(lengths[rows] - steps.start, 0, steps.stop - steps.start)
     part = replace(inputs.target, array=inputs.target.array[rows, steps])
-    learned, one = inputs.learned(inputs.target), slice(u, u + 1)
-    codes = windows.codes_of(options.backend, part, learned, lengths, one, options.threads)
+    found = replace(inputs.binned(), values=part, lengths=lengths).units(slice(u, u + 1))
+    codes = found.codes()
     return source.counted.moves(codes[:, :, 0]).codes
 
 

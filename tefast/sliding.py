@@ -8,13 +8,14 @@ from typing import Any, Unpack, overload
 import numpy as np
 import numpy.typing as npt
 
-from tefast import evaluation, measures, values, windows
-from tefast.backends import MISSING, Lengths
-from tefast.counts import BLOCK_BYTES, allocate
-from tefast.evaluation import Inputs
-from tefast.measures import Scores, Sums
+from tefast import evaluation, measures, values
+from tefast.backends import MISSING
+from tefast.counts import allocate, blocks
+from tefast.definitions import TRANSFER_ENTROPY
+from tefast.inputs import Inputs
+from tefast.measures import Axes, Scores, Sums
 from tefast.options import Options
-from tefast.states import Embedding, JointState, check_positive
+from tefast.states import Embedding, JointState, check_positive, together
 from tefast.typing import (
     ArrayLike,
     BackendName,
@@ -131,7 +132,7 @@ def windowed_transfer_entropy(
     embedding.check_steps(target)
     plan = _Plan.check(long, apart, target.array.shape[1], embedding)
     inputs = Inputs.check(options, target, [source], lengths, {"h": h_range, "y": y_range}, mask)
-    counted = evaluation.transitions(inputs, embedding)
+    counted = inputs.windows(TRANSFER_ENTROPY, embedding)
     scores = np.empty((plan.windows, target.array.shape[2]))
     if plan.goes_by_rows(counted, inputs):
         _by_rows(inputs, counted, plan, bias, scores)
@@ -191,14 +192,13 @@ def _by_tables(
 ) -> None:
     """Fill scores (windows, U) from tables of all that was before the end and the start of each."""
     units = inputs.target.array.shape[2]
-    size = max(1, BLOCK_BYTES // (8 * counted.cells))
-    for start in range(0, units, size):
-        some = slice(start, min(start + size, units))
+    for some in blocks(units, 8 * counted.cells):
         entered, left = (_Before(inputs, counted, plan.reach, some) for _ in range(2))
         for i in range(plan.windows):
             entered.go_on(i * plan.step + plan.width)
             left.go_on(i * plan.step + plan.reach)
-            found = evaluation.of_counts(inputs.options, entered.counts - left.counts, bias)
+            counts = entered.counts - left.counts
+            found = evaluation.of_counts(TRANSFER_ENTROPY, inputs.options, counts, bias)
             scores[i, some] = values.to_numpy(found)
 
 
@@ -206,65 +206,53 @@ class _Before:
     """Counts of the transitions of some units that lead to a step before one that moves on."""
 
     def __init__(self, inputs: Inputs, counted: Windows, reach: int, some: slice) -> None:
-        self._inputs, self._counted, self._reach = inputs, counted, reach
-        self._data = inputs.target.units(some.start, some.stop)
-        self._cuts = inputs.learned(inputs.target).units(some.start, some.stop)
+        self._binned, self._counted, self._reach = inputs.binned().units(some), counted, reach
         past, following, source = counted.shape
         table = allocate((some.stop - some.start, following, past, source))
-        self.counts = inputs.options.backend.table(table, self._data)
+        self.counts = inputs.options.backend.table(table, self._binned.values)
         self._to = reach
 
     def go_on(self, to: int) -> None:
         """Add those that lead to the steps up to `to`."""
         if to <= self._to:
             return
-        options, start = self._inputs.options, self._to - self._reach
+        start = self._to - self._reach
         source = self._counted.beside["source"]
         # Those that lead to earlier steps of the strip are there already.
         states = source.codes[:, start:to].copy()
         states[:, : self._reach] = MISSING
         strip = replace(self._counted, beside={"source": JointState(states, source.size)})
-        data, lengths = self._data.steps(start, to), _clipped(self._inputs.lengths, start, to)
-        windows.add(options.backend, data, self._cuts, lengths, strip, self.counts, options.threads)
+        self._binned.steps(start, to).add(strip, self.counts)
         self._to = to
-
-
-def _clipped(lengths: Lengths, start: int, stop: int) -> Lengths:
-    return None if lengths is None else np.clip(lengths - start, 0, stop - start)
 
 
 def _by_rows(
     inputs: Inputs, counted: Windows, plan: _Plan, bias: str | None, scores: Scores
 ) -> None:
     """Fill scores (windows, U) from what every transition changes as it enters and leaves."""
-    options, data = inputs.options, inputs.target
-    cuts = inputs.learned(data)
-    for u in range(data.array.shape[2]):
-        unit = slice(u, u + 1)
-        codes = windows.codes_of(options.backend, data, cuts, inputs.lengths, unit, options.threads)
-        states = counted.states(codes[:, :, 0])
-        sums, total = _sums(plan, bias == "grassberger", **states)
-        scores[:, u] = measures.mean(sums, total, options.base, bias)
+    binned = inputs.binned()
+    for u in range(scores.shape[1]):
+        codes = binned.units(slice(u, u + 1)).codes()
+        sums, total = _sums(plan, bias == "grassberger", counted.states(codes[:, :, 0]))
+        scores[:, u] = measures.mean(sums, total, inputs.options.base, bias)
 
 
-def _sums(
-    plan: _Plan, grassberger: bool, past: JointState, next: JointState, source: JointState
-) -> tuple[Sums, Counts]:
+def _sums(plan: _Plan, grassberger: bool, states: dict[str, JointState]) -> tuple[Sums, Counts]:
     """N times transfer entropy in every window, and N, from the states (N, T) of one unit."""
-    start, move = past.beside(source), past.beside(next)
-    joint = start.beside(next)
+    joint = together(states.values())
     places = np.nonzero(joint.codes != MISSING)
     first, last = plan.first(places[1]), plan.last(places[1])
     held = first <= last  # between windows that do not touch there are transitions of none
     places = tuple(place[held] for place in places)
     when = np.concatenate([first[held], last[held] + 1])
 
-    def of(state: JointState) -> Sums:
+    def of(axes: Axes) -> Sums:
+        state = together(states[axis] for axis in axes)
         return _slid(state.codes[places], when, plan.windows, grassberger)
 
     total = np.zeros(plan.windows + 1, np.int64)
     np.add.at(total, when, np.repeat([1, -1], len(when) // 2))
-    return of(joint) - of(move) - of(start) + of(past), total.cumsum()[:-1]
+    return TRANSFER_ENTROPY.combined(of), total.cumsum()[:-1]
 
 
 def _slid(codes: Counts, when: Counts, many: int, grassberger: bool) -> Sums:

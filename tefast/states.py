@@ -117,13 +117,17 @@ def check_steps(target: Values, needed: int, what: str) -> None:
         )
 
 
-def check_past(history: Any, step: Any, target: Values) -> Steps:
-    """The steps of a history, back from the next value; raise unless the sequences have them."""
+def own_embedding(history: Any, step: Any) -> Embedding:
+    """The embedding of a series alone."""
     length, apart = check_positive(history, "history"), check_positive(step, "step")
-    past = steps_back(length, apart, 1)
+    return Embedding.check(length, 1, 1, apart)
+
+
+def check_own_steps(target: Values, embedding: Embedding) -> None:
+    """Raise unless the sequences have the steps that a series' own transition takes."""
+    length, apart = embedding.target_history, embedding.target_step
     what = f"a transition with history={length}" + (f" and step={apart}" if apart > 1 else "")
-    check_steps(target, past[0] + 1, what)
-    return past
+    check_steps(target, embedding.first + 2, what)
 
 
 def check_positive(number: Any, name: str) -> int:

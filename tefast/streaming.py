@@ -1,269 +1,103 @@
-"""Streaming: counts kept from batch to batch, with the names and habits of torchmetrics."""
+"""Streaming: each measure of data that comes in batches, with the habits of torchmetrics."""
 
 from __future__ import annotations
 
-import operator
-from abc import ABC, abstractmethod
-from collections.abc import Iterable
-from copy import deepcopy
-from dataclasses import asdict
-from typing import Any, Self
+import math
+from typing import Any
 
-import numpy as np
-
-from tefast import binning as binnings
-from tefast import counts, evaluation, measures, values, windows
-from tefast._inputs import layouts
-from tefast.backends import Counts, Table
-from tefast.binning import Binning
-from tefast.evaluation import Inputs
-from tefast.options import Options
-from tefast.pieces import Piece, located, slices
-from tefast.states import Embedding, check_positive
+from tefast import definitions, evaluation, values
+from tefast.accumulation import Accumulated
+from tefast.inputs import Inputs
+from tefast.pieces import slices
+from tefast.states import (
+    Embedding,
+    check_not_negative,
+    check_own_steps,
+    check_positive,
+    check_steps,
+    own_embedding,
+)
 from tefast.typing import BackendName, Bias, BinningLike, NanPolicy
 from tefast.values import Values
 
+EMBEDDED = ("target_history", "source_history", "delay", "target_step", "source_step")
 
-class _Streaming(ABC):
-    """Counts of some units, and what they were counted with."""
 
-    def __init__(
-        self,
-        units: int,
-        bins: int,
-        binning: Any,
-        nan_policy: str,
-        base: float,
-        backend: str,
-        threads: int | None,
-        ranges: dict[str, Any],
-        sources: int | None = None,
+class _Beside(Accumulated):
+    """A measure of units beside a series."""
+
+    def update(
+        self, h: Any, y: Any, lengths: Any = None, mask: Any = None, layout: str | None = None
     ) -> None:
-        self.units = _check_units(units)
-        self._sources = sources
-        self._options = Options.check(bins, binning, nan_policy, base, backend, threads)
-        for how in self._options.binning.values():
-            if isinstance(how, str) and how != "uniform":
-                raise ValueError(
-                    f"binning={how!r} needs all data at once; learn the bins on a part of them by "
-                    "tefast.learn_binning and pass what it returns as binning"
-                )
-        binnings.check_combination([], self._options.binning, ranges)
-        self._ranges = {
-            role: binnings.check_range(given, role, self.units if role == "h" else sources or 1)
-            for role, given in ranges.items()
-        }
-        # They go where the data are: to a GPU with the first batch that lies there.
-        self._counts: Table = counts.allocate(self._shape())
-        self._symbols: dict[str, bool] = {}
-        self._wrap: Any = values.to_numpy
-
-    @property
-    def bins(self) -> int:
-        """Number of the target's bins, or of its symbols."""
-        return self._options.bins_of("h")
-
-    @property
-    def options(self) -> Options:
-        """The arguments it was made with, checked."""
-        return self._options
-
-    @property
-    def counts(self) -> Counts:
-        """The counts so far, read-only: a view of those in memory, a copy of those on a GPU."""
-        view: Counts = values.to_numpy(self._counts).view()
-        view.flags.writeable = False
-        return view
-
-    def merge(self, other: Self) -> None:
-        """Add the counts of another one that was made with the same settings, on any device."""
-        if type(other) is not type(self):
-            raise TypeError(f"merge takes a {type(self).__name__}, got {type(other).__name__}")
-        _require(self._settings(), other._settings(), "merge")
-        _agree(self._symbols, other._symbols)
-        if not self._symbols:
-            self._wrap = other._wrap
-        self._counts += self._here(other._counts)
-        self._symbols |= other._symbols
-
-    def all_reduce(self, group: Any = None) -> None:
-        """Add up the counts of all processes of ``torch.distributed``; each then has the sum.
-
-        Counts are integers: the result is the same to the bit for any number of processes.
+        """Count a batch of sequences; if it raises, nothing was counted.
 
         Parameters
         ----------
-        group : torch.distributed.ProcessGroup, optional
-            Default: all processes. With NCCL counts go by way of the current CUDA device.
-
-        Raises
-        ------
-        RuntimeError
-            If there is no process group.
-        ValueError, TypeError
-            On every process, if they were made with different settings, have seen symbols here and
-            floats there, or are not all of this class; nothing is changed then.
+        h : array_like, shape (N, T, U), (T, U) or (T,)
+            The target.
+        y : array_like, shape (N, T) or (T,); with `sources` (N, T, S) or (T, S)
+            The source.
+        lengths : array_like of int, shape (N,), optional
+            Valid steps of each sequence.
+        mask : array_like of bool, shape (N, T) or that of `h`, optional
+            True where something counts, as in `transfer_entropy`.
+        layout : str, optional
+            What the axes of `h` hold, as in `transfer_entropy`.
         """
-        import torch.distributed as dist
+        target, source = self._read(h, y, layout)
+        self._count(target, [source], lengths, mask)
 
-        if not (dist.is_available() and dist.is_initialized()):
-            raise RuntimeError(
-                "all_reduce needs a process group: call torch.distributed.init_process_group first"
-            )
-        others: list[Any] = [None] * dist.get_world_size(group)
-        dist.all_gather_object(
-            others, (type(self).__name__, self._settings(), self._symbols), group=group
-        )
-        # Either all processes raise or none does: one that went on would wait for the others.
-        symbols: dict[str, bool] = {}
-        for name, settings, seen in others:
-            if name != type(self).__name__:
-                raise TypeError(f"all_reduce needs {type(self).__name__} everywhere, got {name}")
-            _require(self._settings(), settings, "all_reduce")
-            _agree(symbols, seen)
-            symbols |= seen
-        self._counts = _summed(self._counts, group)
-        self._symbols = symbols
-
-    def reset(self) -> None:
-        """Forget all counts; settings stay."""
-        self._counts[:] = 0
-        self._wrap = values.to_numpy
-        self._symbols = {}
-
-    def state_dict(self) -> dict[str, Any]:
-        """Counts and settings as NumPy arrays, numbers and strings; all of it copies.
-
-        Not which kind of array the data were: what is loaded computes NumPy until it is updated.
-        """
-        symbols = {role: bool(flag) for role, flag in self._symbols.items()}
-        return {"counts": self.counts.copy(), "symbols": symbols, **self._settings()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over the counts of `state`, which must come from the same settings."""
-        expected = {"counts", "symbols", *self._settings()}
-        if not isinstance(state, dict):
-            raise TypeError(f"a state is a dict, got {type(state).__name__}")
-        state = {**{name: _ADDED[name] for name in expected & set(_ADDED)}, **state}
-        if set(state) != expected:
-            raise ValueError(f"a state has the keys {sorted(expected)}, got {sorted(state)}")
-        _require(self._settings(), state, "load_state_dict")
-        table = np.asarray(state["counts"])
-        if table.shape != self._counts.shape or table.dtype != np.int64:
-            raise ValueError(
-                f"counts must be int64 of shape {self._counts.shape}, got {table.dtype} of shape "
-                f"{table.shape}"
-            )
-        if (table < 0).any():
-            raise ValueError(f"counts must not be negative, got {table.min()}")
-        symbols = state["symbols"]
-        if not isinstance(symbols, dict) or not all(
-            role in self._ranges and isinstance(flag, bool) for role, flag in symbols.items()
-        ):
-            raise ValueError(f"symbols must say for h and y whether they are, got {symbols!r}")
-        self._counts = table.copy()
-        self._symbols = dict(symbols)
-        self._wrap = values.to_numpy
-
-    def compute(self) -> Any:
-        """The measure of everything seen so far, float64 of shape (U,).
-
-        In the kind of array that the last update had, as in the one-shot function.
-        """
-        if not self._counts.any():
-            raise ValueError(
-                "nothing was counted yet: call update() before compute(), with something that "
-                "neither lies past `lengths` nor touches a NaN"
-            )
-        return self._wrap(self._measure(self._counts))
-
-    @abstractmethod
-    def _shape(self) -> tuple[int, ...]: ...
-
-    @abstractmethod
-    def _measure(self, table: Table) -> Table: ...
-
-    def _here(self, table: Table) -> Table:
-        """Counts from anywhere where this one's are."""
-        if isinstance(self._counts, np.ndarray):
-            return values.to_numpy(table)
-        if isinstance(table, np.ndarray):
-            table = self._counts.new_tensor(table)
-        return table.to(self._counts.device)
-
-    def _read(self, h: Any, y: Any, layout: str | None) -> tuple[Values, Values]:
-        """Target and source of a batch."""
-        target, source = values.read(h, y, layout, self._sources is not None)
-        if source.array.shape[2] != (self._sources or 1):
-            raise ValueError(
-                f"{source.name} must hold sources={self._sources} series, got "
-                f"{source.array.shape[2]} in shape {source.shape}"
-            )
-        return self._checked(target), source
-
-    def _target(self, h: Any, layout: str | None = None) -> Values:
-        return self._checked(values.target(h, layout))
-
-    def _checked(self, target: Values) -> Values:
-        if target.array.shape[2] != self.units:
-            meant = layouts.fitting(target.shape, target.layout, units=self.units)
-            raise ValueError(
-                f"{target.name} must have {self.units} units, got {target.array.shape[2]}; "
-                f"{target.name} {target.reading}{layouts.advice(target.shape, meant)}"
-            )
-        return target
-
-    def _inputs(
+    def update_from(
         self,
-        target: Values,
-        others: list[Values],
-        lengths: Any,
-        mask: Any,
-        symbols: dict[str, bool],
-    ) -> Inputs:
-        """A batch, checked."""
-        inputs = Inputs.check(self._options, target, others, lengths, dict(self._ranges), mask)
-        _agree(self._symbols, symbols)
-        for data in (target, *others):
-            unknown = self._ranges[data.role] is None and not data.is_symbols
-            if unknown and isinstance(self._options.binning[data.role], str):
-                raise ValueError(
-                    f"{data.name} holds floats, whose range cannot be known before the last batch: "
-                    f"pass {data.role}_range=(low, high), or inner edges as binning=[...]"
-                )
-        return inputs
+        h: Any,
+        y: Any,
+        lengths: Any = None,
+        *,
+        rows: int | None = None,
+        layout: str | None = None,
+    ) -> None:
+        """Count arrays that need not fit into memory, slice by slice; if it raises, none of it.
 
-    def _settings(self) -> dict[str, Any]:
-        """What two of a kind must share for their counts to add up."""
-        settings: dict[str, Any] = {"units": self.units, "bins": self.bins}
-        for role, limits in self._ranges.items():
-            how = self._options.binning[role]
-            told: Any = how
-            if isinstance(how, Binning):
-                told = how.edges if how.labels is None else how.labels
-            settings[f"{role}_binning"] = told.copy() if isinstance(told, np.ndarray) else told
-            settings[f"{role}_range"] = None if limits is None else np.stack(limits)
-        return settings
+        For that a copy of the counts so far is kept meanwhile.
 
-    def _update_all(self, pieces: Iterable[Piece]) -> None:
-        """Count every piece, or none if one of them raises."""
-        before = deepcopy(self._counts) if bool(self._counts.any()) else None
-        kept = self._symbols, self._wrap
-        try:
-            for piece in pieces:
-                with located(piece):
-                    self.update(*piece.batch, layout=piece.layout)
-        except BaseException:
-            self._counts = counts.allocate(self._shape()) if before is None else before
-            self._symbols, self._wrap = kept
-            raise
-
-    @abstractmethod
-    def update(self, *batch: Any, **options: Any) -> None:
-        """Count a batch; if it raises, nothing was counted."""
+        Parameters
+        ----------
+        h : array, shape (N, T, U), (T, U) or (T,); or a list of sequences of unequal lengths
+            The target: anything with a shape that slices can be taken of, such as a memory map or a
+            dataset of HDF5 or Zarr. Sequences are read some at a time; steps, where one sequence
+            alone is too large.
+        y : array, shape (N, T) or (T,); with `sources` (N, T, S) or (T, S)
+            The source.
+        lengths : array_like of int, shape (N,), optional
+            Valid steps of each sequence.
+        rows : int, optional
+            Sequences in a slice, or steps where `h` has no axis of sequences. Default: as many as
+            take 64 MiB. Counts are the same for any.
+        layout : str, optional
+            What the axes of `h` hold, as in `transfer_entropy`.
+        """
+        joint, reach = self._sources is not None, self.measure.reach(self._embedding)
+        self._update_all(slices(h, y, lengths, rows, reach, layout, joint))
 
 
-class TransferEntropy(_Streaming):
+class _Alone(Accumulated):
+    """A measure of units alone."""
+
+    def update(
+        self, h: Any, lengths: Any = None, mask: Any = None, layout: str | None = None
+    ) -> None:
+        """Count a batch (N, T, U), (T, U) or (T,); if it raises, nothing was counted."""
+        self._count(self._target(h, layout), [], lengths, mask)
+
+    def update_from(
+        self, h: Any, lengths: Any = None, *, rows: int | None = None, layout: str | None = None
+    ) -> None:
+        """Count an array that need not fit into memory: see `TransferEntropy.update_from`."""
+        reach = self.measure.reach(self._embedding)
+        self._update_all(slices(h, None, lengths, rows, reach, layout))
+
+
+class TransferEntropy(_Beside):
     """Transfer entropy of data that comes in batches, exactly that of all data at once.
 
     Parameters
@@ -295,6 +129,9 @@ class TransferEntropy(_Streaming):
     (3,)
     """
 
+    measure = definitions.TRANSFER_ENTROPY
+    embedded = EMBEDDED
+
     def __init__(
         self,
         units: int,
@@ -315,94 +152,293 @@ class TransferEntropy(_Streaming):
         backend: BackendName = "auto",
         threads: int | None = None,
     ) -> None:
-        self._embedding = Embedding.check(
-            target_history, source_history, delay, target_step, source_step
-        )
-        joined = None if sources is None else check_positive(sources, "sources")
-        self._bias = measures.check_bias(bias)
-        ranges = {"h": h_range, "y": y_range}
-        super().__init__(units, bins, binning, nan_policy, base, backend, threads, ranges, joined)
+        embedding = Embedding.check(target_history, source_history, delay, target_step, source_step)
+        super().__init__(
+            units, bins, embedding=embedding,
+            ranges={"h": h_range, "y": y_range}, bias=bias, sources=sources,
+            binning=binning, nan_policy=nan_policy, base=base, backend=backend, threads=threads,
+        )  # fmt: skip
+
+
+class ReverseTransferEntropy(_Beside):
+    """Transfer entropy the other way, from every unit to the series, of data in batches.
+
+    See `reverse_transfer_entropy` for which history is whose.
+
+    Parameters
+    ----------
+    units, bins, binning, h_range, y_range, sources, bias, nan_policy, base, backend, threads
+    target_history, source_history, delay, target_step, source_step
+        As in `TransferEntropy`.
+    """
+
+    measure = definitions.REVERSE_TRANSFER_ENTROPY
+    embedded = EMBEDDED
+
+    def __init__(
+        self,
+        units: int,
+        bins: int = 16,
+        *,
+        target_history: int = 1,
+        source_history: int = 1,
+        delay: int = 1,
+        target_step: int = 1,
+        source_step: int = 1,
+        sources: int | None = None,
+        binning: BinningLike = "uniform",
+        h_range: Any = None,
+        y_range: Any = None,
+        nan_policy: NanPolicy = "raise",
+        bias: Bias | None = None,
+        base: float = 2,
+        backend: BackendName = "auto",
+        threads: int | None = None,
+    ) -> None:
+        embedding = Embedding.check(target_history, source_history, delay, target_step, source_step)
+        super().__init__(
+            units, bins, embedding=embedding,
+            ranges={"h": h_range, "y": y_range}, bias=bias, sources=sources,
+            binning=binning, nan_policy=nan_policy, base=base, backend=backend, threads=threads,
+        )  # fmt: skip
+
+
+class NormalizedTransferEntropy(_Beside):
+    """The part of what is open about every unit's next value that the source tells, in batches.
+
+    See `normalized_transfer_entropy`.
+
+    Parameters
+    ----------
+    units, bins, binning, h_range, y_range, sources, nan_policy, backend, threads
+    target_history, source_history, delay, target_step, source_step
+        As in `TransferEntropy`.
+    """
+
+    measure = definitions.TRANSFER_ENTROPY
+    embedded = EMBEDDED
+
+    def __init__(
+        self,
+        units: int,
+        bins: int = 16,
+        *,
+        target_history: int = 1,
+        source_history: int = 1,
+        delay: int = 1,
+        target_step: int = 1,
+        source_step: int = 1,
+        sources: int | None = None,
+        binning: BinningLike = "uniform",
+        h_range: Any = None,
+        y_range: Any = None,
+        nan_policy: NanPolicy = "raise",
+        backend: BackendName = "auto",
+        threads: int | None = None,
+    ) -> None:
+        embedding = Embedding.check(target_history, source_history, delay, target_step, source_step)
+        super().__init__(
+            units, bins, embedding=embedding,
+            ranges={"h": h_range, "y": y_range}, sources=sources,
+            binning=binning, nan_policy=nan_policy, backend=backend, base=math.e, threads=threads,
+        )  # fmt: skip
+
+    def _measure(self, table: Any) -> Any:
+        both = definitions.TRANSFER_ENTROPY, definitions.RATE_BESIDE_SOURCE
+        found = (evaluation.summed(measure, self._options, table, None) for measure in both)
+        return evaluation.normalized(*found)
+
+
+class ConditionalTransferEntropy(Accumulated):
+    """Transfer entropy beyond what conditions tell, of data in batches.
+
+    Parameters
+    ----------
+    conditions : int, default 1
+        Take Z conditions at once, (N, T, Z) or (T, Z), each in as many bins.
+    z_range : (low, high), optional
+        As `y_range`, of the conditions.
+    units, bins, binning, h_range, y_range, sources, bias, nan_policy, base, backend, threads
+    target_history, source_history, delay, target_step, source_step
+        As in `TransferEntropy`. Counts take ``bins**conditions`` times as much.
+    """
+
+    measure = definitions.CONDITIONAL_TRANSFER_ENTROPY
+    embedded = EMBEDDED
+
+    def __init__(
+        self,
+        units: int,
+        bins: int = 16,
+        *,
+        target_history: int = 1,
+        source_history: int = 1,
+        delay: int = 1,
+        target_step: int = 1,
+        source_step: int = 1,
+        sources: int | None = None,
+        conditions: int = 1,
+        binning: BinningLike = "uniform",
+        h_range: Any = None,
+        y_range: Any = None,
+        z_range: Any = None,
+        nan_policy: NanPolicy = "raise",
+        bias: Bias | None = None,
+        base: float = 2,
+        backend: BackendName = "auto",
+        threads: int | None = None,
+    ) -> None:
+        embedding = Embedding.check(target_history, source_history, delay, target_step, source_step)
+        super().__init__(
+            units, bins, embedding=embedding,
+            ranges={"h": h_range, "y": y_range, "z": z_range}, bias=bias, sources=sources,
+            conditions=check_positive(conditions, "conditions"),
+            binning=binning, nan_policy=nan_policy, base=base, backend=backend, threads=threads,
+        )  # fmt: skip
 
     def update(
-        self, h: Any, y: Any, lengths: Any = None, mask: Any = None, layout: str | None = None
-    ) -> None:
-        """Count a batch of sequences; if it raises, nothing was counted.
-
-        Parameters
-        ----------
-        h : array_like, shape (N, T, U), (T, U) or (T,)
-            The target.
-        y : array_like, shape (N, T) or (T,); with `sources` (N, T, S) or (T, S)
-            The source.
-        lengths : array_like of int, shape (N,), optional
-            Valid steps of each sequence.
-        mask : array_like of bool, shape (N, T) or that of `h`, optional
-            True where something counts, as in `transfer_entropy`.
-        layout : str, optional
-            What the axes of `h` hold, as in `transfer_entropy`.
-        """
-        target, source = self._read(h, y, layout)
-        self._embedding.check_steps(target)
-        symbols = {"h": target.is_symbols, "y": source.is_symbols}
-        inputs = self._inputs(target, [source], lengths, mask, symbols)
-        counted = evaluation.transitions(inputs, self._embedding)
-        self._counts = inputs.options.backend.table(self._counts, inputs.target)
-        windows.add(
-            inputs.options.backend,
-            inputs.target,
-            inputs.learned(inputs.target),
-            inputs.lengths,
-            counted,
-            self._counts,
-            inputs.options.threads,
-        )
-        self._symbols, self._wrap = symbols, target.wrap_units
-
-    def update_from(
         self,
         h: Any,
         y: Any,
+        z: Any,
         lengths: Any = None,
-        *,
-        rows: int | None = None,
+        mask: Any = None,
         layout: str | None = None,
     ) -> None:
-        """Count arrays that need not fit into memory, slice by slice; if it raises, none of it.
-
-        For that a copy of the counts so far is kept meanwhile.
-
-        Parameters
-        ----------
-        h : array, shape (N, T, U), (T, U) or (T,); or a list of sequences of unequal lengths
-            The target: anything with a shape that slices can be taken of, such as a memory map or a
-            dataset of HDF5 or Zarr. Sequences are read some at a time; steps, where one sequence
-            alone is too large.
-        y : array, shape (N, T) or (T,); with `sources` (N, T, S) or (T, S)
-            The source.
-        lengths : array_like of int, shape (N,), optional
-            Valid steps of each sequence.
-        rows : int, optional
-            Sequences in a slice, or steps where `h` has no axis of sequences. Default: as many as
-            take 64 MiB. Counts are the same for any.
-        layout : str, optional
-            What the axes of `h` hold, as in `transfer_entropy`.
-        """
-        joint = self._sources is not None
-        self._update_all(slices(h, y, lengths, rows, self._embedding.first + 1, layout, joint))
-
-    def _shape(self) -> tuple[int, ...]:
-        k, source = self._embedding.target_history, self._embedding.source_history
-        of_source = self._options.bins_of("y") ** (self._sources or 1)
-        return (self.units, self.bins, self.bins**k, of_source**source)
-
-    def _settings(self) -> dict[str, Any]:
-        return {**super()._settings(), **asdict(self._embedding), "sources": self._sources}
-
-    def _measure(self, table: Table) -> Table:
-        return evaluation.of_counts(self._options, table, self._bias)
+        """Count a batch; `z` holds the conditions, and all else is as in `TransferEntropy`."""
+        target, source = self._read(h, y, layout)
+        others = values.conditions(z, target)
+        if others.array.shape[2] != self._columns["z"]:
+            raise ValueError(
+                f"{others.name} must hold conditions={self._columns['z']} series, got "
+                f"{others.array.shape[2]} in shape {others.shape}"
+            )
+        self._count(target, [source, others], lengths, mask)
 
 
-class Entropy(_Streaming):
+class MutualInformation(_Beside):
+    """Mutual information of every unit and the source, ``I(h[t]; y[t - delay])``, in batches.
+
+    Parameters
+    ----------
+    delay : int, default 0
+        Steps from the source to the unit, not negative.
+    units, bins, binning, h_range, y_range, sources, bias, nan_policy, base, backend, threads
+        As in `TransferEntropy`.
+    """
+
+    measure = definitions.MUTUAL_INFORMATION
+    embedded = ("delay",)
+
+    def __init__(
+        self,
+        units: int,
+        bins: int = 16,
+        *,
+        delay: int = 0,
+        sources: int | None = None,
+        binning: BinningLike = "uniform",
+        h_range: Any = None,
+        y_range: Any = None,
+        nan_policy: NanPolicy = "raise",
+        bias: Bias | None = None,
+        base: float = 2,
+        backend: BackendName = "auto",
+        threads: int | None = None,
+    ) -> None:
+        embedding = Embedding(delay=check_not_negative(delay, "delay"))
+        super().__init__(
+            units, bins, embedding=embedding,
+            ranges={"h": h_range, "y": y_range}, bias=bias, sources=sources,
+            binning=binning, nan_policy=nan_policy, base=base, backend=backend, threads=threads,
+        )  # fmt: skip
+
+    def _check_steps(self, target: Values) -> None:
+        delay = self._embedding.delay
+        check_steps(target, delay + 1, f"h[t] beside y[t - delay] with delay={delay}")
+
+
+class ActiveInformation(_Alone):
+    """Active information storage of every unit, of data in batches.
+
+    Parameters
+    ----------
+    history, step : int, default 1
+        As in `active_information`.
+    units, bins, binning, h_range, bias, nan_policy, base, backend, threads
+        As in `TransferEntropy`.
+    """
+
+    measure = definitions.ACTIVE_INFORMATION
+    embedded = ("target_history", "target_step")
+
+    def __init__(
+        self,
+        units: int,
+        bins: int = 16,
+        *,
+        history: int = 1,
+        step: int = 1,
+        binning: BinningLike = "uniform",
+        h_range: Any = None,
+        nan_policy: NanPolicy = "raise",
+        bias: Bias | None = None,
+        base: float = 2,
+        backend: BackendName = "auto",
+        threads: int | None = None,
+    ) -> None:
+        embedding = own_embedding(history, step)
+        super().__init__(
+            units, bins, embedding=embedding,
+            ranges={"h": h_range}, bias=bias,
+            binning=binning, nan_policy=nan_policy, base=base, backend=backend, threads=threads,
+        )  # fmt: skip
+
+    def _check_steps(self, target: Values) -> None:
+        check_own_steps(target, self._embedding)
+
+
+class EntropyRate(_Alone):
+    """What is open about every unit's next value, the entropy rate, of data in batches.
+
+    Parameters
+    ----------
+    history, step : int, default 1
+        As in `entropy_rate`.
+    units, bins, binning, h_range, bias, nan_policy, base, backend, threads
+        As in `TransferEntropy`.
+    """
+
+    measure = definitions.ENTROPY_RATE
+    embedded = ("target_history", "target_step")
+
+    def __init__(
+        self,
+        units: int,
+        bins: int = 16,
+        *,
+        history: int = 1,
+        step: int = 1,
+        binning: BinningLike = "uniform",
+        h_range: Any = None,
+        nan_policy: NanPolicy = "raise",
+        bias: Bias | None = None,
+        base: float = 2,
+        backend: BackendName = "auto",
+        threads: int | None = None,
+    ) -> None:
+        embedding = own_embedding(history, step)
+        super().__init__(
+            units, bins, embedding=embedding,
+            ranges={"h": h_range}, bias=bias,
+            binning=binning, nan_policy=nan_policy, base=base, backend=backend, threads=threads,
+        )  # fmt: skip
+
+    def _check_steps(self, target: Values) -> None:
+        check_own_steps(target, self._embedding)
+
+
+class Entropy(_Alone):
     """Shannon entropy of units whose values come in batches.
 
     Parameters
@@ -410,6 +446,9 @@ class Entropy(_Streaming):
     units, bins, binning, h_range, nan_policy, base, backend, threads
         As in `TransferEntropy`.
     """
+
+    measure = definitions.ENTROPY
+    embedded = ()
 
     def __init__(
         self,
@@ -423,80 +462,14 @@ class Entropy(_Streaming):
         backend: BackendName = "auto",
         threads: int | None = None,
     ) -> None:
-        ranges = {"h": h_range}
-        super().__init__(units, bins, binning, nan_policy, base, backend, threads, ranges)
+        super().__init__(
+            units, bins, embedding=Embedding(),
+            ranges={"h": h_range},
+            binning=binning, nan_policy=nan_policy, base=base, backend=backend, threads=threads,
+        )  # fmt: skip
 
-    def update(
-        self, h: Any, lengths: Any = None, mask: Any = None, layout: str | None = None
-    ) -> None:
-        """Count a batch (N, T, U), (T, U) or (T,); if it raises, nothing was counted."""
-        target = self._target(h, layout)
-        symbols = {"h": target.is_symbols}
-        inputs = self._inputs(target, [], lengths, mask, symbols)
-        options, data = inputs.options, inputs.target
-        h_binning = inputs.learned(data)
-        found = counts.values(options.backend, data, h_binning, inputs.lengths, options.threads)
-        self._counts = options.backend.table(self._counts, data)
-        self._counts += options.backend.table(found, data)
-        self._symbols, self._wrap = symbols, target.wrap_units
+    def _check_steps(self, target: Values) -> None:
+        """A value is enough."""
 
-    def update_from(
-        self, h: Any, lengths: Any = None, *, rows: int | None = None, layout: str | None = None
-    ) -> None:
-        """Count an array that need not fit into memory: see `TransferEntropy.update_from`."""
-        self._update_all(slices(h, None, lengths, rows, 0, layout))
-
-    def _shape(self) -> tuple[int, ...]:
-        return (self.units, self.bins)
-
-    def _measure(self, table: Table) -> Table:
-        return measures.entropy(values.to_numpy(table), self._options.base)
-
-
-_ADDED = {"target_step": 1, "source_step": 1, "sources": None}
-"""What states of older versions do not hold, as they meant it."""
-
-
-def _check_units(units: Any) -> int:
-    try:
-        number = operator.index(units)
-    except TypeError:
-        raise TypeError(f"units must be a positive integer, got {units!r}") from None
-    if number < 1:
-        raise ValueError(f"units must be a positive integer, got {number}")
-    return number
-
-
-def _agree(before: dict[str, bool], symbols: dict[str, bool]) -> None:
-    """Raise if inputs are symbols where earlier ones were floats, or the reverse."""
-    kind = {True: "integer symbols", False: "floats"}
-    for role, flag in symbols.items():
-        if before.get(role, flag) != flag:
-            raise ValueError(
-                f"{values.ROLES[role]} held {kind[not flag]} so far, now {kind[flag]}: their "
-                "counts do not add up"
-            )
-
-
-def _require(mine: dict[str, Any], theirs: dict[str, Any], doing: str) -> None:
-    """Raise a ValueError for the first setting that differs."""
-    for name, here in mine.items():
-        if not np.array_equal(np.asarray(here), np.asarray(theirs[name])):
-            raise ValueError(
-                f"{doing} needs the same settings: {name} is {here!r} here and {theirs[name]!r} "
-                "there"
-            )
-
-
-def _summed(table: Table, group: Any) -> Table:
-    """The sum of all processes' counts, where this process has them."""
-    import torch
-    import torch.distributed as dist
-
-    on_host = isinstance(table, np.ndarray)
-    # A copy: the counts stay as they are, should it fail.
-    tensor = torch.tensor(table) if on_host else table.clone()
-    if on_host and dist.get_backend(group) == "nccl":
-        tensor = tensor.cuda()
-    dist.all_reduce(tensor, group=group)
-    return values.to_numpy(tensor) if on_host else tensor
+    def _add(self, inputs: Inputs) -> None:
+        self._counts += inputs.options.backend.table(inputs.binned().value_counts(), inputs.target)

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tefast import values, windows
+from tefast import values
 from tefast.chance import Estimate, import_scipy
+from tefast.definitions import TRANSFER_ENTROPY
 from tefast.drawing import METHODS, Source
-from tefast.evaluation import Inputs, raise_nothing_left
+from tefast.evaluation import raise_nothing_left
+from tefast.inputs import Inputs
 from tefast.options import Options
 from tefast.persistence import warn_of_memory
 from tefast.progress import Bar, Progress
@@ -170,13 +172,9 @@ def _test(
     alpha: float,
     progress: Progress | None,
 ) -> Significance:
-    options, target, units = inputs.options, inputs.target, inputs.target.array.shape[2]
+    options, units = inputs.options, inputs.target.array.shape[2]
     source = Source(inputs, embedding, method)
-    tables = windows.tables(
-        options.backend, target, inputs.learned(target), inputs.lengths, source.counted,
-        options.threads,
-    )  # fmt: skip
-    found = Estimate.of(tables, units)
+    found = Estimate.of(TRANSFER_ENTROPY, inputs.binned().tables(source.counted), units)
     if np.isnan(found.te).all():
         raise_nothing_left()
     if source.method in WITHOUT_MEMORY:

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from tefast.backends import MISSING, Backend, Codes, Counts, Lengths, Steps
 from tefast.binning import MAX_BINS, Binning
-from tefast.counts import BLOCK_BYTES, Dense, Sparse, Table, allocate, encoded
+from tefast.counts import Dense, Sparse, Table, allocate, blocks, kept
 from tefast.states import JointState, history, moved, together
 from tefast.values import Values, to_numpy
 
@@ -88,95 +89,116 @@ class Windows:
         return {axis: history(unit, back) for axis, back in self.own.items()} | dict(self.beside)
 
 
-def tables(
-    backend: Backend,
-    target: Values,
-    binning: Binning,
-    lengths: Lengths,
-    windows: Windows,
-    threads: int | None,
-) -> Iterator[tuple[slice, Table]]:
-    """Counts of all units, some at a time, so that they never lie in memory together."""
-    sequences, steps, units = target.array.shape
-    rows = sequences * steps
-    # A dense table is cleared and read whole; a sparse one costs the sorting of all rows.
-    dense = windows.cells <= DENSE_CELLS and windows.cells <= 2**16 + 16 * rows
-    each = 8 * (windows.cells if dense else rows * (len(windows.axes) + 1))
-    size = max(1, BLOCK_BYTES // max(each, 2 * rows))
-    for start in range(0, units, size):
-        some = slice(start, min(start + size, units))
-        if dense and windows.are_steps:
-            yield some, count_steps(backend, target, binning, lengths, some, windows, threads)
-            continue
-        codes = codes_of(backend, target, binning, lengths, some, threads)
-        if dense:
-            yield some, count_dense(backend, codes, windows, threads)
-        else:
-            yield some, count_sparse(codes, windows)
+@dataclass(frozen=True)
+class Binned:
+    """An input and its bins, where a backend reads it: all that counting takes.
 
+    Attributes
+    ----------
+    backend : Backend
+    values : Values
+        Shape (N, T, U).
+    binning : Binning
+    lengths : ndarray of int64, shape (N,), or None
+    threads : int or None
+    """
 
-def add(
-    backend: Backend,
-    target: Values,
-    binning: Binning,
-    lengths: Lengths,
-    windows: Windows,
-    counts: Counts,
-    threads: int | None,
-) -> None:
-    """Add to counts (U, next, past, state) windows (past, next), where the backend has them."""
-    sequences, steps, units = target.array.shape
-    if windows.are_steps:
-        states = backend.table(_at_start(windows, sequences, steps), target)
-        backend.count_transitions(target, binning, lengths, states, counts, threads)
-        return
-    size = max(1, BLOCK_BYTES // max(8 * windows.cells, 2 * sequences * steps))
-    for start in range(0, units, size):
-        some = slice(start, min(start + size, units))
-        codes = codes_of(backend, target, binning, lengths, some, threads)
-        found = count_dense(backend, codes, windows, threads).counts
-        part, past, following = len(found), *windows.shape[:2]
-        added = found.reshape(part, past, following, -1).swapaxes(1, 2)
-        counts[some] += backend.table(np.ascontiguousarray(added), target)
+    backend: Backend
+    values: Values
+    binning: Binning
+    lengths: Lengths
+    threads: int | None
 
+    def units(self, some: slice) -> Binned:
+        """Some of the units."""
+        part = self.values.units(some.start, some.stop)
+        return replace(self, values=part, binning=self.binning.units(some.start, some.stop))
 
-def count_steps(
-    backend: Backend,
-    target: Values,
-    binning: Binning,
-    lengths: Lengths,
-    some: slice,
-    windows: Windows,
-    threads: int | None,
-) -> Dense:
-    """Counts of all cells of windows of two steps, by the kernel that counts these."""
-    part, cuts = target.units(some.start, some.stop), binning.units(some.start, some.stop)
-    sequences, steps, units = part.array.shape
-    states = windows.cells // windows.bins**2
-    counts = backend.table(allocate((units, windows.bins, windows.bins, states)), part)
-    beside = backend.table(_at_start(windows, sequences, steps), part)
-    backend.count_transitions(part, cuts, lengths, beside, counts, threads)
-    past_next = to_numpy(counts).swapaxes(1, 2)
-    return Dense(past_next.reshape(len(counts), *windows.shape), windows.axes)
+    def steps(self, start: int, stop: int) -> Binned:
+        """Some of the steps."""
+        lengths = self.lengths
+        if lengths is not None:
+            lengths = np.clip(lengths - start, 0, stop - start)
+        return replace(self, values=self.values.steps(start, stop), lengths=lengths)
 
+    def encoded(self) -> Any:
+        """Codes (N, T, U) where the backend keeps them, or in the host's memory."""
+        if self.binning.bins <= MAX_BINS:
+            return self.backend.encode(self.values, self.binning, self.lengths, self.threads)
+        codes = to_numpy(self.values.array)  # symbols that are codes, or -1, already
+        if self.lengths is None:
+            return codes
+        within = np.arange(codes.shape[1]) < self.lengths[:, np.newaxis]
+        return np.where(within[..., np.newaxis], codes, np.int16(MISSING))
 
-def _at_start(windows: Windows, sequences: int, steps: int) -> npt.NDArray[np.int16]:
-    """The shared state at the first of two steps, where the kernels of single steps want it."""
-    shared = windows.shared(sequences, steps)
-    return np.ascontiguousarray(moved(shared.codes, -1), dtype=np.int16)
+    def codes(self) -> Codes:
+        """Codes (N, T, U) in the host's memory."""
+        return to_numpy(self.encoded())
 
+    def value_counts(self) -> Counts:
+        """Counts (U, bins) of every bin of every unit."""
+        units, bins = self.values.array.shape[2], self.binning.bins
+        counts = allocate((units, bins))
+        if bins > MAX_BINS:
+            codes = self.encoded()
+            for u in range(units):
+                unit = codes[:, :, u]
+                counts[u] = np.bincount(unit[unit != MISSING], minlength=bins)
+            return counts
+        table = self.backend.table(counts, self.values)
+        self.backend.count_values(self.values, self.binning, self.lengths, table, self.threads)
+        return to_numpy(table)
 
-def codes_of(
-    backend: Backend,
-    target: Values,
-    binning: Binning,
-    lengths: Lengths,
-    some: slice,
-    threads: int | None,
-) -> Codes:
-    """Codes (N, T, units) of some units, in the host's memory."""
-    part, cuts = target.units(some.start, some.stop), binning.units(some.start, some.stop)
-    return to_numpy(encoded(backend, part, cuts, lengths, threads))
+    def tables(self, windows: Windows) -> Iterator[tuple[slice, Table]]:
+        """Counts of all units, some at a time, so that they never lie in memory together."""
+        sequences, steps, units = self.values.array.shape
+        rows = sequences * steps
+        # A dense table is cleared and read whole; a sparse one costs the sorting of all rows.
+        dense = windows.cells <= DENSE_CELLS and windows.cells <= 2**16 + 16 * rows
+        each = 8 * (windows.cells if dense else rows * (len(windows.axes) + 1))
+        for some in blocks(units, max(each, 2 * rows)):
+            part = self.units(some)
+            if dense and windows.are_steps:
+                yield some, part.count_steps(windows)
+            elif dense:
+                yield some, count_dense(self.backend, part.codes(), windows, self.threads)
+            else:
+                yield some, count_sparse(part.codes(), windows)
+
+    def add(self, windows: Windows, counts: Counts) -> None:
+        """Add all windows to counts (U, ...), their axes in the order of `kept`.
+
+        The counts lie where the backend has them.
+        """
+        sequences, steps, units = self.values.array.shape
+        if windows.are_steps:
+            self._add_steps(windows, counts.reshape(*counts.shape[:3], -1))
+            return
+        for some in blocks(units, max(8 * windows.cells, 2 * sequences * steps)):
+            codes = self.units(some).codes()
+            found = count_dense(self.backend, codes, windows, self.threads).counts
+            if kept(windows.axes) != windows.axes:
+                found = np.ascontiguousarray(found.swapaxes(1, 2))
+            counts[some] += self.backend.table(found, self.values)
+
+    def count_steps(self, windows: Windows) -> Dense:
+        """Counts of all cells of windows of two steps, by the kernel that counts these."""
+        units, states = self.values.array.shape[2], windows.cells // windows.bins**2
+        table = allocate((units, windows.bins, windows.bins, states))
+        counts = self.backend.table(table, self.values)
+        self._add_steps(windows, counts)
+        past_next = to_numpy(counts).swapaxes(1, 2)
+        return Dense(past_next.reshape(units, *windows.shape), windows.axes)
+
+    def _add_steps(self, windows: Windows, counts: Counts) -> None:
+        """Add to counts (U, next, past, state) where the backend has them."""
+        sequences, steps, _ = self.values.array.shape
+        # The kernel wants the shared state at the first of two steps.
+        shared = moved(windows.shared(sequences, steps).codes, -1)
+        states = self.backend.table(np.ascontiguousarray(shared, dtype=np.int16), self.values)
+        self.backend.count_transitions(
+            self.values, self.binning, self.lengths, states, counts, self.threads
+        )
 
 
 def count_dense(backend: Backend, codes: Codes, windows: Windows, threads: int | None) -> Dense:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from samples import example, samples
 
 import tefast
-from tefast import histories, hypergeometric, windows
+from tefast import counts, histories, hypergeometric, windows
 
 
 def chain(rng, order, symbols, steps):
@@ -235,7 +235,7 @@ def test_blocks_threads_bases_and_missing_units(monkeypatch):
     nats = tefast.choose_history(h, base=math.e, **given)
     np.testing.assert_allclose(nats.active_information, whole.active_information * math.log(2))
     np.testing.assert_allclose(nats.noise, whole.noise * math.log(2))
-    monkeypatch.setattr(windows, "BLOCK_BYTES", 1)
+    monkeypatch.setattr(counts, "BLOCK_BYTES", 1)
     for threads in (1, 3):
         found = tefast.choose_history(h, threads=threads, **given)
         np.testing.assert_array_equal(found.active_information, whole.active_information)

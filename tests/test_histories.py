@@ -12,7 +12,7 @@ from samples import example, samples, scores
 from test_known_values import TRIALS_X, TRIALS_Y
 
 import tefast
-from tefast import states, windows
+from tefast import counts, states, windows
 from tefast.measures import BIASES
 
 NAMES = ("target_history", "source_history", "delay", "target_step", "source_step")
@@ -138,7 +138,7 @@ def test_dense_and_sparse_tables_give_the_same_bits(embedding, bias, data):
     for cells, block in ((0, 2**26), (0, 1), (2**22, 1), (2**22, 2**11)):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(windows, "DENSE_CELLS", cells)
-            patch.setattr(windows, "BLOCK_BYTES", block)
+            patch.setattr(counts, "BLOCK_BYTES", block)
             np.testing.assert_array_equal(tefast.transfer_entropy(h, y, **given), dense)
 
 
@@ -150,7 +150,7 @@ def test_threads_and_blocks_of_units_do_not_matter(embedding, bias, monkeypatch)
     h, y = sample.values("h"), sample.values("y")
     whole = tefast.transfer_entropy(h, y, threads=1, **given)
     for block in (2**26, 2**12, 1):
-        monkeypatch.setattr(windows, "BLOCK_BYTES", block)
+        monkeypatch.setattr(counts, "BLOCK_BYTES", block)
         for threads in (1, 2, 7, None):
             result = tefast.transfer_entropy(h, y, threads=threads, **given)
             np.testing.assert_array_equal(result, whole)
@@ -378,7 +378,7 @@ def test_no_more_memory_than_the_counts_of_one_block_twice():
     rng = np.random.default_rng(9)
     h, y = rng.random((300, 25, 70), np.float32), rng.random((300, 25))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(windows, "BLOCK_BYTES", 2**23)
+        patch.setattr(counts, "BLOCK_BYTES", 2**23)
         tracemalloc.start()
         try:
             tefast.transfer_entropy(h, y, target_history=2)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from samples import Sample, example, samples, scores
 
 import tefast
-from tefast import windows
+from tefast import counts, windows
 from tefast.measures import BIASES
 
 SETTINGS = settings(max_examples=60, deadline=None)
@@ -151,7 +151,7 @@ def test_dense_and_sparse_tables_give_the_same_bits(name, data):
     for cells, block in ((0, 2**26), (0, 1), (2**22, 1)):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(windows, "DENSE_CELLS", cells)
-            patch.setattr(windows, "BLOCK_BYTES", block)
+            patch.setattr(counts, "BLOCK_BYTES", block)
             np.testing.assert_array_equal(call(name, sample, extra, **options), dense)
 
 
@@ -162,7 +162,7 @@ def test_threads_and_blocks_of_units_do_not_matter(name, monkeypatch):
         whole = call(name, sample, extra, backend="cpu", threads=1)
         for block in (2**12, 1):
             with monkeypatch.context() as patch:
-                patch.setattr(windows, "BLOCK_BYTES", block)
+                patch.setattr(counts, "BLOCK_BYTES", block)
                 for threads in (2, 7, None):
                     result = call(name, sample, extra, backend="cpu", threads=threads)
                     np.testing.assert_array_equal(result, whole)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from samples import example, samples
 
 import tefast
-from tefast import sliding
+from tefast import counts, sliding
 from tefast.measures import BIASES
 
 NAMES = ("target_history", "source_history", "delay", "target_step", "source_step")
@@ -217,7 +217,7 @@ def test_threads_and_blocks_of_units_do_not_matter(bias, monkeypatch):
     sample = example(units=7)
     whole = slide(sample, 12, 5, {}, bias=bias, threads=1)
     for block in (2**12, 1):
-        monkeypatch.setattr(sliding, "BLOCK_BYTES", block)
+        monkeypatch.setattr(counts, "BLOCK_BYTES", block)
         for threads in (2, None):
             found = slide(sample, 12, 5, {}, bias=bias, threads=threads)
             np.testing.assert_array_equal(found, whole)
@@ -227,7 +227,7 @@ def test_memory_is_that_of_a_few_blocks(monkeypatch):
     # 1,024 units of 16**3 counts are 32 MiB; two tables of them, in blocks of 4 MiB.
     rng = np.random.default_rng(5)
     h, y = rng.random((1, 400, 1024), np.float32), rng.random((1, 400))
-    monkeypatch.setattr(sliding, "BLOCK_BYTES", 2**22)
+    monkeypatch.setattr(counts, "BLOCK_BYTES", 2**22)
     tracemalloc.start()
     try:
         found = tefast.windowed_transfer_entropy(h, y, 200, 100)

@@ -104,7 +104,7 @@ def check_marginals(dense, sparse, plan):
 
 def place(codes):
     target = values.target(codes)
-    return backends.load("cpu"), target, binning.Binning(BINS, None), None
+    return windows.Binned(backends.load("cpu"), target, binning.Binning(BINS, None), None, 1)
 
 
 @pytest.mark.parametrize(("block", "sizes"), [(2**26, [7]), (8 * 64 * 3, [3, 3, 1]), (1, [1] * 7)])
@@ -114,8 +114,8 @@ def test_units_are_counted_in_blocks(block, sizes, monkeypatch):
     source = JointState(rng.integers(-1, 4, (2, 9)), 4)
     plan = Windows(BINS, {"past": (1,), "next": (0,)}, {"source": source})
     whole = dense_of(codes.astype(np.int16), plan).counts
-    monkeypatch.setattr(windows, "BLOCK_BYTES", block)
-    parts = list(windows.tables(*place(codes), plan, 1))
+    monkeypatch.setattr(counts, "BLOCK_BYTES", block)
+    parts = list(place(codes).tables(plan))
     assert [some.stop - some.start for some, _ in parts] == sizes
     np.testing.assert_array_equal(np.concatenate([table.counts for _, table in parts]), whole)
 
@@ -128,7 +128,7 @@ def test_tables_are_sparse_where_dense_ones_would_cost_more_than_sorting():
         state = JointState(np.zeros((2, 100), np.int64), cells // BINS)
         plan = Windows(BINS, {"next": (0,)}, {"source": state})
         assert plan.cells == cells
-        ((_, table),) = windows.tables(*place(codes), plan, 1)
+        ((_, table),) = place(codes).tables(plan)
         return type(table)
 
     assert kind(2**16) is counts.Dense

@@ -87,19 +87,19 @@ def quantile_edges(values: Values, bins: int, lengths: Lengths) -> Edges:
     if lengths is not None:
         step = torch.arange(steps, device=values.array.device)
         past = step >= _uploaded(lengths, values)[:, None]
-    for start, stop in tables.unit_blocks(units, sequences * steps):
-        block = values.array[:, :, start:stop].double()
+    for some in tables.blocks(units, 8 * sequences * steps):
+        block = values.array[:, :, some].double()
         if past is not None:
             block = block.masked_fill(past[..., None], torch.nan)
         # (units, values), each row rising, NaN at its end.
-        block = block.movedim(2, 0).reshape(stop - start, -1).sort(dim=1).values
+        block = block.movedim(2, 0).flatten(1).sort(dim=1).values
         sizes = (~block.isnan()).sum(dim=1).cpu().numpy()
         places = Places.of(sizes, bins)
         at = torch.tensor(places.ranks, device=block.device)
         found, tied = places.edges(block.gather(1, at).cpu().numpy())
         for u in np.flatnonzero(tied & (sizes > 0)):
             found[u] = tied_edges(block[u, : sizes[u]].cpu().numpy(), bins)
-        edges[start:stop] = np.where(sizes[:, np.newaxis] > 0, found, 0.0)
+        edges[some] = np.where(sizes[:, np.newaxis] > 0, found, 0.0)
     return edges
 
 
@@ -189,12 +189,13 @@ def transfer_entropies(
     shape = (bins, bins, states)
     nats = torch.empty(len(sources), units, dtype=torch.float64, device=target.array.device)
     on_device = torch.tensor(sources, device=target.array.device)
-    for start, stop in tables.unit_blocks(units, math.prod(shape)):
-        part, cuts = target.units(start, stop), binning.units(start, stop)
-        counts = torch.empty(stop - start, *shape, dtype=torch.int64, device=target.array.device)
+    for some in tables.blocks(units, 8 * math.prod(shape)):
+        part, cuts = target.units(some.start, some.stop), binning.units(some.start, some.stop)
+        size = (some.stop - some.start, *shape)
+        counts = torch.empty(size, dtype=torch.int64, device=target.array.device)
         for row, source in zip(nats, on_device, strict=True):
             count_transitions(part, cuts, lengths, source, counts.zero_(), threads)
-            row[start:stop] = score_counts(counts, threads)
+            row[some] = score_counts(counts, threads)
     return nats, False  # nothing was looked at
 
 

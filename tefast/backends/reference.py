@@ -137,12 +137,12 @@ def transfer_entropies(
     units, bins = target.array.shape[2], binning.bins
     nats = np.full((len(sources), units), np.nan)
     if not found.outside:
-        for start, stop in tables.unit_blocks(units, bins**2 * states):
-            part, cuts = target.units(start, stop), binning.units(start, stop)
+        for some in tables.blocks(units, 8 * bins**2 * states):
+            part, cuts = target.units(some.start, some.stop), binning.units(some.start, some.stop)
             for row, source in zip(nats, sources, strict=True):
-                counts = tables.allocate((stop - start, bins, bins, states))
+                counts = tables.allocate((some.stop - some.start, bins, bins, states))
                 count_transitions(part, cuts, lengths, source, counts, threads)
-                row[start:stop] = score_counts(counts, threads)
+                row[some] = score_counts(counts, threads)
     return nats, not (found.nan or found.infinite or found.outside)
 
 

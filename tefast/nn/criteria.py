@@ -14,12 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import tefast
-from tefast.chance import Estimate
-from tefast.counts import Dense, unit_blocks
-from tefast.nn import counting
 from tefast.nn.context import Context
 from tefast.nn.ranges import valid_steps
-from tefast.states import Embedding, check_positive, steps_back
 from tefast.typing import Bias, Method
 
 Scores: TypeAlias = Any
@@ -63,9 +59,15 @@ def reverse_transfer_entropy(
     source_step: int = 1,
 ) -> Scores:
     """Transfer entropy in bits from every unit to the series."""
-    histories = Embedding.check(target_history, source_history, delay, target_step, source_step)
-    te = counting.reverse_transfer_entropy(
-        context.units, context.bins, histories, bias=bias, **_ranges(context)
+    te = tefast.ReverseTransferEntropy(
+        context.units,
+        bias=bias,
+        target_history=target_history,
+        source_history=source_history,
+        delay=delay,
+        target_step=target_step,
+        source_step=source_step,
+        **_binning(context),
     )
     return _counted(context, te).compute()
 
@@ -108,27 +110,10 @@ def significance(
             h, y, context.bins, method=method, surrogates=surrogates, seed=context.seed,
             lengths=lengths, backend=context.backend, threads=context.threads,
         )  # fmt: skip
-    if reverse:
-        beside = counting.reverse_transfer_entropy(
-            context.units, context.bins, Embedding(), **_ranges(context)
-        )
-        table = _counted(context, beside).table
-    else:
-        te = tefast.TransferEntropy(context.units, **_binning(context))
-        table = Dense(_counted(context, te).counts, ("next", "past", "source"))
-    return _chi_square(table)
-
-
-def _chi_square(table: Dense) -> tefast.Significance:
-    """What the counts of (next, past, source) say by themselves."""
-    units = len(table.counts)
-    blocks = (
-        (slice(first, last), Dense(table.counts[first:last], table.axes))
-        for first, last in unit_blocks(units, table.counts[0].size)
-    )
-    found = Estimate.of(blocks, units)
-    found.warn_of_few()
-    return found.against(found.chi_square(), 2.0, method="chi2")
+    kind = tefast.ReverseTransferEntropy if reverse else tefast.TransferEntropy
+    counted: Any = _counted(context, kind(context.units, **_binning(context)))
+    found: tefast.Significance = counted.significance()
+    return found
 
 
 def effective_transfer_entropy(
@@ -161,8 +146,8 @@ def entropy(context: Context) -> Scores:
 
 def mutual_information(context: Context, *, bias: Bias | None = None, delay: int = 0) -> Scores:
     """Mutual information in bits of every unit and the series."""
-    information = counting.mutual_information(
-        context.units, context.bins, delay, bias=bias, **_ranges(context)
+    information = tefast.MutualInformation(
+        context.units, bias=bias, delay=delay, **_binning(context)
     )
     return _counted(context, information).compute()
 
@@ -171,11 +156,11 @@ def active_information(
     context: Context, *, bias: Bias | None = None, history: int = 1, step: int = 1
 ) -> Scores:
     """Active information storage in bits of every unit: what its past tells of its next value."""
-    options = {**_own(context), "y_range": (0.0, 1.0)}  # of a series that stands for none
-    past = steps_back(check_positive(history, "history"), check_positive(step, "step"), 1)
-    stored = counting.active_information(context.units, context.bins, past, bias=bias, **options)
+    stored = tefast.ActiveInformation(
+        context.units, context.bins, history=history, step=step, bias=bias, **_own(context)
+    )
     for h, lengths in context.outputs():
-        stored.update(h, h.new_zeros(h.shape[:2]), lengths)
+        stored.update(h, lengths)
     return stored.compute()
 
 
@@ -279,8 +264,10 @@ def _codes(context: Context) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.int
     units, of_series = context.ranges
     for h, y, lengths in context.observed():
         steps = torch.full(h.shape[:1], h.shape[1]) if lengths is None else lengths.cpu()
-        every_h.append(_code(h, units, context.bins))
-        every_y.append(_code(y, of_series, context.bins))
+        how: Any = {"backend": context.backend, "threads": context.threads}
+        every_h.append(tefast.encode(h, context.bins, h_range=units, **how).cpu().numpy())
+        codes = tefast.encode(y, context.bins, h_range=of_series, layout="NT", **how)
+        every_y.append(codes.cpu().numpy())
         every_length.append(steps.numpy().astype(np.int64))
     longest = max(h.shape[1] for h in every_h)
     return _joined(every_h, longest), _joined(every_y, longest), np.concatenate(every_length)
@@ -293,9 +280,3 @@ def _joined(parts: list[NDArray[Any]], longest: int) -> NDArray[Any]:
         for part in parts
     ]
     return np.concatenate(filled)
-
-
-def _code(x: Tensor, low_high: Any, bins: int) -> NDArray[np.uint8]:
-    low, high = (np.asarray(bound, dtype=np.float64) for bound in low_high)
-    scaled = (x.detach().cpu().double().numpy() - low) / (high - low) * bins
-    return np.clip(np.floor(scaled), 0, bins - 1).astype(np.uint8)
