@@ -108,6 +108,8 @@ def quantile_edges(values: Values, bins: int, lengths: Integers | None) -> Float
     """
     edges = np.zeros((values.array.shape[2], bins - 1))
     for units, rows in _rows(values, lengths):
+        if not rows.shape[1]:
+            continue
         sizes = rows.shape[1] - np.isnan(rows).sum(axis=1)
         places = Places.of(sizes, bins)
         if rows.shape[1] <= MOST_SORTED:
