@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Unpack, overload
 
 import numpy as np
@@ -191,15 +192,14 @@ def _by_tables(
     inputs: Inputs, counted: Windows, plan: _Plan, bias: str | None, scores: Scores
 ) -> None:
     """Fill scores (windows, U) from tables of all that was before the end and the start of each."""
+    of = partial(evaluation.of_counts, TRANSFER_ENTROPY, inputs.options, bias=bias)
     units = inputs.target.array.shape[2]
     for some in blocks(units, 8 * counted.cells):
         entered, left = (_Before(inputs, counted, plan.reach, some) for _ in range(2))
         for i in range(plan.windows):
             entered.go_on(i * plan.step + plan.width)
             left.go_on(i * plan.step + plan.reach)
-            counts = entered.counts - left.counts
-            found = evaluation.of_counts(TRANSFER_ENTROPY, inputs.options, counts, bias)
-            scores[i, some] = values.to_numpy(found)
+            scores[i, some] = values.to_numpy(of(entered.counts - left.counts))
 
 
 class _Before:

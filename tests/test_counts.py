@@ -178,7 +178,7 @@ def test_blocks_of_units_change_nothing(monkeypatch):
     h, y = sample((5, 20, 50), "float32")
     whole = tefast.transfer_entropy(h, y, bins=8, binning="quantile", backend="reference")
     monkeypatch.setattr(counts, "BLOCK_BYTES", 3 * 8 * 8**3)
-    assert len(list(counts.unit_blocks(50, 8**3))) == 17
+    assert len(list(counts.blocks(50, 8 * 8**3))) == 17
     np.testing.assert_array_equal(
         tefast.transfer_entropy(h, y, bins=8, binning="quantile", backend="reference"), whole
     )

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tefast
+from tefast.definitions import TRANSFER_ENTROPY
 from tefast.results import FIELDS, too_few
 
 torch = pytest.importorskip("torch")
@@ -283,7 +284,7 @@ def test_cells_that_can_occur_by_plain_loops(seed, bins, gaps):
     cells = [np.stack(np.nonzero(unit)) for unit in dense]
     sparse = counts.Sparse(cells, [unit[unit > 0] for unit in dense], axes)
     for table in (counts.Dense(dense, axes), sparse):
-        found = chance.Estimate.of([(slice(0, 3), table)], 3)
+        found = chance.Estimate.of(TRANSFER_ENTROPY, [(slice(0, 3), table)], 3)
         for u, unit in enumerate(dense):
             able = sum(
                 int((unit[:, past].sum(axis=1) > 0).sum() * (unit[:, past].sum(axis=0) > 0).sum())
