@@ -13,7 +13,7 @@ from tefast import binning as binnings
 from tefast import counts, evaluation, measures, values
 from tefast._inputs import layouts
 from tefast.backends import Counts, Table
-from tefast.binning import Binning
+from tefast.binning import shown
 from tefast.chance import Estimate
 from tefast.counts import Dense
 from tefast.definitions import Measure
@@ -55,11 +55,11 @@ class Accumulated:
         self.units = check_positive(units, "units")
         self._columns = {"h": self.units, "y": self._sources or 1, "z": conditions}
         self._options = Options.check(bins, binning, nan_policy, base, backend, threads)
-        for how in self._options.binning.values():
-            if isinstance(how, str) and how != "uniform":
+        for how in (self._options.binning[role] for role in ranges):
+            if not how.streams:
                 raise ValueError(
-                    f"binning={how!r} needs all data at once; learn the bins on a part of them by "
-                    "tefast.learn_binning and pass what it returns as binning"
+                    f"binning={shown(how)} needs all data at once; learn the bins on a part of "
+                    "them by tefast.learn_binning and pass what it returns as binning"
                 )
         binnings.check_combination([], self._options.binning, ranges)
         self._ranges = {
@@ -285,8 +285,7 @@ class Accumulated:
         inputs = Inputs.check(self._options, target, others, lengths, dict(self._ranges), mask)
         _agree(self._symbols, symbols)
         for data in (target, *others):
-            unknown = self._ranges[data.role] is None and not data.is_symbols
-            if unknown and isinstance(self._options.binning[data.role], str):
+            if self._options.known_binning(data, self._ranges[data.role]) is None:
                 raise ValueError(
                     f"{data.name} holds floats, whose range cannot be known before the last batch: "
                     f"pass {data.role}_range=(low, high), or inner edges as binning=[...]"
@@ -297,11 +296,7 @@ class Accumulated:
         """What two of a kind must share for their counts to add up."""
         settings: dict[str, Any] = {"units": self.units, "bins": self.bins}
         for role, limits in self._ranges.items():
-            how = self._options.binning[role]
-            told: Any = how
-            if isinstance(how, Binning):
-                told = how.edges if how.labels is None else how.labels
-            settings[f"{role}_binning"] = told.copy() if isinstance(told, np.ndarray) else told
+            settings[f"{role}_binning"] = self._options.binning[role].settings()
             settings[f"{role}_range"] = None if limits is None else np.stack(limits)
         given = asdict(self._embedding)
         settings |= {name: given[name] for name in self.embedded}

@@ -11,11 +11,12 @@ from __future__ import annotations
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, Protocol, Self, get_args
 
 import numpy as np
 import numpy.typing as npt
 
+from tefast.numbers import floats
 from tefast.typing import BinningName
 from tefast.values import ROLES, Values
 
@@ -29,8 +30,103 @@ Edges = npt.NDArray[np.float64]
 Range = tuple[Any, Any]
 
 
+class Scanned(Protocol):
+    """An input as it was scanned, for what a rule has to know of the data."""
+
+    @property
+    def low(self) -> Edges:
+        """The least finite value of each unit (U,)."""
+
+    @property
+    def high(self) -> Edges:
+        """The greatest (U,)."""
+
+    def quantile_edges(self, bins: int) -> Edges:
+        """Inner edges (U, bins - 1) that fill the bins of each unit as equally as ties permit."""
+
+
+class Rule:
+    """How the bins of an input are found: what the argument `binning` says of one input.
+
+    A binning of one's own is a subclass. It gives inner edges by `known` or by `learn`.
+
+    Attributes
+    ----------
+    takes_labels : bool
+        Whether values are relabelled, whatever they are.
+    takes_range : bool
+        Whether a range of the data says where the bins lie.
+    streams : bool
+        Whether the bins can be known before all data were seen.
+    """
+
+    takes_labels: bool = False
+    takes_range: bool = False
+    streams: bool = True
+
+    def check(self, bins: int) -> Self:
+        """Raise a ValueError if it does not go with so many `bins`."""
+        return self
+
+    def count(self, bins: int) -> int:
+        """How many bins there are where `bins` are asked for; of labels, where they are known."""
+        return bins
+
+    def known(self, bins: int, limits: tuple[Edges, Edges] | None) -> Binning | None:
+        """The bins, if they do not depend on the data; `limits` is a range, if one was given."""
+        return None
+
+    def learn(self, bins: int, data: Scanned) -> Binning:
+        """The bins of data."""
+        raise NotImplementedError
+
+    def settings(self) -> Any:
+        """What two of a kind have in common, as arrays and strings."""
+        return repr(self)
+
+
 @dataclass(frozen=True)
-class Binning:
+class Uniform(Rule):
+    """Bins of equal width, over a range or over each unit's own values: "uniform"."""
+
+    takes_range = True
+
+    def known(self, bins: int, limits: tuple[Edges, Edges] | None) -> Binning | None:
+        """See `Rule.known`."""
+        return None if limits is None else Binning(bins, uniform_edges(*limits, bins))
+
+    def learn(self, bins: int, data: Scanned) -> Binning:
+        """See `Rule.learn`."""
+        seen = np.isfinite(data.low)  # (0, 0) for a unit without a finite value
+        low, high = (np.where(seen, end, 0.0) for end in (data.low, data.high))
+        return Binning(bins, uniform_edges(low, high, bins))
+
+    def settings(self) -> str:
+        """See `Rule.settings`."""
+        return "uniform"
+
+
+@dataclass(frozen=True)
+class Quantile(Rule):
+    """Bins that hold equally many of each unit's own values, as far as ties permit: "quantile"."""
+
+    streams = False
+
+    def learn(self, bins: int, data: Scanned) -> Binning:
+        """See `Rule.learn`."""
+        return Binning(bins, data.quantile_edges(bins))
+
+
+@dataclass(frozen=True)
+class Symbols(Rule):
+    """A symbol for every distinct value, whatever it is: "symbols"."""
+
+    takes_labels = True
+    streams = False
+
+
+@dataclass(frozen=True)
+class Binning(Rule):
     """How the values of one input become codes ``0 .. bins - 1``.
 
     `learn_binning` makes one, and the argument `binning` takes it.
@@ -50,11 +146,39 @@ class Binning:
     edges: Edges | None
     labels: npt.NDArray[Any] | None = None
 
+    @property
+    def takes_labels(self) -> bool:  # type: ignore[override]
+        """Whether values are relabelled."""
+        return self.labels is not None
+
+    def count(self, bins: int) -> int:
+        """See `Rule.count`."""
+        return self.bins
+
+    def known(self, bins: int, limits: tuple[Edges, Edges] | None) -> Binning:
+        """See `Rule.known`."""
+        return self
+
+    def settings(self) -> Any:
+        """See `Rule.settings`."""
+        told = self.edges if self.labels is None else self.labels
+        return None if told is None else told.copy()
+
     def units(self, start: int, stop: int) -> Binning:
         """The binning of units `start` to `stop` alone."""
         if self.edges is None or len(self.edges) == 1:
             return self
         return Binning(self.bins, self.edges[start:stop])
+
+
+NAMED: dict[str, Rule] = dict(zip(BINNINGS, (Uniform(), Quantile(), Symbols()), strict=True))
+"""Rules that can be asked for by name."""
+
+
+def shown(rule: Rule) -> str:
+    """A rule as messages name it."""
+    names = [name for name, named in NAMED.items() if named is rule]
+    return repr(names[0]) if names else f"a {type(rule).__name__}"
 
 
 def check_bins(bins: Any) -> int:
@@ -70,12 +194,8 @@ def check_bins(bins: Any) -> int:
     return number
 
 
-How = str | Edges | Binning
-"""What the argument `binning` says of one role, checked: a name, inner edges, a learned binning."""
-
-
-def check_binning(binning: Any, bins: int) -> dict[str, How]:
-    """How each role is binned: a name, rising inner edges (rows, bins - 1), or a learned binning.
+def check_binning(binning: Any, bins: int) -> dict[str, Rule]:
+    """How each role is binned.
 
     What is no mapping from roles is meant for all of them.
     """
@@ -88,18 +208,18 @@ def check_binning(binning: Any, bins: int) -> dict[str, How]:
     return {role: _check_one(binning.get(role, "uniform"), bins) for role in ROLES}
 
 
-def _check_one(binning: Any, bins: int) -> How:
-    if isinstance(binning, Binning):
-        return binning
+def _check_one(binning: Any, bins: int) -> Rule:
+    if isinstance(binning, Rule):
+        return binning.check(bins)
     if isinstance(binning, str):
-        if binning not in BINNINGS:
+        if binning not in NAMED:
             raise ValueError(
                 f"unknown binning {binning!r}; known are {', '.join(map(repr, BINNINGS))} and an "
                 "array of inner edges"
             )
-        return binning
+        return NAMED[binning]
     try:
-        edges = _floats(binning)
+        edges = floats(binning)
     except (TypeError, ValueError):
         raise TypeError(
             f"binning must be {' or '.join(map(repr, BINNINGS))} or an array of inner edges, got "
@@ -120,7 +240,7 @@ def _check_one(binning: Any, bins: int) -> How:
         row = int(np.flatnonzero(bad)[0])
         where = f" for unit {row}" if edges.ndim == 2 else ""
         raise ValueError(f"inner edges must be finite and rise, got {rows[row].tolist()}{where}")
-    return rows
+    return Binning(bins, rows)
 
 
 def check_range(
@@ -136,7 +256,7 @@ def check_range(
     try:
         if isinstance(given, (str, bytes, set, frozenset)):  # no numbers, or in no order
             raise TypeError
-        low, high = (np.atleast_1d(_floats(end)) for end in given)
+        low, high = (np.atleast_1d(floats(end)) for end in given)
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be (low, high), real numbers, got {given!r}") from None
     for end in (low, high):
@@ -154,7 +274,9 @@ def check_range(
     return low, high
 
 
-def check_combination(kinds: list[Values], binning: dict[str, How], ranges: dict[str, Any]) -> None:
+def check_combination(
+    kinds: list[Values], binning: dict[str, Rule], ranges: dict[str, Any]
+) -> None:
     """Raise if an argument would be ignored, since it says something about floats alone.
 
     Parameters
@@ -173,26 +295,16 @@ def check_combination(kinds: list[Values], binning: dict[str, How], ranges: dict
                 "which are symbols and are not binned; pass floats to bin them"
             )
         how = binning[values.role]
-        edges = how.edges if isinstance(how, Binning) else how
-        if isinstance(edges, np.ndarray) and not values.is_symbols:
-            _check_rows(edges, values)
+        if isinstance(how, Binning) and how.edges is not None and not values.is_symbols:
+            _check_rows(how.edges, values)
     for role, given in ranges.items():
-        how = binning[role]
-        if given is not None and not (isinstance(how, str) and how == "uniform"):
-            shown = repr(how) if isinstance(how, str) else f"a {type(how).__name__}"
-            raise ValueError(f"{role}_range goes with binning='uniform', got binning={shown}")
-    goes_with_symbols = all(
-        takes_labels(how) or (isinstance(how, str) and how == "uniform") for how in binning.values()
-    )
+        if given is not None and not binning[role].takes_range:
+            raise ValueError(
+                f"{role}_range goes with binning='uniform', got binning={shown(binning[role])}"
+            )
+    goes_with_symbols = all(how.takes_labels or how.takes_range for how in binning.values())
     if not goes_with_symbols and kinds and all(values.is_symbols for values in kinds):
         raise ValueError("binning is given, but integers are symbols and are not binned")
-
-
-def takes_labels(how: How) -> bool:
-    """Whether values are relabelled, whatever they are."""
-    return (isinstance(how, str) and how == "symbols") or (
-        isinstance(how, Binning) and how.labels is not None
-    )
 
 
 def _check_rows(edges: Edges, values: Values) -> None:
@@ -224,26 +336,3 @@ def uniform_edges(low: Edges, high: Edges, bins: int) -> Edges:
     # them out of the range.
     edges = np.clip(edges, low[:, np.newaxis], high[:, np.newaxis])
     return np.ascontiguousarray(np.maximum.accumulate(edges, axis=1))
-
-
-def as_floats(array: npt.NDArray[Any], dtype: str) -> npt.NDArray[np.floating]:
-    """A copy in float32 where that holds all values of the type, else in float64; C-contiguous."""
-    if dtype == "bfloat16":  # bits in uint16: the upper half of a float32
-        return (array.astype(np.uint32, order="C") << 16).view(np.float32)
-    narrow = dtype in ("float16", "float32")
-    return array.astype(np.float32 if narrow else np.float64, order="C")
-
-
-def as_float64(array: npt.NDArray[Any], dtype: str) -> npt.NDArray[np.float64]:
-    """Floats of any of the supported types as float64, exactly."""
-    return as_floats(array, dtype).astype(np.float64, copy=False)
-
-
-def _floats(numbers: Any) -> Edges:
-    """Real numbers as a float64 array of our own, which the caller cannot change later."""
-    if hasattr(numbers, "detach"):  # a tensor: off its graph and device, in a type NumPy has
-        numbers = numbers.detach().cpu().double()
-    array = np.asarray(numbers)
-    if array.dtype.kind not in "iuf":
-        raise TypeError(f"expected real numbers, got {array.dtype}")
-    return np.array(array, dtype=np.float64)

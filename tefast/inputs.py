@@ -12,7 +12,7 @@ import numpy as np
 from tefast import binning as binnings
 from tefast import masks, symbols, values
 from tefast.backends import Lengths, Scan, Steps
-from tefast.binning import MAX_BINS, Binning, How
+from tefast.binning import MAX_BINS, Binning, Rule
 from tefast.definitions import Measure
 from tefast.options import Options, check_scan
 from tefast.states import Embedding, JointState, history, together
@@ -153,10 +153,10 @@ class Inputs:
         return Windows(self.bins, own, beside)
 
 
-def refuse_labels(given: Sequence[Values], binning: Mapping[str, How]) -> None:
+def refuse_labels(given: Sequence[Values], binning: Mapping[str, Rule]) -> None:
     """Raise a TypeError for inputs that hold labels where their binning takes none."""
     for data in given:
-        if data.is_labels and not binnings.takes_labels(binning[data.role]):
+        if data.is_labels and not binning[data.role].takes_labels:
             first = 0 if data.missing is None else int(np.argmin(data.missing))
             label = data.array.flat[first]
             label = label.item() if isinstance(label, np.generic) else label
@@ -189,7 +189,7 @@ def _labelled(
     -1; raise if they must not be there.
     """
     how = options.binning[data.role]
-    if not binnings.takes_labels(how):
+    if not how.takes_labels:
         return data
     counted = np.ones((1, 1, 1), bool) if mask is None else mask.of(data)
     if lengths is not None:

@@ -119,7 +119,7 @@ def stream(
     unknown = [
         role
         for role, limits in ranges.items()
-        if limits is None and isinstance(options.binning[role], str)
+        if limits is None and options.binning[role].takes_range
     ]
     if unknown and pieces.again:
         told.passes += 1

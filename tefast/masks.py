@@ -15,7 +15,8 @@ import numpy.typing as npt
 from tefast._inputs import layouts
 from tefast._inputs.sequences import padded
 from tefast.backends import Scan
-from tefast.binning import Binning, as_float64
+from tefast.binning import Binning
+from tefast.numbers import as_float64
 from tefast.values import Values, series_shape
 
 Booleans = npt.NDArray[np.bool_]

@@ -10,7 +10,7 @@ import numpy as np
 from tefast import backends, measures
 from tefast import binning as binnings
 from tefast.backends import Backend, Lengths, Scan, Table
-from tefast.binning import Binning, Edges, How
+from tefast.binning import Binning, Edges, Rule
 from tefast.typing import NanPolicy
 from tefast.values import Values
 
@@ -26,7 +26,7 @@ class Options:
     """The arguments every estimator takes, checked."""
 
     bins: int
-    binning: dict[str, How]
+    binning: dict[str, Rule]
     omit: bool
     base: float
     backend_name: str
@@ -74,8 +74,7 @@ class Options:
 
     def bins_of(self, role: str) -> int:
         """Number of bins of an input, unless these are symbols that are yet to be found."""
-        how = self.binning[role]
-        return how.bins if isinstance(how, Binning) else self.bins
+        return self.binning[role].count(self.bins)
 
     def learn(
         self, data: Values, lengths: Lengths, limits: tuple[Edges, Edges] | None
@@ -88,30 +87,41 @@ class Options:
         known = self.known_binning(data, limits)
         if known is not None:
             return known, ""
-        if self.binning[data.role] == "quantile":
-            edges = self.backend.quantile_edges(data, self.bins, lengths)
-            return Binning(self.bins, edges), _few_values(data, edges, found)
-        low, high = _extent(found)
-        return Binning(self.bins, binnings.uniform_edges(low, high, self.bins)), ""
+        rule = self.binning[data.role]
+        learned = rule.learn(self.bins, Scanned(found.low, found.high, self, data, lengths))
+        remark = (
+            ""
+            if rule.takes_range or learned.edges is None
+            else _few_values(data, learned.edges, found)
+        )
+        return learned, remark
 
     def known_binning(self, data: Values, limits: tuple[Edges, Edges] | None) -> Binning | None:
         """The bins, if they do not depend on what the data are."""
-        how = self.binning[data.role]
         if data.is_symbols:
             return Binning(self.bins_of(data.role), None)
-        if isinstance(how, Binning):
-            return how
-        if not isinstance(how, str):
-            return Binning(self.bins, how)
-        if limits is None:
-            return None
-        return Binning(self.bins, binnings.uniform_edges(*limits, self.bins))
+        return self.binning[data.role].known(self.bins, limits)
 
     def scan(self, data: Values, lengths: Lengths, bins: int) -> Scan:
         """What one pass over the data finds; raise if it must not be counted."""
         found = self.backend.scan(data, bins, lengths, self.threads)
         check_scan(found, data, bins, self.omit)
         return found
+
+
+@dataclass(frozen=True)
+class Scanned:
+    """An input as it was scanned: see `tefast.binning.Scanned`."""
+
+    low: Edges
+    high: Edges
+    options: Options
+    data: Values
+    lengths: Lengths
+
+    def quantile_edges(self, bins: int) -> Edges:
+        """Inner edges (U, bins - 1) at the quantiles of each unit's own values."""
+        return self.options.backend.quantile_edges(self.data, bins, self.lengths)
 
 
 def check_scan(found: Scan, data: Values, bins: int, omit: bool) -> None:
@@ -152,9 +162,3 @@ def _few_values(data: Values, edges: Edges, found: Scan) -> str:
         f"{few.size} of {filled.size} units of {data.name} have too few distinct values to fill "
         f"them (unit {least} has {filled[least]})"
     )
-
-
-def _extent(found: Scan) -> tuple[Edges, Edges]:
-    """The data's own range, (0, 0) for a unit without a finite value."""
-    seen = np.isfinite(found.low)
-    return np.where(seen, found.low, 0.0), np.where(seen, found.high, 0.0)

@@ -12,7 +12,8 @@ from tefast._inputs.kinds import FLOATS, LABELS, ROLES, Taken
 from tefast._inputs.layouts import TIMES
 from tefast._inputs.sequences import Listed
 from tefast._inputs.taking import take, tensor_to_numpy
-from tefast.binning import MAX_BINS, as_float64
+from tefast.binning import MAX_BINS
+from tefast.numbers import as_float64
 from tefast.states import check_positive
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tefast.binning import as_floats
+from tefast.numbers import as_floats
 from tefast.values import Values
 
 Floats = npt.NDArray[np.float64]

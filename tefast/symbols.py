@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tefast.binning import MAX_SYMBOLS, as_float64
+from tefast.binning import MAX_SYMBOLS
+from tefast.numbers import as_float64
 from tefast.values import Values
 
 Labels = npt.NDArray[Any]

@@ -33,24 +33,19 @@ class SupportsArray(Protocol):
         """The array."""
 
 
-class Learned(Protocol):
-    """A `tefast.Binning`."""
+class BinningRule(Protocol):
+    """A `tefast.Binning`, or another rule of `tefast.binning`."""
 
     @property
-    def bins(self) -> int:
-        """Number of bins, or of labels."""
+    def takes_labels(self) -> bool:
+        """Whether values are relabelled."""
 
-    @property
-    def edges(self) -> npt.NDArray[np.float64] | None:
-        """Inner edges."""
-
-    @property
-    def labels(self) -> npt.NDArray[Any] | None:
-        """Labels of symbols."""
+    def count(self, bins: int) -> int:
+        """How many bins there are where `bins` are asked for."""
 
 
 Edges: TypeAlias = Sequence[float] | Sequence[Sequence[float]] | SupportsArray
-BinningOfOne: TypeAlias = BinningName | Edges | Learned
+BinningOfOne: TypeAlias = BinningName | Edges | BinningRule
 BinningLike: TypeAlias = BinningOfOne | Mapping[str, BinningOfOne]
 """What the argument `binning` takes."""
 

@@ -11,7 +11,8 @@ from tefast import counts as tables
 from tefast import measures
 from tefast.backends import MISSING, Codes, Counts, Lengths, Nats, Orders, Scan, Scores, Steps
 from tefast.backends.host import place, quantile_edges, table
-from tefast.binning import Binning, as_float64
+from tefast.binning import Binning
+from tefast.numbers import as_float64
 from tefast.states import JointState, history
 from tefast.values import Values
 
