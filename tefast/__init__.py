@@ -9,19 +9,12 @@ from importlib import import_module
 from typing import Any
 
 from tefast.binning import Binning
-from tefast.estimator import encode, entropy, learn_binning, learn_edges, transfer_entropy
+from tefast.encoding import encode, learn_binning, learn_edges
 from tefast.histories import ChosenHistory, choose_history
 from tefast.info import build_info
-from tefast.information import (
-    active_information,
-    conditional_transfer_entropy,
-    entropy_rate,
-    local_transfer_entropy,
-    mutual_information,
-    normalized_transfer_entropy,
-    reverse_transfer_entropy,
-)
+from tefast.information import active_information, entropy, entropy_rate, mutual_information
 from tefast.large import find_ranges, stream
+from tefast.local import local_transfer_entropy
 from tefast.ordinal import ordinal_patterns
 from tefast.sliding import windowed_transfer_entropy
 from tefast.streaming import (
@@ -35,6 +28,12 @@ from tefast.streaming import (
     TransferEntropy,
 )
 from tefast.surrogates import Significance, benjamini_hochberg, significance
+from tefast.transfer import (
+    conditional_transfer_entropy,
+    normalized_transfer_entropy,
+    reverse_transfer_entropy,
+    transfer_entropy,
+)
 
 __version__ = "0.1.0"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tefast.estimator import transfer_entropy
+from tefast.transfer import transfer_entropy
 from tefast.states import check_positive
 from tefast.streaming import Entropy, TransferEntropy
 from tefast.surrogates import METHODS, significance

@@ -22,8 +22,8 @@ README = Path(__file__).parent.parent / "README.md"
 
 
 MODULES = (
-    "tefast.estimator", "tefast.interop", "tefast.large", "tefast.ordinal", "tefast.streaming",
-    "tefast.surrogates",
+    "tefast.encoding", "tefast.histories", "tefast.information", "tefast.interop", "tefast.large",
+    "tefast.ordinal", "tefast.sliding", "tefast.streaming", "tefast.surrogates", "tefast.transfer",
 )  # fmt: skip
 
 

@@ -1,26 +1,30 @@
-"""One-shot estimators: check, scan, bin, count, measure."""
+"""Transfer entropy from a source to every unit, and what is made of it."""
 
 from __future__ import annotations
 
+import math
 from typing import Any, Unpack, overload
 
-import numpy as np
-import numpy.typing as npt
-
 from tefast import evaluation, measures, values
-from tefast.binning import Binning
-from tefast.definitions import ENTROPY, TRANSFER_ENTROPY
+from tefast.definitions import (
+    CONDITIONAL_TRANSFER_ENTROPY,
+    RATE_BESIDE_SOURCE,
+    REVERSE_TRANSFER_ENTROPY,
+    TRANSFER_ENTROPY,
+)
 from tefast.inputs import Inputs
 from tefast.options import Options
-from tefast.states import Embedding
+from tefast.states import (
+    Embedding,
+)
 from tefast.typing import (
     ArrayLike,
     BackendName,
     Bias,
     BinningLike,
-    BinningName,
-    EntropyOptions,
+    ConditionalOptions,
     NanPolicy,
+    NormalizedOptions,
     Scores,
     TensorLike,
     TransferOptions,
@@ -174,56 +178,104 @@ def transfer_entropy(
 
 
 @overload
-def entropy(h: ArrayLike, bins: int = ..., **options: Unpack[EntropyOptions]) -> Scores: ...
+def conditional_transfer_entropy(
+    h: ArrayLike, y: Any, z: Any, bins: int = ..., **options: Unpack[ConditionalOptions]
+) -> Scores: ...
 @overload
-def entropy(h: TensorLike, bins: int = ..., **options: Unpack[EntropyOptions]) -> TensorLike: ...
+def conditional_transfer_entropy(
+    h: TensorLike, y: Any, z: Any, bins: int = ..., **options: Unpack[ConditionalOptions]
+) -> TensorLike: ...
 @overload
-def entropy(h: Any, bins: int = ..., **options: Unpack[EntropyOptions]) -> Any: ...
-def entropy(
+def conditional_transfer_entropy(
+    h: Any, y: Any, z: Any, bins: int = ..., **options: Unpack[ConditionalOptions]
+) -> Any: ...
+def conditional_transfer_entropy(
     h: Any,
+    y: Any,
+    z: Any,
     bins: int = 16,
     *,
+    target_history: int = 1,
+    source_history: int = 1,
+    delay: int = 1,
+    target_step: int = 1,
+    source_step: int = 1,
+    joint: bool = False,
     binning: BinningLike = "uniform",
     h_range: Any = None,
+    y_range: Any = None,
+    z_range: Any = None,
     lengths: Any = None,
     mask: Any = None,
     layout: str | None = None,
     nan_policy: NanPolicy = "raise",
+    bias: Bias | None = None,
     base: float = 2,
     backend: BackendName = "auto",
     threads: int | None = None,
 ) -> Any:
-    """Shannon entropy of every unit of `h`, over all sequences and steps.
+    """Transfer entropy from `y` to every unit of `h` beyond what the conditions `z` tell.
+
+    ``I(h[t+1]; y[t+1-d], .. y[t+1-d-(l-1)r] | h[t], .. h[t-(k-1)s], z[t])``: what goes by way of
+    `z`, or comes from it to both, is not counted.
 
     Parameters
     ----------
-    h : array_like, shape (N, T, U), (T, U) or (T,)
-        Floats are binned, integers are symbols; see `transfer_entropy`, also for the other
-        parameters. ``(N, T)`` takes ``layout="NT"``.
+    h : array_like, shape (N, T, U), (T, U) or (T,); or (N, T) where `y` has that shape
+        The **target**.
+    y : array_like, shape (N, T), or (T,) where `h` has no axis of sequences
+        The **source**.
+    z : array_like, of the shape of `y`, or (N, T, Z) or (T, Z) for Z conditions at once
+        The **conditions**, each in as many bins.
+    z_range : (low, high), optional
+        As `y_range`; scalars or one value a condition.
+    target_history, source_history, delay, target_step, source_step
+        k, l, d, s and r, as in `transfer_entropy`.
+    joint, bins, binning, h_range, y_range, lengths, mask, layout, nan_policy, bias, base, backend
+    threads
+        As in `transfer_entropy`.
 
     Returns
     -------
     float64 array, shape (U,), or a scalar where `h` has no axis of units
-        Plug-in entropy ``-sum p log p`` in units of ``log(base)``, in the kind of array that `h`
-        is; 0 for a constant unit, NaN for one that is NaN throughout.
-
-    Raises
-    ------
-    ValueError, TypeError
-        Before any counting, saying what was expected and what came.
     """
+    embedding = Embedding.check(target_history, source_history, delay, target_step, source_step)
+    target, source = values.read(h, y, layout, joint)
+    others = [source, values.conditions(z, target)]
+    embedding.check_steps(target)
+    ranges = {"h": h_range, "y": y_range, "z": z_range}
+    bias = measures.check_bias(bias)
     options = Options.check(bins, binning, nan_policy, base, backend, threads)
-    target = values.alone(h, layout)
-    inputs = Inputs.check(options, target, [], lengths, {"h": h_range}, mask)
-    return target.wrap(evaluation.scores(ENTROPY, inputs, Embedding(), None))
+    inputs = Inputs.check(options, target, others, lengths, ranges, mask)
+    return target.wrap(evaluation.scores(CONDITIONAL_TRANSFER_ENTROPY, inputs, embedding, bias))
 
 
-def encode(
+@overload
+def normalized_transfer_entropy(
+    h: ArrayLike, y: Any, bins: int = ..., **options: Unpack[NormalizedOptions]
+) -> Scores: ...
+@overload
+def normalized_transfer_entropy(
+    h: TensorLike, y: Any, bins: int = ..., **options: Unpack[NormalizedOptions]
+) -> TensorLike: ...
+@overload
+def normalized_transfer_entropy(
+    h: Any, y: Any, bins: int = ..., **options: Unpack[NormalizedOptions]
+) -> Any: ...
+def normalized_transfer_entropy(
     h: Any,
+    y: Any,
     bins: int = 16,
     *,
+    target_history: int = 1,
+    source_history: int = 1,
+    delay: int = 1,
+    target_step: int = 1,
+    source_step: int = 1,
+    joint: bool = False,
     binning: BinningLike = "uniform",
     h_range: Any = None,
+    y_range: Any = None,
     lengths: Any = None,
     mask: Any = None,
     layout: str | None = None,
@@ -231,121 +283,86 @@ def encode(
     backend: BackendName = "auto",
     threads: int | None = None,
 ) -> Any:
-    """The code of every value: the number of the bin that it falls into, or of its symbol.
+    """The part of what is open about every unit's next value that the source tells, 0 to 1.
+
+    Transfer entropy over ``H(h[t+1] | h[t], .. h[t-(k-1)s])``; 0 where nothing is open.
 
     Parameters
     ----------
-    h : array_like, shape (N, T, U), (T, U) or (T,)
-        Floats, integers or labels. Others as in `transfer_entropy`.
+    h, y
+        **Target** and **source**, as in `transfer_entropy`, and so are all others.
 
     Returns
     -------
-    int16 array, in the shape of `h` and of its kind
-        ``0 .. bins - 1``; -1 for what is missing, masked or past its sequence's length. A list of
-        sequences gives ``(N, T, U)``, with T the length of the longest.
-
-    Raises
-    ------
-    ValueError, TypeError
-        Before any counting, saying what was expected and what came.
-
-    Examples
-    --------
-    >>> import tefast
-    >>> tefast.encode([0.1, 0.9, 0.4], bins=2, h_range=(0, 1)).tolist()
-    [0, 1, 0]
+    float64 array, shape (U,), or a scalar where `h` has no axis of units
     """
-    options = Options.check(bins, binning, nan_policy, 2, backend, threads)
-    target = values.alone(h, layout)
-    inputs = Inputs.check(options, target, [], lengths, {"h": h_range}, mask)
-    return target.wrap_steps(inputs.binned().codes())
+    embedding = Embedding.check(target_history, source_history, delay, target_step, source_step)
+    target, source = values.read(h, y, layout, joint)
+    embedding.check_steps(target)
+    options = Options.check(bins, binning, nan_policy, math.e, backend, threads)
+    ranges = {"h": h_range, "y": y_range}
+    inputs = Inputs.check(options, target, [source], lengths, ranges, mask)
+    counted = inputs.windows(TRANSFER_ENTROPY, embedding)
+    both = TRANSFER_ENTROPY, RATE_BESIDE_SOURCE
+    te, rate = evaluation.of_windows(inputs, counted, both, None)
+    return target.wrap(evaluation.normalized(te, rate))
 
 
-def learn_binning(
+@overload
+def reverse_transfer_entropy(
+    h: ArrayLike, y: Any, bins: int = ..., **options: Unpack[TransferOptions]
+) -> Scores: ...
+@overload
+def reverse_transfer_entropy(
+    h: TensorLike, y: Any, bins: int = ..., **options: Unpack[TransferOptions]
+) -> TensorLike: ...
+@overload
+def reverse_transfer_entropy(
+    h: Any, y: Any, bins: int = ..., **options: Unpack[TransferOptions]
+) -> Any: ...
+def reverse_transfer_entropy(
     h: Any,
+    y: Any,
     bins: int = 16,
     *,
-    binning: BinningName = "uniform",
+    target_history: int = 1,
+    source_history: int = 1,
+    delay: int = 1,
+    target_step: int = 1,
+    source_step: int = 1,
+    joint: bool = False,
+    binning: BinningLike = "uniform",
     h_range: Any = None,
+    y_range: Any = None,
     lengths: Any = None,
     mask: Any = None,
     layout: str | None = None,
     nan_policy: NanPolicy = "raise",
+    bias: Bias | None = None,
+    base: float = 2,
     backend: BackendName = "auto",
     threads: int | None = None,
-) -> Binning:
-    """The bins that data would be given, to be used for other data too.
+) -> Any:
+    """Transfer entropy the other way: from every unit of `h` to the series `y`.
+
+    ``I(y[t+1]; h[t+1-d], .. h[t+1-d-(l-1)r] | y[t], .. y[t-(k-1)s])``. Here each unit is a
+    **source** and `y` is the **target**: `target_history` and `target_step` are those of `y`,
+    `source_history` and `source_step` those of the units. With `joint` the series of `y` are one
+    target whose values are those of all of them.
 
     Parameters
     ----------
-    h : array_like, shape (N, T, U), (T, U) or (T,)
-        Numbers, or labels for ``binning="symbols"``.
-    binning : {"uniform", "quantile", "symbols"}, default "uniform"
-        Equal-width bins, bins at the quantiles of each unit's own values, or the labels found.
-    bins, h_range, lengths, mask, layout, nan_policy, backend, threads
-        As in `transfer_entropy`.
+    h, y
+        Shapes as in `transfer_entropy`, and so are all others.
 
     Returns
     -------
-    Binning
-        For the argument `binning`, or for one input in a mapping ``{"h": ..., "y": ...}``. It has
-        the inner `edges` (U, bins - 1), or the `labels` (bins,).
-
-    Examples
-    --------
-    >>> import numpy as np, tefast
-    >>> weather = np.array(["rain", "sun", "sun", "fog", "rain", "sun"])
-    >>> found = tefast.learn_binning(weather, binning="symbols")
-    >>> found.labels.tolist()
-    ['fog', 'rain', 'sun']
+    float64 array, shape (U,), or a scalar where `h` has no axis of units
     """
-    options = Options.check(bins, binning, nan_policy, 2, backend, threads)
-    # Labels are those of all units together, whatever the axes are.
-    take = values.target if isinstance(binning, str) and binning == "symbols" else values.alone
-    target = take(h, layout)
-    inputs = Inputs.check(options, target, [], lengths, {"h": h_range}, mask)
-    return inputs.learned(inputs.target)
-
-
-def learn_edges(
-    h: Any,
-    bins: int = 16,
-    *,
-    binning: BinningName = "uniform",
-    h_range: Any = None,
-    lengths: Any = None,
-    mask: Any = None,
-    layout: str | None = None,
-    nan_policy: NanPolicy = "raise",
-    backend: BackendName = "auto",
-    threads: int | None = None,
-) -> npt.NDArray[np.float64]:
-    """The inner edges of the bins that data would be given, to be used for other data too.
-
-    Parameters
-    ----------
-    h : array_like, shape (N, T, U), (T, U) or (T,)
-        Floats. Others as in `transfer_entropy`.
-
-    Returns
-    -------
-    float64 ndarray, shape (U, bins - 1)
-        For the argument `binning`.
-
-    Examples
-    --------
-    >>> import numpy as np, tefast
-    >>> first = np.random.default_rng(0).random((100, 50, 2))
-    >>> edges = tefast.learn_edges(first, bins=4, binning="quantile")
-    >>> te = tefast.TransferEntropy(2, bins=4, binning={"h": edges}, y_range=(0, 1))
-    """
-    options = Options.check(bins, binning, nan_policy, 2, backend, threads)
-    if isinstance(binning, str) and binning == "symbols":
-        raise ValueError("binning='symbols' has no edges; learn_binning returns its labels")
-    target = values.alone(h, layout)
-    if target.is_symbols:
-        raise ValueError(f"{target.name} holds integers ({target.dtype}), which are not binned")
-    inputs = Inputs.check(options, target, [], lengths, {"h": h_range}, mask)
-    edges = inputs.learned(inputs.target).edges
-    assert edges is not None
-    return np.array(np.broadcast_to(edges, (target.array.shape[2], options.bins - 1)))
+    embedding = Embedding.check(target_history, source_history, delay, target_step, source_step)
+    units, series = values.read(h, y, layout, joint)
+    embedding.check_steps(units)
+    bias = measures.check_bias(bias)
+    options = Options.check(bins, binning, nan_policy, base, backend, threads)
+    inputs = Inputs.check(options, units, [series], lengths, {"h": h_range, "y": y_range}, mask)
+    return units.wrap(evaluation.scores(REVERSE_TRANSFER_ENTROPY, inputs, embedding, bias))

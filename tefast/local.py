@@ -1,0 +1,116 @@
+"""Local transfer entropy: one value for every transition."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Unpack, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from tefast import evaluation, values, windows
+from tefast.backends import MISSING
+from tefast.definitions import (
+    TRANSFER_ENTROPY,
+)
+from tefast.inputs import Inputs
+from tefast.options import Options
+from tefast.states import (
+    Embedding,
+    JointState,
+)
+from tefast.typing import (
+    ArrayLike,
+    BackendName,
+    BinningLike,
+    LocalOptions,
+    NanPolicy,
+    Scores,
+    TensorLike,
+)
+
+
+@overload
+def local_transfer_entropy(
+    h: ArrayLike, y: Any, bins: int = ..., **options: Unpack[LocalOptions]
+) -> Scores: ...
+@overload
+def local_transfer_entropy(
+    h: TensorLike, y: Any, bins: int = ..., **options: Unpack[LocalOptions]
+) -> TensorLike: ...
+@overload
+def local_transfer_entropy(
+    h: Any, y: Any, bins: int = ..., **options: Unpack[LocalOptions]
+) -> Any: ...
+def local_transfer_entropy(
+    h: Any,
+    y: Any,
+    bins: int = 16,
+    *,
+    target_history: int = 1,
+    source_history: int = 1,
+    delay: int = 1,
+    target_step: int = 1,
+    source_step: int = 1,
+    joint: bool = False,
+    binning: BinningLike = "uniform",
+    h_range: Any = None,
+    y_range: Any = None,
+    lengths: Any = None,
+    mask: Any = None,
+    layout: str | None = None,
+    nan_policy: NanPolicy = "raise",
+    base: float = 2,
+    backend: BackendName = "auto",
+    threads: int | None = None,
+) -> Any:
+    """Transfer entropy at every single transition; its mean over them is `transfer_entropy`.
+
+    ``log( p(h[t+1] | past, source) / p(h[t+1] | past) )``, which is negative where the source
+    misleads (J. Lizier et al., Phys. Rev. E 77, 026110, 2008).
+
+    Parameters
+    ----------
+    h, y
+        **Target** and **source**, as in `transfer_entropy`, and so are all others.
+
+    Returns
+    -------
+    float64 array, shape (N, T - f, U), (T - f, U) or (T - f,), in the axes of `h`
+        With f = max(1 + (k - 1) s, d + (l - 1) r) the first step that a transition leads to: entry
+        i belongs to the transition to step f + i. NaN where that was left out.
+    """
+    embedding = Embedding.check(target_history, source_history, delay, target_step, source_step)
+    target, source = values.read(h, y, layout, joint)
+    embedding.check_steps(target)
+    options = Options.check(bins, binning, nan_policy, base, backend, threads)
+    inputs = Inputs.check(options, target, [source], lengths, {"h": h_range, "y": y_range}, mask)
+    counted, binned = inputs.windows(TRANSFER_ENTROPY, embedding), inputs.binned()
+    found = np.empty(inputs.target.array.shape)
+    for u in range(found.shape[2]):
+        codes = binned.units(slice(u, u + 1)).codes()
+        found[:, :, u] = _local(**counted.states(codes[:, :, 0]))
+    if np.isnan(found).all():
+        evaluation.raise_nothing_left()
+    local = found[:, embedding.first + 1 :] / math.log(inputs.options.base)
+    return target.wrap_steps(local)
+
+
+def _local(past: JointState, source: JointState, next: JointState) -> npt.NDArray[np.float64]:
+    """Nats of every transition (N, T) of one unit."""
+    start, move = past.beside(source), past.beside(next)
+    joint = start.beside(next)
+    seen = joint.codes != MISSING
+    counts = (_occurrences(each, seen) for each in (joint, start, move, past))
+    n, of_start, of_move, of_past = counts
+    local = np.full(seen.shape, np.nan)
+    local[seen] = np.log((n / of_start) / (of_move / of_past))
+    return local
+
+
+def _occurrences(state: JointState, seen: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    """How often the state of each step that is seen is there, among those."""
+    codes = state.codes[seen]
+    if state.size > windows.DENSE_CELLS:
+        _, codes = np.unique(codes, return_inverse=True)
+    return np.bincount(codes, minlength=1)[codes].astype(np.float64)
