@@ -123,7 +123,7 @@ def windowed_transfer_entropy(
     >>> h, y = rng.integers(0, 2, (2, 3000))
     >>> h[1001:2000] = y[1000:1999]                # coupled in the middle third
     >>> tefast.windowed_transfer_entropy(h, y, width=1000, step=500, bins=2).round(1)
-    array([0. , 0.3, 1. , 0.3, 0. ])
+    array([0. , 0.2, 1. , 0.2, 0. ])
     """
     embedding = Embedding.check(target_history, source_history, delay, target_step, source_step)
     long, apart = check_positive(width, "width"), check_positive(step, "step")

@@ -22,7 +22,7 @@ README = Path(__file__).parent.parent / "README.md"
 
 
 MODULES = (
-    "tefast.encoding", "tefast.histories", "tefast.information", "tefast.interop", "tefast.large",
+    "tefast.encoding", "tefast.histories", "tefast.interop", "tefast.large",
     "tefast.ordinal", "tefast.sliding", "tefast.streaming", "tefast.surrogates", "tefast.transfer",
 )  # fmt: skip
 
