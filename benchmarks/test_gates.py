@@ -59,7 +59,7 @@ def test_forward(benchmark, rnn, batch, how, removed):
     benchmark.group = f"forward without gates of {rnn.mode}, 1024 units, batch {batch}, 25 steps"
     x, count = steps(batch), 4 if rnn.mode == "LSTM" else 3
     scores = torch.rand(1024, count, generator=torch.Generator().manual_seed(2))
-    gates = select_gates(scores, removed)
+    gates = select_gates(scores, removed, descending=True)
     with torch.inference_mode():
         smaller = how(rnn, gates, CONSTANT)
         output, _ = benchmark.pedantic(smaller, args=(x,), rounds=15, warmup_rounds=3)

@@ -89,18 +89,20 @@ def test_within_one_unit_of_the_budget(of: str, scope: str, kind: type) -> None:
 def test_norms_other_layers_and_multiples() -> None:
     model = Model(norm=True)
     now = by_hand(model, "parameters")
-    found = select(scores(0), parameters=0.6, model=model, rnn="first", round_to=4, example=X)
+    found = select(
+        scores(0), parameters=0.6, model=model, rnn="first", round_to=4, example=X, descending=True
+    )
     assert {8 - len(units) for units in found.values()} <= {4, 8}
     assert by_hand(prune(model, found, "first", example=X), "parameters") <= 0.6 * now
     both = {("first", part): one for part, one in scores(0).items()}
     both["second", (0, 0)] = torch.rand(6)
-    found = select(both, parameters=0.5, model=model, rnn=None, example=X)
+    found = select(both, parameters=0.5, model=model, rnn=None, example=X, descending=True)
     smaller = prune(model, {part: found["first", part] for part in PARTS}, "first", example=X)
     smaller = prune(smaller, found["second", (0, 0)], "second", example=X)
     left = by_hand(smaller, "parameters")
     assert 0.4 * now < left <= 0.5 * now
     named = select(both, parameters=0.5, model=Model(), rnn=None,
-                   consumers={"first": ["second"], "second": ["fc"]})  # fmt: skip
+                   consumers={"first": ["second"], "second": ["fc"]}, descending=True)  # fmt: skip
     assert sum(map(len, named.values())) > 0
 
 
@@ -170,4 +172,4 @@ def test_operations_by_another_count(data: st.DataObject) -> None:
 )
 def test_errors(options: dict, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
-        select(scores(0), **{"model": Model(), "rnn": "first", **options})
+        select(scores(0), **{"model": Model(), "rnn": "first", **options}, descending=True)

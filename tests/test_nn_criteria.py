@@ -9,8 +9,7 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import tefast
-from tefast.nn import Context, SequenceClassifier, criteria, layer_scores, mask_units, prune
-from tefast.nn import unit_scores as of_single
+from tefast.nn import Context, criteria, mask_units, prune, score
 from tefast.results import FIELDS
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -88,18 +87,18 @@ def test_streamed_of_every_part_equals_one_shot(lengths: bool, batch_first: bool
     model, batches = Tagger(batch_first), data(lengths)
     h, y, given = everything(model, batches)
     for name, measure in ONE_SHOT.items():
-        scores = layer_scores(model, batches, name, bins=4)
+        scores = score(model, batches, name, bins=4)
         assert list(scores) == PARTS
         found = torch.cat(list(scores.values())).numpy()
         np.testing.assert_allclose(found, measure(h, y, **RANGES, **given), rtol=0, atol=1e-12)
         assert (found != 0).any()
     of_units = {"bins": 4, "h_range": (-1, 1), **given}
     for name in ("active_information", "entropy"):
-        found = torch.cat(list(layer_scores(model, batches, name, bins=4).values())).numpy()
+        found = torch.cat(list(score(model, batches, name, bins=4).values())).numpy()
         expected = getattr(tefast, name)(h, **of_units)
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
     valid = np.arange(8) < given.get("lengths", np.full(len(h), 8))[:, None]
-    found = layer_scores(model, batches, "activation_magnitude")
+    found = score(model, batches, "activation_magnitude")
     np.testing.assert_allclose(
         torch.cat(list(found.values())), np.abs(h[valid]).mean(0), rtol=1e-12
     )
@@ -112,15 +111,15 @@ def test_histories_delays_and_own_ranges() -> None:
     options["source_step"] = 2
     for name in ("transfer_entropy", "reverse_transfer_entropy"):
         criterion = partial(getattr(criteria, name), **options)
-        found = layer_scores(model, batches, criterion, bins=3, h_range=None, parts=[(1, 0)])
+        found = score(model, batches, criterion, bins=3, h_range=None, parts=[(1, 0)])
         expected = getattr(tefast, name)(h[..., 8:12], y, 3, y_range=(0, 1), **options)
         np.testing.assert_allclose(found[1, 0], expected, rtol=0, atol=1e-12)
     stored = partial(criteria.active_information, history=2, step=3)
-    found = layer_scores(model, batches, stored, bins=3)
+    found = score(model, batches, stored, bins=3)
     expected = tefast.active_information(h, 3, history=2, step=3, h_range=(-1, 1))
     np.testing.assert_allclose(torch.cat(list(found.values())), expected, rtol=0, atol=1e-12)
     delayed = partial(criteria.mutual_information, delay=1, bias="grassberger")
-    found = layer_scores(model, batches, delayed, bins=3)
+    found = score(model, batches, delayed, bins=3)
     expected = tefast.mutual_information(
         h, y, 3, delay=1, bias="grassberger", h_range=(-1, 1), y_range=(0, 1)
     )
@@ -140,7 +139,7 @@ def caught(criterion, **given):  # type: ignore[no-untyped-def]
         found.append(criterion(context))
         return criteria.random(context)
 
-    layer_scores(Tagger(), data(), keep, **given)
+    score(Tagger(), data(), keep, **given)
     return found[0]
 
 
@@ -167,7 +166,7 @@ def test_scores_of_significance(method: str) -> None:
 
     def run(criterion, **options):  # type: ignore[no-untyped-def]
         criterion = partial(criterion, method=method, **options)
-        scores = layer_scores(Tagger(), data(), criterion, bins=4, seed=3)
+        scores = score(Tagger(), data(), criterion, bins=4, seed=3)
         return torch.cat(list(scores.values())).numpy()
 
     same = {"rtol": 1e-9, "atol": 1e-12}
@@ -203,7 +202,7 @@ def test_few_transitions_for_chi_square_are_worth_a_warning(reverse: bool) -> No
 
 def test_norms_by_hand() -> None:
     model = Tagger(kind=nn.GRU)
-    one, two = (layer_scores(model, [], name) for name in ("l1", "l2"))
+    one, two = (score(model, [], name) for name in ("l1", "l2"))
     for (layer, direction), scores in one.items():
         suffix = f"l{layer}" + "_reverse" * direction
         weights = [getattr(model.rnn, f"{role}_{suffix}").detach() for role in
@@ -222,7 +221,7 @@ def test_taylor_is_the_slope_of_the_loss(batch_first: bool, frozen: bool) -> Non
     model = Tagger(batch_first)
     batches = [(x[i : i + 1], labels[i : i + 1]) for x, labels in data()[:1] for i in range(3)]
     model.rnn.requires_grad_(not frozen)
-    scores = layer_scores(model, batches, "taylor")
+    scores = score(model, batches, "taylor")
     assert all(parameter.grad is None for parameter in model.parameters())
     for part, unit in (((1, 0), 2), ((1, 1), 1)):
         column, slopes = UNITS * part[1] + unit, []
@@ -239,19 +238,19 @@ def test_taylor_is_the_slope_of_the_loss(batch_first: bool, frozen: bool) -> Non
     assert all((s > 0).all() for s in scores.values())
     masked = Tagger(batch_first)
     masked.rnn = mask_units(masked.rnn, {"l0": [1], "l1_reverse": [0]})
-    zero = layer_scores(masked, batches, "taylor")
+    zero = score(masked, batches, "taylor")
     assert zero[0, 0][1] == zero[1, 1][0] == 0
 
 
 def test_pruned_layers_are_scored_too() -> None:
     model = prune(Tagger(), {"l0": [1], "l1_reverse": [0, 2]}, consumers=["fc"])
-    scores = layer_scores(model, data(), "transfer_entropy")
+    scores = score(model, data(), "transfer_entropy")
     assert {part: len(s) for part, s in scores.items()} == {
         (0, 0): 3, (0, 1): 4, (1, 0): 4, (1, 1): 2
     }  # fmt: skip
     whole = Tagger()
     whole.rnn = mask_units(whole.rnn, {"l0": [1], "l1_reverse": [0, 2]})
-    expected = layer_scores(whole, data(), "transfer_entropy")
+    expected = score(whole, data(), "transfer_entropy")
     torch.testing.assert_close(scores[1, 0], expected[1, 0], rtol=0, atol=1e-12)
     torch.testing.assert_close(scores[0, 0], expected[0, 0][[0, 2, 3]], rtol=0, atol=1e-12)
 
@@ -280,35 +279,31 @@ def test_a_model_of_ones_own() -> None:
     batches = [(tokens, tokens[:, 0] % 2, lengths)]
     run = {"forward": lambda m, batch: m(batch[0], batch[2])}
     parity = {"source": lambda _result, batch: (batch[0] % 2).double()}
-    found = layer_scores(model, batches, "transfer_entropy", bins=4, **run, **parity)
+    found = score(model, batches, "transfer_entropy", bins=4, **run, **parity)
     assert not hasattr(model, "padded")  # as it was
     model(tokens, lengths)
     h, y = model.padded, (tokens % 2).double()
     expected = tefast.transfer_entropy(h, y, **RANGES, lengths=lengths)
     torch.testing.assert_close(found[0, 0], expected, rtol=0, atol=1e-12)
-    assert (layer_scores(model, batches, "taylor", **run)[0, 0] > 0).all()
-    magnitude = layer_scores(model, batches, "activation_magnitude", **run)[0, 0]
+    assert (score(model, batches, "taylor", **run)[0, 0] > 0).all()
+    magnitude = score(model, batches, "activation_magnitude", **run)[0, 0]
     assert (magnitude > 0).all()
 
 
 @FEW
 @FEW
-def test_ones_own_criterion_and_names_in_unit_scores() -> None:
+def test_a_criterion_of_ones_own() -> None:
     model, batches = Tagger(), data()
 
     def spread(context: Context) -> torch.Tensor:
         assert context.units == 16
         return torch.stack([h.flatten(0, 1).std(0) for h, _ in context.outputs()]).mean(0)
 
-    scores = layer_scores(model, batches, spread)
+    scores = score(model, batches, spread)
     torch.testing.assert_close(
         scores[1, 1],
         torch.stack([by_hand(model, x)[3].flatten(0, 1).std(0) for x, _ in batches]).mean(0),
     )
-    single = SequenceClassifier(3, 3, hidden_size=5, fc_size=4).double()
-    for name in criteria.NAMED:
-        found = of_single(single, batches, name, bins=3)
-        assert torch.equal(found, layer_scores(single, batches, name, bins=3)[0, 0]), name
 
 
 @FEW
@@ -316,12 +311,12 @@ def test_the_model_and_generators() -> None:
     model, batches = Tagger().train(), data()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     for name in criteria.NAMED:
-        layer_scores(model, iter(batches), name)
+        score(model, iter(batches), name)
     assert model.training
     assert not model.rnn._forward_hooks
     assert all(torch.equal(tensor, before[n]) for n, tensor in model.state_dict().items())
     with pytest.raises(TypeError, match="expected an iterable that can be read again"):
-        layer_scores(model, iter(batches), "transfer_entropy", h_range=None)
+        score(model, iter(batches), "transfer_entropy", h_range=None)
 
 
 @pytest.mark.parametrize(
@@ -347,4 +342,4 @@ def test_the_model_and_generators() -> None:
 def test_errors(options: dict, error: type[Exception], message: str) -> None:
     given = {"batches": data(), "criterion": "transfer_entropy", **options}
     with pytest.raises(error, match=message):
-        layer_scores(Tagger(), given.pop("batches"), given.pop("criterion"), **given)
+        score(Tagger(), given.pop("batches"), given.pop("criterion"), **given)

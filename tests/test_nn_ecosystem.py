@@ -30,8 +30,8 @@ def test_torch_pruning(cell: str) -> None:
 
     torch.manual_seed(0)
     model = tnn.SequenceClassifier(3, 4, hidden_size=8, fc_size=6, cell=cell)
-    scores = tnn.unit_scores(model, data(), "transfer_entropy", bins=4)
-    units = tnn.select_units(scores, 0.5)
+    scores = tnn.score(model, data(), "transfer_entropy", bins=4)[0, 0]
+    units = tnn.select_units(scores, 0.5, descending=True)
     expected = tnn.prune(model, units)
     pruned, kind = copy.deepcopy(model), type(model.rnn)
     with warnings.catch_warnings():
@@ -85,7 +85,7 @@ def test_torch_pruning_of_both_directions(kind: type, how: str) -> None:
 
     model, x = Reader(kind, how).eval(), data()[0][0]
     whole = copy.deepcopy(model)
-    scores = tnn.layer_scores(model, data(), "l2")
+    scores = tnn.score(model, data(), "l2")
     both = (scores[0, 0] + scores[0, 1]) / 2  # what Torch-Pruning makes of parts of equal size
     units = tnn.select_units(both, 0.5, descending=False).tolist()
 

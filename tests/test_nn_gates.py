@@ -25,12 +25,11 @@ from tefast.nn import (
     gate_activations,
     gate_means,
     gate_savings,
-    gate_scores,
     mask_gates,
     prune_gates,
     remove_gates,
     save,
-    score_all_gates,
+    score,
     select_gates,
 )
 
@@ -474,7 +473,7 @@ class Odd(nn.LSTM):
         lambda rnn: mask_gates(rnn, {}, 0),
         lambda rnn: gate_savings(rnn, {}),
         lambda rnn: gate_activations(rnn, torch.zeros(2, 2)),
-        lambda rnn: gate_scores(nn.ModuleDict({"rnn": rnn}), [], "l1"),
+        lambda rnn: score(nn.ModuleDict({"rnn": rnn}), [], "l1", of="gates")[0, 0],
         lambda rnn: gate_means(nn.ModuleDict({"rnn": rnn}), []),
         lambda rnn: prune_gates(nn.ModuleDict({"rnn": rnn}), {}, 0),
     ],
@@ -538,17 +537,20 @@ def test_layers_built_by_hand() -> None:
 
 def test_select_gates() -> None:
     scores = torch.tensor([[0.1, 0.9, 0.5], [0.9, 0.2, 0.3]])
-    assert select_gates(scores, 0.5).tolist() == [[False, True, True], [True, False, False]]
+    assert select_gates(scores, 0.5, descending=True).tolist() == [
+        [False, True, True],
+        [True, False, False],
+    ]
     lowest = select_gates(scores.numpy(), 2, descending=False)
     assert lowest.tolist() == [[True, False, False], [False, True, False]]
-    assert not select_gates(scores, 0).any()
-    assert select_gates(scores, 1.0).all()
+    assert not select_gates(scores, 0, descending=True).any()
+    assert select_gates(scores, 1.0, descending=True).all()
     with pytest.raises(ValueError, match=r"scores: expected shape \(U, G\), got \(3,\)"):
-        select_gates(scores[0], 1)
+        select_gates(scores[0], 1, descending=True)
     with pytest.raises(TypeError, match="scores: expected a tensor or an array, got list"):
-        select_gates([[1.0]], 1)
+        select_gates([[1.0]], 1, descending=True)
     with pytest.raises(ValueError, match="NaN"):
-        select_gates(scores * torch.nan, 1)
+        select_gates(scores * torch.nan, 1, descending=True)
 
 
 def make(cell: str = "lstm") -> SequenceClassifier:
@@ -613,8 +615,8 @@ def test_streamed_scores_and_means_equal_one_shot(cell: str, lengths: bool) -> N
     model, batches = make(cell), uneven(lengths)
     gates, y, *rest = map(torch.cat, zip(*capture_gates(model, batches), strict=True))
     steps = rest[0] if rest else None
-    te = gate_scores(model, batches, bins=6)
-    entropy = gate_scores(model, batches, "entropy", bins=6)
+    te = score(model, batches, "transfer_entropy", bins=6, of="gates")[0, 0]
+    entropy = score(model, batches, "entropy", bins=6, of="gates")[0, 0]
     assert te.shape == entropy.shape == (10, len(GATES[model.rnn.mode]))
     for number, gate in enumerate(GATES[model.rnn.mode]):
         options = {"bins": 6, "h_range": (-1 if gate in "gn" else 0, 1), "lengths": steps}
@@ -635,26 +637,32 @@ def test_all_criteria_in_one_pass() -> None:
             passes.append(1)
             return iter(batches)
 
-    scores = score_all_gates(model, Counted(), seed=3)
+    names = ("transfer_entropy", "entropy", "mutual_information", "l1", "random")
+    found = score(model, Counted(), names, seed=3, of="gates")
     assert len(passes) == 1
-    assert tuple(scores) == tefast.nn.GATE_CRITERIA
-    for criterion, score in scores.items():
-        assert torch.equal(score, gate_scores(model, batches, criterion, seed=3))
+    assert tuple(found) == names
+    scores = {name: one[0, 0] for name, one in found.items()}
+    for name, one in scores.items():
+        assert torch.equal(one, score(model, batches, name, seed=3, of="gates")[0, 0])
     rows = torch.cat([model.rnn.weight_ih_l0, model.rnn.weight_hh_l0], dim=1).detach().double()
     close(scores["l1"], rows.abs().sum(1).reshape(4, 10).t())
     assert len(scores["random"].unique()) == 40
     with pytest.raises(ValueError, match=r"expected one of transfer_entropy, .* got 'te'"):
-        gate_scores(model, batches, "te")
-    with pytest.raises(TypeError, match="got the string 'l1'"):
-        score_all_gates(model, batches, "l1")
+        score(model, batches, "te", of="gates")[0, 0]
+    with pytest.raises(ValueError, match="of='gates': expected a criterion without gradients"):
+        score(model, batches, "taylor", of="gates")
+    with pytest.raises(ValueError, match=r"of: expected one of units, outputs, gates, got 'gate'"):
+        score(model, batches, "l1", of="gate")
     with pytest.raises(ValueError, match="expected at least one batch, got none"):
-        gate_scores(model, [])
+        score(model, [], "transfer_entropy", of="gates")[0, 0]
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 def test_pruned_model(cell: str, tmp_path) -> None:  # type: ignore[no-untyped-def]
     model, batches = make(cell), uneven(True)
-    gates = select_gates(gate_scores(model, batches), 0.5)
+    gates = select_gates(
+        score(model, batches, "transfer_entropy", of="gates")[0, 0], 0.5, descending=True
+    )
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     pruned = prune_gates(model, gates, batches=batches)
     means = gate_means(model, batches)
@@ -720,8 +728,8 @@ def test_gates_of_any_model(cell: str, how: str) -> None:
     read = masked_out(gates, model.rnn.mode)
     y = model.fc(read).softmax(2).gather(2, labels[:, None, None].expand(-1, 9, 1))[..., 0]
     steps = lengths if how == "packed" else None
-    te = gate_scores(model, [(x, labels)], bins=3, **run)
-    entropy = gate_scores(model, [(x, None)], "entropy", bins=3, **run)
+    te = score(model, [(x, labels)], "transfer_entropy", bins=3, **run, of="gates")[0, 0]
+    entropy = score(model, [(x, None)], "entropy", bins=3, **run, of="gates")[0, 0]
     for number, gate in enumerate(GATES[model.rnn.mode]):
         options = {"bins": 3, "h_range": (-1 if gate in "gn" else 0, 1), "lengths": steps}
         h = gates[..., number]

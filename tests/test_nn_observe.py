@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import tefast
-from tefast.nn import Context, RecurrentStack, criteria, layer_scores
+from tefast.nn import Context, RecurrentStack, criteria, score
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),
@@ -78,7 +78,7 @@ def outputs_of(model: nn.Module, batches: list, what: str = "units", **how) -> l
         found.extend(context.outputs())
         return torch.zeros(context.units)
 
-    layer_scores(model, batches, keep, projections=what == "outputs", **how)
+    score(model, batches, keep, of=what, **how)
     return found
 
 
@@ -132,8 +132,8 @@ def test_packed_sequences_tell_their_lengths(name: str, bidirectional: bool) -> 
                    4 * (1 + bidirectional))  # fmt: skip
     told = {"forward": lambda model, batch: model(batch[0], batch[2])}
     hidden = {"forward": lambda model, batch: model(batch[0], lengths)}
-    expected = layer_scores(model, [(x, labels, lengths)], name, **told)
-    found = layer_scores(model, [(x, labels)], name, **hidden)
+    expected = score(model, [(x, labels, lengths)], name, **told)
+    found = score(model, [(x, labels)], name, **hidden)
     for part, scores in expected.items():
         assert torch.equal(found[part], scores)
         assert (scores > 0).any()
@@ -152,14 +152,14 @@ def test_lengths_that_disagree() -> None:
     model = Packed(nn.GRU(3, 4, batch_first=True), 4)
     told = {"forward": lambda model, batch: model(batch[0], lengths)}
     with pytest.raises(ValueError, match=r"lengths: the batch says \d+ for sequence \d.* labels="):
-        layer_scores(model, [(x, labels, lengths - (lengths > 2).long())], "entropy", **told)
+        score(model, [(x, labels, lengths - (lengths > 2).long())], "entropy", **told)
     # The ordinary order of a text classifier: what is taken for lengths are labels.
     with pytest.raises(ValueError, match="lengths: the batch says"):
-        layer_scores(model, [(x, lengths, labels)], "entropy", **told)
-    expected = layer_scores(model, [(x, labels, lengths)], "transfer_entropy", **told)[0, 0]
+        score(model, [(x, lengths, labels)], "entropy", **told)
+    expected = score(model, [(x, labels, lengths)], "transfer_entropy", **told)[0, 0]
     by_function = {"labels": lambda batch: batch[2], "lengths": lambda batch: batch[1]}
     for where in ({"labels": 2, "lengths": 1}, {"labels": 2, "lengths": False}, by_function):
-        found = layer_scores(model, [(x, lengths, labels)], "transfer_entropy", **told, **where)
+        found = score(model, [(x, lengths, labels)], "transfer_entropy", **told, **where)
         assert torch.equal(found[0, 0], expected)
 
 
@@ -175,17 +175,17 @@ def test_sequences_sorted_by_the_model_itself() -> None:
     model = Sorted(nn.GRU(3, 4, batch_first=True), 4, enforce=True)
     run = {"forward": lambda model, batch: model(batch[0], lengths)}
     with pytest.raises(ValueError, match=r"sorted by length, .* lengths=, or pack with enforce_s"):
-        layer_scores(model, [(x, labels)], "transfer_entropy", **run)
+        score(model, [(x, labels)], "transfer_entropy", **run)
     with pytest.raises(ValueError, match=r"lengths: the batch says .*keep the order"):
-        layer_scores(model, [(x, labels, lengths)], "transfer_entropy", **run)
-    assert (layer_scores(model, [(x, labels)], "entropy", **run)[0, 0] > 0).all()  # no series
+        score(model, [(x, labels, lengths)], "transfer_entropy", **run)
+    assert (score(model, [(x, labels)], "entropy", **run)[0, 0] > 0).all()  # no series
     order = lengths.argsort(descending=True, stable=True)
     run = {"forward": lambda model, batch: model(batch[0], batch[2])}
     batch = (x[order], labels[order], lengths[order])  # sorted beforehand, and said to be
-    found = layer_scores(model, [batch], "transfer_entropy", **run)[0, 0]
+    found = score(model, [batch], "transfer_entropy", **run)[0, 0]
     plain = Packed(nn.GRU(3, 4, batch_first=True), 4)
     plain.load_state_dict(model.state_dict())
-    expected = layer_scores(plain, [(x, labels, lengths)], "transfer_entropy", **run)[0, 0]
+    expected = score(plain, [(x, labels, lengths)], "transfer_entropy", **run)[0, 0]
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
 
 
@@ -227,12 +227,12 @@ def test_steps_one_by_one_are_those_of_one_run(kind: type) -> None:
         one.data.copy_(other.data)
     for name in (*STREAMED, "l1", "l2", "random"):
         for batch in ((x, labels), (x, labels, lengths)):
-            expected = layer_scores(whole, [batch], name, bins=4)[0, 0]
-            found = layer_scores(parts, [batch], name, bins=4)[0, 0]
+            expected = score(whole, [batch], name, bins=4)[0, 0]
+            found = score(parts, [batch], name, bins=4)[0, 0]
             torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12, msg=name)
     frozen = parts.requires_grad_(False)
-    found = layer_scores(frozen, [(x, labels)], "taylor")[0, 0]
-    torch.testing.assert_close(found, layer_scores(whole, [(x, labels)], "taylor")[0, 0])
+    found = score(frozen, [(x, labels)], "taylor")[0, 0]
+    torch.testing.assert_close(found, score(whole, [(x, labels)], "taylor")[0, 0])
 
 
 def test_stacked_layers_in_pieces() -> None:
@@ -252,8 +252,8 @@ def test_stacked_layers_in_pieces() -> None:
         whole, parts = Pieces(0, stack), Pieces(3, stack)
         parts.load_state_dict(whole.state_dict())
         for name in ("transfer_entropy", "taylor", "active_information"):
-            expected = layer_scores(whole, [(x, labels)], name, bins=4)
-            found = layer_scores(parts, [(x, labels)], name, bins=4)
+            expected = score(whole, [(x, labels)], name, bins=4)
+            found = score(parts, [(x, labels)], name, bins=4)
             for part, scores in expected.items():
                 torch.testing.assert_close(found[part], scores, rtol=1e-9, atol=1e-12)
 
@@ -288,23 +288,23 @@ def test_a_layer_that_runs_twice(h_0: str) -> None:
         assert torch.equal(h, model.rnn(one, start)[0])
         assert lengths is None
     series = {"source": lambda _result, batch: [one[..., 0] for one in batch[0]]}
-    te = layer_scores(model, [((x, z), labels)], "transfer_entropy", forward=forward, bins=3,
+    te = score(model, [((x, z), labels)], "transfer_entropy", forward=forward, bins=3,
                       y_range=(-1, 1), **series)[0, 0]  # fmt: skip
     counted = tefast.TransferEntropy(4, 3, h_range=(-1, 1), y_range=(-1, 1))
     for one in (x, z):
         counted.update(model.rnn(one, start)[0].detach(), one[..., 0])
     assert torch.equal(te, counted.compute())
     loss = {"loss": lambda result, batch: result.square().mean()}
-    taylor = layer_scores(model, [((x, z), labels)], "taylor", forward=forward, **loss)[0, 0]
+    taylor = score(model, [((x, z), labels)], "taylor", forward=forward, **loss)[0, 0]
     first, second = (model.rnn(one, start)[0][:, -1].detach() for one in (x, z))
     # Masking the unit takes its product out of both factors: twice its share of the slope.
     slope = 2 * (first * second).sum(1, keepdim=True) / 20
     torch.testing.assert_close(taylor, (2 * slope * first * second).abs().mean(0) * 20)
     with pytest.raises(ValueError, match="several sets of sequences; give source="):
-        layer_scores(model, [((x, z), labels)], "transfer_entropy", forward=forward,
+        score(model, [((x, z), labels)], "transfer_entropy", forward=forward,
                      source="squared_error")  # fmt: skip
     with pytest.raises(ValueError, match=r"source: expected one, or a list of 2 .*, got 3"):
-        layer_scores(model, [((x, z), labels)], "transfer_entropy", forward=forward,
+        score(model, [((x, z), labels)], "transfer_entropy", forward=forward,
                      source=lambda _result, _batch: [x[..., 0]] * 3)  # fmt: skip
 
 
@@ -327,13 +327,13 @@ def test_states_of_which_it_is_not_clear_whose_they_are() -> None:
 
     model = Damped()
     with pytest.raises(ValueError, match=r'calls="steps" takes .* calls="sequences"'):
-        layer_scores(model, [(x, labels)], "entropy")
+        score(model, [(x, labels)], "entropy")
     ((h, _),) = outputs_of(model, [(x, labels)], calls="steps")
     assert h.shape == (20, 8, 4)
     torch.testing.assert_close(model.fc(h), model(x))
     assert len(outputs_of(model, [(x, labels)], calls="sequences")) == 8
     with pytest.raises(ValueError, match="calls: expected one of auto, steps, sequences"):
-        layer_scores(model, [(x, labels)], "entropy", calls="twice")
+        score(model, [(x, labels)], "entropy", calls="twice")
 
 
 def test_sequences_that_end_before_others() -> None:
@@ -357,10 +357,10 @@ def test_sequences_that_end_before_others() -> None:
     ((_, found),) = outputs_of(model, [(x, labels)])
     assert torch.equal(found, lengths)
     for name in ("transfer_entropy", "entropy", "taylor"):
-        expected = layer_scores(whole, [(x, labels, lengths)], name, bins=4)[0, 0]
+        expected = score(whole, [(x, labels, lengths)], name, bins=4)[0, 0]
         torch.testing.assert_close(
-            layer_scores(model, [(x, labels)], name, bins=4)[0, 0] if name != "taylor"
-            else layer_scores(model, [(x, labels, lengths)], name, bins=4)[0, 0],
+            score(model, [(x, labels)], name, bins=4)[0, 0] if name != "taylor"
+            else score(model, [(x, labels, lengths)], name, bins=4)[0, 0],
             expected, rtol=1e-9, atol=1e-12,
         )  # fmt: skip
 
@@ -381,8 +381,8 @@ def test_projections_and_their_gradient(bidirectional: bool) -> None:
             return self.fc(self.rnn(x)[0])
 
     model = Projected()
-    units = layer_scores(model, [(x, labels)], "taylor")
-    outputs = layer_scores(model, [(x, labels)], "taylor", projections=True)
+    units = score(model, [(x, labels)], "taylor")
+    outputs = score(model, [(x, labels)], "taylor", of="outputs")
     assert {len(one) for one in units.values()} == {5}
     assert {len(one) for one in outputs.values()} == {2}
     last = next(reversed(units))  # by hand: what the head makes of one unit of the last layer
@@ -396,17 +396,17 @@ def test_projections_and_their_gradient(bidirectional: bool) -> None:
     expected = (m * (logits.grad @ weight.detach())).sum(1).abs().sum(0)
     torch.testing.assert_close(units[last], expected)
     for name in ("l1", "l2"):
-        rows = layer_scores(model, [], name, projections=True)[last]
+        rows = score(model, [], name, of="outputs")[last]
         power = 1 if name == "l1" else 2
         own = getattr(model.rnn, f"weight_hr_{suffix}").detach()
         torch.testing.assert_close(rows, own.norm(power, dim=1))
-        assert len(layer_scores(model, [], name)[last]) == 5
+        assert len(score(model, [], name)[last]) == 5
     with pytest.raises(ValueError, match="h_range: projected outputs have no bound"):
-        layer_scores(model, [(x, labels)], "entropy", projections=True)
-    given = {"h_range": None, "projections": True}
-    assert (layer_scores(model, [(x, labels)], "entropy", **given)[last] > 0).all()
-    with pytest.raises(ValueError, match="projections: expected an LSTM with proj_size"):
-        layer_scores(Tagger(nn.GRU), [], "l1", projections=True)
+        score(model, [(x, labels)], "entropy", of="outputs")
+    given = {"h_range": None, "of": "outputs"}
+    assert (score(model, [(x, labels)], "entropy", **given)[last] > 0).all()
+    with pytest.raises(ValueError, match="of=.outputs.: expected an LSTM with proj_size"):
+        score(Tagger(nn.GRU), [], "l1", of="outputs")
 
 
 def test_batches_of_any_form_which_are_not_changed() -> None:
@@ -426,17 +426,17 @@ def test_batches_of_any_form_which_are_not_changed() -> None:
     before = x.clone()
     told = {"forward": lambda model, batch: model(batch[0] / 2, batch[2])}
     for name in ("transfer_entropy", "entropy", "taylor"):
-        found = layer_scores(model, [batch], name, forward=lambda m, b: m(b), h_range=None)
-        expected = layer_scores(plain, [(x, labels, lengths)], name, h_range=None, **told)
+        found = score(model, [batch], name, forward=lambda m, b: m(b), h_range=None)
+        expected = score(plain, [(x, labels, lengths)], name, h_range=None, **told)
         assert all(torch.equal(found[part], expected[part]) for part in expected)
     assert torch.equal(x, before)
     assert list(batch) == ["x", "labels", "lengths"]
     with pytest.raises(TypeError, match=r"got dict; .* forward=function\(model, batch\)"):
-        layer_scores(model, [batch], "entropy")
+        score(model, [batch], "entropy")
     with pytest.raises(TypeError, match=r"argument: 'lengths' \(the model was run as .* forward="):
-        layer_scores(plain, [(x, labels)], "entropy")
+        score(plain, [(x, labels)], "entropy")
     with pytest.raises(ValueError, match=r"labels: expected them at 'labels' .* with 'x'; labels="):
-        layer_scores(model, [{"x": x}], "transfer_entropy",
+        score(model, [{"x": x}], "transfer_entropy",
                      forward=lambda m, b: m({**b, "lengths": lengths}))  # fmt: skip
 
 
@@ -480,32 +480,30 @@ def test_hooks_of_the_users_own_stay_in_force() -> None:
     run = {"forward": lambda model, batch: model(batch[0], torch.full((20,), 8))}
     seen: list = []
     handle = model.rnn.register_forward_hook(lambda _m, _a, result: (seen.append(1), result)[1])
-    scores = layer_scores(model, [(x, labels)], "transfer_entropy", **run)
+    scores = score(model, [(x, labels)], "transfer_entropy", **run)
     assert seen
     handle.remove()
-    expected = layer_scores(model, [(x, labels)], "transfer_entropy", **run)
+    expected = score(model, [(x, labels)], "transfer_entropy", **run)
     assert all(torch.equal(scores[part], expected[part]) for part in expected)
     doubled = model.rnn.register_forward_hook(
         lambda _m, _a, result: (result[0]._replace(data=result[0].data * 2), result[1])
     )
-    other = layer_scores(model, [(x, labels)], "taylor", **run)
+    other = score(model, [(x, labels)], "taylor", **run)
     doubled.remove()
-    assert not torch.allclose(
-        other[1, 0], layer_scores(model, [(x, labels)], "taylor", **run)[1, 0]
-    )
+    assert not torch.allclose(other[1, 0], score(model, [(x, labels)], "taylor", **run)[1, 0])
 
 
 def test_without_gradients_around_and_relu_cells() -> None:
     x, labels, _ = data()
     model = Tagger(nn.GRU)
-    expected = layer_scores(model, [(x, labels)], "taylor")[0, 0]
+    expected = score(model, [(x, labels)], "taylor")[0, 0]
     for mode in (torch.no_grad, torch.inference_mode):
         with mode():
-            assert torch.equal(layer_scores(model, [(x, labels)], "taylor")[0, 0], expected)
+            assert torch.equal(score(model, [(x, labels)], "taylor")[0, 0], expected)
     with pytest.raises(ValueError, match="loss: expected a finite number, got nan"):
-        layer_scores(model, [(x, labels)], "taylor", loss=lambda r, b: r.sum() * torch.nan)
+        score(model, [(x, labels)], "taylor", loss=lambda r, b: r.sum() * torch.nan)
     relu = Tagger(nn.RNNCell, 1)
     relu.rnn = nn.RNNCell(3, 4, nonlinearity="relu").double()
     with pytest.raises(ValueError, match="a relu RNN has no upper bound"):
-        layer_scores(relu, [(x, labels)], "entropy")
-    assert (layer_scores(relu, [(x, labels)], criteria.entropy, h_range=None)[0, 0] >= 0).all()
+        score(relu, [(x, labels)], "entropy")
+    assert (score(relu, [(x, labels)], criteria.entropy, h_range=None)[0, 0] >= 0).all()

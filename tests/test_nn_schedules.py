@@ -12,9 +12,9 @@ from tefast.nn import (
     Context,
     PruningStep,
     SequenceClassifier,
-    layer_scores,
     prune,
     prune_in_steps,
+    score,
     select,
     write_steps,
 )
@@ -48,8 +48,8 @@ def test_one_shot_is_score_select_prune() -> None:
     torch.manual_seed(0)
     model = SequenceClassifier(3, 3, hidden_size=8, fc_size=5).double()
     found, rows = prune_in_steps(model, data(), "transfer_entropy", amount=0.5)
-    scores = layer_scores(model, data(), "transfer_entropy")
-    units = select(scores, amount=0.5)
+    scores = score(model, data(), "transfer_entropy")
+    units = select(scores, amount=0.5, descending=True)
     expected = prune(model, units).state_dict()
     assert all(torch.equal(tensor, expected[n]) for n, tensor in found.state_dict().items())
     (row,) = rows
@@ -97,6 +97,7 @@ def test_rescoring_tuning_and_the_record(tmp_path) -> None:  # type: ignore[no-u
         fine_tune=tune,
         evaluate=lambda m: m.fc.bias.sum().item(),
         on_step=done.append,
+        descending=True,
     )
     assert seen == [8, 12, 6, 8]
     assert tuned == [1, 2]
@@ -127,7 +128,9 @@ def test_units_keep_their_numbers() -> None:
         scores[context.units // 2] = 1
         return scores
 
-    rows = prune_in_steps(Chain(), data(), middle, amount=0.5, steps=4, rnn="first")[1]
+    rows = prune_in_steps(
+        Chain(), data(), middle, amount=0.5, steps=4, rnn="first", descending=True
+    )[1]
     assert [row.units for row in rows] == [(4,), (3,), (5,), (2,)]
 
 
@@ -140,7 +143,7 @@ def test_over_all_layers_and_thresholds() -> None:
     assert min(row.left for row in rows) >= 1
     assert found(data()[0][0]).shape == (20, 6, 3)
     _, rows = prune_in_steps(model, data(), "random", above=0.5, rnn="first")
-    scores = layer_scores(model, data(), "random", rnn="first")[0, 0]
+    scores = score(model, data(), "random", rnn="first")[0, 0]
     assert sorted(rows[0].units) == (scores > 0.5).nonzero().flatten().tolist()
     _, rows = prune_in_steps(model, data(), "random", below=2.0, rnn="first", round_to=4)
     assert rows[0].left == 4
@@ -283,7 +286,7 @@ def test_scores_that_are_all_zero_do_not_choose_in_silence() -> None:
         return torch.zeros(context.units)
 
     with pytest.warns(RuntimeWarning, match=r"scores\[\('first', \(0, 0\)\)\]: 8 of 8 are equal"):
-        prune_in_steps(Chain(), data(), nothing, amount=0.5, rnn="first")
+        prune_in_steps(Chain(), data(), nothing, amount=0.5, rnn="first", descending=True)
 
 
 @pytest.mark.parametrize("sized", [False, True])
@@ -321,7 +324,16 @@ def test_groups_whose_states_lie_in_one_tensor(sized: bool) -> None:
     x = data()[0][0]
     torch.testing.assert_close(found(x), masked(x), rtol=1e-12, atol=1e-12)
     scores = {(name, (0, 0)): torch.rand(4) for name in names}
-    chosen = select(scores, parameters=0.6, model=model, rnn=None, equal=True, example=x, **pruning)
+    chosen = select(
+        scores,
+        parameters=0.6,
+        model=model,
+        rnn=None,
+        equal=True,
+        example=x,
+        **pruning,
+        descending=True,
+    )
     assert sum(map(len, chosen.values())) >= 2
     if sized:
         with pytest.raises(ValueError, match=r"and with 'grus.0', 'grus.1' together: .*sizes="):

@@ -14,11 +14,11 @@ SCORES = torch.tensor([0.3, 0.9, 0.1, 0.9, 0.5])
 @pytest.mark.parametrize("convert", [lambda s: s, lambda s: s.numpy()])
 def test_order(convert) -> None:  # type: ignore[no-untyped-def]
     scores = convert(SCORES)
-    assert select_units(scores, 5).tolist() == [1, 3, 4, 0, 2]
+    assert select_units(scores, 5, descending=True).tolist() == [1, 3, 4, 0, 2]
     assert select_units(scores, 5, descending=False).tolist() == [2, 0, 4, 1, 3]
-    assert select_units(scores, 2).tolist() == [1, 3]
-    assert select_units(scores, 2).dtype == torch.int64
-    assert select_units(scores, 0).tolist() == []
+    assert select_units(scores, 2, descending=True).tolist() == [1, 3]
+    assert select_units(scores, 2, descending=True).dtype == torch.int64
+    assert select_units(scores, 0, descending=True).tolist() == []
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64, torch.int32])
@@ -26,7 +26,7 @@ def test_ties_go_by_index(dtype: torch.dtype) -> None:
     scores = torch.zeros(1000, dtype=dtype)
     scores[500:] = 1
     expected = [*range(500, 1000), *range(500)]
-    assert select_units(scores, 1.0).tolist() == expected
+    assert select_units(scores, 1.0, descending=True).tolist() == expected
     assert select_units(-scores, 1.0, descending=False).tolist() == expected
 
 
@@ -52,12 +52,12 @@ def test_ties_go_by_index(dtype: torch.dtype) -> None:
     ],
 )
 def test_amount(amount: float, count: int) -> None:
-    assert len(select_units(torch.arange(10.0), amount)) == count
+    assert len(select_units(torch.arange(10.0), amount, descending=True)) == count
 
 
 def test_half_is_read_as_written() -> None:
     assert 0.285 * 100 < 28.5
-    assert len(select_units(torch.arange(100.0), 0.285)) == 29
+    assert len(select_units(torch.arange(100.0), 0.285, descending=True)) == 29
 
 
 TIES = pytest.mark.filterwarnings("ignore:scores.*do not say which units are to go")
@@ -71,7 +71,7 @@ TIES = pytest.mark.filterwarnings("ignore:scores.*do not say which units are to 
 )
 def test_against_python_sort(values: list[float], amount: float, descending: bool) -> None:
     scores = torch.tensor(values, dtype=torch.float64)
-    chosen = select_units(scores, amount, descending).tolist()
+    chosen = select_units(scores, amount, descending=descending).tolist()
     sign = -1 if descending else 1
     expected = sorted(range(len(values)), key=lambda unit: (sign * values[unit], unit))
     assert chosen == expected[: len(chosen)]
@@ -80,7 +80,7 @@ def test_against_python_sort(values: list[float], amount: float, descending: boo
 
 def test_input_is_not_changed() -> None:
     scores = SCORES.clone().requires_grad_()
-    select_units(scores, 0.5)
+    select_units(scores, 0.5, descending=True)
     assert torch.equal(scores.detach(), SCORES)
 
 
@@ -106,13 +106,13 @@ def test_input_is_not_changed() -> None:
 )
 def test_errors(scores, amount, error, message: str) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(error, match=message):
-        select_units(scores, amount)
+        select_units(scores, amount, descending=True)
 
 
 def test_reversed_and_foreign_arrays() -> None:
     scores = np.array([0.1, 0.9, 0.5])
-    assert select_units(scores[::-1], 1).tolist() == [1]
-    assert select_units(scores.astype(">f4"), 1).tolist() == [1]
+    assert select_units(scores[::-1], 1, descending=True).tolist() == [1]
+    assert select_units(scores.astype(">f4"), 1, descending=True).tolist() == [1]
 
 
 EACH = {"a": np.array([0.1, 0.9, 0.5, 0.3]), "b": np.array([0.4, 0.2, 0.8])}
@@ -136,7 +136,7 @@ EACH = {"a": np.array([0.1, 0.9, 0.5, 0.3]), "b": np.array([0.4, 0.2, 0.8])}
     ],
 )
 def test_select_of_several(options: dict, a: list[int], b: list[int]) -> None:
-    chosen = select(EACH, **options)
+    chosen = select(EACH, **{"descending": True, **options})
     assert {key: units.tolist() for key, units in chosen.items()} == {"a": a, "b": b}
 
 
@@ -151,7 +151,7 @@ def test_select_over_all(each: list, amount: float, keep: int, descending: bool)
     scores = {n: torch.tensor(values, dtype=torch.float64) for n, values in enumerate(each)}
     options = {"amount": amount, "keep": keep, "descending": descending}
     chosen = select(scores, scope="all", **options)
-    wanted = len(select_units(torch.cat(list(scores.values())), amount))
+    wanted = len(select_units(torch.cat(list(scores.values())), amount, descending=True))
     most = sum(max(0, len(values) - keep) for values in each)
     assert sum(map(len, chosen.values())) == min(wanted, most)
     sign = 1 if descending else -1
@@ -180,12 +180,12 @@ def test_select_over_all(each: list, amount: float, keep: int, descending: bool)
 )
 def test_bad_options_of_select(options: dict, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
-        select(EACH, **options)
+        select(EACH, **{"descending": True, **options})
 
 
 def test_scores_of_one_layer_are_no_mapping() -> None:
     with pytest.raises(TypeError, match=r"a mapping to scores, .* got Tensor; select_units takes"):
-        select(SCORES, amount=0.5)
+        select(SCORES, amount=0.5, descending=True)
 
 
 @pytest.mark.parametrize(
@@ -204,8 +204,8 @@ def test_equal_scores_do_not_choose_in_silence(scores: torch.Tensor) -> None:
         select({(0, 0): scores, (0, 1): scores}, amount=0.25, descending=False, scope="all")
     # Nothing is left to chance where all of the equal ones go, or stay.
     select_units(scores, 7, descending=False) if float(scores[7]) == 1 else None
-    select_units(scores, 0)
-    select_units(scores, 8)
+    select_units(scores, 0, descending=True)
+    select_units(scores, 8, descending=True)
     select({"a": scores}, below=2.0, keep=1) if float(scores[7]) == 1 else None
     select_units(torch.tensor([0.0, 0.0, 0.1, 0.2, 0.3, 0.4]), 4, descending=True)
 

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import tefast
-from tefast.nn import capture, criteria, gate_scores, layer_scores, prune_in_steps, unit_scores
+from tefast.nn import capture, criteria, prune_in_steps, score
 from tefast.nn.series import LOSSES, SOURCES
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -60,9 +60,9 @@ def test_numbers_are_not_taken_for_classes(name: str, last: bool, shape: tuple) 
     for numbers in (1, 2):
         model, batches = Regression(numbers, last), [(inputs(), torch.rand(shape))]
         with pytest.raises(TypeError, match=r"integers, got torch.float32; .* source=.*loss="):
-            layer_scores(model, batches, name)
+            score(model, batches, name)
         with pytest.raises(TypeError, match=r"integers, got torch.float32"):
-            unit_scores(model, batches, name)
+            score(model, batches, name)[0, 0]
         with pytest.raises(TypeError, match=r"integers, got torch.float32"):
             prune_in_steps(model, batches, name, amount=0.5, descending=False)
 
@@ -71,7 +71,7 @@ def test_entropy_of_units_needs_no_labels() -> None:
     model, x = Regression(), inputs()
     for batch in ((x, torch.rand(N)), (x, None), (x,)):
         for name in ("entropy", "active_information", "activation_magnitude"):
-            assert (layer_scores(model, [batch], name)[0, 0] > 0).all()
+            assert (score(model, [batch], name)[0, 0] > 0).all()
 
 
 @pytest.mark.parametrize("lengths", [False, True])
@@ -86,11 +86,11 @@ def test_squared_error_and_target_at_every_step(shape: tuple, flat: bool, length
     each = targets.double().reshape(N, -1).expand(N, T)
     predicted = model(x).reshape(N, T).detach()
     error = (predicted - each).square()
-    found = layer_scores(model, [batch], "transfer_entropy", bins=3, source="squared_error")
+    found = score(model, [batch], "transfer_entropy", bins=3, source="squared_error")
     torch.testing.assert_close(found[0, 0], te(model, x, error, steps), rtol=0, atol=1e-12)
-    found = layer_scores(model, [batch], "transfer_entropy", bins=3, source="target")
+    found = score(model, [batch], "transfer_entropy", bins=3, source="target")
     torch.testing.assert_close(found[0, 0], te(model, x, each, steps), rtol=0, atol=1e-12)
-    own = layer_scores(model, [batch], "transfer_entropy", bins=3,
+    own = score(model, [batch], "transfer_entropy", bins=3,
                        source=lambda _result, _batch: error)  # fmt: skip
     torch.testing.assert_close(own[0, 0], te(model, x, error, steps), rtol=0, atol=1e-12)
     # "taylor" by hand: the gradient of the mean over what counts.
@@ -98,7 +98,7 @@ def test_squared_error_and_target_at_every_step(shape: tuple, flat: bool, length
     h = model.rnn(x)[0].detach().requires_grad_()
     (model.fc(h)[..., 0] - each).square()[valid].mean().backward()
     expected = (h.detach() * h.grad).nan_to_num().sum(1).abs().mean(0) * N
-    found = layer_scores(model, [batch], "taylor", loss="squared_error")[0, 0]
+    found = score(model, [batch], "taylor", loss="squared_error")[0, 0]
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
     assert (found > 0).all()
 
@@ -108,23 +108,23 @@ def test_forecasts_once_for_a_sequence(numbers: int) -> None:
     model, x, targets = Regression(numbers, last=True), inputs(), torch.randn(N, numbers).double()
     after = model.fc(model.rnn(x)[0]).detach()  # what it would say after every step
     error = (after - targets[:, None]).square().mean(2)
-    found = layer_scores(model, [(x, targets)], "transfer_entropy", bins=3, source="squared_error")
+    found = score(model, [(x, targets)], "transfer_entropy", bins=3, source="squared_error")
     torch.testing.assert_close(found[0, 0], te(model, x, error), rtol=0, atol=1e-12)
     if numbers == 1:
         flat = Regression(1, last=True, flat=True)
         for shape in ((N,), (N, 1)):
             batch = (x, targets.reshape(shape))
-            again = layer_scores(flat, [batch], "transfer_entropy", bins=3, source="squared_error")
+            again = score(flat, [batch], "transfer_entropy", bins=3, source="squared_error")
             assert torch.equal(again[0, 0], found[0, 0])
-            assert (layer_scores(flat, [batch], "taylor", loss="squared_error")[0, 0] > 0).all()
+            assert (score(flat, [batch], "taylor", loss="squared_error")[0, 0] > 0).all()
     h = model.rnn(x)[0].detach().requires_grad_()
     (model.fc(h[:, -1]) - targets).square().mean().backward()
     expected = (h.detach() * h.grad).sum(1).abs().mean(0) * N
-    loss = layer_scores(model, [(x, targets)], "taylor", loss="squared_error")[0, 0]
+    loss = score(model, [(x, targets)], "taylor", loss="squared_error")[0, 0]
     torch.testing.assert_close(loss, expected)
     if numbers > 1:
         with pytest.raises(ValueError, match=f"target: expected one number a step, got {numbers}"):
-            layer_scores(model, [(x, targets)], "transfer_entropy", source="target")
+            score(model, [(x, targets)], "transfer_entropy", source="target")
 
 
 def test_columns_that_may_be_steps_or_not() -> None:
@@ -144,12 +144,12 @@ def test_columns_that_may_be_steps_or_not() -> None:
     x, targets = inputs(), torch.randn(N, T).double()
     model = Mixed()
     error = (model(x).detach() - targets).square()
-    found = layer_scores(model, [(x, targets)], "transfer_entropy", bins=3, source="squared_error")
+    found = score(model, [(x, targets)], "transfer_entropy", bins=3, source="squared_error")
     torch.testing.assert_close(found[0, 0], te(model, x, error), rtol=0, atol=1e-12)
     for option in ({"source": "squared_error"}, {"loss": "squared_error"}):
         name = "taylor" if "loss" in option else "transfer_entropy"
         with pytest.raises(ValueError, match=r"whose columns may be steps or not; give source="):
-            layer_scores(Beside(), [(x, targets)], name, **option)
+            score(Beside(), [(x, targets)], name, **option)
 
 
 @pytest.mark.parametrize("cell", [False, True])
@@ -176,11 +176,11 @@ def test_steps_that_come_first(cell: bool) -> None:
     batch = (x, torch.randint(0, 3, (T,)))
     for name in ("transfer_entropy", "taylor"):
         with pytest.raises(ValueError, match="with the steps first; let forward=function"):
-            layer_scores(model, [batch], name)
+            score(model, [batch], name)
         with pytest.raises(ValueError, match=r"labels: expected shape|expected shape \(4, 6\)"):
-            layer_scores(model, [(x[:, :4], batch[1][:4])], name)
+            score(model, [(x[:, :4], batch[1][:4])], name)
     turned = {"forward": lambda model, batch: model(batch[0]).transpose(0, 1)}
-    assert (layer_scores(model, [batch], "taylor", **turned)[0, 0] > 0).all()
+    assert (score(model, [batch], "taylor", **turned)[0, 0] > 0).all()
 
 
 def test_steps_padded_further_than_the_batch_needs() -> None:
@@ -200,7 +200,7 @@ def test_steps_padded_further_than_the_batch_needs() -> None:
             found = []
             for model.to in (None, int(steps.max()) + 1):
                 for name in ("transfer_entropy", "taylor"):
-                    found.append(layer_scores(
+                    found.append(score(
                         model, [(x, labels, steps)], name, **names, bins=3,
                         forward=lambda model, batch: model(batch[0], batch[2]),
                     )[0, 0])  # fmt: skip
@@ -217,9 +217,9 @@ def test_labels_that_stand_for_none() -> None:
     h = model.rnn(x)[0].detach().requires_grad_()
     nn.functional.cross_entropy(model.fc(h).flatten(0, 1), ignored.flatten()).backward()
     expected = (h.detach() * h.grad).sum(1).abs().mean(0) * N
-    torch.testing.assert_close(layer_scores(model, [(x, ignored)], "taylor")[0, 0], expected)
+    torch.testing.assert_close(score(model, [(x, ignored)], "taylor")[0, 0], expected)
     with pytest.raises(ValueError, match=r"got -100, which stands for none; .* lengths="):
-        layer_scores(model, [(x, ignored)], "transfer_entropy")
+        score(model, [(x, ignored)], "transfer_entropy")
 
 
 @pytest.mark.parametrize("last", [False, True])
@@ -233,19 +233,19 @@ def test_one_logit(dtype: torch.dtype, last: bool) -> None:
         model.rnn(x)[0].detach(), y, 3, h_range=(-1, 1), y_range=(0, 1)
     )
     how = {"source": "binary_probability", "loss": "binary_cross_entropy"}
-    found = layer_scores(model, [(x, labels)], "transfer_entropy", bins=3, **how)[0, 0]
+    found = score(model, [(x, labels)], "transfer_entropy", bins=3, **how)[0, 0]
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
     h = model.rnn(x)[0].detach().requires_grad_()
     logits = model.fc(h[:, -1] if last else h)[..., 0]
     each = labels.double() if last else labels.double()[:, None].expand(N, T)
     nn.functional.binary_cross_entropy_with_logits(logits, each).backward()
     slope = (h.detach() * h.grad).sum(1).abs().mean(0) * N
-    torch.testing.assert_close(layer_scores(model, [(x, labels)], "taylor", **how)[0, 0], slope)
+    torch.testing.assert_close(score(model, [(x, labels)], "taylor", **how)[0, 0], slope)
     if dtype is not torch.float32:
         with pytest.raises(ValueError, match=r"two classes or more, got one; .*binary_probability"):
-            layer_scores(model, [(x, labels)], "transfer_entropy")
+            score(model, [(x, labels)], "transfer_entropy")
     with pytest.raises(ValueError, match="labels: expected zeros and ones, got 2"):
-        layer_scores(model, [(x, labels.long() + 1)], "transfer_entropy", **how)
+        score(model, [(x, labels.long() + 1)], "transfer_entropy", **how)
 
 
 class Classifier(nn.Module):
@@ -311,7 +311,7 @@ def test_one_result_for_a_sequence(data: st.DataObject) -> None:
             return torch.zeros(context.units)
 
         run = {"forward": lambda model, batch: model(*batch[:2]), "labels": 2, "lengths": 1}
-        layer_scores(model, [(tokens, lengths, labels)], keep, parts=[part], **run)
+        score(model, [(tokens, lengths, labels)], keep, parts=[part], **run)
         ((_, y, steps),) = found
         assert torch.equal(steps, lengths)
     elif layers == 1 and not both:
@@ -370,20 +370,20 @@ def test_the_ordinary_text_classifier_fits() -> None:
     model, batch = Classifier("final state", nn.LSTM, 2, True), text()
     run = {"forward": lambda model, batch: model(*batch[:2]), "labels": 2, "lengths": 1}
     for name in criteria.NAMED:
-        scores = layer_scores(model, [batch], name, bins=3, **run)
+        scores = score(model, [batch], name, bins=3, **run)
         assert [len(one) for one in scores.values()] == [4] * 4
         assert all(one.isfinite().all() for one in scores.values())
         if "significant" not in name:
             assert any((one != 0).any() for one in scores.values()), name
     for message, where in (("forward=", {}), ("lengths= and labels=", {"forward": run["forward"]})):
         with pytest.raises((TypeError, ValueError), match=message):
-            layer_scores(model, [batch], "transfer_entropy", **where)
+            score(model, [batch], "transfer_entropy", **where)
     single = Classifier("final state")
     assert torch.equal(
-        unit_scores(single, [batch], "transfer_entropy", **run),
-        layer_scores(single, [batch], "transfer_entropy", **run)[0, 0],
+        score(single, [batch], "transfer_entropy", **run)[0, 0],
+        score(single, [batch], "transfer_entropy", **run)[0, 0],
     )
-    assert gate_scores(single, [batch], **run).shape == (4, 4)
+    assert score(single, [batch], "transfer_entropy", **run, of="gates")[0, 0].shape == (4, 4)
 
 
 def test_layers_and_cells_one_behind_the_other() -> None:
@@ -407,7 +407,7 @@ def test_layers_and_cells_one_behind_the_other() -> None:
     expected = [model(x[:, : step + 1]).softmax(1)[torch.arange(N), labels] for step in range(T)]
     for name in ("first", "second"):
         found: list = []
-        layer_scores(model, [(x, labels)], lambda context, found=found: (
+        score(model, [(x, labels)], lambda context, found=found: (
             found.extend(context.observed()), torch.zeros(context.units))[1], rnn=name)  # fmt: skip
         torch.testing.assert_close(found[0].y, torch.stack(expected, 1).detach())
 
@@ -425,11 +425,11 @@ def test_a_series_over_steps_that_cannot_be_made() -> None:
 
     x, labels = inputs(), torch.randint(0, 3, (N,))
     with pytest.raises(ValueError, match=r"(?s)does not run where .* give source=function"):
-        layer_scores(Sized(3), [(x, labels)], "transfer_entropy")
+        score(Sized(3), [(x, labels)], "transfer_entropy")
     with pytest.raises(ValueError, match=r"a result for each of the 24 sequences .* got .12, 6.; "):
-        layer_scores(Joined(3), [(x, labels[:12])], "transfer_entropy")
+        score(Joined(3), [(x, labels[:12])], "transfer_entropy")
     with pytest.raises(ValueError, match=r"labels: expected 0\.\.2, got [3-5]"):  # before many runs
-        layer_scores(Sized(3), [(x, labels + 3)], "transfer_entropy")
+        score(Sized(3), [(x, labels + 3)], "transfer_entropy")
 
 
 def test_a_state_from_batch_to_batch_beside_further_runs() -> None:
@@ -457,16 +457,16 @@ def test_names_of_sources_and_losses() -> None:
     model, batch = Regression(3), (inputs(), torch.randint(0, 3, (N,)))
     for option, known in (("source", SOURCES), ("loss", LOSSES)):
         with pytest.raises(ValueError, match=f"{option}: expected one of {next(iter(known))}, "):
-            layer_scores(model, [batch], "random", **{option: "error"})
+            score(model, [batch], "random", **{option: "error"})
     for name, function in {**SOURCES, **LOSSES}.items():
         option = "source" if name in SOURCES and function is SOURCES[name] else "loss"
-        layer_scores(model, [batch], "random", **{option: name})
+        score(model, [batch], "random", **{option: name})
     with pytest.raises(TypeError, match=r"read again, .* with y_range= they would be read once"):
-        layer_scores(model, iter([batch]), "transfer_entropy", source=lambda r, b: r[..., 0])
+        score(model, iter([batch]), "transfer_entropy", source=lambda r, b: r[..., 0])
     given = {"source": lambda result, _batch: result[..., 0], "y_range": (-2, 2)}
-    assert (layer_scores(model, iter([batch]), "transfer_entropy", **given)[0, 0] > 0).all()
+    assert (score(model, iter([batch]), "transfer_entropy", **given)[0, 0] > 0).all()
     with pytest.raises(ValueError, match="source: expected finite numbers"):
-        layer_scores(model, [batch], "transfer_entropy", source=lambda r, b: r[..., 0] * torch.nan)
+        score(model, [batch], "transfer_entropy", source=lambda r, b: r[..., 0] * torch.nan)
     with pytest.raises(ValueError, match=r"targets: expected some for what the model gives, \(24"):
-        layer_scores(model, [(inputs(), torch.rand(N))], "transfer_entropy",
+        score(model, [(inputs(), torch.rand(N))], "transfer_entropy",
                      source="squared_error")  # fmt: skip

@@ -23,11 +23,11 @@ from tefast.nn import (
     predict,
     prune,
     prune_gates,
-    score_all,
-    score_all_gates,
+    score,
     select_gates,
     select_units,
 )
+from tefast.nn.scores import Scored
 
 TEST_BATCH = 256
 
@@ -50,9 +50,10 @@ def scores_of(
     """
     if not path.exists():
         # All four: the pass over the clips is what takes time.
-        score = score_all if granularity == "unit" else score_all_gates
         batches = material.batches()
-        scores = score(model, batches, CRITERIA, bins=config.bins, seed=seed)
+        of: Scored = "units" if granularity == "unit" else "gates"
+        found = score(model, batches, CRITERIA, of=of, bins=config.bins, seed=seed)
+        scores = {name: one[0, 0] for name, one in found.items()}
         if granularity == "gate":
             scores[MEANS] = gate_means(model, batches)
         with whole_file(path) as part:
@@ -137,9 +138,9 @@ class ModelSweep:
         """The smaller network, None where nothing is removed, and how many units or gates went."""
         scores, descending = self._scores[criterion], order == "descending"
         if self._granularity == "unit":
-            units = select_units(scores, fraction, descending)
+            units = select_units(scores, fraction, descending=descending)
             return (prune(self._model, units) if len(units) else None), len(units)
-        gates = select_gates(scores, fraction, descending)
+        gates = select_gates(scores, fraction, descending=descending)
         if not gates.any():
             return None, 0
         return prune_gates(self._model, gates, self._scores[MEANS]), int(gates.sum())

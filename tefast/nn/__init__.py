@@ -26,7 +26,6 @@ from tefast.nn.gate_removal import (
     prune_gates,
     remove_gates,
 )
-from tefast.nn.gate_scores import GATE_CRITERIA, gate_scores, score_all_gates
 from tefast.nn.gate_selection import GATES, select_gates
 from tefast.nn.gates import capture_gates, gate_activations, gate_means
 from tefast.nn.masks import UnitMask, mask_in_place, masked_units, remove_masked
@@ -34,7 +33,7 @@ from tefast.nn.narrow import NarrowAttention, NarrowLayerNorm
 from tefast.nn.removal import mask, mask_units, prune, remove_units, slice_state
 from tefast.nn.saving import load, save
 from tefast.nn.schedules import PruningStep, prune_in_steps, write_steps
-from tefast.nn.scores import CRITERIA, layer_scores, score_all, unit_scores
+from tefast.nn.scores import LayerScores, score
 from tefast.nn.selection import select, select_units
 from tefast.nn.stack import RecurrentStack
 from tefast.nn.training import (
@@ -48,9 +47,7 @@ from tefast.nn.training import (
 )
 
 __all__ = [
-    "CRITERIA",
     "GATES",
-    "GATE_CRITERIA",
     "Arguments",
     "Context",
     "GateLayer",
@@ -59,6 +56,7 @@ __all__ = [
     "GateReducedGRU",
     "GateReducedLSTM",
     "GateSavings",
+    "LayerScores",
     "NarrowAttention",
     "NarrowLayerNorm",
     "PruningStep",
@@ -74,8 +72,6 @@ __all__ = [
     "gate_activations",
     "gate_means",
     "gate_savings",
-    "gate_scores",
-    "layer_scores",
     "learning_rate",
     "load",
     "mask",
@@ -93,13 +89,11 @@ __all__ = [
     "remove_masked",
     "remove_units",
     "save",
-    "score_all",
-    "score_all_gates",
+    "score",
     "select",
     "select_gates",
     "select_units",
     "series",
     "slice_state",
-    "unit_scores",
     "write_steps",
 ]

@@ -32,7 +32,7 @@ def capture(
     Parameters
     ----------
     model : nn.Module
-        Maps x to logits (n, T, C), or (n, C) as in `layer_scores`.
+        Maps x to logits (n, T, C), or (n, C) as in `score`.
     batches : iterable of (x, labels) or (x, labels, lengths)
         labels : integer Tensor (n,) or (n, T), classes 0..C-1;
         lengths : integer Tensor (n,), valid steps of each sequence. They are brought to the
@@ -40,7 +40,7 @@ def capture(
     rnn : str
         Name of the recurrent layer in `model`, with dots for nesting.
     forward, source, labels, lengths, calls
-        As in `layer_scores`.
+        As in `score`.
 
     Yields
     ------

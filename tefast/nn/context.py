@@ -56,7 +56,7 @@ class Context:
     parts : dict of (layer, direction) to int
         Whose units, and how many each has; scores are of all of them, side by side.
     bins, h_range, y_range
-        How outputs and the series are binned, as in `layer_scores`.
+        How outputs and the series are binned, as in `score`.
     seed : int
     backend, threads
         As in `tefast.transfer_entropy`.
@@ -64,7 +64,7 @@ class Context:
         ``forward(model, batch)`` runs the model; of its result, ``source(result, batch)`` is the
         series (n, T) and ``loss(result, batch)`` a number.
     labels, lengths, calls
-        As in `layer_scores`.
+        As in `score`.
     what : {"units", "outputs", "gates"}
         "outputs" are the projected ones of an LSTM with a projection.
     """
@@ -95,7 +95,7 @@ class Context:
 
     @cached_property
     def ranges(self) -> tuple[Any, Any]:
-        """`unit_range`, and `y_range` or what stands in for it: see `layer_scores`."""
+        """`unit_range`, and `y_range` or what stands in for it: see `score`."""
         if self.y_range is not None:
             return self.unit_range, self.y_range
         if self.source in _PROBABILITIES:
@@ -109,6 +109,10 @@ class Context:
     def units(self) -> int:
         """Units of all parts."""
         return sum(self.parts.values())
+
+    def split(self, scores: Tensor) -> dict[Part, Tensor]:
+        """Scores of all units side by side (units,) as those of each part."""
+        return dict(zip(self.parts, torch.split(scores, list(self.parts.values())), strict=True))
 
     def observed(self) -> Iterator[Observed]:
         """Run the model and yield the units' outputs and the series.

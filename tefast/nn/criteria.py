@@ -4,9 +4,9 @@ A criterion is a function of a `Context` that returns a score for every unit, sh
 here are plain functions; their options are given with ``functools.partial``.
 """
 
-from collections.abc import Callable
-from functools import partial
-from typing import Any, TypeAlias
+from collections.abc import Callable, Sequence
+from functools import partial, wraps
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import tefast
+from tefast.accumulation import Accumulated
 from tefast.nn.context import Context
 from tefast.nn.ranges import valid_steps
 from tefast.typing import Bias, Method
@@ -23,7 +24,78 @@ Scores: TypeAlias = Any
 
 Criterion: TypeAlias = Callable[[Context], Scores]
 
+F = TypeVar("F", bound=Callable[..., Any])
 
+
+def criterion(*, descending: bool) -> Callable[[F], F]:
+    """Say of a criterion which units `select` takes first, unless the caller says otherwise.
+
+    Parameters
+    ----------
+    descending : bool
+        True for the units with the highest scores, False for those with the lowest.
+
+    Examples
+    --------
+    >>> @criterion(descending=False)
+    ... def spread(context):
+    ...     return torch.cat([h.flatten(0, 1) for h, _ in context.outputs()]).std(0)
+    """
+
+    def decorate(function: F) -> F:
+        function.descending = descending  # type: ignore[attr-defined]
+        return function
+
+    return decorate
+
+
+def order_of(given: Criterion) -> bool | None:
+    """Return whether the highest scores of a criterion go first; None where it does not say."""
+    found: bool | None = getattr(given, "descending", None)
+    if found is None and isinstance(given, partial):
+        return order_of(given.func)
+    return found
+
+
+def _counted(*, descending: bool) -> Callable[[Callable[..., Accumulated]], Callable[..., Scores]]:
+    """Make a criterion of a function that gives what counts for it."""
+
+    def decorate(counter: Callable[..., Accumulated]) -> Callable[..., Scores]:
+        @criterion(descending=descending)
+        @wraps(counter)
+        def scores(context: Context, **options: Any) -> Scores:
+            found = counter(context, **options)
+            count(context, [found])
+            return found.compute()
+
+        scores.counter = counter  # type: ignore[attr-defined]
+        return scores
+
+    return decorate
+
+
+def counter_of(given: Criterion) -> Callable[[Context], Accumulated] | None:
+    """Return what makes the counter of a criterion that only counts; None of others."""
+    if isinstance(given, partial):
+        found = counter_of(given.func)
+        return None if found is None else partial(found, *given.args, **given.keywords)
+    return getattr(given, "counter", None)
+
+
+def count(context: Context, counters: Sequence[Any]) -> None:
+    """Fill several counters in one pass over the batches."""
+    if any("y" in counter.measure.roles for counter in counters):
+        for h, y, lengths in context.observed():
+            for counter in counters:
+                given = (h, y) if "y" in counter.measure.roles else (h,)
+                counter.update(*given, lengths)
+    else:
+        for h, lengths in context.outputs():
+            for counter in counters:
+                counter.update(h, lengths)
+
+
+@_counted(descending=True)
 def transfer_entropy(
     context: Context,
     *,
@@ -33,9 +105,9 @@ def transfer_entropy(
     delay: int = 1,
     target_step: int = 1,
     source_step: int = 1,
-) -> Scores:
+) -> Accumulated:
     """Transfer entropy in bits from the series to every unit, as `tefast.transfer_entropy`."""
-    te = tefast.TransferEntropy(
+    return tefast.TransferEntropy(
         context.units,
         bias=bias,
         target_history=target_history,
@@ -45,9 +117,9 @@ def transfer_entropy(
         source_step=source_step,
         **_binning(context),
     )
-    return _counted(context, te).compute()
 
 
+@_counted(descending=False)
 def reverse_transfer_entropy(
     context: Context,
     *,
@@ -57,9 +129,9 @@ def reverse_transfer_entropy(
     delay: int = 1,
     target_step: int = 1,
     source_step: int = 1,
-) -> Scores:
+) -> Accumulated:
     """Transfer entropy in bits from every unit to the series."""
-    te = tefast.ReverseTransferEntropy(
+    return tefast.ReverseTransferEntropy(
         context.units,
         bias=bias,
         target_history=target_history,
@@ -69,7 +141,6 @@ def reverse_transfer_entropy(
         source_step=source_step,
         **_binning(context),
     )
-    return _counted(context, te).compute()
 
 
 def significance(
@@ -111,11 +182,12 @@ def significance(
             lengths=lengths, backend=context.backend, threads=context.threads,
         )  # fmt: skip
     kind = tefast.ReverseTransferEntropy if reverse else tefast.TransferEntropy
-    counted: Any = _counted(context, kind(context.units, **_binning(context)))
-    found: tefast.Significance = counted.significance()
-    return found
+    counter = kind(context.units, **_binning(context))
+    count(context, [counter])
+    return counter.significance()
 
 
+@criterion(descending=True)
 def effective_transfer_entropy(
     context: Context, *, reverse: bool = False, method: Method = "auto"
 ) -> Scores:
@@ -123,6 +195,7 @@ def effective_transfer_entropy(
     return significance(context, reverse=reverse, method=method).effective_te
 
 
+@criterion(descending=True)
 def significant_transfer_entropy(
     context: Context, *, reverse: bool = False, method: Method = "auto", level: float = 0.05
 ) -> Scores:
@@ -131,49 +204,49 @@ def significant_transfer_entropy(
     return np.where(found.q_value <= level, np.maximum(found.effective_te, 0.0), 0.0)
 
 
+@criterion(descending=True)
 def q_value(context: Context, *, reverse: bool = False, method: Method = "auto") -> Scores:
     """The false discovery rate at which transfer entropy is significant, 0 to 1."""
     return significance(context, reverse=reverse, method=method).q_value
 
 
-def entropy(context: Context) -> Scores:
+@_counted(descending=False)
+def entropy(context: Context) -> Accumulated:
     """Entropy in bits of every unit's binned output."""
-    counted = tefast.Entropy(context.units, context.bins, **_own(context))
-    for h, lengths in context.outputs():
-        counted.update(h, lengths)
-    return counted.compute()
+    return tefast.Entropy(context.units, context.bins, **_own(context))
 
 
-def mutual_information(context: Context, *, bias: Bias | None = None, delay: int = 0) -> Scores:
+@_counted(descending=False)
+def mutual_information(
+    context: Context, *, bias: Bias | None = None, delay: int = 0
+) -> Accumulated:
     """Mutual information in bits of every unit and the series."""
-    information = tefast.MutualInformation(
-        context.units, bias=bias, delay=delay, **_binning(context)
-    )
-    return _counted(context, information).compute()
+    return tefast.MutualInformation(context.units, bias=bias, delay=delay, **_binning(context))
 
 
+@_counted(descending=False)
 def active_information(
     context: Context, *, bias: Bias | None = None, history: int = 1, step: int = 1
-) -> Scores:
+) -> Accumulated:
     """Active information storage in bits of every unit: what its past tells of its next value."""
-    stored = tefast.ActiveInformation(
+    return tefast.ActiveInformation(
         context.units, context.bins, history=history, step=step, bias=bias, **_own(context)
     )
-    for h, lengths in context.outputs():
-        stored.update(h, lengths)
-    return stored.compute()
 
 
+@criterion(descending=False)
 def l1_norm(context: Context) -> Scores:
     """Sum of |w| over a unit's rows in ``weight_ih`` and ``weight_hh``, of all gates."""
     return _row_sums(context, Tensor.abs)
 
 
+@criterion(descending=False)
 def l2_norm(context: Context) -> Scores:
     """Root of the sum of w**2 over the rows that `l1_norm` sums."""
     return _row_sums(context, Tensor.square).sqrt()
 
 
+@criterion(descending=False)
 def activation_magnitude(context: Context) -> Scores:
     """Mean of a unit's |output| over all valid steps."""
     total, steps = torch.zeros(context.units, dtype=torch.float64), 0
@@ -186,6 +259,7 @@ def activation_magnitude(context: Context) -> Scores:
     return total / steps
 
 
+@criterion(descending=False)
 def taylor(context: Context) -> Scores:
     """|sum over steps of output times the loss's gradient|, its mean over sequences.
 
@@ -201,10 +275,18 @@ def taylor(context: Context) -> Scores:
     return total / sequences
 
 
+@criterion(descending=False)
 def random(context: Context) -> Scores:
     """Uniform numbers in [0, 1) from the context's seed."""
     generator = torch.Generator().manual_seed(context.seed)
     return torch.rand(context.units, generator=generator, dtype=torch.float64)
+
+
+def _lowest(of: Criterion, **options: Any) -> Criterion:
+    """A criterion with options, of which the lowest scores go first."""
+    found = partial(of, **options)
+    found.descending = False  # type: ignore[attr-defined]
+    return found
 
 
 NAMED: dict[str, Criterion] = {
@@ -214,8 +296,8 @@ NAMED: dict[str, Criterion] = {
     "significant_transfer_entropy": significant_transfer_entropy,
     "reverse_transfer_entropy": reverse_transfer_entropy,
     "corrected_reverse_transfer_entropy": partial(reverse_transfer_entropy, bias="miller_madow"),
-    "effective_reverse_transfer_entropy": partial(effective_transfer_entropy, reverse=True),
-    "significant_reverse_transfer_entropy": partial(significant_transfer_entropy, reverse=True),
+    "effective_reverse_transfer_entropy": _lowest(effective_transfer_entropy, reverse=True),
+    "significant_reverse_transfer_entropy": _lowest(significant_transfer_entropy, reverse=True),
     "entropy": entropy,
     "mutual_information": mutual_information,
     "active_information": active_information,
@@ -226,12 +308,6 @@ NAMED: dict[str, Criterion] = {
     "random": random,
 }
 """Criteria that can be asked for by name."""
-
-
-def _counted(context: Context, counter: Any) -> Any:
-    for h, y, lengths in context.observed():
-        counter.update(h, y, lengths)
-    return counter
 
 
 def _binning(context: Context) -> dict[str, Any]:

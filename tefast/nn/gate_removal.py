@@ -131,7 +131,7 @@ def prune_gates(
     rnn : str
         Name of the recurrent layer in `model`, with dots for nesting.
     forward, lengths
-        As in `layer_scores`.
+        As in `score`.
 
     Returns
     -------

@@ -25,7 +25,7 @@ Constants: TypeAlias = float | Tensor | NDArray[np.floating[Any]]
 
 
 def select_gates(
-    scores: Tensor | NDArray[np.generic], amount: float, descending: bool = True
+    scores: Tensor | NDArray[np.generic], amount: float, *, descending: bool
 ) -> Tensor:
     """Select the gates to remove, of all units and kinds together.
 
@@ -51,7 +51,7 @@ def select_gates(
     if scores.ndim != 2:
         raise ValueError(f"scores: expected shape (U, G), got {tuple(scores.shape)}")
     chosen = torch.zeros(scores.size if isinstance(scores, np.ndarray) else scores.numel()).bool()
-    chosen[select_units(scores.reshape(-1), amount, descending)] = True
+    chosen[select_units(scores.reshape(-1), amount, descending=descending)] = True
     return chosen.reshape(scores.shape)
 
 

@@ -1,8 +1,10 @@
 """What the gates of a recurrent layer say, at the cost of no more than a second forward pass."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
@@ -10,10 +12,12 @@ from torch.nn.utils.rnn import PackedSequence
 from tefast.nn import inside, series
 from tefast.nn.batches import Batch
 from tefast.nn.capture import captured
-from tefast.nn.context import Context
+from tefast.nn.context import Context, Observed
+from tefast.nn.gate_selection import GATES, LOWEST
 from tefast.nn.modes import in_mode
 from tefast.nn.ranges import valid_steps
 from tefast.nn.recurrent import Gated, check_gated, find_gated
+from tefast.nn.stack import Part
 
 
 def gate_activations(
@@ -119,6 +123,54 @@ def gate_context(
     source = series.named(how.get("source", "label_probability"), series.SOURCES, "source")
     given = {**how, "source": source}
     return Context(model, batches, layer, {(0, 0): layer.hidden_size}, what="gates", **given)
+
+
+class GateContext(Context):
+    """What a criterion may look at of gates: each gate of each unit takes the place of a unit.
+
+    All units of the first gate come first, then those of the next, as they lie in memory.
+    """
+
+    @property
+    def _gates(self) -> str:
+        return GATES[check_gated(self.layer).mode]
+
+    @property
+    def units(self) -> int:
+        """Gates of all units."""
+        return super().units * len(self._gates)
+
+    @cached_property
+    def unit_range(self) -> Any:
+        """The ranges of the gates' nonlinearities."""
+        return np.repeat([LOWEST[gate] for gate in self._gates], super().units), 1.0
+
+    def split(self, scores: Tensor) -> dict[Part, Tensor]:
+        """Scores of all gates side by side as (U, G)."""
+        ((part, _),) = self.parts.items()
+        return {part: scores.reshape(len(self._gates), -1).t().contiguous()}
+
+    def look(self, batch: Batch) -> list[Observed]:
+        """See `Context.look`."""
+        return [one._replace(h=_side_by_side(one.h)) for one in super().look(batch)]
+
+    def look_at_outputs(self, batch: Batch) -> list[tuple[Tensor, Tensor | None]]:
+        """See `Context.look_at_outputs`."""
+        return [(_side_by_side(h), steps) for h, steps in super().look_at_outputs(batch)]
+
+    def gradients(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Raise: no loss was differentiated by a gate."""
+        raise ValueError("of='gates': expected a criterion without gradients, got one with")
+
+    def rows(self) -> Iterator[dict[str, Tensor]]:
+        """Yield the rows of all gates side by side, (1, gates, inputs), by name."""
+        for rows in super().rows():
+            yield {role: tensor.flatten(0, 1)[None] for role, tensor in rows.items()}
+
+
+def _side_by_side(gates: Tensor) -> Tensor:
+    """Gates (n, T, U, G) as (n, T, G * U): no copy is made."""
+    return gates.transpose(-1, -2).flatten(-2)
 
 
 def layer_means(rnn: Gated, inputs: Iterable[Any]) -> Tensor:

@@ -43,7 +43,7 @@ class Observer:
     forward : callable
         ``forward(model, batch)`` runs the model.
     calls : {"auto", "steps", "sequences"}
-        What several calls of the layer in one run are; see `layer_scores`.
+        What several calls of the layer in one run are; see `score`.
     what : {"units", "outputs", "gates"}
         "outputs" are what others read: the projected ones of an LSTM with a projection.
     """

@@ -16,8 +16,8 @@ from tefast.files import whole_file
 from tefast.nn.arguments import arguments_of
 from tefast.nn.batches import Batch, Forward, read_again, run_model
 from tefast.nn.budget import BUDGETS, Budget, without
-from tefast.nn.criteria import Criterion
-from tefast.nn.scores import layer_scores
+from tefast.nn.criteria import NAMED, Criterion, order_of, random
+from tefast.nn.scores import score
 from tefast.nn.selection import Choice, check_ways
 from tefast.nn.stack import Part, part_name
 
@@ -84,7 +84,7 @@ def prune_in_steps(
     parameters: float | None = None,
     operations: float | None = None,
     bytes: float | None = None,
-    descending: bool = True,
+    descending: bool | None = None,
     steps: int = 1,
     pace: Pace = "linear",
     rnn: str | Sequence[str] = "rnn",
@@ -108,9 +108,9 @@ def prune_in_steps(
     model : nn.Module
         Not changed.
     batches : iterable
-        As in `layer_scores`; read in every step.
+        As in `score`; read in every step.
     criterion : str or callable
-        As in `layer_scores`.
+        As in `score`.
     amount : float
         The fraction of units, in [0, 1], that is gone after the last step.
     above, below, descending, scope, round_to, equal
@@ -144,7 +144,7 @@ def prune_in_steps(
     pruning : mapping, optional
         Further arguments of `prune`, such as ``{"sizes": ["hidden_size"]}``.
     **scoring
-        Other arguments of `layer_scores`.
+        Other arguments of `score`.
 
     Returns
     -------
@@ -156,7 +156,7 @@ def prune_in_steps(
     Raises
     ------
     TypeError, ValueError
-        As in `layer_scores`, `select` and `prune`, or if `steps` or `pace` is not as described.
+        As in `score`, `select` and `prune`, or if `steps` or `pace` is not as described.
     """
     names = [rnn] if isinstance(rnn, str) else list(rnn)
     _check(amount, steps, pace, names, batches)
@@ -165,8 +165,17 @@ def prune_in_steps(
     budgets = {"parameters": parameters, "operations": operations, "bytes": bytes}
     ways = {"amount": amount, "above": above, "below": below, **budgets}
     way, limit = check_ways(ways, scope)
+    if descending is None and way not in ("above", "below"):
+        # An unknown name is told by what scores.
+        named = NAMED.get(criterion, random) if isinstance(criterion, str) else criterion
+        descending = order_of(named)
+        if descending is None:
+            raise ValueError(
+                "descending: expected True or False, since the criterion does not say whether the "
+                "highest or the lowest scores go first; see tefast.nn.criteria.criterion"
+            )
     target = _Target(
-        way, limit, descending, scope, round_to, keep, equal, consumers, example, pruning
+        way, limit, bool(descending), scope, round_to, keep, equal, consumers, example, pruning
     )
     whole = target.cost(model)
     rows: list[PruningStep] = []
@@ -250,7 +259,7 @@ def _scores(
     return {
         (name, part): scores
         for name in names
-        for part, scores in layer_scores(
+        for part, scores in score(
             model, batches, criterion, rnn=name, parts=parts, **scoring
         ).items()
     }

@@ -1,155 +1,54 @@
-"""A score for every recurrent unit, by which units are removed."""
+"""Scores: a number for every recurrent unit, or gate, by which units are removed."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, get_args
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from tefast import Entropy, TransferEntropy
-from tefast.nn import criteria as every
 from tefast.nn import series
 from tefast.nn.batches import Batch, Forward, FromResult, Place, run_model
 from tefast.nn.context import Context
+from tefast.nn.criteria import NAMED, Criterion, count, counter_of, order_of
+from tefast.nn.gates import GateContext
 from tefast.nn.observe import Calls
-from tefast.nn.recurrent import Layer, find_recurrent, find_single, sizes, weights
+from tefast.nn.recurrent import Layer, find_gated, find_recurrent, sizes, weights
 from tefast.nn.stack import Part
 from tefast.typing import BackendName
 
-Criterion = str | Callable[[nn.Module, Iterable[Batch]], Tensor | NDArray[np.floating]]
 Bound = float | NDArray[np.floating]
 Range = tuple[Bound, Bound]
-Accumulator = TransferEntropy | Entropy
-
-CRITERIA = ("transfer_entropy", "entropy", "l1", "random")
-_STREAMED = ("transfer_entropy", "entropy")
+Scored = Literal["units", "outputs", "gates"]
 
 
-def unit_scores(
-    model: nn.Module,
-    batches: Iterable[Batch],
-    criterion: Criterion,
-    *,
-    rnn: str = "rnn",
-    bins: int = 16,
-    h_range: Range | None = (-1.0, 1.0),
-    seed: int = 0,
-    backend: BackendName = "auto",
-    threads: int | None = None,
-    **how: Any,
-) -> Tensor:
-    """Score every unit of a recurrent layer.
+class LayerScores(dict[Part, Tensor]):
+    """Scores of the parts of a layer: a dict of (layer, direction) to Tensor.
 
-    Parameters
+    Attributes
     ----------
-    model : nn.Module
-        Maps x to logits (n, T, C), or (n, C) as in `layer_scores`. Not changed.
-    batches : iterable of (x, labels) or (x, labels, lengths)
-        As in `layer_scores`. Activations are streamed into counts, a batch at a time.
-    criterion : str or callable
-        "transfer_entropy": bits from the true label's probability (source) to the unit's output
-        (target). "entropy": bits of the unit's binned output. "l1": the L1 norm of the unit's
-        rows in ``weight_ih`` and ``weight_hh``, over all its gates, without biases. "random":
-        uniform numbers from `seed`. The last two do not read `batches`. Further names are those
-        of ``tefast.nn.criteria.NAMED``.
-        A callable gets (model, batches) and returns U finite scores.
-    rnn : str
-        Name of the recurrent layer in `model`, with dots for nesting.
-    bins : int
-        Equal-width bins of a unit's output, and of the probability over [0, 1].
-    h_range : (low, high) or None
-        Range that is binned, each a number or an array of shape (U,). The default holds all an
-        LSTM, a GRU or a tanh RNN can give; a relu RNN has no such bound and needs another one.
-        None: each unit's own range, found in a pass of its own, so `batches` is read twice.
-    seed : int
-        For "random".
-    backend, threads
-        As in `tefast.transfer_entropy`.
-    **how
-        As in `layer_scores`: forward, source, loss, labels, lengths, calls, y_range.
-
-    Returns
-    -------
-    Tensor of shape (U,), float64, on the CPU
-
-    Raises
-    ------
-    ValueError
-        If the criterion is unknown, `batches` is empty, the layer is a relu RNN and `h_range`
-        the default, or a callable's result is not U finite numbers; also as in `layer_scores`.
-    TypeError
-        If `h_range` is None and `batches` can be read only once; also as in `layer_scores`.
+    descending : bool or None
+        Whether the highest scores go first; None where the criterion does not say.
     """
-    layer = find_single(model, rnn)
-    if callable(criterion):
-        return _checked(criterion(model, batches), layer.hidden_size)
-    scores = score_all(
-        model,
-        batches,
-        [criterion],
-        rnn=rnn,
-        bins=bins,
-        h_range=h_range,
-        seed=seed,
-        backend=backend,
-        threads=threads,
-        **how,
-    )
-    return scores[criterion]
+
+    descending: bool | None = None
+
+    @classmethod
+    def of(cls, scores: Mapping[Part, Tensor], descending: bool | None) -> Self:
+        """Return scores that say which go first."""
+        found = cls(scores)
+        found.descending = descending
+        return found
 
 
-def score_all(
+def score(
     model: nn.Module,
     batches: Iterable[Batch],
-    criteria: Sequence[str] = CRITERIA,
+    criterion: str | Criterion | Sequence[str],
     *,
     rnn: str = "rnn",
-    bins: int = 16,
-    h_range: Range | None = (-1.0, 1.0),
-    seed: int = 0,
-    backend: BackendName = "auto",
-    threads: int | None = None,
-    **how: Any,
-) -> dict[str, Tensor]:
-    """Score every unit by several criteria in one pass over `batches`.
-
-    Parameters
-    ----------
-    criteria : sequence of str
-        Names as in `unit_scores`, no callables.
-
-    The others are as in `unit_scores`, and so are the errors.
-
-    Returns
-    -------
-    dict of str to Tensor of shape (U,), float64, on the CPU, in the order of `criteria`
-    """
-    layer = find_single(model, rnn)
-    _check_criteria(criteria)
-    options: dict[str, Any] = {"bins": bins, "h_range": h_range, "seed": seed}
-    options |= {"backend": backend, "threads": threads, **how}
-    context = _context(model, batches, layer, {(0, 0): layer.hidden_size}, options)
-    accumulators = {name: _accumulator(name, context) for name in criteria if name in _STREAMED}
-    if accumulators:
-        _stream(context, list(accumulators.values()))
-    scores: dict[str, Tensor] = {}
-    for name in criteria:
-        if name in accumulators:
-            result = accumulators[name].compute()
-            scores[name] = torch.as_tensor(result, dtype=torch.float64, device="cpu")
-        else:
-            scores[name] = layer_scores(model, batches, name, rnn=rnn, **options)[0, 0]
-    return scores
-
-
-def layer_scores(
-    model: nn.Module,
-    batches: Iterable[Batch],
-    criterion: str | every.Criterion,
-    *,
-    rnn: str = "rnn",
+    of: Scored = "units",
     parts: Sequence[Part] | None = None,
     bins: int = 16,
     h_range: Range | None = (-1.0, 1.0),
@@ -163,28 +62,55 @@ def layer_scores(
     labels: Place | None = None,
     lengths: Place | bool | None = None,
     calls: Calls = "auto",
-    projections: bool = False,
-) -> dict[Part, Tensor]:
-    """Score the units of every layer and direction of a recurrent layer.
+) -> Any:
+    """Score the units, or the gates, of every layer and direction of a recurrent layer.
 
     Parameters
     ----------
     model : nn.Module
         Not changed, nor are the tensors and containers in `batches`.
     batches : iterable of (x, labels) or (x, labels, lengths), or of what `forward` takes
-    criterion : str or callable
-        A name in ``tefast.nn.criteria.NAMED``, or a function of a `Context` that returns a score
-        for each of its units, such as those in ``tefast.nn.criteria``.
+        Outputs are streamed into counts, a batch at a time.
+    criterion : str or callable, or sequence of str
+        What scores the units. By name:
+
+        - "transfer_entropy": bits from the series `source` to the unit's output;
+          "corrected_transfer_entropy" less its bias by Miller and Madow,
+          "effective_transfer_entropy" less what chance gives, "significant_transfer_entropy" the
+          same where it is significant.
+        - "reverse_transfer_entropy" and its three siblings: bits from the unit to the series.
+        - "entropy": bits of the unit's binned output; "active_information": bits that its past
+          tells of its next value; "mutual_information": bits that it shares with the series.
+        - "l1" and "l2": norms of the unit's rows in ``weight_ih`` and ``weight_hh``, over all its
+          gates, without biases. They and "random" do not read `batches`.
+        - "activation_magnitude": the mean of its absolute output; "taylor": the change of the loss
+          to first order.
+
+        A callable gets a `Context` and returns a score for each of its units, such as those in
+        ``tefast.nn.criteria``. Several names are scored in one pass where they only count.
     rnn : str
-        Name of the recurrent layer in `model`: ``nn.LSTM``, ``nn.GRU``, ``nn.RNN``, one of their
-        cells, or `RecurrentStack`; batch_first or not, on packed sequences or not.
+        Name of the recurrent layer in `model`, with dots for nesting: ``nn.LSTM``, ``nn.GRU``,
+        ``nn.RNN``, one of their cells, or `RecurrentStack`; batch_first or not, on packed sequences
+        or not.
+    of : {"units", "outputs", "gates"}
+        "outputs" are the projected outputs of an LSTM with proj_size. "gates" are those of an LSTM
+        or a GRU of one layer and direction, without a projection: i, f, g, o, or r, z, n.
     parts : sequence of (layer, direction), optional
         Whose units; default all.
-    bins, h_range, seed, backend, threads
-        As in `unit_scores`.
+    bins : int
+        Equal-width bins of an output, and of the series.
+    h_range : (low, high) or None
+        Range of the outputs that is binned, each a number or an array with one for each unit. The
+        default holds all an LSTM, a GRU or a tanh RNN can give; a relu RNN has no such bound and
+        needs another one. None: each unit's own range, found in a pass of its own, so `batches` is
+        read twice. Gates have the ranges of their nonlinearities.
     y_range : (low, high), optional
         Range of the series. By default [0, 1] of a probability, else the series' own range, found
         in a pass of its own.
+    seed : int
+        For "random", and surrogates.
+    backend, threads
+        As in `tefast.transfer_entropy`.
     forward : callable
         ``forward(model, batch)`` runs the model; default ``model(batch[0])``. A batch is any
         object that it takes; a mapping for instance, with ``model(**batch)``.
@@ -212,17 +138,20 @@ def layer_scores(
         sequences, which follow one another, or sequences of their own. By default a call goes on
         from the one whose final state it is given, and begins anew without a state, with one of
         zeros, or with that of the first call. Calls in both directions are sequences of their own.
-    projections : bool
-        Score the projected outputs of an LSTM with proj_size, not its units.
 
     Returns
     -------
-    dict of (layer, direction) to Tensor of shape (U,), float64, on the CPU
+    LayerScores
+        A dict of (layer, direction) to Tensor of shape (U,), or (U, G) of gates; float64, on the
+        CPU. Of several criteria a dict of such, by name. Gates of several kinds are not on one
+        scale: they are binned over ranges of different widths, and a layer can miss one kind more
+        than another. A column compares the gates of one kind.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as described, or scores are not one finite number a unit.
+        If an argument is not as described, `batches` is empty or has to be read twice and cannot,
+        or scores are not one finite number a unit.
 
     Notes
     -----
@@ -233,39 +162,73 @@ def layer_scores(
     says of the step by itself. Layers do not run again, but all else does: give `source` where that
     takes too long or is not what is wanted.
     """
-    layer = find_recurrent(model, rnn)
-    named = weights(layer)
-    widths = sizes(named)
-    if projections and "weight_hr" not in named[0, 0]:
-        raise ValueError("projections: expected an LSTM with proj_size, got a layer without")
-    if not callable(criterion):
-        _check_criteria([criterion])
-        criterion = every.NAMED[criterion]
-    chosen = _widths(widths.outputs if projections else widths.hidden, parts)
+    chosen = _chosen(criterion)
+    if of not in get_args(Scored):
+        raise ValueError(f"of: expected one of {', '.join(get_args(Scored))}, got {of!r}")
     how: dict[str, Any] = {
         "bins": bins, "h_range": h_range, "y_range": y_range, "seed": seed, "backend": backend,
-        "threads": threads, "forward": forward, "source": source, "loss": loss, "labels": labels,
-        "lengths": lengths, "calls": calls, "what": "outputs" if projections else "units",
+        "threads": threads, "forward": forward, "labels": labels, "lengths": lengths,
+        "calls": calls, "what": of,
+        "source": series.named(source, series.SOURCES, "source"),
+        "loss": series.named(loss, series.LOSSES, "loss"),
     }  # fmt: skip
-    context = _context(model, batches, layer, chosen, how)
-    scores = _checked(criterion(context), context.units)
-    return dict(zip(chosen, torch.split(scores, list(chosen.values())), strict=True))
+    if calls not in get_args(Calls):
+        raise ValueError(f"calls: expected one of auto, steps, sequences, got {calls!r}")
+    context = _context(model, batches, rnn, of, parts, how)
+    scores = {
+        name: LayerScores.of(context.split(_checked(one, context.units)), order_of(chosen[name]))
+        for name, one in _scores(context, chosen)
+    }
+    return (
+        next(iter(scores.values()))
+        if callable(criterion) or isinstance(criterion, str)
+        else (scores)
+    )
+
+
+def _chosen(given: str | Criterion | Sequence[str]) -> dict[str, Criterion]:
+    """The criteria that are asked for, by name."""
+    if callable(given):
+        return {"": given}
+    names = [given] if isinstance(given, str) else list(given)
+    for name in names:
+        if not isinstance(name, str) or name not in NAMED:
+            raise ValueError(
+                f"criterion: expected one of {', '.join(NAMED)} or a callable, got {name!r}"
+            )
+    return {name: NAMED[name] for name in names}
+
+
+def _scores(context: Context, chosen: Mapping[str, Criterion]) -> Iterable[tuple[str, Any]]:
+    """Scores of each criterion; those that only count share one pass."""
+    makers = {name: counter_of(criterion) for name, criterion in chosen.items()}
+    counters = {name: make(context) for name, make in makers.items() if make is not None}
+    if counters:
+        count(context, list(counters.values()))
+    for name, criterion in chosen.items():
+        yield name, counters[name].compute() if name in counters else criterion(context)
 
 
 def _context(
     model: nn.Module,
     batches: Iterable[Batch],
-    layer: Layer,
-    parts: Mapping[Part, int],
+    rnn: str,
+    of: Scored,
+    parts: Sequence[Part] | None,
     how: dict[str, Any],
 ) -> Context:
-    known = {
-        "source": series.named(how.get("source", "label_probability"), series.SOURCES, "source"),
-        "loss": series.named(how.get("loss", "cross_entropy"), series.LOSSES, "loss"),
-    }
-    if how.get("calls", "auto") not in get_args(Calls):
-        raise ValueError(f"calls: expected one of auto, steps, sequences, got {how['calls']!r}")
-    return Context(model, batches, layer, parts, **{**how, **known})
+    """What the criteria look at."""
+    if of == "gates":
+        gated = find_gated(model, rnn)
+        chosen = _widths({(0, 0): gated.hidden_size}, parts)
+        return GateContext(model, batches, gated, chosen, **how)
+    layer: Layer = find_recurrent(model, rnn)
+    named = weights(layer)
+    widths = sizes(named)
+    if of == "outputs" and "weight_hr" not in named[0, 0]:
+        raise ValueError("of='outputs': expected an LSTM with proj_size, got a layer without")
+    known = widths.outputs if of == "outputs" else widths.hidden
+    return Context(model, batches, layer, _widths(known, parts), **how)
 
 
 def _widths(known: Mapping[Part, int], parts: Sequence[Part] | None) -> dict[Part, int]:
@@ -274,28 +237,6 @@ def _widths(known: Mapping[Part, int], parts: Sequence[Part] | None) -> dict[Par
             names = ", ".join(map(str, known))
             raise ValueError(f"parts: expected (layer, direction) from {names}, got {part!r}")
     return {part: known[part] for part in known if parts is None or part in parts}
-
-
-def _accumulator(name: str, context: Context) -> Accumulator:
-    how: dict[str, Any] = {"backend": context.backend, "threads": context.threads}
-    if name == "entropy":
-        return Entropy(context.units, context.bins, h_range=context.unit_range, **how)
-    units, of_series = context.ranges
-    return TransferEntropy(context.units, context.bins, h_range=units, y_range=of_series, **how)
-
-
-def _stream(context: Context, accumulators: Sequence[Accumulator]) -> None:
-    if not any(isinstance(one, TransferEntropy) for one in accumulators):
-        for h, lengths in context.outputs():
-            for accumulator in accumulators:
-                accumulator.update(h, lengths)
-        return
-    for h, y, lengths in context.observed():
-        for accumulator in accumulators:
-            if isinstance(accumulator, TransferEntropy):
-                accumulator.update(h, y, lengths)
-            else:
-                accumulator.update(h, lengths)
 
 
 def _checked(scores: Tensor | NDArray[np.floating], units: int) -> Tensor:
@@ -311,12 +252,3 @@ def _checked(scores: Tensor | NDArray[np.floating], units: int) -> Tensor:
     if wrong.any():
         raise ValueError(f"criterion: the score of unit {int(wrong.nonzero()[0, 0])} is not finite")
     return values
-
-
-def _check_criteria(criteria: Sequence[str]) -> None:
-    if isinstance(criteria, str):
-        raise TypeError(f"criteria: expected a sequence of names, got the string {criteria!r}")
-    for name in criteria:
-        if name not in every.NAMED:
-            known = ", ".join(every.NAMED)
-            raise ValueError(f"criterion: expected one of {known} or a callable, got {name!r}")

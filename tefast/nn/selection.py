@@ -23,7 +23,7 @@ _FEW = 0.1
 
 
 def select_units(
-    scores: Tensor | NDArray[np.generic], amount: float, descending: bool = True
+    scores: Tensor | NDArray[np.generic], amount: float, *, descending: bool
 ) -> Tensor:
     """Select the units to remove, in the order of removal.
 
@@ -56,7 +56,7 @@ def select_units(
 
     Examples
     --------
-    >>> select_units(torch.tensor([0.1, 0.7, 0.3, 0.7]), 0.5)
+    >>> select_units(torch.tensor([0.1, 0.7, 0.3, 0.7]), 0.5, descending=True)
     tensor([1, 3])
     """
     values = _values(scores)
@@ -74,7 +74,7 @@ def select(
     parameters: float | None = None,
     operations: float | None = None,
     bytes: float | None = None,
-    descending: bool = True,
+    descending: bool | None = None,
     scope: Literal["each", "all"] = "each",
     round_to: int = 1,
     keep: float | Mapping[K, int] | None = None,
@@ -90,7 +90,7 @@ def select(
     Parameters
     ----------
     scores : mapping to Tensor or array of shape (U,)
-        As `layer_scores` gives them, or of several layers under keys of your own.
+        As `score` gives them, or of several layers under keys of your own.
     amount : float or int, optional
         As in `select_units`, of each layer, or with ``scope="all"`` of all units together.
     above, below : float, optional
@@ -103,9 +103,12 @@ def select(
         goes, one less of the layers of a size. Operations are multiplications and additions of the
         matrix products and convolutions of a run on `example`, bytes those of parameters and
         buffers.
-    descending : bool
-        True takes the highest score first, False the lowest first; with `above` the order is
-        always descending, with `below` ascending.
+    descending : bool, optional
+        True takes the highest score first, False the lowest first. By default what the criterion
+        of the scores says, as `score` keeps it: the highest first of transfer entropy from the
+        series, as in the study that it comes from, and of false discovery rates, the lowest first
+        of all others. Scores that do not say it need it. With `above` the order is always
+        descending, with `below` ascending.
     scope : {"each", "all"}
         "all" compares units of all layers with each other.
     round_to : int
@@ -143,18 +146,19 @@ def select(
     Examples
     --------
     >>> scores = {"l0": torch.tensor([0.1, 0.7, 0.3]), "l1": torch.tensor([0.2, 0.0, 0.1])}
-    >>> select(scores, amount=2, scope="all")
+    >>> select(scores, amount=2, scope="all", descending=True)
     {'l0': tensor([1, 2]), 'l1': tensor([], dtype=torch.int64)}
     """
     if not isinstance(scores, Mapping):
         raise TypeError(
-            "scores: expected a mapping to scores, as layer_scores gives, got "
+            "scores: expected a mapping to scores, as score gives, got "
             f"{type(scores).__name__}; select_units takes those of one layer"
         )
     limits = {"parameters": parameters, "operations": operations, "bytes": bytes}
     way, limit = check_ways({"amount": amount, "above": above, "below": below, **limits}, scope)
+    first = way == "above" if way in ("above", "below") else _order(scores, descending)
     choice = Choice(
-        scores, descending if way not in ("above", "below") else way == "above", scope, round_to,
+        scores, first, scope, round_to,
         keep, threshold=way in ("above", "below"), equal=equal,
     )  # fmt: skip
     if choice.threshold:
@@ -168,6 +172,17 @@ def select(
         chosen = budget.within(choice.level, choice.levels)
     choice.warn_of_ties(chosen)
     return chosen
+
+
+def _order(scores: Mapping[K, Any], descending: bool | None) -> bool:
+    """Whether the highest scores go first."""
+    found = getattr(scores, "descending", None) if descending is None else descending
+    if not isinstance(found, bool):
+        raise ValueError(
+            "descending: expected True, to take the highest scores first, or False, for the "
+            f"lowest, got {found!r}; these scores do not say which of them go first"
+        )
+    return found
 
 
 class Choice(Generic[K]):

@@ -23,7 +23,7 @@ from torch.nn.utils.rnn import PackedSequence
 from tefast.nn.batches import Batch
 from tefast.nn.criteria import Criterion
 from tefast.nn.removal import remove_units
-from tefast.nn.scores import layer_scores
+from tefast.nn.scores import score
 
 try:
     import torch_pruning as tp
@@ -128,11 +128,11 @@ class UnitImportance(tp.importance.Importance):  # type: ignore[misc]
     model : nn.Module
         The one that is pruned; scored anew when a layer has changed.
     batches, criterion
-        As in `layer_scores`.
-    descending : bool
-        Whether units with the highest scores go first, as in `select_units`.
+        As in `score`.
+    descending : bool, optional
+        Whether units with the highest scores go first; by default what the criterion says.
     **options
-        Other arguments of `layer_scores`.
+        Other arguments of `score`.
     """
 
     def __init__(
@@ -141,11 +141,11 @@ class UnitImportance(tp.importance.Importance):  # type: ignore[misc]
         batches: Iterable[Batch],
         criterion: str | Criterion,
         *,
-        descending: bool = True,
+        descending: bool | None = None,
         **options: Any,
     ) -> None:
         self.model, self.batches, self.criterion = model, batches, criterion
-        self.sign, self.options = -1.0 if descending else 1.0, options
+        self.descending, self.options = descending, options
         self._scores: dict[str, Tensor] = {}
 
     def __call__(self, group: Any) -> Tensor | None:
@@ -154,15 +154,21 @@ class UnitImportance(tp.importance.Importance):  # type: ignore[misc]
             layer = item.dep.target.module
             out = item.dep.handler.__name__ == "prune_out_channels"
             if isinstance(layer, _KINDS) and out:
-                return self.sign * self._of(layer)[list(item.idxs)]
+                return self._of(layer)[list(item.idxs)]
         return None
 
     def _of(self, layer: nn.LSTM | nn.GRU | nn.RNN) -> Tensor:
         name = next(name for name, module in self.model.named_modules() if module is layer)
         if len(self._scores.get(name, ())) != layer.hidden_size * _ways(layer):
             _check(layer)
-            found = layer_scores(self.model, self.batches, self.criterion, rnn=name, **self.options)
-            self._scores[name] = torch.cat(list(found.values()))
+            found = score(self.model, self.batches, self.criterion, rnn=name, **self.options)
+            first = found.descending if self.descending is None else self.descending
+            if first is None:
+                raise ValueError(
+                    "descending: expected True or False, since the criterion does not say which "
+                    "scores go first"
+                )
+            self._scores[name] = torch.cat(list(found.values())) * (-1.0 if first else 1.0)
         return self._scores[name]
 
 
