@@ -16,6 +16,7 @@ from typing import Any, get_args
 import numpy as np
 import numpy.typing as npt
 
+from tefast.mistakes import SymbolError
 from tefast.typing import BinningName
 from tefast.values import ROLES, Values
 
@@ -66,7 +67,11 @@ def check_bins(bins: Any) -> int:
     except TypeError:
         raise TypeError(f"bins must be an integer in 2 .. {MAX_BINS}, got {bins!r}") from None
     if not 2 <= number <= MAX_BINS:
-        raise ValueError(f"bins must lie in 2 .. {MAX_BINS}, got {number}")
+        more = "" if number < 2 else (
+            "; integers and labels of more values are for binning='symbols' alone, which finds up "
+            f"to {MAX_SYMBOLS} symbols"
+        )  # fmt: skip
+        raise ValueError(f"bins must lie in 2 .. {MAX_BINS}, got {number}{more}")
     return number
 
 
@@ -168,9 +173,10 @@ def check_combination(kinds: list[Values], binning: dict[str, How], ranges: dict
     """
     for values in kinds:
         if values.is_symbols and ranges[values.role] is not None:
-            raise ValueError(
+            raise SymbolError(
                 f"{values.role}_range is given, but {values.name} holds integers ({values.dtype}), "
-                "which are symbols and are not binned; pass floats to bin them"
+                "which are symbols and are not binned",
+                "; pass floats to bin them",
             )
         how = binning[values.role]
         edges = how.edges if isinstance(how, Binning) else how
@@ -185,7 +191,7 @@ def check_combination(kinds: list[Values], binning: dict[str, How], ranges: dict
         takes_labels(how) or (isinstance(how, str) and how == "uniform") for how in binning.values()
     )
     if not goes_with_symbols and kinds and all(values.is_symbols for values in kinds):
-        raise ValueError("binning is given, but integers are symbols and are not binned")
+        raise SymbolError("binning is given, but integers are symbols and are not binned")
 
 
 def takes_labels(how: How) -> bool:

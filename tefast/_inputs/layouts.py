@@ -114,7 +114,7 @@ def advice(shape: Shape, layouts: list[str]) -> str:
         return ""
     some = [f"layout={layout!r} reads it as {_sizes(shape, layout)}" for layout in layouts[:2]]
     text = "; " + ", and ".join(some)
-    return text + (", as h.T does" if layouts[0] == "UT" else "")
+    return text + ("; so does h.T" if layouts[0] == "UT" else "")
 
 
 def of_source(h: Shape, layout: str, y: Shape) -> str:
