@@ -439,6 +439,29 @@ def test_plots_have_the_names_of_units():
         figure.canvas.draw()
 
 
+@pytest.mark.parametrize("units", [1, 5, 9, 30])
+def test_nothing_in_a_plot_overlaps(units):
+    pytest.importorskip("matplotlib")
+    from tefast import plot
+
+    h = H[..., :units].copy()
+    h[:, 1:] = 0.3 * h[:, 1:] + 0.7 * Y[:, :-1, None]
+    names = [f"a name that is long, number {u}" for u in range(units)]
+    found = tefast.significance(h, Y, 2)
+    style = {"unit": "bits", "alpha": 0.05, "title": "title", "names": names}
+    by_delay = dict.fromkeys(range(1, 5), (found.te, found))
+    for figure in (plot.scores(found.te, found, **style), plot.delays(by_delay, **style)):
+        figure.canvas.draw()
+        axes = figure.axes[0]
+        inside, legend = axes.get_window_extent(), axes.get_legend().get_window_extent()
+        boxes = [text.get_window_extent() for text in axes.texts]
+        assert len(boxes) == min(units, 5)
+        assert all(box.x1 <= inside.x1 + 5 for box in boxes[1:])
+        assert not any(box.overlaps(legend) for box in boxes[1:])
+        ticks = axes.get_xticks()
+        np.testing.assert_array_equal(ticks, np.round(ticks))
+
+
 def test_an_interrupt_writes_nothing(folder, capsys, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
