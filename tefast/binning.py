@@ -171,6 +171,11 @@ def check_combination(kinds: list[Values], binning: dict[str, How], ranges: dict
     ranges : dict
         What was given as the range of each role.
     """
+    for role, given in ranges.items():
+        how = binning[role]
+        if given is not None and not (isinstance(how, str) and how == "uniform"):
+            shown = repr(how) if isinstance(how, str) else f"a {type(how).__name__}"
+            raise ValueError(f"{role}_range goes with binning='uniform', got binning={shown}")
     for values in kinds:
         if values.is_symbols and ranges[values.role] is not None:
             raise SymbolError(
@@ -182,11 +187,6 @@ def check_combination(kinds: list[Values], binning: dict[str, How], ranges: dict
         edges = how.edges if isinstance(how, Binning) else how
         if isinstance(edges, np.ndarray) and not values.is_symbols:
             _check_rows(edges, values)
-    for role, given in ranges.items():
-        how = binning[role]
-        if given is not None and not (isinstance(how, str) and how == "uniform"):
-            shown = repr(how) if isinstance(how, str) else f"a {type(how).__name__}"
-            raise ValueError(f"{role}_range goes with binning='uniform', got binning={shown}")
     goes_with_symbols = all(
         takes_labels(how) or (isinstance(how, str) and how == "uniform") for how in binning.values()
     )

@@ -67,6 +67,8 @@ def run(line, capsys):
         ("t.csv --source stim --bins 1", "--bins must lie in 2 .. 256, got 1"),
         ("t.csv --source stim --edges .1 .2", "--bins 16 takes 15 --edges between bins, got 2; "
          "give --bins 3"),
+        ("texts.csv --source stim --binning symbols --target-range 0 1",
+         "--target-range goes with --binning uniform, got --binning symbols"),
         ("t.csv --source stim --binning quantile --source-range 0 1",
          "--source-range goes with --binning uniform, got --binning quantile"),
         ("t.csv --source stim --delay 60", "--source-history 1 and --delay 60 takes at least 61"),
@@ -82,7 +84,7 @@ def run(line, capsys):
         ("r.npz --target h --source y --lengths long", "0 .. T = 15, got 16 for sequence 0"),
         ("texts.csv --source stim", "such as --target a b,c; or take every distinct value of all "
          "columns, of texts and integers too, as a symbol by --binning symbols"),
-        ("r.npz --target y --source y --layout T", "--layout T has 1 letters"),
+        ("r.npz --target y --source y --layout T", "--layout T has 1 letter, but the target"),
     ],
 )  # fmt: skip
 def test_errors_name_options_and_places(line, message, capsys):

@@ -43,8 +43,8 @@ def check_layout(layout: Any, axes: int, name: str, shape: Shape) -> str:
         )
     if len(layout) != axes:
         raise ValueError(
-            f"layout={layout!r} has {len(layout)} letters, but {name} of shape {shape} has {axes} "
-            "axes"
+            f"layout={layout!r} has {len(layout)} letter{'s' * (len(layout) != 1)}, but {name} of "
+            f"shape {shape} has {axes} {'axis' if axes == 1 else 'axes'}"
         )
     return layout
 

@@ -124,8 +124,8 @@ def _names(options: argparse.Namespace, files: Files, h: Recording) -> tuple[str
     names = _read_names(options.names, files, options.file, units)
     if len(names) != units:
         raise ValueError(
-            f"--names {' '.join(options.names)} gives {len(names)} names, expected {units}, one "
-            f"for each unit of {h.name}"
+            f"--names {' '.join(options.names)} gives {len(names)} name{'s' * (len(names) != 1)}, "
+            f"expected {units}, one for each unit of {h.name}"
         )
     return names
 
