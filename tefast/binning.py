@@ -16,6 +16,7 @@ from typing import Any, get_args
 import numpy as np
 import numpy.typing as npt
 
+from tefast.mistakes import SymbolError
 from tefast.typing import BinningName
 from tefast.values import ROLES, Values
 
@@ -66,7 +67,11 @@ def check_bins(bins: Any) -> int:
     except TypeError:
         raise TypeError(f"bins must be an integer in 2 .. {MAX_BINS}, got {bins!r}") from None
     if not 2 <= number <= MAX_BINS:
-        raise ValueError(f"bins must lie in 2 .. {MAX_BINS}, got {number}")
+        more = "" if number < 2 else (
+            "; integers and labels of more values are for binning='symbols' alone, which finds up "
+            f"to {MAX_SYMBOLS} symbols"
+        )  # fmt: skip
+        raise ValueError(f"bins must lie in 2 .. {MAX_BINS}, got {number}{more}")
     return number
 
 
@@ -166,26 +171,27 @@ def check_combination(kinds: list[Values], binning: dict[str, How], ranges: dict
     ranges : dict
         What was given as the range of each role.
     """
-    for values in kinds:
-        if values.is_symbols and ranges[values.role] is not None:
-            raise ValueError(
-                f"{values.role}_range is given, but {values.name} holds integers ({values.dtype}), "
-                "which are symbols and are not binned; pass floats to bin them"
-            )
-        how = binning[values.role]
-        edges = how.edges if isinstance(how, Binning) else how
-        if isinstance(edges, np.ndarray) and not values.is_symbols:
-            _check_rows(edges, values)
     for role, given in ranges.items():
         how = binning[role]
         if given is not None and not (isinstance(how, str) and how == "uniform"):
             shown = repr(how) if isinstance(how, str) else f"a {type(how).__name__}"
             raise ValueError(f"{role}_range goes with binning='uniform', got binning={shown}")
+    for values in kinds:
+        if values.is_symbols and ranges[values.role] is not None:
+            raise SymbolError(
+                f"{values.role}_range is given, but {values.name} holds integers ({values.dtype}), "
+                "which are symbols and are not binned",
+                "; pass floats to bin them",
+            )
+        how = binning[values.role]
+        edges = how.edges if isinstance(how, Binning) else how
+        if isinstance(edges, np.ndarray) and not values.is_symbols:
+            _check_rows(edges, values)
     goes_with_symbols = all(
         takes_labels(how) or (isinstance(how, str) and how == "uniform") for how in binning.values()
     )
     if not goes_with_symbols and kinds and all(values.is_symbols for values in kinds):
-        raise ValueError("binning is given, but integers are symbols and are not binned")
+        raise SymbolError("binning is given, but integers are symbols and are not binned")
 
 
 def takes_labels(how: How) -> bool:
