@@ -16,6 +16,7 @@ from typing import Any, Protocol, Self, get_args
 import numpy as np
 import numpy.typing as npt
 
+from tefast.mistakes import SymbolError
 from tefast.numbers import floats
 from tefast.typing import BinningName
 from tefast.values import ROLES, Values
@@ -190,7 +191,11 @@ def check_bins(bins: Any) -> int:
     except TypeError:
         raise TypeError(f"bins must be an integer in 2 .. {MAX_BINS}, got {bins!r}") from None
     if not 2 <= number <= MAX_BINS:
-        raise ValueError(f"bins must lie in 2 .. {MAX_BINS}, got {number}")
+        more = "" if number < 2 else (
+            "; integers and labels of more values are for binning='symbols' alone, which finds up "
+            f"to {MAX_SYMBOLS} symbols"
+        )  # fmt: skip
+        raise ValueError(f"bins must lie in 2 .. {MAX_BINS}, got {number}{more}")
     return number
 
 
@@ -288,23 +293,24 @@ def check_combination(
     ranges : dict
         What was given as the range of each role.
     """
-    for values in kinds:
-        if values.is_symbols and ranges[values.role] is not None:
-            raise ValueError(
-                f"{values.role}_range is given, but {values.name} holds integers ({values.dtype}), "
-                "which are symbols and are not binned; pass floats to bin them"
-            )
-        how = binning[values.role]
-        if isinstance(how, Binning) and how.edges is not None and not values.is_symbols:
-            _check_rows(how.edges, values)
     for role, given in ranges.items():
         if given is not None and not binning[role].takes_range:
             raise ValueError(
                 f"{role}_range goes with binning='uniform', got binning={shown(binning[role])}"
             )
+    for values in kinds:
+        if values.is_symbols and ranges[values.role] is not None:
+            raise SymbolError(
+                f"{values.role}_range is given, but {values.name} holds integers ({values.dtype}), "
+                "which are symbols and are not binned",
+                "; pass floats to bin them",
+            )
+        how = binning[values.role]
+        if isinstance(how, Binning) and how.edges is not None and not values.is_symbols:
+            _check_rows(how.edges, values)
     goes_with_symbols = all(how.takes_labels or how.takes_range for how in binning.values())
     if not goes_with_symbols and kinds and all(values.is_symbols for values in kinds):
-        raise ValueError("binning is given, but integers are symbols and are not binned")
+        raise SymbolError("binning is given, but integers are symbols and are not binned")
 
 
 def _check_rows(edges: Edges, values: Values) -> None:

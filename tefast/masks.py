@@ -16,6 +16,7 @@ from tefast._inputs import layouts
 from tefast._inputs.sequences import padded
 from tefast.backends import Scan
 from tefast.binning import Binning
+from tefast.mistakes import MistakeError
 from tefast.numbers import as_float64
 from tefast.values import Values, series_shape
 
@@ -57,7 +58,7 @@ def check_missing(data: Values, mask: Mask | None, lengths: Any, omit: bool) -> 
     if lengths is not None:
         gone = gone & _within(lengths, gone.shape[1])
     if gone.any():
-        raise ValueError(
+        raise MistakeError(
             f"{data.name} must have all its values, got {int(gone.sum())} missing ones, the first "
             f"at {data.index(_first(gone))}; nan_policy='omit' leaves out what touches them"
         )

@@ -11,14 +11,11 @@ from tefast import backends, measures
 from tefast import binning as binnings
 from tefast.backends import Backend, Lengths, Scan, Table
 from tefast.binning import Binning, Edges, Rule
+from tefast.mistakes import MistakeError, SymbolError
 from tefast.typing import NanPolicy
 from tefast.values import Values
 
 NAN_POLICIES: tuple[str, ...] = get_args(NanPolicy)
-
-
-class SymbolError(ValueError):
-    """Integers that are no symbols ``0 .. bins - 1``."""
 
 
 @dataclass(frozen=True)
@@ -89,12 +86,11 @@ class Options:
             return known, ""
         rule = self.binning[data.role]
         learned = rule.learn(self.bins, Scanned(found.low, found.high, self, data, lengths))
-        remark = (
-            ""
-            if rule.takes_range or learned.edges is None
-            else _few_values(data, learned.edges, found)
-        )
-        return learned, remark
+        if rule.takes_range or learned.edges is None:
+            return learned, ""
+        sequences, steps, _ = data.array.shape
+        most = sequences * steps if lengths is None else int(np.sum(lengths))
+        return learned, _few_values(data, learned.edges, found, most)
 
     def known_binning(self, data: Values, limits: tuple[Edges, Edges] | None) -> Binning | None:
         """The bins, if they do not depend on what the data are."""
@@ -130,26 +126,30 @@ def check_scan(found: Scan, data: Values, bins: int, omit: bool) -> None:
         value = data.array[np.unravel_index(found.first_bad, data.array.shape)].item()
         raise SymbolError(
             f"{data.name} holds integers, which are symbols 0 .. {bins - 1} (bins={bins}), but "
-            f"{data.index(found.first_bad)} = {value} is not one; {found.outside} lie outside. "
-            "Pass binning='symbols', which takes integers, strings and other labels, or pass "
-            "the codes np.unique(x, return_inverse=True)[1]; mask= leaves out missing ones"
+            f"{data.index(found.first_bad)} = {value} is not one; {found.outside} lie outside",
+            ". Pass binning='symbols', which takes integers, strings and other labels, or pass "
+            "the codes np.unique(x, return_inverse=True)[1]; mask= leaves out missing ones",
         )
     if found.infinite:
-        raise ValueError(
+        raise MistakeError(
             f"{data.name} must be finite, got {found.infinite} infinite values, the first at "
             f"{data.index(found.first_bad)}"
         )
     if found.nan and not omit:
-        raise ValueError(
+        raise MistakeError(
             f"{data.name} must hold no NaN, got {found.nan}, the first at "
             f"{data.index(found.first_nan)}; nan_policy='omit' leaves out what touches them"
         )
 
 
-def _few_values(data: Values, edges: Edges, found: Scan) -> str:
-    """Which units have fewer distinct values than bins and thus fill fewer, empty if none has."""
+def _few_values(data: Values, edges: Edges, found: Scan, most: int) -> str:
+    """Which units have fewer distinct values than bins and thus fill fewer, empty if none has.
+
+    `most` is how many values a unit can have: untied ones have as many edges as are asked for.
+    """
     bins = edges.shape[1] + 1
     filled = 2 + np.count_nonzero(np.diff(edges, axis=1), axis=1)
+    filled = np.minimum(filled, most)
     filled[found.low == found.high] = 1
     filled[~(found.low <= found.high)] = bins  # without a value there is nothing to say
     few, least = np.flatnonzero(filled < bins), int(filled.argmin())

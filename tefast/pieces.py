@@ -13,7 +13,7 @@ import numpy as np
 from tefast import values
 from tefast._inputs.layouts import check_layout, of_series
 from tefast._inputs.sequences import is_unequal
-from tefast.options import SymbolError
+from tefast.mistakes import MistakeError
 from tefast.states import check_positive
 
 PIECE_BYTES = 64 * 2**20
@@ -32,11 +32,14 @@ class Piece:
         The part of the data that it is, for messages; empty where it is all.
     layout : str or None
         What the axes of the target in it hold.
+    start : tuple of int
+        Where in the data it starts, by the target's axes.
     """
 
     batch: tuple[Any, ...]
     where: str
     layout: str | None = None
+    start: tuple[int, ...] = ()
 
 
 @contextmanager
@@ -47,8 +50,9 @@ def located(piece: Piece) -> Iterator[None]:
     except (TypeError, ValueError) as error:
         if not piece.where:
             raise
-        kinds = (SymbolError, TypeError, ValueError)
-        kind = next(kind for kind in kinds if isinstance(error, kind))
+        if isinstance(error, MistakeError):
+            raise error.inside(piece.where, piece.start) from None
+        kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(f"in {piece.where}: {error}") from None
 
 
@@ -276,7 +280,9 @@ class Arrays:
             parts.append(f"steps {when.start} to {when.stop - 1}")
         batch = (self._h[_key(self._layout, places)], *series, lengths)
         where = " in ".join(reversed(parts)) if len(self) > 1 else ""
-        return Piece(batch, where, self._layout)
+        first = {"N": some.start, "T": when.start}
+        start = tuple(first.get(letter, 0) for letter in self._layout)
+        return Piece(batch, where, self._layout, start)
 
 
 def _key(layout: str, places: dict[str, slice]) -> Any:

@@ -13,6 +13,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from tefast.results import Significance
 
@@ -24,6 +25,8 @@ LABEL = 24
 """Characters of a name that fit."""
 CHARACTER = 0.008
 """The width of one, as a share of the axes."""
+LEGEND = 0.55
+"""Where the legend starts at the latest, as a share of the axes."""
 TITLE = 90
 """Characters of a title that fit."""
 COLORMAP = colormaps["viridis"]
@@ -84,11 +87,13 @@ def scores(
     if found is not None:
         _draw_band(axes, rank, found.null_mean[order], found.null_std[order], found.method)
         marked = found.q_value[order] <= alpha
+        count = f"{marked.sum()} of {_units(len(order))}"
         axes.scatter(rank[marked], te[order][marked], size, SIGNIFICANT, zorder=3,
-                     label=f"q up to {alpha:g}: {marked.sum()} of {len(order)} units")  # fmt: skip
-        _name(axes, rank[marked], order[marked], te, names)
-    axes.scatter(rank[~marked], te[order][~marked], size, OTHERS, zorder=2.5,
-                 label="units" if found is None else "other units")  # fmt: skip
+                     label=f"q up to {alpha:g}: {count}")  # fmt: skip
+    if not marked.all():
+        axes.scatter(rank[~marked], te[order][~marked], size, OTHERS, zorder=2.5,
+                     label="units" if found is None else "other units")  # fmt: skip
+    _name(axes, rank[marked], order[marked], te, names)
     _finish(axes, te[order], unit, title)
     return figure
 
@@ -131,9 +136,13 @@ def delays(
         axes.scatter([], [], 25, color=color, label=f"delay {delay}{count}")
     _name(axes, rank[marked_at_all], order[marked_at_all], highest, names)
     _finish(axes, highest[order], unit, title)
-    axes.set_xlabel("unit, from the highest score at any delay to the lowest"
+    axes.set_xlabel("rank of the unit, from the highest score at any delay to the lowest"
                     + ("; filled: significant" if marked_at_all.any() else ""))  # fmt: skip
     return figure
+
+
+def _units(count: int) -> str:
+    return "1 unit" if count == 1 else f"{count} units"
 
 
 def _empty() -> tuple[Figure, Axes]:
@@ -149,11 +158,13 @@ def _finish(axes: Axes, shown: Floats, unit: str, title: str) -> None:
     if shown.size and shown[-1] > 0 and shown[0] > 10 * np.median(shown):
         axes.set_yscale("log")
     axes.set_xlim(0, len(shown) + 1)
-    axes.set_xlabel("unit, from the highest score to the lowest")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlabel("rank of the unit, from the highest score to the lowest")
     axes.set_ylabel(f"transfer entropy [{unit}]")
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(fontsize=8, frameon=False)
+    # Beside names of units, there is where these leave room for it.
+    axes.legend(fontsize=8, frameon=False, loc="upper right" if axes.texts else "best")
 
 
 def _draw_band(axes: Axes, rank: Any, mean: Floats, deviation: Floats, method: str) -> None:
@@ -172,13 +183,17 @@ def _name(axes: Axes, rank: Any, units: Any, te: Floats, names: Sequence[str] | 
     labels = [_short(str(unit) if names is None else names[unit]) for unit in units[:NAMED]]
     style: dict[str, Any] = {"fontsize": 7, "color": SIGNIFICANT}
     shown = int(np.isfinite(te).sum())
-    apart = max(map(len, labels), default=0) * CHARACTER < 1 / (shown + 1)
+    longest = max(map(len, labels), default=0) * CHARACTER
+    left = min(len(labels) / (shown + 1) + 0.04, 1 - longest)
+    entries = len(axes.get_legend_handles_labels()[1])
+    top = 0.93 if left + LABEL * CHARACTER < LEGEND else 0.9 - 0.05 * entries
+    apart = longest < 1 / (shown + 1)
     for i, (place, unit, label) in enumerate(zip(rank[:NAMED], units[:NAMED], labels, strict=True)):
         at = (place, te[unit])
         if apart or len(labels) == 1:
             axes.annotate(label, at, xytext=(4, 3), textcoords="offset points", **style)
             continue
-        axes.annotate(label, at, xytext=(len(labels) / (shown + 1) + 0.04, 0.93 - 0.045 * i),
+        axes.annotate(label, at, xytext=(left, top - 0.045 * i),
                       textcoords="axes fraction", va="center", **style,
                       arrowprops={"arrowstyle": "-", "linewidth": 0.4, "color": SIGNIFICANT,
                                   "relpos": (0, 0.5)})  # fmt: skip

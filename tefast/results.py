@@ -81,8 +81,8 @@ class Significance:
         if not np.isnan(te).all():
             top = int(np.nanargmax(te))
             lines.append(
-                f"  highest:     unit {self._labels()[top]} with te {te[top]:.4g} "
-                f"{unit_name(self.base)}, p {p[top]:.3g}, q {q[top]:.4g}"
+                f"  highest:     unit {self._labels()[top]} with te {te[top]:#.4g} "
+                f"{unit_name(self.base)}, p {p[top]:#.4g}, q {q[top]:#.4g}"
             )
         return "\n".join(lines)
 

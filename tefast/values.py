@@ -14,6 +14,7 @@ from tefast._inputs import layouts
 from tefast._inputs.kinds import FLOATS, LABELS, ROLES, Kind, Taken, to_numpy
 from tefast._inputs.sequences import Listed
 from tefast._inputs.taking import numpy_to_tensor, take, tensor_to_numpy
+from tefast.mistakes import MistakeError
 from tefast.warn import warn
 
 __all__ = [
@@ -253,10 +254,10 @@ def _source(taken: Taken, h: Values) -> Values:
     name, expected = ROLES["y"], series_shape(h)
     _check_own_lengths(taken, h, name)
     if taken.shape != expected:
-        raise ValueError(
+        raise MistakeError(
             f"{name} must have shape {expected} to go with {h.name} of shape {h.shape}, got "
-            f"{taken.shape}; {h.name} was read as {layouts.reading(h.shape, h.layout)}"
-            f"{_advice(taken, h)}"
+            f"{taken.shape}; {h.name} was read as {layouts.reading(h.shape, h.layout)}",
+            _advice(taken, h),
         )
     layout = layouts.of_series(h.layout)
     _check_dims(taken, h, layout)

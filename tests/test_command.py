@@ -174,7 +174,7 @@ def test_several_sources_at_once(large, folder, capsys, monkeypatch):
     np.testing.assert_array_equal(column("p_value", out), p_value)
     status, out, err = run(f"{line} none", capsys)
     assert (status, out) == (2, "")
-    assert "joint=True takes the last axis of y as several sources at once" in err
+    assert "--joint takes the last axis of the source as several sources at once" in err
 
 
 @pytest.mark.filterwarnings("ignore:method='chi2' with:RuntimeWarning")
@@ -186,7 +186,7 @@ def test_other_tests(method, folder, capsys):
     line = f"rec.npz --target h --source y --bins 3 --significance {method} --seed 3"
     status, out, err = run(f"{line} --surrogates 20", capsys)
     assert status == 0
-    assert ("tefast: warning: method='chi2' with 10 transitions" in err) == (method == "chi2")
+    assert ("tefast: warning: --significance chi2 with 10 transitions" in err) == (method == "chi2")
     found = tefast.significance(H, Y, 3, method=method, seed=3, surrogates=20)
     np.testing.assert_array_equal(column("q_value", out), found.q_value)
     assert f", {method})" in err
@@ -195,7 +195,8 @@ def test_other_tests(method, folder, capsys):
 def test_too_few_surrogates_are_said_to_be(folder, capsys):
     line = "rec.npz --target h --source y --bins 4"
     _, _, err = run(f"{line} --surrogates 20", capsys)
-    assert "tefast: warning: method='trials': " in err
+    assert "tefast: warning: --significance trials: " in err
+    assert "--surrogates 600 would do" in err
     assert "all of 20 surrogates, but then" in err
     assert err.count("would do for q < 0.05") == 1
     _, _, err = run(f"{line} --surrogates 20 --alpha 0.001", capsys)
@@ -268,11 +269,11 @@ def test_groups_of_hdf5_and_zarr(folder, capsys):
         ("rec.npz --target h", "expected --source NAME, or --source-file FILE with one array"),
         ("--source y.npy", "expected --target NAME in a FILE, or --target ARRAY.npy"),
         ("--list", "expected the FILE whose arrays are to be listed"),
-        ("rec.npz --target h --source lengths", "y (source) must have shape (20, 15)"),
+        ("rec.npz --target h --source lengths", "the source must have shape (20, 15)"),
         (f"{BOTH} --lengths y", "lengths must be integers"),
         (f"{BOTH} --bins 1", "bins must lie in 2 .. 256"),
-        (f"{BOTH} --h-range 1 0", "h_range must be finite with low < high"),
-        (f"{BOTH} --edges 1 2", "bins=16 takes an array of 15 inner edges"),
+        (f"{BOTH} --h-range 1 0", "--target-range must be finite with low < high"),
+        (f"{BOTH} --edges 1 2", "--bins 16 takes 15 --edges between bins, got 2"),
         (f"{BOTH} --edges 1 2 --binning quantile", "--edges takes the place of --binning quantile"),
         (f"{BOTH} --bias grassberger", "--bias goes with --significance none, got auto"),
         (f"{BOTH} --alpha 0", "--alpha must lie between 0 and 1"),
@@ -287,7 +288,7 @@ def test_groups_of_hdf5_and_zarr(folder, capsys):
         ("broken.h5 --source y", "broken.h5 cannot be read as a HDF5 file"),
         ("broken.safetensors --source y", "broken.safetensors cannot be read as a safetensors"),
         ("broken.zarr --source y", "broken.zarr cannot be read as a Zarr array or group"),
-        ("words.npz --target h --source y", "h (target) holds labels, such as h[0, 0, 0] = "),
+        ("words.npz --target h --source y", "the target holds labels, such as 'word' at h[0, 0,"),
         ("objects.npz --target h --source y", "objects.npz: h is an object array: its elements"),
     ],
 )  # fmt: skip
@@ -436,6 +437,29 @@ def test_plots_have_the_names_of_units():
     assert legend == ["delay 1: 1 with q up to 0.05", "delay 2: 1 with q up to 0.05"]
     for figure in figures:
         figure.canvas.draw()
+
+
+@pytest.mark.parametrize("units", [1, 5, 9, 30])
+def test_nothing_in_a_plot_overlaps(units):
+    pytest.importorskip("matplotlib")
+    from tefast import plot
+
+    h = H[..., :units].copy()
+    h[:, 1:] = 0.3 * h[:, 1:] + 0.7 * Y[:, :-1, None]
+    names = [f"a name that is long, number {u}" for u in range(units)]
+    found = tefast.significance(h, Y, 2)
+    style = {"unit": "bits", "alpha": 0.05, "title": "title", "names": names}
+    by_delay = dict.fromkeys(range(1, 5), (found.te, found))
+    for figure in (plot.scores(found.te, found, **style), plot.delays(by_delay, **style)):
+        figure.canvas.draw()
+        axes = figure.axes[0]
+        inside, legend = axes.get_window_extent(), axes.get_legend().get_window_extent()
+        boxes = [text.get_window_extent() for text in axes.texts]
+        assert len(boxes) == min(units, 5)
+        assert all(box.x1 <= inside.x1 + 5 for box in boxes[1:])
+        assert not any(box.overlaps(legend) for box in boxes[1:])
+        ticks = axes.get_xticks()
+        np.testing.assert_array_equal(ticks, np.round(ticks))
 
 
 def test_an_interrupt_writes_nothing(folder, capsys, monkeypatch):

@@ -212,7 +212,9 @@ ERRORS = [
     ((np.ma.masked_less(H, 0), Y), {}, ValueError, r"h \(target\) must hold no NaN, got \d+"),
     # bins
     ((H, Y, 1), {}, ValueError, r"bins must lie in 2 \.\. 256, got 1"),
-    ((H, Y, 257), {}, ValueError, r"bins must lie in 2 \.\. 256, got 257"),
+    ((H, Y, 257), {}, ValueError,
+     r"bins must lie in 2 \.\. 256, got 257; integers and labels of more values are for "
+     r"binning='symbols' alone, which finds up to 32767 symbols"),
     ((H, Y, 16.0), {}, TypeError, r"bins must be an integer in 2 \.\. 256, got 16.0"),
     ((H, Y, True), {}, TypeError, "bins must be an integer"),
     # values

@@ -275,7 +275,7 @@ SHAPES = [
     (X(40), X((40, 6)), {}, "were they exchanged? The target h comes first, then the source y"),
     (X((6, 40)), X((6, 40, 3)), {}, "were they exchanged?"),
     # transposed
-    (X((6, 40)), X(40), {}, "layout='UT' reads it as 40 steps of 6 units, as h.T does"),
+    (X((6, 40)), X(40), {}, "layout='UT' reads it as 40 steps of 6 units; so does h.T"),
     # trials in the first axis
     (X((6, 40)), X((6, 40)), {"layout": "TU"}, "layout='NT' reads it as 6 sequences of 40 steps"),
     # channels before time
@@ -332,7 +332,7 @@ def test_the_guess_gives_numbers():
          "read as 6 sequences of 1 step of 40 units .*; layout='NUT' reads it as"),
         (lambda: tefast.TransferEntropy(6, 2, binning=[0.5]).update(X((6, 40)), X(6)),
          r"must have 6 units, got 40; h \(target\) of shape \(6, 40\) was read as 6 steps of 40 "
-         r"units \(layout='TU'\); layout='UT' reads it as 40 steps of 6 units, as h.T does"),
+         r"units \(layout='TU'\); layout='UT' reads it as 40 steps of 6 units; so does h.T"),
         (lambda: tefast.Entropy(1, 2, binning=[0.5]).update(X((6, 40))),
          "must have 1 units, got 40.*; layout='NT' reads it as 6 sequences of 40 steps"),
         (lambda: tefast.entropy(H, lengths=[3] * 5),

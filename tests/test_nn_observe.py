@@ -405,7 +405,7 @@ def test_projections_and_their_gradient(bidirectional: bool) -> None:
         score(model, [(x, labels)], "entropy", of="outputs")
     given = {"h_range": None, "of": "outputs"}
     assert (score(model, [(x, labels)], "entropy", **given)[last] > 0).all()
-    with pytest.raises(ValueError, match="of=.outputs.: expected an LSTM with proj_size"):
+    with pytest.raises(ValueError, match="of='outputs': expected an LSTM with proj_size"):
         score(Tagger(nn.GRU), [], "l1", of="outputs")
 
 

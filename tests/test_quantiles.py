@@ -179,3 +179,11 @@ def test_learned_edges_give_other_data_the_same_bins(backend):
     stream = tefast.TransferEntropy(1, binning=edges, **options)
     stream.update(h, y)
     np.testing.assert_allclose(np.squeeze(stream.compute()), np.squeeze(whole), rtol=1e-12)
+
+
+def test_more_bins_than_values_warn_though_nothing_is_tied():
+    h = np.random.default_rng(0).random((50, 2))
+    with pytest.warns(RuntimeWarning, match=r"2 of 2 units of .* \(unit 0 has 50\)"):
+        tefast.learn_binning(h, 200, binning="quantile")
+    with pytest.warns(RuntimeWarning, match="fills 50 bins, one for each of its distinct values"):
+        tefast.learn_binning(h[:, 0], 200, binning="quantile")

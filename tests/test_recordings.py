@@ -311,7 +311,7 @@ def test_missing_values(kind, capsys):
     write(f"gaps.{kind}", index=False)
     status, _, error = run(f"gaps.{kind} --source y --target x", capsys)
     assert status == 2
-    assert "must hold no NaN, got 1, the first at h[7, 0]" in error
+    assert "must hold no NaN, got 1, the first at row 7 (counted from 0) of column 'x'" in error
     line = f"gaps.{kind} --source y --nan-policy omit"
     te = tefast.transfer_entropy(x, y, 4, nan_policy="omit")
     np.testing.assert_array_equal(scores(f"{line} --target x", capsys)[0], te)
@@ -363,7 +363,9 @@ def test_columns_that_are_no_data(kind, capsys):
         status, _, error = run(f"d.{kind} --source price --target {target}", capsys)
         assert status == 2
         assert message in error
-        assert "such as --target 'id,seconds,price,a b,volume,d'" in error
+        among = "" if target == "0:5" else " 'a b' volume d"
+        assert f"such as --target id seconds price{among}" in error
+        assert ("as a symbol by --binning symbols" in error) == ("texts" in message)
     table = table.drop(columns=["when", "place"])
     for column in ("id", "seconds"):
         part = table[[column, *NAMES]]
@@ -790,7 +792,7 @@ def test_symbols_outside_name_the_option(capsys):
     status, _, error = run("d.npy --source 0", capsys)
     assert status == 2
     assert "holds integers, which are symbols 0 .. 15" in error
-    assert "On the command line, --bin-integers bins integers as numbers" in error
+    assert "; --bin-integers bins integers as numbers" in error
     found, _ = scores("d.npy --source 0 --bin-integers", capsys)
     whole = np.rint(2000 * DATA)
     np.testing.assert_array_equal(found, tefast.transfer_entropy(whole[:, 1:], whole[:, 0], 4))

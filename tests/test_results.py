@@ -27,7 +27,7 @@ def test_it_is_shown_in_a_few_lines():
             "Significance of 6 units\n"
             "  significant: 1 at q < 0.05\n"
             "  method:      trials, 200 surrogates\n"
-            f"  highest:     unit 2 with te {te:.4g} bits, p {p:.3g}, q {q:.4g}"
+            f"  highest:     unit 2 with te {te:#.4g} bits, p {p:#.4g}, q {q:#.4g}"
         )
     )
 

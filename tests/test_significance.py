@@ -93,7 +93,7 @@ def source_of(method, y, lengths=None):
     """A source of codes (N, T), whose states are its codes."""
     from tefast import values
     from tefast.drawing import Source
-    from tefast.evaluation import Inputs
+    from tefast.inputs import Inputs
     from tefast.options import Options
     from tefast.states import Embedding
 

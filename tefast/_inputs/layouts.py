@@ -43,8 +43,8 @@ def check_layout(layout: Any, axes: int, name: str, shape: Shape) -> str:
         )
     if len(layout) != axes:
         raise ValueError(
-            f"layout={layout!r} has {len(layout)} letters, but {name} of shape {shape} has {axes} "
-            "axes"
+            f"layout={layout!r} has {len(layout)} letter{'s' * (len(layout) != 1)}, but {name} of "
+            f"shape {shape} has {axes} {'axis' if axes == 1 else 'axes'}"
         )
     return layout
 
@@ -114,7 +114,7 @@ def advice(shape: Shape, layouts: list[str]) -> str:
         return ""
     some = [f"layout={layout!r} reads it as {_sizes(shape, layout)}" for layout in layouts[:2]]
     text = "; " + ", and ".join(some)
-    return text + (", as h.T does" if layouts[0] == "UT" else "")
+    return text + ("; so does h.T" if layouts[0] == "UT" else "")
 
 
 def of_source(h: Shape, layout: str, y: Shape) -> str:

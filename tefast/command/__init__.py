@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 
 from tefast import console
-from tefast.command.arguments import not_an_option, parser
+from tefast.command.arguments import parse
 from tefast.command.inputs import Files, listing
 from tefast.command.scoring import score
-from tefast.options import SymbolError
 
 PROGRAM = "tefast"
 
@@ -20,8 +19,8 @@ PROGRAM = "tefast"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return 0, 2 for what the user must mend, 130 when interrupted."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    options = parser().parse_args([not_an_option(each) for each in given])
     try:
+        options = parse(given)
         with ExitStack() as stack, warnings.catch_warnings():
             warnings.simplefilter("always")
             warnings.showwarning = console.warn_in_one_line(PROGRAM)
@@ -37,12 +36,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except MemoryError as error:
         return console.complain(PROGRAM, f"out of memory: {error}")
-    except SymbolError as error:
-        return console.complain(
-            PROGRAM,
-            f"{error}. On the command line, --bin-integers bins integers as numbers, such as the "
-            "samples of a converter, and --binning symbols takes any labels",
-        )
     except (ImportError, ValueError, TypeError, OSError) as error:
         return console.complain(PROGRAM, error)
     return 0

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import inspect
 import math
+import re
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,43 @@ TESTS = {
     "conditional": "the same within each past of a unit",
     "chi2": "no surrogates, for much data",
 }
+
+
+SEVERAL = ("target", "source", "names")
+"""Options of several words, of which FILE may be the last where it stands behind them."""
+
+
+def parse(given: Sequence[str]) -> argparse.Namespace:
+    """The options of a command line.
+
+    Raises
+    ------
+    ValueError
+        Where it is not clear which word is FILE.
+    """
+    options = parser().parse_args([_not_an_option(each) for each in given])
+    long = [name for name in SEVERAL if len(getattr(options, name) or ()) > 1]
+    if options.file is None and long:
+        _find_file(options, long)
+    return options
+
+
+def _find_file(options: argparse.Namespace, long: list[str]) -> None:
+    """Take FILE from the end of the words of an option that it stands behind."""
+    swallowed = [name for name in long if Path(getattr(options, name)[-1]).exists()]
+    several = options.joint or "source" not in swallowed
+    of_files = all(word.endswith(".npy") for name in swallowed for word in getattr(options, name))
+    if (swallowed and several and of_files) or (options.source_file and not swallowed):
+        return  # arrays of files of their own, which take no FILE
+    if len(swallowed) != 1:
+        words = f"--{long[0]} {' '.join(getattr(options, long[0]))}"
+        raise ValueError(
+            f"expected FILE before the options, such as: score FILE {words}. All words behind "
+            f"--{long[0]} are taken for names"
+        )
+    *names, file = getattr(options, swallowed[0])
+    setattr(options, swallowed[0], names)
+    options.file = Path(file)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -56,26 +95,28 @@ def _add_inputs(group: Any) -> None:
     group.add_argument("--list", action="store_true",
                        help="show the arrays and columns of FILE with shapes and types, and "
                        "stop")  # fmt: skip
-    group.add_argument("--target", metavar="NAME",
+    group.add_argument("--target", nargs="+", metavar="NAME",
                        help="the target: an array of FILE, (sequences, steps, units) or (steps, "
-                       "units); columns of one, by name or from 0 on, such as 1:, 0,2 or "
-                       "price,volume, or of an array among several h[1:5]; or a .npy file "
+                       "units); columns of one, by name or from 0 on, such as 1:, 0 2 or "
+                       "price volume, or of an array among several h[1:5]; or a .npy file. "
+                       "Commas may stand between names as well "
                        "(default: the only array or table, without the source)")  # fmt: skip
-    group.add_argument("--source", metavar="NAME",
+    group.add_argument("--source", nargs="+", metavar="NAME",
                        help="the source: an array (sequences, steps) or (steps), a column such as "
-                       "0, price or h[0], or a .npy file (default: the only array of "
-                       "--source-file)")  # fmt: skip
+                       "0, price or h[0], or a .npy file; several with --joint (default: the only "
+                       "array of --source-file)")  # fmt: skip
     group.add_argument("--source-file", type=Path, metavar="FILE",
                        help="the file that the source is in (default: FILE)")  # fmt: skip
     group.add_argument("--lengths", metavar="NAME",
                        help="valid steps of each sequence: an array (sequences), or a "
                        ".npy file (default: all steps)")  # fmt: skip
-    group.add_argument("--layout", metavar="LETTERS",
+    group.add_argument("--layout", metavar="LETTERS", type=str.upper,
                        help="what the axes of the target hold, such as NUT: N sequences, T steps, "
                        "U units (default: NTU, TU or T)")  # fmt: skip
-    group.add_argument("--names", metavar="NAMES",
+    group.add_argument("--names", nargs="+", metavar="NAME",
                        help="of the units: an array of texts in FILE, a text file with one a "
-                       "line, or a list with commas (default: those of the columns)")  # fmt: skip
+                       "line, or the names themselves, with spaces or commas between them "
+                       "(default: those of the columns)")  # fmt: skip
     group.add_argument("--header", choices=("auto", "yes", "no"), default="auto",
                        help="whether the first line of a text or a sheet holds the names of "
                        "columns; auto tells by what stands there "
@@ -103,7 +144,7 @@ def _add_outputs(group: Any) -> None:
 def _add_estimate(group: Any) -> None:
     _add(group, "--bins", type=int, help="of values, or how many symbols")
     _add(group, "--binning", choices=BINNINGS, help="how values become symbols")
-    group.add_argument("--edges", type=float, nargs="+", metavar="EDGE",
+    group.add_argument("--edges", type=_list_of(float), nargs="+", action=_Flat, metavar="EDGE",
                        help="inner edges of the bins, in place of --binning (default: "
                        "none)")  # fmt: skip
     group.add_argument("--target-range", "--h-range", dest="h_range", type=float, nargs=2,
@@ -114,7 +155,8 @@ def _add_estimate(group: Any) -> None:
                        help="the same of the source (default: its own)")  # fmt: skip
     _add(group, "--target-history", type=int, metavar="STEPS", help="of the unit's own past")
     _add(group, "--source-history", type=int, metavar="STEPS", help="of the source")
-    group.add_argument("--delay", type=int, nargs="+", default=[DEFAULTS["delay"]], metavar="STEPS",
+    group.add_argument("--delay", type=_list_of(int), nargs="+", action=_Flat,
+                       default=[DEFAULTS["delay"]], metavar="STEPS",
                        help="from the source to the unit's next value; of several, the table has a "
                        "row for each unit and delay. p-values are those of one unit at one delay, "
                        "q-values are adjusted for all rows: judge the best of several delays by q, "
@@ -154,6 +196,28 @@ def _add(group: Any, flag: str, *, help: str, **options: Any) -> None:
     group.add_argument(flag, default=default, help=f"{help} (default: %(default)s)", **options)
 
 
+class _Flat(argparse.Action):
+    """Lists from several words as one list."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
+        setattr(namespace, self.dest, [each for some in values for each in some])
+
+
+def _list_of(kind: Callable[[str], Any]) -> Callable[[str], list[Any]]:
+    """The type of a word with a number, or with several between commas."""
+
+    def read(text: str) -> list[Any]:
+        try:
+            return [kind(part) for part in text.split(",")]
+        except ValueError:
+            what = "whole numbers" if kind is int else "numbers"
+            raise argparse.ArgumentTypeError(
+                f"expected {what}, got {text!r} (FILE goes before the options)"
+            ) from None
+
+    return read
+
+
 def _base(text: str) -> float:
     try:
         return math.e if text == "e" else float(text)
@@ -161,12 +225,9 @@ def _base(text: str) -> float:
         raise argparse.ArgumentTypeError(f"expected a number or e, got {text!r}") from None
 
 
-def not_an_option(argument: str) -> str:
-    """Numbers such as -1e-3 with a space before, so that they are not taken for options."""
-    if not argument.startswith("-"):
-        return argument
-    try:
-        float(argument)
-    except ValueError:
-        return argument
-    return f" {argument}"
+def _not_an_option(argument: str) -> str:
+    """What begins with a number below 0 with a space before, so that it is taken for no option.
+
+    Such are -1e-3, -1,0 and -2:.
+    """
+    return f" {argument}" if re.match(r"-\.?\d", argument) or argument == "-inf" else argument

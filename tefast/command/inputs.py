@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 
 from tefast import recordings
 from tefast.recordings import Recording, Recordings, Table
-from tefast.recordings.choice import Choice, choose
+from tefast.recordings.choice import Choice, choose, series, together
 from tefast.recordings.numbers import as_source, as_target
 
 
@@ -51,7 +52,7 @@ class Files:
 
     def __init__(self, stack: ExitStack, header: str, layout: str | None = None) -> None:
         self._stack = stack
-        self._axis = layout.upper().index("U") if layout and "U" in layout.upper() else -1
+        self._axis = layout.index("U") if layout and "U" in layout else -1
         self._header = {"auto": None, "yes": True, "no": False}[header]
         self._open: dict[Path, Recordings] = {}
 
@@ -62,8 +63,15 @@ class Files:
             self._open[path] = self._stack.enter_context(opened)
         return self._open[path]
 
-    def choose(self, text: str | None, option: str, path: Path | None) -> Choice:
-        """What an option's value means in a file, or in a .npy file that it names."""
+    def choose(self, words: Sequence[str] | None, option: str, path: Path | None) -> Choice:
+        """What an option's words mean in a file, or in .npy files that they name."""
+        if words is None:
+            return self._one(None, option, path)
+        found = Recordings({}) if path is None else self.arrays(path)
+        parts = [part for word in words for part in series(found, word)]
+        return together([self._one(part, option, path) for part in parts], parts, option)
+
+    def _one(self, text: str | None, option: str, path: Path | None) -> Choice:
         alone = None if text is None else re.fullmatch(r"(.+\.npy)(?:\[(.*)\])?", text)
         if alone is not None and (path is None or text not in self.arrays(path)):
             path = Path(alone[1])
@@ -77,8 +85,9 @@ class Files:
 
 def paths(options: argparse.Namespace) -> list[Path]:
     """All files that may be read."""
-    named = [options.target, options.source, options.lengths, options.names]
-    files = [Path(each.partition("[")[0]) for each in named if each is not None]
+    several = [options.target, options.source, options.names, [options.lengths]]
+    words = [word for some in several for word in some or () if word is not None]
+    files = [Path(word.partition("[")[0]) for word in words]
     given = [each for each in (options.file, options.source_file) if each is not None]
     return [*given, *[path for path in files if path.is_file()]]
 
@@ -96,7 +105,7 @@ def read(options: argparse.Namespace, files: Files) -> Inputs:
     y = as_source(source, h, "--source", joint=options.joint, **how)
     lengths = None
     if options.lengths is not None:
-        lengths = _lengths(files.choose(options.lengths, "--lengths", options.file))
+        lengths = _lengths(files.choose([options.lengths], "--lengths", options.file))
     return Inputs(h, y, lengths, _names(options, files, h))
 
 
@@ -111,12 +120,12 @@ def _names(options: argparse.Namespace, files: Files, h: Recording) -> tuple[str
     """The names of the units, as many as there are."""
     if options.names is None:
         return h.names
-    names = _read_names(options.names, files, options.file)
     units = _units(options, h)
+    names = _read_names(options.names, files, options.file, units)
     if len(names) != units:
         raise ValueError(
-            f"--names {options.names} gives {len(names)} names, expected {units}, one for each "
-            f"unit of {h.name}"
+            f"--names {' '.join(options.names)} gives {len(names)} name{'s' * (len(names) != 1)}, "
+            f"expected {units}, one for each unit of {h.name}"
         )
     return names
 
@@ -125,20 +134,32 @@ def _units(options: argparse.Namespace, h: Recording) -> int:
     layout = options.layout
     if layout is None or len(layout) != len(h.shape):  # which is refused later
         return h.shape[-1] if len(h.shape) > 1 else 1
-    return h.shape[layout.upper().index("U")] if "U" in layout.upper() else 1
+    return h.shape[layout.index("U")] if "U" in layout else 1
 
 
-def _read_names(text: str, files: Files, path: Path | None) -> tuple[str, ...]:
+def _read_names(
+    words: Sequence[str], files: Files, path: Path | None, units: int
+) -> tuple[str, ...]:
+    """Names of units: of an array, of a text file, or the words, which commas may divide."""
+    if len(words) == 1 and (known := _stored_names(words[0], files, path)) is not None:
+        return known
+    if len(words) == units:  # names that hold commas are whole
+        return tuple(word.strip() for word in words)
+    return tuple(part.strip() for word in words for part in word.split(","))
+
+
+def _stored_names(text: str, files: Files, path: Path | None) -> tuple[str, ...] | None:
+    """Names that stand in an array or a text file; None where there is none of that name."""
     found = files.arrays(path) if path is not None else {}
     if text in found or text.endswith(".npy"):
-        holder = files.choose(text, "--names", path).of
+        holder = files.choose([text], "--names", path).of
         array = np.asarray(holder.read((0,))[0] if isinstance(holder, Table) else holder.read(()))
         return tuple(each.decode() if isinstance(each, bytes) else str(each)
                      for each in array.reshape(-1).tolist())  # fmt: skip
     if Path(text).is_file():
         lines = Path(text).read_text(encoding="utf-8-sig").splitlines()
         return tuple(line.strip() for line in lines if line.strip())
-    return tuple(part.strip() for part in text.split(","))
+    return None
 
 
 def listing(found: Recordings) -> str:

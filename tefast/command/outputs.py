@@ -98,12 +98,17 @@ def write(options: argparse.Namespace, found: Sequence[Scores], labels: Labels) 
 
 
 def _figure(plot: Any, found: Sequence[Scores], labels: Labels, unit: str, alpha: float) -> Any:
-    title = f"Transfer entropy from {labels.source} to {len(found[0].te)} units of {labels.target}"
+    units = _units(len(found[0].te))
+    title = f"Transfer entropy from {labels.source} to {units} of {labels.target}"
     more = {"unit": unit, "alpha": alpha, "title": title, "names": labels.units}
     if len(found) == 1:
         return plot.scores(found[0].te, found[0].test, **more)
     by_delay = {each.delay: (each.te, each.test) for each in found}
     return plot.delays(by_delay, **more)
+
+
+def _units(count: int) -> str:
+    return "1 unit" if count == 1 else f"{count} units"
 
 
 def table(found: Sequence[Scores], labels: Labels) -> str:
@@ -132,9 +137,9 @@ def _summary(
 ) -> str:
     te = np.stack([each.te for each in found])  # (delays, units)
     if np.isnan(te).all():
-        return f"{te.shape[1]} units, none of which has a transition"
+        return f"{_units(te.shape[1])}, without a transition"
     best, highest = divmod(int(np.nanargmax(te)), te.shape[1])
-    line = f"{te.shape[1]} units, the highest {labels.unit(highest)} with "
+    line = f"{_units(te.shape[1])}, the highest {labels.unit(highest)} with "
     line += f"{te[best, highest]:.4g} {unit}"
     if len(found) > 1:
         line += f" at delay {found[best].delay}"

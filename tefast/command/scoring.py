@@ -15,6 +15,7 @@ from tefast.command import inputs, outputs
 from tefast.command.inputs import Files, Inputs
 from tefast.command.outputs import Labels, Scores
 from tefast.command.progress import Told
+from tefast.command.wording import worded
 from tefast.pieces import PIECE_BYTES, Arrays
 from tefast.recordings import Recording
 from tefast.results import FIELDS, on_host
@@ -31,9 +32,10 @@ def score(options: argparse.Namespace, files: Files) -> None:
     _check_options(options)
     outputs.check(options, inputs.paths(options))
     given = inputs.read(options, files)
-    # Raises for shapes before anything is read.
-    Arrays(given.h, given.y, given.lengths, None, 0, layout=options.layout, joint=options.joint)
-    found = [_estimate(options, given, delay) for delay in options.delay]
+    with worded(given):
+        # Raises for shapes before anything is read.
+        Arrays(given.h, given.y, given.lengths, None, 0, layout=options.layout, joint=options.joint)
+        found = [_estimate(options, given, delay) for delay in options.delay]
     outputs.write(options, _adjusted(found), Labels(given.y.name, given.h.name, given.names))
 
 
@@ -50,6 +52,11 @@ def _check_options(options: argparse.Namespace) -> None:
     if options.edges is not None and options.binning != "uniform":
         raise ValueError(
             f"--edges takes the place of --binning {options.binning}; give one of them"
+        )
+    if options.edges is not None and len(options.edges) != options.bins - 1:
+        raise ValueError(
+            f"--bins {options.bins} takes {options.bins - 1} --edges between bins, got "
+            f"{len(options.edges)}; give --bins {len(options.edges) + 1} with these"
         )
     if len(set(options.delay)) < len(options.delay):
         raise ValueError(f"--delay has a delay twice: {' '.join(map(str, options.delay))}")

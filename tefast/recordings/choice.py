@@ -69,10 +69,13 @@ def choose(found: Recordings, text: str | None, path: Path, option: str, axis: i
     inside = re.fullmatch(r"(.*)\[(.*)\]", text, re.DOTALL)
     holder = None if inside is None else _named(found, inside[1])
     if inside is not None and holder is not None:
-        return columns(_usable(holder, path), inside[2], axis)
-    several = [_named(found, each.strip()) for each in text.split(",")]
-    if len(several) > 1 and all(isinstance(each, Recording) for each in several):
-        return Choice(_together([each for each in several if isinstance(each, Recording)], text))
+        try:
+            return columns(_usable(holder, path), inside[2], axis)
+        except LookupError as error:
+            raise ValueError(f"{path} holds {error.args[0]}") from None
+    parts = series(found, text)
+    if len(parts) > 1:
+        return together([choose(found, part, path, option, axis) for part in parts], parts, option)
     missing = f"no array {text!r}"
     if found.main is not None:
         _usable(found[found.main], path)
@@ -85,6 +88,34 @@ def choose(found: Recordings, text: str | None, path: Path, option: str, axis: i
     if len(ends) == 1:
         return Choice(_usable(found[ends[0]], path))
     raise ValueError(f"{path} holds {missing}" + ("" if " it has " in missing else _listed(found)))
+
+
+def series(found: Recordings, text: str) -> list[str]:
+    """The arrays that a list with commas names; the text itself where it is no such list."""
+    parts = [part.strip() for part in text.split(",")]
+    is_list = _named(found, text) is None and all(
+        isinstance(_named(found, part), Recording) for part in parts
+    )
+    return parts if is_list else [text]
+
+
+def together(chosen: Sequence[Choice], words: Sequence[str], option: str) -> Choice:
+    """What several words mean: columns of one array or table, or several arrays side by side."""
+    first = chosen[0]
+    if len(chosen) == 1:
+        return first
+    arrays = [each.of for each in chosen if each.places is None and isinstance(each.of, Recording)]
+    if len(arrays) == len(chosen):
+        return Choice(_together(arrays))
+    places = [place for each in chosen for place in each.places or ()]
+    if any(each.places is None or each.of is not first.of for each in chosen):
+        raise ValueError(
+            f"{option} {' '.join(words)}: several words must name columns of one array or table, "
+            "or arrays of one shape"
+        )
+    if len(set(places)) < len(places):
+        raise ValueError(f"{option} {' '.join(words)} names a column of {first.of.name} twice")
+    return replace(first, places=tuple(places), named=True)
 
 
 def columns(holder: Holder, text: str, axis: int = -1) -> Choice:
@@ -174,22 +205,23 @@ def _usable(holder: Holder, path: Path) -> Holder:
     return holder
 
 
-def _together(series: Sequence[Recording], text: str) -> Recording:
+def _together(arrays: Sequence[Recording]) -> Recording:
     """Several arrays of one shape as the columns of one."""
-    shapes = {each.shape for each in series}
-    kinds = {each.dtype for each in series}
+    shapes = {each.shape for each in arrays}
+    kinds = {each.dtype for each in arrays}
     if len(shapes) > 1 or len(kinds) > 1:
-        shown = ", ".join(f"{each.name} {each.shape} {each.dtype}" for each in series)
+        shown = ", ".join(f"{each.name} {each.shape} {each.dtype}" for each in arrays)
         raise ValueError(f"arrays that go together must have one shape and type, got {shown}")
-    first = series[0]
+    first = arrays[0]
     return replace(
         first,
-        name=text,
-        shape=(*first.shape, len(series)),
-        read=lambda key: np.stack([each.read(key) for each in series], axis=-1),
+        name=",".join(each.name for each in arrays),
+        shape=(*first.shape, len(arrays)),
+        read=lambda key: np.stack([each.read(key) for each in arrays], axis=-1),
         at_hand=False,
         chunks=None,
-        names=tuple(each.name for each in series),
+        names=tuple(each.name for each in arrays),
+        where=lambda index: arrays[index[-1]].place(index[:-1]),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -9,9 +10,13 @@ from typing import Any
 import numpy as np
 
 from tefast.recordings.choice import Choice
-from tefast.recordings.recording import Array, Recording, Table, of_array
+from tefast.recordings.recording import Array, Recording, Table, of_array, row_of
 from tefast.warn import warn
 
+SYMBOLS = (
+    "or take every distinct value of all columns, of texts and integers too, as a symbol by "
+    "--binning symbols"
+)
 CLOCK_ROWS = 10
 """Of fewer rows nobody can say whether they are counted."""
 
@@ -57,7 +62,10 @@ def as_source(
     if places is not None or isinstance(holder, Table):
         many = holder.shape[choice.axis] if places is None else len(places)
         if many != 1:
-            raise ValueError(f"{option} takes one column, got {many} of {holder.name}")
+            raise ValueError(
+                f"{option} takes one column, got {many} of {holder.name}; --joint takes several "
+                "at once"
+            )
     if isinstance(holder, Table):
         place = (0 if places is None else places[0],)
         arrays = holder.read(place)
@@ -104,8 +112,9 @@ def _joined(
     for place, array, kind in zip(places, arrays, kinds, strict=True):
         if kind == "other" and not symbols:
             raise ValueError(
-                f"{table.name}: {table.label(place)} holds {_sample(array)}, no numbers; "
-                f"leave it out by {option}{_advice(table, option)}"
+                f"{table.name}: {table.label(place)} holds {_sample(array)}, no numbers; leave it "
+                f"out by {option}{_advice(table, option, places, [place])}"
+                + ("" if array.dtype.kind in "Mm" else f"; {SYMBOLS}")
             )
     if numbers or symbols:
         arrays = [(_codes if symbols else _floats)(array) for array in arrays]
@@ -114,12 +123,16 @@ def _joined(
         _refuse_missing(table, places, arrays)
     flat = [array[:, np.newaxis] if array.ndim == 1 else array for array in arrays]
     joined = np.concatenate(flat, axis=-1)
-    names = None if table.names is None else tuple(
-        name if part.shape[1] == 1 else f"{name}[{i}]"
-        for name, part in zip([table.names[place] for place in places], flat, strict=True)
+    # A field of a structured array may hold several columns.
+    each = [
+        (place, f"[{i}]" if part.shape[1] > 1 else "")
+        for place, part in zip(places, flat, strict=True)
         for i in range(part.shape[1])
-    )  # fmt: skip
-    return of_array(table.name, joined, names=names)
+    ]
+    known = table.names
+    names = None if known is None else tuple(known[place] + part for place, part in each)
+    labels = [table.label(place) + part for place, part in each]
+    return of_array(table.name, joined, names=names, where=lambda at: row_of(at[0], labels[at[1]]))
 
 
 def _kind(array: Array) -> str:
@@ -156,7 +169,8 @@ def _refuse_mixture(table: Table, places: Sequence[int], kinds: list[str]) -> No
         )
         raise ValueError(
             f"{table.name} has {shown}: integers are symbols and floats are binned; "
-            "--bin-integers bins them all, or choose columns of one kind"
+            "--bin-integers bins them all, --binning symbols takes every distinct value as a "
+            "symbol, or choose columns of one kind"
         )
 
 
@@ -167,7 +181,8 @@ def _refuse_missing(table: Table, places: Sequence[int], arrays: list[Array]) ->
             raise ValueError(
                 f"{table.name}: {table.label(place)} holds integers, which are symbols, and "
                 f"{missing} missing values; --bin-integers --nan-policy omit bins them as numbers "
-                "and leaves out what touches a missing one"
+                "and leaves out what touches a missing one, and --binning symbols in place of "
+                "--bin-integers takes them as symbols"
             )
 
 
@@ -183,7 +198,9 @@ def _refuse_clocks(
             f"{array[2]}, ...), as row numbers and times do"
         )
         if not chosen:
-            raise ValueError(f"{what}; leave it out by {option}{_advice(table, option)}")
+            raise ValueError(
+                f"{what}; leave it out by {option}{_advice(table, option, places, [place])}"
+            )
         warn(what)
 
 
@@ -204,15 +221,16 @@ def _sample(array: Array) -> str:
     return f"{'texts' if isinstance(array[0], str) else 'objects'} ({str(array[0])!r}, ...)"
 
 
-def _advice(table: Table, option: str) -> str:
-    """How to name the columns of numbers."""
-    numeric = [
+def _advice(table: Table, option: str, places: Sequence[int], without: Sequence[int]) -> str:
+    """How to name columns of numbers: of those that were chosen, or else of all, but for some."""
+    every = [
         i for i, kind in enumerate(table.types)
-        if kind.startswith(("int", "uint", "float", "double", "half", "bool"))
+        if kind.startswith(("int", "uint", "float", "double", "half", "bool")) and i not in without
     ]  # fmt: skip
+    numeric = [i for i in every if i in places] or every
     if not numeric:
         return ""
-    names = [str(i) if table.names is None else table.names[i] for i in numeric]
+    names = [str(i) if table.names is None else shlex.quote(table.names[i]) for i in numeric]
     most = 1 if option == "--source" else 6
-    shown = ",".join(names[:most]) + (",..." if 1 < most < len(names) else "")
-    return f", such as {option} {shown!r}" if " " in shown else f", such as {option} {shown}"
+    shown = " ".join(names[:most]) + (" ..." if 1 < most < len(names) else "")
+    return f", such as {option} {shown}"

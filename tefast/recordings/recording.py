@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 Names = tuple[str, ...]
+Index = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,9 @@ class Recording:
         Why it cannot be used, and what helps.
     note : str or None
         What to know before it is used.
+    where : callable, or None
+        From the index of a value to what messages call its place in the file, where that is not
+        the index in the array of this name.
     """
 
     name: str
@@ -46,6 +50,7 @@ class Recording:
     names: Names | None = None
     problem: str | None = None
     note: str | None = None
+    where: Callable[[Index], str] | None = None
 
     def __getitem__(self, key: Any) -> Array:
         return self.read(key)
@@ -53,6 +58,14 @@ class Recording:
     def whole(self) -> Array:
         """All of it."""
         return self.read(())
+
+    def place(self, index: Index) -> str:
+        """What messages call the place of a value in the file."""
+        if self.where is not None:
+            return self.where(index)
+        if self.names is not None and len(index) == 2:
+            return f"{row_of(index[0], f'column {self.names[index[1]]!r}')} of {self.name}"
+        return f"{self.name}[{', '.join(map(str, index))}]"
 
     def as_floats(self) -> Recording:
         """The same, integers as floats that hold them exactly, up to 2**53."""
@@ -80,6 +93,7 @@ class Recording:
             at_hand=self.at_hand and regular,
             chunks=chunks,
             names=names if axis == len(self.shape) - 1 else self.names,
+            where=lambda index: self.place(_replaced(index, axis, places[index[axis]])),
         )
 
     def column(self, place: int, axis: int = -1) -> Recording:
@@ -95,6 +109,7 @@ class Recording:
             read=lambda key: one.read(_with_axis(key, axis)).squeeze(axis),
             chunks=None if one.chunks is None else _without(one.chunks, axis),
             names=None,
+            where=lambda index: one.place((*index[:axis], 0, *index[axis:])),
         )
 
     def _key(self, key: Any, axis: int, part: slice) -> tuple[Any, ...]:
@@ -102,6 +117,11 @@ class Recording:
         given = key if isinstance(key, tuple) else (key,)
         full = (*given, *[slice(None)] * (len(self.shape) - len(given)))
         return _replaced(full, axis, part)
+
+
+def row_of(row: int, column: str) -> str:
+    """What messages call the place of a value in a column."""
+    return f"row {row} (counted from 0) of {column}"
 
 
 def _replaced(parts: tuple[Any, ...], place: int, new: Any) -> tuple[Any, ...]:
