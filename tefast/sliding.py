@@ -197,8 +197,8 @@ def _by_tables(
     for some in blocks(units, 8 * counted.cells):
         entered, left = (_Before(inputs, counted, plan.reach, some) for _ in range(2))
         for i in range(plan.windows):
-            entered.go_on(i * plan.step + plan.width)
-            left.go_on(i * plan.step + plan.reach)
+            entered.move_to(i * plan.step + plan.width)
+            left.move_to(i * plan.step + plan.reach)
             scores[i, some] = values.to_numpy(of(entered.counts - left.counts))
 
 
@@ -212,7 +212,7 @@ class _Before:
         self.counts = inputs.options.backend.table(table, self._binned.values)
         self._to = reach
 
-    def go_on(self, to: int) -> None:
+    def move_to(self, to: int) -> None:
         """Add those that lead to the steps up to `to`."""
         if to <= self._to:
             return

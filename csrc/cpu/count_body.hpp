@@ -4,13 +4,14 @@
 // Rows whose cells are worked out at a time.
 constexpr int batch = 8;
 
-// Asks for the bytes of `from` line by line, so many with every batch that it is done in time.
-class Asking {
+// Prefetches the bytes of `from` line by line, so many with every batch that all are asked for in
+// time.
+class Prefetch {
   public:
-    Asking(const char* from, int64_t bytes, int64_t batches)
+    Prefetch(const char* from, int64_t bytes, int64_t batches)
         : at_(from), end_(from + bytes), step_(bytes / batches + 1) {}
 
-    void go_on() {
+    void advance() {
         const char* until = end_ - at_ > step_ ? at_ + step_ : end_;
         for (; at_ < until; at_ += 64) __builtin_prefetch(at_, 0, 2);
     }
@@ -112,8 +113,8 @@ void count_group(const Moves& moves, int lane, uint16_t* table, const Ahead& ahe
     const int64_t count = moves.count;
     if (count == 0) return;
     const int64_t batches = (count + lead - 1) / lead;
-    Asking codes(ahead.codes, ahead.code_bytes, batches);
-    Asking next(ahead.table, ahead.table_bytes, batches);
+    Prefetch codes(ahead.codes, ahead.code_bytes, batches);
+    Prefetch next(ahead.table, ahead.table_bytes, batches);
     const auto find = [&](int64_t from) {
         if (from >= count) return;
         const int64_t left = count - from, slot = from % ring;
@@ -126,8 +127,8 @@ void count_group(const Moves& moves, int lane, uint16_t* table, const Ahead& ahe
     };
     find(0);
     for (int64_t from = 0; from < count; from += lead) {
-        codes.go_on();
-        next.go_on();
+        codes.advance();
+        next.advance();
         find(from + lead);
         const int64_t left = count - from, rows = left < lead ? left : lead;
         for (int64_t k = from % ring, end = k + rows; k < end; ++k) {

@@ -60,8 +60,8 @@ extern template class Cuts<double>;
 // The cuts of any dtype: halves are cut as float, symbols not at all.
 struct AnyCuts {
     int bins;
-    CutsView<float> single;
-    CutsView<double> twice;
+    CutsView<float> floats;
+    CutsView<double> doubles;
 };
 
 // Only those that values of `dtype` are cut by. A unit that is alone shares its edges with nobody.

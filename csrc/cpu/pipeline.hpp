@@ -70,8 +70,8 @@ class Counter {
         }
     }
 
-    // All groups have taken chunk c.
-    void took(const Schedule& schedule, std::int64_t c) {
+    // Note that all groups have counted chunk c.
+    void add_chunk(const Schedule& schedule, std::int64_t c) {
         for (std::int64_t s = 0; s < states_; ++s) {
             const std::int64_t n = schedule.count(c, s);
             filled_[static_cast<std::size_t>(s)] =
@@ -175,7 +175,7 @@ class Pipeline {
             for (std::int64_t c = 0; c < schedule.chunks(); ++c) {
                 block_.quantise(schedule.begin(c), schedule.end(c), p, chunk);
                 counter.count(schedule, c, chunk, {0, 0}, {block_.size(), 0}, empty);
-                counter.took(schedule, c);
+                counter.add_chunk(schedule, c);
             }
         }
     }
@@ -204,7 +204,7 @@ class Pipeline {
                 if (p % 2 == 1) quantise(c + 1);
 #pragma omp barrier
 #pragma omp single
-                counter.took(schedule, c);
+                counter.add_chunk(schedule, c);
             }
         }
     }

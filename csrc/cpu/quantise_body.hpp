@@ -232,9 +232,9 @@ bool quantise(DType dtype, const Rows& rows, const AnyCuts& cuts, const Codes& c
         if constexpr (is_symbol<T>) {
             clean = quantise_symbols<T>(rows, cuts.bins, codes);
         } else if constexpr (std::is_same_v<T, double>) {
-            clean = quantise_any<T>(rows, cuts.twice, codes);
+            clean = quantise_any<T>(rows, cuts.doubles, codes);
         } else {
-            clean = quantise_any<T>(rows, cuts.single, codes);
+            clean = quantise_any<T>(rows, cuts.floats, codes);
         }
     });
     return clean;

@@ -61,7 +61,7 @@ Resident::Resident(const Transitions& work, int threads)
     : threads_(threads),
       block_(work, threads),
       chunk_(rows_of(work) + 1, block_.strips(), work.omit),
-      meters_(work.edges.bins, block_.width(), threads) {
+      measures_(work.edges.bins, block_.width(), threads) {
     for (int p = 0; p < threads; ++p)
         tables_.push_back(std::make_unique<OneTable>(block_, rows_of(work)));
 #pragma omp parallel num_threads(threads)
@@ -74,13 +74,13 @@ void Resident::score_group(std::int64_t g, const Schedule& schedule, const Margi
                            double* nats) {
     const Group& group = block_.groups()[static_cast<std::size_t>(g)];
     OneTable& table = *tables_[static_cast<std::size_t>(omp_get_thread_num())];
-    Measure& measure = meters_.mine();
+    Measure& measure = measures_.mine();
     measure.reset(known);
     for (std::int64_t s = 0; s < schedule.states(); ++s) {
         const Moves moves = block_.moves(chunk_, group, schedule.rows(0, s), schedule.count(0, s));
         table.measure(moves, group, measure);
     }
-    meters_.finish(group, nats);
+    measures_.finish(group, nats);
 }
 
 void Resident::score(const std::vector<Schedule>& schedules, const std::vector<char>& alike,
@@ -91,7 +91,7 @@ void Resident::score(const std::vector<Schedule>& schedules, const std::vector<c
 #pragma omp parallel for num_threads(threads_) schedule(dynamic)
         for (std::int64_t g = 0; g < block_.size(); ++g) {
             score_group(g, schedules[0], nullptr, nats);
-            meters_.mine().margins(margins(g));
+            measures_.mine().margins(margins(g));
         }
         first = 1;
     }

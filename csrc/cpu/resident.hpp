@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "cpu/block.hpp"
-#include "cpu/meters.hpp"
 #include "cpu/schedule.hpp"
+#include "cpu/thread_measures.hpp"
 #include "cpu/transitions.hpp"
 
 namespace tefast {
@@ -38,7 +38,7 @@ class Resident {
     int threads_;
     Block block_;
     Chunk chunk_;
-    Meters meters_;
+    ThreadMeasures measures_;
     std::vector<std::unique_ptr<OneTable>> tables_;  // one for each thread
     std::vector<Margins> margins_;  // (groups, width) of the first source, where there are more
 };

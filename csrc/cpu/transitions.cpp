@@ -7,10 +7,10 @@
 
 #include "cpu/block.hpp"
 #include "cpu/measure.hpp"
-#include "cpu/meters.hpp"
 #include "cpu/pipeline.hpp"
 #include "cpu/resident.hpp"
 #include "cpu/schedule.hpp"
+#include "cpu/thread_measures.hpp"
 
 namespace tefast {
 namespace {
@@ -85,11 +85,11 @@ bool score_tables(const Transitions& work, int threads, double* nats) {
     Block block(work, threads);
     Pipeline pipeline(work, block, threads);
     pipeline.run([](const Group&, std::int64_t, std::uint16_t*) {});  // no counter can overflow
-    Meters meters(work.edges.bins, block.width(), threads);
+    ThreadMeasures measures(work.edges.bins, block.width(), threads);
     auto& counters = pipeline.counters();
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (std::int64_t g = 0; g < block.size(); ++g) {
-        meters.mine().reset();
+        measures.mine().reset();
         for (std::int64_t s = 0; s < work.states; ++s) {
             std::uint16_t* table = counters[0]->tables().at(g, s);
             for (std::size_t p = 1; p < counters.size(); ++p) {
@@ -98,9 +98,9 @@ bool score_tables(const Transitions& work, int threads, double* nats) {
                     table[i] = static_cast<std::uint16_t>(table[i] + other[i]);
                 }
             }
-            meters.mine().add(table);
+            measures.mine().add(table);
         }
-        meters.finish(block.groups()[static_cast<std::size_t>(g)], nats);
+        measures.finish(block.groups()[static_cast<std::size_t>(g)], nats);
     }
     return block.clean();
 }

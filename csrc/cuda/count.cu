@@ -153,7 +153,7 @@ Plan Counting::plan(const Queue& queue) const {
     const bool wide = walk.values.dtype == DType::f64;
     const std::size_t size = holds_symbols(walk.values.dtype) ? 0 : wide ? 8 : 4;
     return cuda::plan(queue, walk.segments, walk.values.shape[2], cells(),
-                      size * static_cast<std::size_t>(cuts.single.bins));
+                      size * static_cast<std::size_t>(cuts.floats.bins));
 }
 
 std::uint32_t* allocate_tables(const Queue& queue, const Plan& plan) {
@@ -206,7 +206,7 @@ void count_into(const Queue& queue, const Plan& plan, const Counting& work, std:
     job.counts = counts;
     const std::size_t size = work.walk.values.dtype == DType::f64 ? 8 : 4;
     launch_count<false>(queue, work, job, job.slabs * job.pieces, plan.threads,
-                        size * 32 * static_cast<std::size_t>(work.cuts.single.bins));
+                        size * 32 * static_cast<std::size_t>(work.cuts.floats.bins));
 }
 
 }  // namespace tefast::cuda

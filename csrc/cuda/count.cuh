@@ -33,7 +33,7 @@ struct Counting {
     int* seen;  // may be null
 
     std::int64_t cells() const {
-        const std::int64_t bins = cuts.single.bins;
+        const std::int64_t bins = cuts.floats.bins;
         return moves ? bins * bins * states : bins;
     }
     Plan plan(const Queue& queue) const;

@@ -66,13 +66,13 @@ __global__ void schedule(Walk walk, Input source, Cuts<Compared<T>> cuts, Moves*
 AnyCuts make_cuts(const Queue& queue, const Input& input) {
     const Edges& edges = input.edges;
     AnyCuts cuts{};
-    cuts.single.bins = cuts.twice.bins = edges.bins;
-    cuts.single.shared = cuts.twice.shared = true;
+    cuts.floats.bins = cuts.doubles.bins = edges.bins;
+    cuts.floats.shared = cuts.doubles.shared = true;
     if (!edges.inner) return cuts;
     if (input.values.dtype == DType::f64) {
-        cuts.twice = make<double>(queue, edges, input.values.shape[2]);
+        cuts.doubles = make<double>(queue, edges, input.values.shape[2]);
     } else {
-        cuts.single = make<float>(queue, edges, input.values.shape[2]);
+        cuts.floats = make<float>(queue, edges, input.values.shape[2]);
     }
     return cuts;
 }

@@ -9,15 +9,15 @@ namespace tefast::cuda {
 
 // Cuts of any dtype; the one that is used depends on it.
 struct AnyCuts {
-    Cuts<float> single;
-    Cuts<double> twice;
+    Cuts<float> floats;
+    Cuts<double> doubles;
 
     template <class F>
     __host__ __device__ const Cuts<F>& of() const {
         if constexpr (std::is_same_v<F, double>) {
-            return twice;
+            return doubles;
         } else {
-            return single;
+            return floats;
         }
     }
 };

@@ -1,4 +1,5 @@
-// A measure for each thread, and where the results of a group go before they are known to exist.
+// A measure for each thread, and room for the results of a group of units until they are copied
+// out.
 #pragma once
 
 #include <omp.h>
@@ -12,9 +13,9 @@
 
 namespace tefast {
 
-class Meters {
+class ThreadMeasures {
   public:
-    Meters(int bins, int width, int threads)
+    ThreadMeasures(int bins, int width, int threads)
         : measures_(static_cast<std::size_t>(threads), Measure(bins, width)),
           found_(static_cast<std::size_t>(threads * lanes)) {}
 
