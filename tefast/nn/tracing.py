@@ -356,6 +356,8 @@ class _Trace:
             self._member(module, args, kwargs, result)
         elif isinstance(module, ATTENTION):
             self._attend(module, args, kwargs)
+        elif isinstance(module, nn.Bilinear):
+            self._multiply(module, args, kwargs)
         elif self._reads(module, given[0]):
             if sum(self.flow.of(one) is not None for one in given) > 1:
                 self._refuse("an initial state made of them", module)
@@ -502,8 +504,22 @@ class _Trace:
         if any(self.flow.of(one) is not None for role, one in inputs.items() if role not in roles):
             self._refuse("a mask made of them")
         found = {r: self._reading(inputs[r]) for r in sorted(roles) if self.flow.of(inputs[r])}
-        if found:
-            self._note(module, found)
+        self._note_any(module, found)
+
+    def _multiply(self, module: nn.Module, args: Any, kwargs: Any) -> None:
+        inputs = {**dict(zip(("input1", "input2"), args, strict=False)), **kwargs}
+        found = {r: self._reading(one) for r, one in inputs.items() if self.flow.of(one)}
+        for reading in found.values():
+            units = reading.labels != OTHER
+            inner = (reading.labels >= 0) & (reading.labels < self.numbering.count)
+            if bool((units & ~inner).any() | reading.masked[units].ne(0).any()):
+                self._refuse("a Bilinear of what is not 0 where a unit is masked")
+        self._note_any(module, found)
+
+    def _note_any(self, module: nn.Module, readings: dict[str, Reading]) -> None:
+        """Note what a module of several inputs reads, if anything."""
+        if readings:
+            self._note(module, readings)
         else:
             self.elsewhere.setdefault(self.names[module], f"in {self.path[-2]}")
 
