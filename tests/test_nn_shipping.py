@@ -171,7 +171,7 @@ def test_files_that_do_not_fit(tmp_path) -> None:  # type: ignore[no-untyped-def
     ):
         tnn.load(path)
     other = nn.ModuleDict({"rnn": nn.LSTM(8, 6)})
-    with pytest.raises(ValueError, match="model: expected a submodule 'norm'"):
+    with pytest.raises(ValueError, match="model: expected a submodule 'embed'"):
         tnn.load(path, other)
     wide = Model()
     wide.embed = nn.Embedding(30, 8)
