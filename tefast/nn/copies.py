@@ -44,7 +44,9 @@ _SMALLEST: dict[type[nn.Module], tuple[Any, ...]] = {
     NarrowAttention: (1, 1, 1, 1, 1),
     nn.LayerNorm: (1,),
     nn.BatchNorm1d: (1,),
+    nn.Bilinear: (1, 1, 1),
     **dict.fromkeys((nn.Conv1d, nn.Conv2d, nn.Conv3d), (1, 1, 1)),
+    **dict.fromkeys((nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d), (1, 1, 1)),
 }
 """What builds a module of a class, where that is not (1, 1)."""
 _RAISED: dict[torch.dtype | None, dict[torch.dtype, torch.dtype]] = {
