@@ -220,5 +220,5 @@ def _fails(error: Exception, where: str) -> MisfitError:
     return MisfitError(
         f"the pruned model does not run on the example, in {where}; does its code hold the layer's "
         "size as a number, or does what it computes pass something that shows nothing of it, such "
-        f"as a scripted function? {type(error).__name__}: {error!s:.300}"
+        f"as a scripted function? {type(error).__name__}: {str(error)[:300].rstrip('.')}"
     )
