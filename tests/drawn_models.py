@@ -175,6 +175,13 @@ READERS = {
     "weights": lambda m, o: F.linear(o, m.fc.weight, m.fc.bias),
     "product": lambda m, o: o @ m.fc.weight.T,
     "convolution": lambda m, o: m.conv(o.mT).mT,
+    "one by one": lambda m, o: torch.stack([m.fc(one[-1]) for one in o])[:, None],
+    "distances": lambda m, o: m.fc(o) + torch.cdist(o, o[:, -1:]),
+    "added": lambda m, o: m.fc(
+        torch.zeros_like(o[:, :2]).index_add(1, torch.arange(o.shape[1]) % 2, o)
+    ),
+    "stretched": lambda m, o: m.fc(F.interpolate(o.mT, 7, mode="linear").mT),
+    "!one, size": lambda m, o: torch.stack([m.fc(one[-1]) / len(one[-1]) for one in o])[:, None],
     "best step": lambda m, o: (
         m.fc(o.max(1)[0])[:, None] + o.max(1)[1].double().mean(-1)[:, None, None]
     ),
