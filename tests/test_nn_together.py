@@ -362,6 +362,16 @@ def test_where_directions_have_to_be_alike_the_message_says_how(how: str) -> Non
     close(pruned(X), tnn.mask(model, even, "lstm")(X))
 
 
+def test_a_size_that_is_written_down_is_named_with_what_to_write_instead() -> None:
+    class Written(Zeros):
+        def forward(self, x: Tensor) -> Tensor:
+            h = torch.zeros(2, len(x), 8, dtype=x.dtype)
+            return self.head(self.lstm(x, (h, h))[0][:, -1])
+
+    with pytest.raises(ValueError, match=r"does not run .* take that from the layer .* sizes="):
+        tnn.prune(drawn(Written(True)), {"l0": FOUR, "l1": FOUR}, "lstm", example=X)
+
+
 @pytest.mark.parametrize("scope", ["each", "all"])
 def test_equal_scores_go_by_number_and_layer(scope: Any) -> None:
     scores = {part: torch.zeros(6) for part in ((0, 0), (0, 1), (1, 0))}

@@ -88,11 +88,19 @@ def numbers_and_widths(
     names = _working(request, group, trial)
     if names:
         return f". It does with {_set(names, candidates(group, request.model))}"
-    equal = _equal(request)
-    if equal is None:
-        return _as_narrow(request)
+    advice = _as_narrow(request) if _equal(request) is None else _as_equal(request)
+    if advice or error.runs:
+        return advice
+    return (
+        ". If it holds the size, have it take that from the layer or from what that gives, or keep "
+        "it in an attribute, whose name sizes= takes"
+    )
+
+
+def _as_equal(request: Request) -> str:
+    """Say that widths should be equal, if that is what was missing."""
     try:
-        twin = request.group(equal)
+        twin = request.group(_equal(request))
         again = request.trial(twin)
         advice = (
             ". Where layers or directions have different numbers of units, their states come one "
