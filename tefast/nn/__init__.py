@@ -35,7 +35,7 @@ from tefast.nn.removal import mask, mask_units, prune, remove_units, slice_state
 from tefast.nn.saving import load, save
 from tefast.nn.schedules import PruningStep, prune_in_steps, write_steps
 from tefast.nn.scores import CRITERIA, layer_scores, score_all, unit_scores
-from tefast.nn.selection import select, select_units
+from tefast.nn.selection import select, select_units, tied_scores
 from tefast.nn.stack import RecurrentStack
 from tefast.nn.training import (
     TrainingState,
@@ -100,6 +100,7 @@ __all__ = [
     "select_units",
     "series",
     "slice_state",
+    "tied_scores",
     "unit_scores",
     "write_steps",
 ]

@@ -51,7 +51,9 @@ def _reduce(call: Call) -> None:
     axes = _axes(call["dim"], known.labels.ndim)
     keep = bool(call["keepdim"])
     label = joined(known.labels, axes)
-    if label is None or call.name in ("argmax", "argmin"):
+    if label is not None and call.name in ("argmax", "argmin"):
+        call.refuse("{name} over steps, which gives a place for each unit")
+    if label is None:
         _over_units(call, known)
         return
     if call.open(known):

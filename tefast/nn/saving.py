@@ -90,7 +90,8 @@ def save(model: nn.Module, path: str | os.PathLike[str]) -> None:
         if isinstance(module, GateLayer):
             raise ValueError(
                 f"model: {name!r} is a {type(module).__name__}, which these files do not describe; "
-                "keep the state_dict and build the layer anew"
+                "keep model.state_dict(), and give its 'removed' and 'constants' of that layer to "
+                "prune_gates of a new model, which then takes it by load_state_dict"
             )
     state = {}
     for name, tensor in model.state_dict().items():

@@ -11,7 +11,7 @@ from tefast.nn.comparison import hooked
 from tefast.nn.consumers import is_reader
 from tefast.nn.copies import deep_copy
 from tefast.nn.examples import Arguments, Leaf, called, changed, evaluated
-from tefast.nn.flow import OTHER, Fields, Flow, varying
+from tefast.nn.flow import OTHER, Fields, Flow, unknown, varying
 from tefast.nn.numbering import Numbering
 from tefast.nn.recurrent import Cell
 from tefast.nn.stack import join_state
@@ -83,13 +83,16 @@ def _started(
 ) -> dict[int, Any]:
     """Return the units that entries of arguments reach; None if one reaches several of a layer."""
     twin = deep_copy(model, dtype=dtype, alone=True)
-    own = deep_copy(arguments, dtype=dtype, name="example")
+    own = cast(Arguments, changed(deep_copy(arguments, dtype=dtype, name="example"), _apart))
     every = tensors_of(own)
     tensors = [every[place] for place in places]
     layers = {twin.get_submodule(name): name for name in names}
     flow = Flow(sum(one.numel() for one in tensors), _drop, lenient=True)
     found, several = torch.full((flow.features,), OTHER), torch.zeros(flow.features).bool()
     start = 0
+    for place, one in enumerate(every):  # a factor of states is no tensor as wide as the layer
+        if place not in places and one.is_floating_point():
+            flow.follow(one, unknown(tuple(one.shape), value=0.0))
     for one in tensors:
         numbers = torch.arange(start, start + one.numel()).view(one.shape)
         start += one.numel()
@@ -120,6 +123,11 @@ def _started(
         place: None if bool(some.any()) else units.view(tensor.shape)
         for place, tensor, units, some in zip(places, tensors, labels, spread, strict=True)
     }
+
+
+def _apart(value: Any) -> Any:
+    """Return a tensor of its own: the same zeros may be given as h_0 and as c_0."""
+    return value.detach().clone() if isinstance(value, Tensor) else value
 
 
 def _reaching_several(entries: Tensor, units: Tensor, numbering: Numbering, name: str) -> Tensor:
