@@ -175,6 +175,15 @@ READERS = {
     "weights": lambda m, o: F.linear(o, m.fc.weight, m.fc.bias),
     "product": lambda m, o: o @ m.fc.weight.T,
     "convolution": lambda m, o: m.conv(o.mT).mT,
+    "one by one": lambda m, o: torch.stack([m.fc(one[-1]) for one in o])[:, None],
+    "distances": lambda m, o: m.fc(o) + torch.cdist(o, o[:, -1:]),
+    "added": lambda m, o: m.fc(
+        torch.zeros_like(o[:, :2]).index_add(1, torch.arange(o.shape[1]) % 2, o)
+    ),
+    "stretched": lambda m, o: m.fc(F.interpolate(o.mT, 7, mode="linear").mT),
+    "!one, size": lambda m, o: torch.stack([m.fc(one[-1]) / len(one[-1]) for one in o])[:, None],
+    "transposed": lambda m, o: m.up(o.mT).mT,
+    "pairs": lambda m, o: m.pair(o, o[:, -1:].expand_as(o)),
     "best step": lambda m, o: (
         m.fc(o.max(1)[0])[:, None] + o.max(1)[1].double().mean(-1)[:, None, None]
     ),
@@ -280,6 +289,8 @@ class Drawn(nn.Module):
             "step": lambda: nn.GRUCell(wide, 4),
             "heads": lambda: nn.MultiheadAttention(wide, 1, batch_first=True),
             "conv": lambda: nn.Conv1d(wide, CLASSES, 1),
+            "up": lambda: nn.ConvTranspose1d(wide, CLASSES, 2),
+            "pair": lambda: nn.Bilinear(wide, wide, CLASSES),
         }.items():
             if name in needed(plan):
                 setattr(self, name, make())
@@ -377,7 +388,7 @@ def needed(plan):
     """Names of the modules that a model calls, beside those that it always has."""
     names = {"norm": {"norm"}, "batch norm": {"batch_norm"}, "several": {"fc2"}}
     names |= {"rnn": {"next", "fc3"}, "cell": {"step", "fc3"}, "heads": {"heads", "fc4"}}
-    names["convolution"] = {"conv"}
+    names |= {"convolution": {"conv"}, "transposed": {"up"}, "pairs": {"pair"}}
     parts = [*plan["between"], plan["reader"]]
     found = set().union(*(names.get(part, set()) for part in parts))
     return found | {"fc2"} if plan["kept"] else found

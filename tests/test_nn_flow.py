@@ -138,6 +138,19 @@ FOLLOWED = {
     "shifted": lambda m, o, n: m.fc(shifted(o, torch.zeros_like(o[:, :1]))),
     "new_zeros": lambda m, o, n: m.fc(torch.cat([o.new_zeros(len(o), 1, o.shape[2]), o], 1)),
     "rolled": lambda m, o, n: m.fc(o.roll(1, 1).flip(1).tile(1, 2, 1).repeat_interleave(2, 1)),
+    "one vector": lambda m, o, n: m.fc(o[0, 0]),
+    "vectors one by one": lambda m, o, n: torch.stack([m.fc(m.norm(one)) for one in o[:, 0]]),
+    "vectors side by side": lambda m, o, n: m.two(torch.cat([o[0, 0].relu(), o[-1, 0]])),
+    "added at places": lambda m, o, n: m.fc(
+        torch.zeros_like(o).index_add(1, torch.arange(o.shape[1]) // 2, o)
+    ),
+    "added at places, in place": lambda m, o, n: m.fc(
+        torch.zeros_like(o[:, :1]).index_add_(1, n[:1] * 0, o[:, :1])
+    ),
+    "added where an index says": lambda m, o, n: m.fc(
+        torch.zeros_like(o).scatter_add(1, last(o, n), o[:, :1])
+    ),
+    "stretched": lambda m, o, n: m.fc(F.interpolate(o.mT, scale_factor=2, mode="linear").mT),
     "interpolated": lambda m, o, n: m.fc(F.interpolate(o.mT, scale_factor=2).mT),
     # padding and masks under a maximum
     "padded, max": lambda m, o, n: m.fc(again(o, n, -1024.0).max(1)[0]),
@@ -182,6 +195,10 @@ FOLLOWED = {
     "sum of squares": lambda m, o, n: o.square().sum(-1),
     "products with the first": lambda m, o, n: (o * o[:, :1]).sum(-1).softmax(-1),
     "einsum": lambda m, o, n: torch.einsum("btd,bsd->bts", o, o),
+    "distances": lambda m, o, n: torch.cdist(o, o),
+    "distances of many": lambda m, o, n: torch.cdist(
+        *[o.tile(1, 9, 1)] * 2, compute_mode="donot_use_mm_for_euclid_dist"
+    ),
     "vector products": lambda m, o, n: torch.stack([one @ one[0] for one in o])[..., :1],
     "normalize": lambda m, o, n: m.fc(F.normalize(o, dim=-1)),
     "cosine_similarity": lambda m, o, n: F.cosine_similarity(o, o[:, :1].expand_as(o), -1),
@@ -330,7 +347,44 @@ REFUSED = {
     "weighted sum over units": (lambda m, o, n: (o * m.weight).sum(-1), "as wide as the layer"),
     "softmax": (lambda m, o, n: m.fc(o.softmax(1)), "the operation 'softmax'"),
     "caught": (caught, "the operation 'softmax'"),
-    "distances": (lambda m, o, n: torch.cdist(o, o), "the operation 'cdist'"),
+    "distances from others": (
+        lambda m, o, n: torch.cdist(o, m.weight[None]),
+        "'cdist' from a tensor as wide as the layer",
+    ),
+    "distances after sigmoid": (
+        lambda m, o, n: torch.cdist(o.sigmoid(), o.sigmoid()),
+        "'cdist' of what is not 0",
+    ),
+    "distances of many": (
+        lambda m, o, n: torch.cdist(*[o.tile(1, 9, 1)] * 2),
+        "'cdist' of more than 25 rows, .* smaller example",
+    ),
+    "added at places, over units": (
+        lambda m, o, n: torch.zeros_like(o).index_add(2, torch.arange(WIDTH), o),
+        "'index_add' over the units",
+    ),
+    "added to others": (
+        lambda m, o, n: m.fc(m.weight.expand(o.shape).index_add(1, torch.tensor([0]), o[:, :1])),
+        "'index_add' with a tensor as wide as the layer",
+    ),
+    "sigmoid, added at places": (
+        lambda m, o, n: m.fc(
+            torch.zeros_like(o).index_add(1, torch.tensor([0]), o.sigmoid()[:, :1])
+        ),
+        "'index_add' of what is not 0",
+    ),
+    "a matrix of weights": (
+        lambda m, o, n: torch.stack([o @ m.weight] * 2),
+        r"with the parameter 'weight' \(hold it in an nn.Linear",
+    ),
+    "weights of a module": (
+        lambda m, o, n: F.linear(o, m.fc.weight),
+        r"with 'fc.weight' \(call 'fc' instead\)",
+    ),
+    "stretched over units": (
+        lambda m, o, n: F.interpolate(o, WIDTH, mode="linear"),
+        "'interpolate' over the units",
+    ),
     "products of units": (lambda m, o, n: (o.mT @ o).sum((1, 2)), "of different units"),
     "residual": (lambda m, o, n: m.fc(o + m.weight), r"as wide as the layer \(a residual\?\)"),
     "dropout that is always on": (

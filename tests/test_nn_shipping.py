@@ -111,6 +111,38 @@ def test_one_file_holds_a_model_with_its_sizes(name: str, attention: bool, tmp_p
     torch.testing.assert_close(again(TOKENS), masked(TOKENS))
 
 
+class Various(nn.Module):
+    """Readers of many classes, and an embedding that goes with the units."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.embed = nn.Embedding(20, 6, padding_idx=0)
+        self.rnn = nn.GRU(6, 6, batch_first=True)
+        self.act, self.pair = nn.PReLU(6), nn.Bilinear(6, 6, 2)
+        self.plain = nn.Conv1d(6, 3, 3, padding="same", padding_mode="circular")
+        self.flat, self.deep = nn.Conv2d(6, 2, (2, 1), dilation=2), nn.Conv3d(6, 2, 1, bias=False)
+        self.up = nn.ConvTranspose1d(6, 3, 3, stride=2, output_padding=1)
+        self.wide, self.high = nn.ConvTranspose2d(6, 1, (2, 1)), nn.ConvTranspose3d(6, 1, 1)
+
+    def forward(self, tokens: torch.Tensor) -> list[torch.Tensor]:
+        x = self.embed(tokens)
+        o = (self.rnn(x)[0] + x).mT
+        plane = o[..., None]
+        read = [self.plain(self.act(o)), self.flat(plane), self.deep(plane[..., None])]
+        read += [self.up(o), self.wide(plane), self.high(plane[..., None])]
+        return [*read, self.pair(o.mT, o.mT)]
+
+
+def test_one_file_holds_readers_of_all_classes(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    path, whole = tmp_path / "m.safetensors", Various().eval()
+    pruned = tnn.prune(whole, [0, 3], tied=["embed"])
+    tnn.save(pruned, path)
+    loaded = tnn.load(path, Various().eval())
+    torch.testing.assert_close(loaded(TOKENS), pruned(TOKENS))
+    assert [str(module) for module in loaded.modules()] == [str(m) for m in pruned.modules()]
+
+
 @pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
 @pytest.mark.parametrize(
     "layer",
@@ -134,10 +166,12 @@ def test_one_file_holds_a_layer(layer: nn.Module, tmp_path) -> None:  # type: ig
 def test_files_that_do_not_fit(tmp_path) -> None:  # type: ignore[no-untyped-def]
     path = tmp_path / "m.safetensors"
     tnn.save(Model(), path)
-    with pytest.raises(ValueError, match="expected model=, one like that of which it holds rnn"):
+    with pytest.raises(
+        ValueError, match="expected model=, one like that of which it holds embed, rnn"
+    ):
         tnn.load(path)
     other = nn.ModuleDict({"rnn": nn.LSTM(8, 6)})
-    with pytest.raises(ValueError, match="model: expected a submodule 'norm'"):
+    with pytest.raises(ValueError, match="model: expected a submodule 'embed'"):
         tnn.load(path, other)
     wide = Model()
     wide.embed = nn.Embedding(30, 8)

@@ -28,13 +28,14 @@ from tefast.nn.gate_removal import (
 )
 from tefast.nn.gate_selection import GATES, select_gates
 from tefast.nn.gates import capture_gates, gate_activations, gate_means
+from tefast.nn.layer_scores import LayerScores
 from tefast.nn.masks import UnitMask, mask_in_place, masked_units, remove_masked
 from tefast.nn.narrow import NarrowAttention, NarrowLayerNorm
 from tefast.nn.removal import mask, mask_units, prune, remove_units, slice_state
 from tefast.nn.saving import load, save
 from tefast.nn.schedules import PruningStep, prune_in_steps, write_steps
-from tefast.nn.scores import LayerScores, score
-from tefast.nn.selection import select, select_units
+from tefast.nn.scores import score
+from tefast.nn.selection import select, select_units, tied_scores
 from tefast.nn.stack import RecurrentStack
 from tefast.nn.training import (
     TrainingState,
@@ -95,5 +96,6 @@ __all__ = [
     "select_units",
     "series",
     "slice_state",
+    "tied_scores",
     "write_steps",
 ]

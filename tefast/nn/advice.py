@@ -87,12 +87,20 @@ def numbers_and_widths(
     """Say which attributes to set, or that widths should be equal, if that is what was missing."""
     names = _working(request, group, trial)
     if names:
-        return _set(names, candidates(group, request.model))
-    equal = _equal(request)
-    if equal is None:
-        return ""
+        return f". It does with {_set(names, candidates(group, request.model))}"
+    advice = _as_narrow(request) if _equal(request) is None else _as_equal(request)
+    if advice or error.runs:
+        return advice
+    return (
+        ". If it holds the size, have it take that from the layer or from what that gives, or keep "
+        "it in an attribute, whose name sizes= takes"
+    )
+
+
+def _as_equal(request: Request) -> str:
+    """Say that widths should be equal, if that is what was missing."""
     try:
-        twin = request.group(equal)
+        twin = request.group(_equal(request))
         again = request.trial(twin)
         advice = (
             ". Where layers or directions have different numbers of units, their states come one "
@@ -105,13 +113,65 @@ def numbers_and_widths(
     except (TypeError, ValueError):
         return ""
     if names:
-        return f"{advice}{_set(names, candidates(twin, request.model)).replace('. ', ', and ', 1)}"
+        return f"{advice}; with {_set(names, candidates(twin, request.model))}"
     return ""
+
+
+def _as_narrow(request: Request) -> str:
+    """Say which other layers have to lose as many units, if that is what was missing.
+
+    Where the states of several layers lie in one tensor, for instance, no units of theirs meet.
+    """
+    if isinstance(request.tied, Iterable) and not isinstance(request.tied, Mapping):
+        return ""
+    for others in _of_the_same_widths(request):
+        tied = {**(request.tied or {}), **dict.fromkeys(others, _removed(request))}
+        try:
+            group = request.group(tied=tied)
+            again = request.trial(group)
+        except (TypeError, ValueError):
+            continue
+        names = []
+        if not _passes(request, group, again, {}):
+            names = _working(request, group, again)
+            if not names:
+                continue
+        said = " and ".join(map(repr, others))
+        sizes = f"; with {_set(names, candidates(group, request.model))}" if names else ""
+        return (
+            f". As many units of {said} have to go: give them by tied={{{others[0]!r}: units, ...}}"
+            f", or give all of these layers to prune_in_steps{sizes}"
+        )
+    return ""
+
+
+def _of_the_same_widths(request: Request) -> list[list[str]]:
+    """Return other layers of the same class and widths: those beside it, then all."""
+    layer = request.model.get_submodule(request.rnn)
+    found = [
+        name
+        for name, module in request.model.named_modules()
+        if type(module) is type(layer) and module is not layer and name not in (request.tied or ())
+        and widths(module) == widths(layer)
+    ]  # fmt: skip
+    parent = request.rnn.rpartition(".")[0]
+    beside = [name for name in found if name.rpartition(".")[0] == parent]
+    tries = [beside[:_MOST], found[:_MOST]]
+    return [one for n, one in enumerate(tries) if one and one not in tries[:n]]
+
+
+def _removed(request: Request) -> dict[Any, list[int]]:
+    """Return the units that go."""
+    sizes = widths(request.model.get_submodule(request.rnn)).hidden
+    return {
+        part: [unit for unit in range(size) if unit not in request.kept.hidden[part].tolist()]
+        for part, size in sizes.items()
+    }
 
 
 def _set(names: list[str], values: Mapping[str, int]) -> str:
     said = " and ".join(f"{name!r} set to {values[name]}" for name in names)
-    return f". It does with {said}: pass sizes={names!r}"
+    return f"{said}: pass sizes={names!r}"
 
 
 def _working(request: Request, group: Group, trial: Trial[nn.Module]) -> list[str]:

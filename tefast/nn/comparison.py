@@ -176,14 +176,16 @@ class Watching(TorchFunctionMode):
             return func(*args, **kwargs)
         name = getattr(func, "__name__", str(func))
         changing = name in _CHANGING
-        with unseen():
-            given = tensors((args, kwargs))
-            in_place = changing or _is_in_place(name)
-            before = largest(given) if in_place and self.compares else None
+        in_place = changing or _is_in_place(name)
+        before = None
+        if in_place and self.compares:
+            with unseen():
+                before = largest(tensors((args, kwargs)))
         result = func(*args, **kwargs)
         if not changing and not isinstance(result, Tensor | tuple | list | dict):
             return result
         with unseen():
+            given = tensors((args, kwargs))
             found = given[:1] if changing else tensors(result)
             if "empty" in name or name == "new":
                 for one in filter(_plain, found):  # what lies in memory by chance is no value

@@ -12,9 +12,10 @@ from tefast.nn.stack import RecurrentStack
 RECURRENT = (*get_args(Recurrent), *get_args(Cell), RecurrentStack)
 ATTENTION = (nn.MultiheadAttention, NarrowAttention)
 NORMS = (nn.LayerNorm, NarrowLayerNorm)
-CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, *TRANSPOSED)
 READERS = (
-    *(nn.Linear, *CONVOLUTIONS, nn.BatchNorm1d, nn.PReLU),
+    *(nn.Linear, nn.Bilinear, *CONVOLUTIONS, nn.BatchNorm1d, nn.PReLU),
     *(*RECURRENT, *NORMS, *ATTENTION),
 )
 """Modules that can do with fewer input features, of exactly these classes."""

@@ -264,5 +264,9 @@ def _fitted(y: Any, run: Run) -> Tensor:
         y = y[:, : expected[1]]
     if not isinstance(y, Tensor) or y.shape != expected:
         got = tuple(y.shape) if isinstance(y, Tensor) else type(y).__name__
-        raise ValueError(f"source: expected shape {tuple(expected)}, got {got}")
+        turned = isinstance(y, Tensor) and y.ndim == 2 and y.shape[1] == expected[0]
+        raise ValueError(
+            f"source: expected shape {tuple(expected)}, (sequences, steps), got {got}"
+            f"{'; its axes are exchanged, return its transpose' if turned else ''}"
+        )
     return y

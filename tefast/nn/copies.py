@@ -8,6 +8,7 @@ floating tensors may be brought to another dtype on the way, wherever they are k
 
 import copy
 import types
+from collections import OrderedDict
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, TypeVar
@@ -44,7 +45,9 @@ _SMALLEST: dict[type[nn.Module], tuple[Any, ...]] = {
     NarrowAttention: (1, 1, 1, 1, 1),
     nn.LayerNorm: (1,),
     nn.BatchNorm1d: (1,),
+    nn.Bilinear: (1, 1, 1),
     **dict.fromkeys((nn.Conv1d, nn.Conv2d, nn.Conv3d), (1, 1, 1)),
+    **dict.fromkeys((nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d), (1, 1, 1)),
 }
 """What builds a module of a class, where that is not (1, 1)."""
 _RAISED: dict[torch.dtype | None, dict[torch.dtype, torch.dtype]] = {
@@ -93,6 +96,8 @@ def deep_copy(
         If something cannot be copied, such as a lock or a generator; its name is in the message.
     """
     memo = {} if memo is None else memo
+    if isinstance(value, nn.Module):
+        _spare(value, memo)
     try:
         with torch.inference_mode(False), torch.no_grad(), _Copying(dtype):
             twin = copy.deepcopy(value, memo)
@@ -142,7 +147,9 @@ def carry_over(old: nn.Module, new: nn.Module, memo: dict[int, Any]) -> None:
     buffers, modules, attributes = _names(kind)
     for name in _HOOKS:
         hooks = vars(old)[name]
-        if isinstance(hooks, dict):
+        if isinstance(hooks, dict) and not hooks:
+            vars(new)[name] = type(hooks)()
+        elif isinstance(hooks, dict):
             masks = [k for k, hook in hooks.items() if isinstance(hook, BasePruningMethod)]
             hooks = deep_copy(hooks, memo, name=f"hooks of a {type(old).__name__}")
             vars(new)[name] = hooks
@@ -173,6 +180,14 @@ def check_own(module: nn.Module) -> None:
                 f"its {name!r} was replaced on the module itself, so what it computes is not what "
                 f"{type(module).__name__} computes; remove the replacement, or make it a hook"
             )
+
+
+def _spare(model: nn.Module, memo: dict[int, Any]) -> None:
+    """Spare deepcopy the empty mappings, of which a module has a dozen for hooks alone."""
+    for module in model.modules():
+        for held in vars(module).values():
+            if type(held) in (dict, OrderedDict) and not held:
+                memo.setdefault(id(held), type(held)())
 
 
 class _Copying(TorchFunctionMode):

@@ -297,14 +297,17 @@ def _unpacked(
     known = flow.of(data)
     if known is None:
         return func(*args, **kwargs)
-    flow.inside += 1  # what it is made of is not followed
-    try:
+    with torch._C._DisableTorchDispatch():  # what it is made of is not followed, nor is this
         result = func(*args, **kwargs)
-    finally:
-        flow.inside -= 1
-    padded = result[0] if isinstance(result, tuple) else result
+        padded = result[0] if isinstance(result, tuple) else result
+        flow.follow(padded, _padded(flow, known, padded.shape, batch_first, value))
+    return result
+
+
+def _padded(
+    flow: Flow, known: Fields, shape: torch.Size, batch_first: bool, value: float
+) -> Fields:
     found = along(flow, known, -1)
-    shape = padded.shape
     labels, masked = found.labels.expand(shape), found.masked.expand(shape)
     if bool(((labels >= flow.features) | (labels < OTHER)).any()):
         flow.refuse("padding of what a LayerNorm gives")
@@ -317,10 +320,7 @@ def _unpacked(
     places = (sequence * BASE + step).expand(shape)
     other = torch.where(labels >= 0, value, found.other.expand(shape))
     fields = Fields(labels, masked, other, places, shape[axes[1]], flow.event(), found.state)
-    if not bool(fields.uncertain().any()):
-        fields = replace(fields, origin=0)
-    flow.follow(padded, fields)
-    return result
+    return fields if bool(fields.uncertain().any()) else replace(fields, origin=0)
 
 
 @rule("_pack_padded_sequence")

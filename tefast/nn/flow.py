@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, NoReturn
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 OTHER = -1
@@ -20,6 +20,8 @@ EMPTY = -(1 << 52)
 """The label of memory that was allocated and not written yet."""
 BASE = 1 << 24
 """A place is ``BASE * sequence + step``, or negative where it is not known."""
+_LEAVES = frozenset([Tensor, nn.Parameter, bool, int, float, str, type(None), torch.dtype])
+"""Types that hold nothing for pytree."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,11 @@ class Flow:
         self.met: Callable[[Tie], None] = lambda tie: None
         """Called with labels that met; raises if they may not."""
         self.events = 0
+        self.produced: dict[Any, tuple[str, Tensor]] = {}
+        """Modules that other tensors come from, by the tensors' memory, which is kept."""
+        self.parameters: dict[Any, str] = {}
+        """What messages say of the model's parameters, by their memory."""
+        self._empty: dict[Any, Tensor] = {}
         self._refuse = refuse
         self._shadows: dict[int, _Shadow] = {}
 
@@ -171,6 +178,33 @@ class Flow:
         """Return what is known of a tensor, or None if it holds no unit's output."""
         fields = self.fields(value)
         return fields if fields is not None and fields.tracked() else None
+
+    def emptied(self, tensor: Tensor) -> bool:
+        """Return whether a tensor has no entries, and would hold units' outputs if it had some."""
+        place = address(tensor)
+        shadow = self._shadows.get(place)
+        followed = shadow is not None and shadow.fields.tracked()
+        return not tensor.numel() and (followed or place in self._empty)
+
+    def derive(self, given: Iterable[Tensor], made: Iterable[Tensor], followed: bool) -> None:
+        """Note of what an operation has made that there is nothing in it."""
+        if followed or any(map(self.emptied, given)):
+            self._empty.update((address(one), one) for one in made if not one.numel())
+
+    def come_from(self, given: Iterable[Tensor], made: Tensor) -> None:
+        """Note that a tensor comes from the module that the first such of `given` comes from."""
+        sources = (self.produced.get(address(one)) for one in given)
+        name = next((source[0] for source in sources if source is not None), None)
+        if name is not None:
+            self.produced[address(made)] = (name, made)
+
+    def partner(self, tensor: Tensor) -> str | None:
+        """Return the name of the module that a tensor comes from, or None."""
+        return self.produced.get(address(tensor), (None,))[0]
+
+    def whose(self, tensor: Tensor) -> str:
+        """Say what a tensor is that meets units although no module is called."""
+        return self.parameters.get(address(tensor), "with no nn.Linear's weight")
 
     def any_of(self, value: Any) -> Fields | None:
         """Return the first followed tensor in nested tuples, lists and mappings."""
@@ -325,6 +359,8 @@ def joined(labels: Tensor, axes: list[int]) -> Tensor | None:
     LongTensor, `OTHER` where no unit's output is, or None
     """
     nothing = (labels == OTHER) | (labels == EMPTY)
+    if not axes:  # of no axes, PyTorch would reduce all
+        return torch.where(nothing, OTHER, labels)
     if not labels.numel():
         return labels.sum(axes, keepdim=True) + OTHER
     least = torch.where(nothing, BASE * BASE, labels).amin(axes, keepdim=True)
@@ -356,9 +392,25 @@ def address(tensor: Tensor) -> Any:
         return None
 
 
-def leaves(value: Any) -> Iterable[Any]:
-    """Return what nested tuples, lists and mappings hold."""
-    return pytree.tree_leaves(value)
+def leaves(value: Any) -> list[Any]:
+    """Return what nested tuples, lists and mappings hold, as ``pytree.tree_leaves`` does."""
+    found: list[Any] = []
+    _gather(value, found)
+    return found
+
+
+def _gather(value: Any, found: list[Any]) -> None:
+    kind = type(value)  # pytree takes several times as long, and this is done at every operation
+    if kind is tuple or kind is list:
+        for one in value:
+            _gather(one, found)
+    elif kind is dict:
+        for one in value.values():
+            _gather(one, found)
+    elif kind in _LEAVES:
+        found.append(value)
+    else:
+        found += pytree.tree_leaves(value)
 
 
 def four(fields: Fields) -> tuple[Tensor, ...]:

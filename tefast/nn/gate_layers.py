@@ -19,7 +19,7 @@ from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence
 
 from tefast.nn.gate_selection import GATES, Constants, Gates, check_constants, choose_gates
-from tefast.nn.stack import check_input, check_pair, repack, split_state
+from tefast.nn.stack import check_input, check_pair, refuse_script, repack, split_state
 
 
 class GateLayer(nn.Module):
@@ -160,6 +160,10 @@ class GateLayer(nn.Module):
         if packed:
             return repack(torch.cat(outputs), packed), h_n
         return (torch.stack(outputs, int(swapped)) if batch else torch.cat(outputs)), h_n
+
+    def __prepare_scriptable__(self) -> Any:
+        """Refuse TorchScript, which calls this, by name."""
+        refuse_script(self)
 
     def flatten_parameters(self) -> None:
         """Do nothing: models call it on PyTorch's layers, and here is no cuDNN to lay out for."""

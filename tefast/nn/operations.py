@@ -1,6 +1,7 @@
 """What operations on single entries, and those that only move entries, make of labels."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, cast
 
 import torch
@@ -72,8 +73,11 @@ def apply(flow: Flow, func: Any, args: Any, kwargs: Any, again: Callable[[], Any
 
 def _note(call: Call, chosen: Rule | None, followed: bool, before: set[Any]) -> None:
     """Note what an operation has done, or refuse it."""
-    func = call.func
+    func, flow = call.func, call.flow
     found = [leaf for leaf in leaves(call.result) if isinstance(leaf, Tensor)]
+    flow.derive(call.tensors, found, followed)
+    if found and not followed and chosen in (pointwise, _move):
+        flow.come_from(call.tensors, found[0])
     if chosen is not None:
         if found:
             chosen(call)
@@ -218,8 +222,7 @@ def pointwise(call: Call) -> None:
     known = [call.flow.fields(tensor) for tensor in tensors]
     followed = any(fields is not None and fields.tracked() for fields in known)
     if not followed and any(fields is None for fields in known):
-        if call.in_place and known[0] is not None:
-            call.put(unknown(tuple(shape)))
+        _untracked(call, tensors, known)
         return
     each = [call.fields(tensor).map(lambda t: t.expand(shape)) for tensor in tensors]
     if any(map(call.open, each)):
@@ -249,6 +252,19 @@ def pointwise(call: Call) -> None:
     )
 
 
+def _untracked(call: Call, tensors: list[Tensor], known: list[Fields | None]) -> None:
+    """Note of what no unit's output went into where it is 0 all the same: a 0 times something."""
+    if all(one is None for one in known):
+        return
+    nothing = unknown(tuple(call.output.shape))
+    each = [call.fields(tensor).map(lambda t: t.expand(call.output.shape)) for tensor in tensors]
+    if not any(bool(one.uncertain().any()) for one in each):
+        zero = _zero(call, tensors, [one.masked for one in each])
+        values = torch.where(zero, 0.0, nothing.masked)
+        nothing = replace(nothing, masked=values, other=values)
+    call.put(nothing)
+
+
 def label(call: Call, each: list[Fields]) -> Tensor:
     """Return the label of every entry that is made of several; note those that met."""
     labels = each[0].labels
@@ -265,6 +281,8 @@ def label(call: Call, each: list[Fields]) -> Tensor:
 def check_width(call: Call, tensors: list[Tensor], each: list[Fields], labels: Tensor) -> None:
     """Refuse other data as wide as the layer, which removal would not make narrower."""
     axes = None
+    if call.flow.lenient:  # every entry has a label of its own, whatever it varies along
+        return
     for tensor, one in zip(tensors, each, strict=True):
         data = (labels >= 0) & ~one.units() & one.masked.isnan()
         if not data.any():

@@ -1,6 +1,6 @@
 """A model run in more precision than its code asks for, so that two of its kind can be compared."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -9,6 +9,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
 from tefast.nn.copies import raised
+from tefast.nn.flow import leaves
 
 _CASTS = {
     "half": torch.float16,
@@ -50,28 +51,34 @@ class Raised(TorchFunctionMode):
         name = getattr(func, "__name__", "")
         if name in _CASTS and len(args) == 1 and isinstance(args[0], Tensor):
             return _rounded(args[0], _CASTS[name]).to(raised(_CASTS[name], self.dtype))
-        leaves = pytree.tree_leaves((args, kwargs))
+        given = leaves((args, kwargs))
         if name in ("to", "type") and isinstance(args[0], Tensor):
-            for leaf in leaves:
+            for leaf in given:
                 if isinstance(leaf, torch.dtype) and raised(leaf, self.dtype) != leaf:
                     args = (_rounded(args[0], leaf), *args[1:])
-        if any(self._dtype(leaf) is not leaf for leaf in leaves):
+        if any(self._dtype(leaf) is not leaf for leaf in given):
             args, kwargs = pytree.tree_map(self._dtype, (args, kwargs))
-        if any(self._is_low(leaf) for leaf in leaves) and not _changes(name, kwargs):
+        if self._low(given) and not _changes(name, kwargs):
             args, kwargs = pytree.tree_map(self._tensor, (args, kwargs))
         result = func(*args, **kwargs)
         if not isinstance(result, Tensor | tuple | list | dict):
             return result
-        low = [leaf for leaf in pytree.tree_leaves(result) if self._is_low(leaf)]
-        if any(not any(leaf is one for one in leaves) for leaf in low):
+        low = self._low([result] if isinstance(result, Tensor) else leaves(result))
+        if any(not any(leaf is one for one in given) for leaf in low):
             return pytree.tree_map(self._tensor, result)
         return result
 
-    def _is_low(self, leaf: Any) -> bool:
-        return isinstance(leaf, Tensor) and raised(leaf.dtype, self.dtype) != leaf.dtype
+    def _low(self, leaves: Iterable[Any]) -> list[Tensor]:
+        """Return the tensors of less precision."""
+        with torch._C.DisableTorchFunction():  # to read a dtype is no operation of the model
+            return [
+                leaf
+                for leaf in leaves
+                if isinstance(leaf, Tensor) and raised(leaf.dtype, self.dtype) != leaf.dtype
+            ]
 
     def _tensor(self, leaf: Any) -> Any:
-        return leaf.to(raised(leaf.dtype, self.dtype)) if self._is_low(leaf) else leaf
+        return leaf.to(raised(leaf.dtype, self.dtype)) if self._low([leaf]) else leaf
 
     def _dtype(self, leaf: Any) -> Any:
         """Return the dtype that is meant by one, by a tensor type or by the name of such."""

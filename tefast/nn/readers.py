@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from tefast.nn.consumers import ATTENTION, CONVOLUTIONS, Reading
+from tefast.nn.consumers import ATTENTION, CONVOLUTIONS, TRANSPOSED, Reading
 from tefast.nn.copies import check_own
 from tefast.nn.flow import OTHER
 from tefast.nn.narrow import NarrowAttention, NarrowLayerNorm
@@ -17,7 +17,7 @@ Readings = dict[str, Reading]
 def check_reader(module: nn.Module) -> None:
     """Raise ValueError unless all parameters of a reader are plain ones of its class."""
     check_own(module)
-    if isinstance(module, (nn.Linear, *CONVOLUTIONS)):
+    if isinstance(module, (nn.Linear, nn.Bilinear, *CONVOLUTIONS)):
         check_plain(module, ["weight"] if module.bias is None else ["weight", "bias"])
         if getattr(module, "groups", 1) > 1:
             raise ValueError(f"expected a convolution of groups=1, got {module.groups}")
@@ -64,6 +64,8 @@ def narrow(module: nn.Module, readings: Readings, kept: Tensor) -> nn.Module:
 def _narrow(module: nn.Module, readings: Readings, kept: Tensor) -> nn.Module:
     if isinstance(module, ATTENTION):
         return _attention(module, readings, kept)
+    if isinstance(module, nn.Bilinear):
+        return _bilinear(module, readings, kept)
     reading = readings["input"]
     if isinstance(module, nn.Linear):
         return _linear(module.weight, module.bias, reading, kept)
@@ -172,6 +174,8 @@ def _layer_norm(
 
 
 def _convolution(module: Any, reading: Reading, kept: Tensor) -> nn.Module:
+    if isinstance(module, TRANSPOSED):
+        return _transposed(module, reading, kept)
     weight, added = _columns(module.weight, reading, kept)
     padded = module.padding not in ("valid", (0,) * weight[0, 0].ndim)
     if padded and module.padding_mode == "zeros" and bool(added.any()):
@@ -195,6 +199,47 @@ def _convolution(module: Any, reading: Reading, kept: Tensor) -> nn.Module:
     bias = _biased(module.bias, added.flatten(1).sum(1))
     if bias is not None:
         set_parameter(twin, "bias", bias, module.bias)
+    return twin
+
+
+def _transposed(module: Any, reading: Reading, kept: Tensor) -> nn.Module:
+    """Narrow a transposed convolution, whose weight is (inputs, outputs, ...)."""
+    weight, added = _columns(module.weight.transpose(0, 1), reading, kept)
+    if bool(added.any()):
+        raise ValueError(
+            "what removed units leave behind is not the same at the ends; expected units that "
+            "are 0 when masked"
+        )
+    twin: nn.Module = type(module)(
+        weight.shape[1],
+        module.out_channels,
+        module.kernel_size,
+        module.stride,
+        module.padding,
+        module.output_padding,
+        1,
+        module.bias is not None,
+        module.dilation,
+        module.padding_mode,
+        device="meta",
+    )
+    set_parameter(twin, "weight", weight.transpose(0, 1).contiguous(), module.weight)
+    if module.bias is not None:
+        set_parameter(twin, "bias", module.bias.detach().clone(), module.bias)
+    return twin
+
+
+def _bilinear(module: nn.Bilinear, readings: Readings, kept: Tensor) -> nn.Bilinear:
+    weight = module.weight.detach()
+    if "input1" in readings:
+        weight, _ = _columns(weight, readings["input1"], kept)
+    if "input2" in readings:
+        weight = _columns(weight.transpose(1, 2), readings["input2"], kept)[0].transpose(1, 2)
+    rows, first, second = weight.shape
+    twin = nn.Bilinear(first, second, rows, module.bias is not None, device="meta")
+    set_parameter(twin, "weight", weight.contiguous(), module.weight)
+    if module.bias is not None:
+        set_parameter(twin, "bias", module.bias.detach().clone(), module.bias)
     return twin
 
 

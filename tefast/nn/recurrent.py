@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from tefast.nn.copies import check_own
+from tefast.nn.gate_layers import GateLayer
 from tefast.nn.stack import Part, RecurrentStack, part_name, recurrent_layer
 
 Recurrent: TypeAlias = nn.LSTM | nn.GRU | nn.RNN
@@ -15,6 +16,7 @@ Cell: TypeAlias = nn.LSTMCell | nn.GRUCell | nn.RNNCell
 Layer: TypeAlias = Recurrent | Cell | RecurrentStack
 Gated: TypeAlias = nn.LSTM | nn.GRU
 F = TypeVar("F", bound=Layer)
+_SCORED = (*get_args(Cell), RecurrentStack)
 
 Weights: TypeAlias = dict[Part, dict[str, Tensor]]
 """Of each (layer, direction): weight_ih, weight_hh, bias_ih, bias_hh and weight_hr, if there."""
@@ -48,7 +50,7 @@ def check_recurrent(rnn: nn.Module) -> Layer:
         if type(module) not in (*get_args(Recurrent), *get_args(Cell)):
             raise TypeError(
                 "expected an nn.LSTM, nn.GRU or nn.RNN, one of their cells or a RecurrentStack, "
-                f"got {type(module).__name__}"
+                f"got {type(module).__name__}{_of_gates(module, 'units go before single gates do')}"
             )
     for module in {rnn, *modules}:
         check_own(module)
@@ -76,7 +78,9 @@ def check_single(rnn: nn.Module) -> Recurrent:
         If it has several layers, two directions or a projection.
     """
     if type(rnn) not in get_args(Recurrent):
-        raise TypeError(f"expected an nn.LSTM, nn.GRU or nn.RNN, got {type(rnn).__name__}")
+        advice = "; score takes cells and stacks" if type(rnn) in _SCORED else ""
+        advice += _of_gates(rnn, "units are scored before single gates go")
+        raise TypeError(f"expected an nn.LSTM, nn.GRU or nn.RNN, got {type(rnn).__name__}{advice}")
     assert isinstance(rnn, Recurrent)
     if rnn.num_layers != 1:
         raise ValueError(f"expected a recurrent layer with num_layers=1, got {rnn.num_layers}")
@@ -101,6 +105,7 @@ def check_gated(rnn: nn.Module) -> Gated:
         raise TypeError(
             "expected an nn.LSTM or nn.GRU, whose units have gates, "
             f"got {'an nn.RNN, whose have none' if type(rnn) is nn.RNN else type(rnn).__name__}"
+            f"{_of_gates(rnn, 'all gates that are to go are given at once')}"
         )
     return cast(Gated, check_single(rnn))
 
@@ -285,6 +290,11 @@ def _roles(module: nn.Module) -> list[str]:
     if getattr(module, "proj_size", 0):
         roles += ["weight_hr"]
     return roles
+
+
+def _of_gates(module: nn.Module, advice: str) -> str:
+    """Say what to do instead with a layer in which gates are constants."""
+    return f"; {advice}, so start from the model as it was" if isinstance(module, GateLayer) else ""
 
 
 def _computed(name: str) -> ValueError:

@@ -38,6 +38,9 @@ _POOLS = {
     **dict.fromkeys(("max_pool2d_with_indices", "avg_pool2d", "_adaptive_avg_pool2d"), 2),
     **dict.fromkeys(("adaptive_max_pool2d", "max_pool2d", "adaptive_avg_pool2d"), 2),
 }
+_EXACT_ROWS = 25
+"""Of more, PyTorch takes Euclidean distances from a matrix product."""
+_STRETCHED = {"upsample_linear1d": 1, "upsample_bilinear2d": 2, "upsample_trilinear3d": 3}
 
 
 @rule(*(name for name in _REDUCTIONS if name not in _SCANS))
@@ -48,7 +51,9 @@ def _reduce(call: Call) -> None:
     axes = _axes(call["dim"], known.labels.ndim)
     keep = bool(call["keepdim"])
     label = joined(known.labels, axes)
-    if label is None or call.name in ("argmax", "argmin"):
+    if label is not None and call.name in ("argmax", "argmin"):
+        call.refuse("{name} over steps, which gives a place for each unit")
+    if label is None:
         _over_units(call, known)
         return
     if call.open(known):
@@ -120,8 +125,7 @@ def _over_steps(call: Call, known: Fields, axes: list[int], label: Tensor) -> Fi
 
 def _extreme(known: Fields, axes: list[int], highest: bool) -> Tensor:
     both = torch.stack([known.masked, known.other])
-    over = [0, *axes]
-    return both.amax(over, keepdim=True)[0] if highest else both.amin(over, keepdim=True)[0]
+    return extreme(both, [0, *axes], highest)[0]
 
 
 def _left_by_padding(
@@ -225,6 +229,79 @@ def _all_at_once(call: Call, known: Fields, axes: list[int]) -> bool:
     return one and not any(_list(call["padding"])) and window in (sizes, sizes[-1:])
 
 
+@rule(*_STRETCHED)
+def _stretch(call: Call) -> None:
+    """Steps between steps: weighted means of them."""
+    known = call.flow.of(call.args[0])
+    if known is None:
+        return
+    axes = list(range(-_STRETCHED[call.name], 0))
+    label = joined(known.labels, axes)
+    if label is None:
+        call.refuse("{name} over the units")
+    if call.open(known):
+        call.refuse("the operation {name} on what a LayerNorm gives")
+    call.name = "mean"
+    found = _over_steps(call, known, axes, label)
+    call.put(found.map(lambda t: t.expand(call.output.shape)))
+
+
+@rule("index_add", "scatter_add")
+def _add_at(call: Call) -> None:
+    """Sums of steps, at places that an index says."""
+    tensors = (call.args[0], call["source" if call.name == "index_add" else "src"])
+    each = [call.fields(tensor) for tensor in tensors]
+    if not any(one.tracked() for one in each):
+        if call.in_place and call.flow.fields(tensors[0]) is not None:
+            call.put(unknown(tuple(tensors[0].shape)))
+        return
+    if call.flow.of(call["index"]) is not None:
+        call.refuse("{name} with an index made of them")
+    if any(call.open(one) for one in each):
+        call.refuse("the operation {name} on what a LayerNorm gives")
+    axis = _axes(call["dim"], tensors[0].ndim)
+    ours, theirs = (joined(one.labels, axis) for one in each)
+    if ours is None or theirs is None or ours.shape != theirs.shape:
+        call.refuse("{name} over the units")
+    met = (ours != OTHER) & (theirs != OTHER) & (ours != theirs)
+    if bool(met.any()):
+        call.flow.unite(ours[met], theirs[met])
+    label = torch.where(ours == OTHER, theirs, ours)
+    for tensor, one in zip(tensors, each, strict=True):
+        there = label.ne(OTHER).expand(tensor.shape)
+        if bool((there & ~one.units() & one.masked.isnan()).any()):
+            call.refuse("{name} with a tensor as wide as the layer (a residual?)", tensor)
+        if bool((there & (one.masked.ne(0) | one.other.ne(0))).any()):
+            call.refuse("{name} of what is not 0 where a unit is masked")
+    zeros = torch.where(label == OTHER, torch.nan, 0.0).double()
+    state = all(one.state for one in each if one.tracked())
+    found = Fields(label, zeros, zeros, torch.full_like(label, -1), 0, 0, state)
+    call.put(found.map(lambda t: t.expand(call.output.shape)))
+
+
+@rule("_cdist_forward", "_euclidean_dist")
+def _distance(call: Call) -> None:
+    """Distances are sums over units, of which a masked one is 0 in both."""
+    a, b = (call.flow.of(tensor) for tensor in call.args[:2])
+    if a is None and b is None:
+        return
+    if a is None or b is None:
+        other = call.args[0 if a is None else 1]
+        call.refuse("{name} from a tensor as wide as the layer", other)
+    rows = max(tensor.shape[-2] for tensor in call.args[:2])
+    if call["p"] in (None, 2) and call["compute_mode"] != 2 and rows > _EXACT_ROWS:
+        call.refuse(
+            f"{{name}} of more than {_EXACT_ROWS} rows, which PyTorch finds by rounded products "
+            "(give a smaller example, or compute_mode='donot_use_mm_for_euclid_dist')"
+        )
+    for one in (a, b):
+        if call.open(one):
+            call.refuse("the operation {name} on what a LayerNorm gives")
+        if _nonzero(one):
+            call.refuse("{name} of what is not 0 where a unit is masked")
+    _contract(call, a, b.map(lambda t: t.mT))
+
+
 def _list(value: Any) -> list[int]:
     return [value] if isinstance(value, int) else list(value or [])
 
@@ -254,7 +331,8 @@ def _product(call: Call) -> None:
     assert known is not None
     label = joined(known.labels, [axis])
     if label is None:
-        call.refuse("a matrix product that sums over the units, with no nn.Linear's weight")
+        other = right if a is not None else left
+        call.refuse(f"a matrix product that sums over the units, {call.flow.whose(other)}", other)
     if len(call.args) > 2 or call.name == "addbmm":
         call.refuse("the operation {name}")
     zero = torch.zeros(label.shape, dtype=torch.float64)
@@ -289,6 +367,13 @@ def _contract(call: Call, a: Fields, b: Fields) -> None:
         call.flow.unite(ours[differ], theirs[differ])
 
 
+def extreme(values: Tensor, axes: list[int], highest: bool) -> Tensor:
+    """Return the highest or lowest value along `axes`, which are kept as 1 and may be none."""
+    if not axes:  # of no axes, PyTorch would reduce all
+        return values
+    return values.amax(axes, keepdim=True) if highest else values.amin(axes, keepdim=True)
+
+
 def along(flow: Flow, known: Fields, axis: int) -> Fields:
     """Return the fields of features, which are along `axis` and the same everywhere else.
 
@@ -314,7 +399,7 @@ def along(flow: Flow, known: Fields, axis: int) -> Fields:
         flow.refuse("an input in which a feature is a unit's output at some steps alone")
     found: list[Tensor] = []
     for values in (known.masked, known.other):
-        least, most = values.amin(others, keepdim=True), values.amax(others, keepdim=True)
+        least, most = (extreme(values, others, highest) for highest in (False, True))
         if bool((ours & ~same(least, most)).any()):
             flow.refuse("an input in which a masked unit differs from step to step")
         found.append(torch.where(same(least, most), least, torch.nan).flatten())

@@ -80,8 +80,8 @@ def prune(
         Names of all that reads the layer's output, as features of its last layer, forward and
         reverse concatenated: ``nn.Linear`` or other recurrent layers. Their input columns go with
         the units. By default they are found by running the model in evaluation mode on `example`
-        and following the layer's outputs and final states: ``nn.Linear``, convolutions over
-        steps, recurrent layers, ``nn.LayerNorm``, ``nn.BatchNorm1d`` and
+        and following the layer's outputs and final states: ``nn.Linear``, ``nn.Bilinear``,
+        convolutions over steps, recurrent layers, ``nn.LayerNorm``, ``nn.BatchNorm1d`` and
         ``nn.MultiheadAttention``, behind whatever acts on each entry or moves entries.
     example : Tensor, tuple, mapping, Arguments or another object, optional
         What the model is called with; small. A plain tuple holds its arguments by place, a mapping

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from tefast.files import whole_file
 from tefast.nn.classifier import SequenceClassifier, Sizes
+from tefast.nn.consumers import CONVOLUTIONS, TRANSPOSED
 from tefast.nn.gate_layers import GateLayer
 from tefast.nn.loading import UnfitModelError, filled, resized
 from tefast.nn.narrow import NarrowAttention, NarrowLayerNorm
@@ -22,12 +23,24 @@ M = TypeVar("M", bound=nn.Module)
 _CLASSIFIER = "tefast.nn.SequenceClassifier"
 _MODULES = "tefast.nn.modules"
 
+_CONVOLUTION = (
+    "in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "bias",
+    "padding_mode",
+)  # fmt: skip
 # What builds a module of each class whose size pruning may change, beside its weights.
 _ARGUMENTS: dict[type[nn.Module], tuple[str, ...]] = {
     nn.LSTMCell: ("input_size", "hidden_size", "bias"),
     nn.GRUCell: ("input_size", "hidden_size", "bias"),
     nn.RNNCell: ("input_size", "hidden_size", "bias", "nonlinearity"),
     nn.Linear: ("in_features", "out_features", "bias"),
+    nn.Bilinear: ("in1_features", "in2_features", "out_features", "bias"),
+    nn.Embedding: (
+        "num_embeddings", "embedding_dim", "padding_idx", "max_norm", "norm_type",
+        "scale_grad_by_freq", "sparse",
+    ),
+    nn.PReLU: ("num_parameters",),
+    **dict.fromkeys(CONVOLUTIONS, _CONVOLUTION),
+    **dict.fromkeys(TRANSPOSED, (*_CONVOLUTION, "output_padding")),
     nn.LayerNorm: ("normalized_shape", "eps", "elementwise_affine", "bias"),
     nn.BatchNorm1d: ("num_features", "eps", "momentum", "affine", "track_running_stats"),
     NarrowLayerNorm: ("width", "kept", "rest", "eps", "elementwise_affine", "bias"),
@@ -77,7 +90,8 @@ def save(model: nn.Module, path: str | os.PathLike[str]) -> None:
         if isinstance(module, GateLayer):
             raise ValueError(
                 f"model: {name!r} is a {type(module).__name__}, which these files do not describe; "
-                "keep the state_dict and build the layer anew"
+                "keep model.state_dict(), and give its 'removed' and 'constants' of that layer to "
+                "prune_gates of a new model, which then takes it by load_state_dict"
             )
     state = {}
     for name, tensor in model.state_dict().items():

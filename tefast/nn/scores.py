@@ -1,7 +1,7 @@
 """Scores: a number for every recurrent unit, or gate, by which units are removed."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from tefast.nn.batches import Batch, Forward, FromResult, Place, run_model
 from tefast.nn.context import Context
 from tefast.nn.criteria import NAMED, Criterion, count, counter_of, order_of
 from tefast.nn.gates import GateContext
+from tefast.nn.layer_scores import LayerScores
 from tefast.nn.observe import Calls
 from tefast.nn.recurrent import Layer, find_gated, find_recurrent, sizes, weights
 from tefast.nn.stack import Part
@@ -21,25 +22,6 @@ from tefast.typing import BackendName
 Bound = float | NDArray[np.floating]
 Range = tuple[Bound, Bound]
 Scored = Literal["units", "outputs", "gates"]
-
-
-class LayerScores(dict[Part, Tensor]):
-    """Scores of the parts of a layer: a dict of (layer, direction) to Tensor.
-
-    Attributes
-    ----------
-    descending : bool or None
-        Whether the highest scores go first; None where the criterion does not say.
-    """
-
-    descending: bool | None = None
-
-    @classmethod
-    def of(cls, scores: Mapping[Part, Tensor], descending: bool | None) -> Self:
-        """Return scores that say which go first."""
-        found = cls(scores)
-        found.descending = descending
-        return found
 
 
 def score(

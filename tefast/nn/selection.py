@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from tefast.nn.layer_scores import LayerScores
 from tefast.warn import warn
 
 K = TypeVar("K", bound=Hashable)
@@ -65,6 +66,62 @@ def select_units(
     return chosen
 
 
+def tied_scores(
+    scores: Mapping[K, Tensor | NDArray[np.generic]],
+    *others: Mapping[K, Tensor | NDArray[np.generic]],
+    directions: bool = False,
+) -> LayerScores[K]:
+    """Make one score of those of units that can only go together.
+
+    A decoder that starts from an encoder's state, layers with a residual between them, and
+    directions that are summed lose the same units. `select` chooses the same ones where the scores
+    are the same. `prune` takes the other layers as `tied`.
+
+    Parameters
+    ----------
+    scores : mapping to Tensor or array of shape (U,)
+        Of the layer that `prune` is given, as `score` gives them.
+    *others : such mappings
+        Of the layers that are tied to it. They may lack keys, and have no other ones: the scores of
+        a decoder that starts from the last layer's state are ``{(1, 0): scores_of_it[0, 0]}``.
+    directions : bool
+        Whether units of both directions of a layer also go together. Keys are (layer, direction).
+
+    Returns
+    -------
+    LayerScores
+        With the keys of `scores` to float64 Tensor of shape (U,), means over what goes together.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there are keys that `scores` lacks, or scores of other shapes.
+
+    Examples
+    --------
+    >>> tied_scores({"l0": torch.tensor([1.0, 4.0])}, {"l0": torch.tensor([2.0, 0.0])})
+    {'l0': tensor([1.5000, 2.0000], dtype=torch.float64)}
+    """
+    for one in (scores, *others):
+        if not isinstance(one, Mapping):
+            raise TypeError(f"scores: expected mappings to scores, got {type(one).__name__}")
+        if strange := [key for key in one if key not in scores]:
+            raise ValueError(f"scores: expected keys from {list(scores)}, got {strange[0]!r}")
+    together: dict[Any, list[Tensor]] = {}
+    for key in scores:
+        if directions and not (isinstance(key, tuple) and len(key) == 2):
+            raise ValueError(f"scores: expected keys (layer, direction), got {key!r}")
+        own = together.setdefault(key[0] if directions else key, [])  # type: ignore[index]
+        own += [_values(one[key]).double() for one in (scores, *others) if key in one]
+        if len({len(one) for one in own}) > 1:
+            sizes = " and ".join(str(len(one)) for one in own)
+            raise ValueError(f"scores[{key!r}]: expected as many units of each, got {sizes}")
+    means = {key: torch.stack(each).mean(0) for key, each in together.items()}
+    found = {key: means[key[0] if directions else key].clone() for key in scores}  # type: ignore[index]
+    orders = {getattr(one, "descending", None) for one in (scores, *others)}
+    return LayerScores.of(found, orders.pop() if len(orders) == 1 else None)
+
+
 def select(
     scores: Mapping[K, Tensor | NDArray[np.generic]],
     *,
@@ -108,7 +165,9 @@ def select(
         of the scores says, as `score` keeps it: the highest first of transfer entropy from the
         series, as in the study that it comes from, and of false discovery rates, the lowest first
         of all others. Scores that do not say it need it. With `above` the order is always
-        descending, with `below` ascending.
+        descending, with `below` ascending. Of units with equal scores, the one with the
+        lower index goes first, and with ``scope="all"`` those of the layer that comes first in
+        `scores`.
     scope : {"each", "all"}
         "all" compares units of all layers with each other.
     round_to : int
@@ -150,9 +209,10 @@ def select(
     {'l0': tensor([1, 2]), 'l1': tensor([], dtype=torch.int64)}
     """
     if not isinstance(scores, Mapping):
+        advice = "score takes it" if callable(scores) else "select_units takes one layer's"
         raise TypeError(
             "scores: expected a mapping to scores, as score gives, got "
-            f"{type(scores).__name__}; select_units takes those of one layer"
+            f"{type(scores).__name__}; {advice}"
         )
     limits = {"parameters": parameters, "operations": operations, "bytes": bytes}
     way, limit = check_ways({"amount": amount, "above": above, "below": below, **limits}, scope)

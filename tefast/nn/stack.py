@@ -1,7 +1,7 @@
 """Stacked recurrent layers whose widths differ, which PyTorch's own modules cannot hold."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias, cast
+from typing import Any, NoReturn, TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
@@ -129,6 +129,19 @@ class RecurrentStack(nn.Module):
                 after.append(state)
             x = torch.cat(outputs, dim=-1) if self.bidirectional else outputs[0]
         return repack(x.transpose(0, 1) if swapped else x, packed), self._final(after)
+
+    def __getattr__(self, name: str) -> Any:
+        """Say where the width of PyTorch's classes is, of which there are several here."""
+        if name == "hidden_size":
+            raise AttributeError(
+                "a RecurrentStack has no 'hidden_size', since widths differ: its 'hidden_sizes' "
+                "has one of each (layer, direction)"
+            )
+        return super().__getattr__(name)
+
+    def __prepare_scriptable__(self) -> Any:
+        """Refuse TorchScript, which calls this, by name."""
+        refuse_script(self)
 
     def flatten_parameters(self) -> None:
         """Lay out the weights of each layer in one piece on a GPU, as ``nn.LSTM`` does."""
@@ -258,6 +271,14 @@ def repack(x: Tensor, packed: PackedSequence | None) -> Tensor | PackedSequence:
     return PackedSequence(x, packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices)
 
 
+def refuse_script(module: nn.Module) -> NoReturn:
+    """Raise TypeError where TorchScript would fail within PyTorch."""
+    raise TypeError(
+        f"torch.jit.script: a {type(module).__name__} cannot be scripted; torch.export.export, "
+        "torch.compile and torch.jit.trace take it"
+    )
+
+
 def check_input(x: Any, features: int, packed: PackedSequence | None) -> Tensor:
     """Return the steps of an input, or raise if their shape is none that it may have.
 
@@ -274,7 +295,11 @@ def check_input(x: Any, features: int, packed: PackedSequence | None) -> Tensor:
     TypeError, ValueError
     """
     if not isinstance(x, Tensor):
-        raise TypeError(f"input: expected a tensor or PackedSequence, got {type(x).__name__}")
+        traced = isinstance(x, torch.fx.Proxy)
+        raise TypeError(
+            f"input: expected a tensor or PackedSequence, got {type(x).__name__}"
+            f"{'; torch.export.export takes models that hold this layer' if traced else ''}"
+        )
     if x.ndim not in (2, 3) or (packed and x.ndim != 2) or x.shape[-1] != features:
         form = "packed steps of shape (S, D)" if packed else "shape (T, N, D) or (T, D)"
         raise ValueError(f"input: expected {form} with D = {features}, got {tuple(x.shape)}")

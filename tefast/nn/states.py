@@ -1,5 +1,6 @@
 """Initial states among a model's arguments, and final states among what it returns."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
@@ -10,7 +11,7 @@ from tefast.nn.comparison import hooked
 from tefast.nn.consumers import is_reader
 from tefast.nn.copies import deep_copy
 from tefast.nn.examples import Arguments, Leaf, called, changed, evaluated
-from tefast.nn.flow import OTHER, Fields, Flow, varying
+from tefast.nn.flow import OTHER, Fields, Flow, unknown, varying
 from tefast.nn.numbering import Numbering
 from tefast.nn.recurrent import Cell
 from tefast.nn.stack import join_state
@@ -48,6 +49,8 @@ def given_states(
 ) -> States:
     """Find the arguments of a model that layers of it start from, moved or scaled at most.
 
+    What reaches several units of one layer from one entry is no state: a time, or a flag.
+
     Parameters
     ----------
     model : nn.Module
@@ -60,13 +63,36 @@ def given_states(
     dtype : torch.dtype
         In which the model is run.
     """
+    places = [n for n, one in enumerate(tensors_of(arguments)) if one.is_floating_point()]
+    while places:
+        found = _started(model, names, numbering, arguments, dtype, places)
+        spread = {place for place, labels in found.items() if labels is None}
+        if not spread:
+            return {n: labels for n, labels in found.items() if bool((labels >= 0).any())}
+        places = [place for place in places if place not in spread]
+    return {}
+
+
+def _started(
+    model: nn.Module,
+    names: Sequence[str],
+    numbering: Numbering,
+    arguments: Arguments,
+    dtype: torch.dtype,
+    places: Sequence[int],
+) -> dict[int, Any]:
+    """Return the units that entries of arguments reach; None if one reaches several of a layer."""
     twin = deep_copy(model, dtype=dtype, alone=True)
-    own = deep_copy(arguments, dtype=dtype, name="example")
-    tensors = [one for one in tensors_of(own) if one.is_floating_point()]
+    own = cast(Arguments, changed(deep_copy(arguments, dtype=dtype, name="example"), _apart))
+    every = tensors_of(own)
+    tensors = [every[place] for place in places]
     layers = {twin.get_submodule(name): name for name in names}
     flow = Flow(sum(one.numel() for one in tensors), _drop, lenient=True)
-    found = torch.full((flow.features,), OTHER)
+    found, several = torch.full((flow.features,), OTHER), torch.zeros(flow.features).bool()
     start = 0
+    for place, one in enumerate(every):  # a factor of states is no tensor as wide as the layer
+        if place not in places and one.is_floating_point():
+            flow.follow(one, unknown(tuple(one.shape), value=0.0))
     for one in tensors:
         numbers = torch.arange(start, start + one.numel()).view(one.shape)
         start += one.numel()
@@ -81,7 +107,9 @@ def given_states(
                     known = flow.of(tensor)
                     if known is not None:
                         there = known.labels >= 0
-                        found[known.labels[there]] = labels[there]
+                        entries, units = known.labels[there], labels[there]
+                        found[entries] = units
+                        several[_reaching_several(entries, units, numbering, layers[module])] = True
         flow.inside += is_reader(module) or module in layers
 
     def leave(module: nn.Module, args: Any, kwargs: Any, result: Any) -> None:
@@ -89,13 +117,29 @@ def given_states(
 
     with evaluated(twin), hooked(twin, enter, leave), watching(flow):
         called(twin, own)
-    places = [place for place, one in enumerate(tensors_of(own)) if one.is_floating_point()]
-    split = torch.split(found, [one.numel() for one in tensors])
+    counts = [one.numel() for one in tensors]
+    labels, spread = torch.split(found, counts), torch.split(several, counts)
     return {
-        place: labels.view(tensor.shape)
-        for place, tensor, labels in zip(places, tensors, split, strict=True)
-        if bool((labels >= 0).any())
+        place: None if bool(some.any()) else units.view(tensor.shape)
+        for place, tensor, units, some in zip(places, tensors, labels, spread, strict=True)
     }
+
+
+def _apart(value: Any) -> Any:
+    """Return a tensor of its own: the same zeros may be given as h_0 and as c_0."""
+    return value.detach().clone() if isinstance(value, Tensor) else value
+
+
+def _reaching_several(entries: Tensor, units: Tensor, numbering: Numbering, name: str) -> Tensor:
+    """Return the entries of which one reaches several units of one layer and direction."""
+    found: list[int] = []
+    for each in (numbering.outputs[name], numbering.hidden[name]):
+        for labels in each.values():
+            ours = (units >= labels[0]) & (units <= labels[-1])
+            pairs = set(zip(entries[ours].tolist(), units[ours].tolist(), strict=True))
+            counts = Counter(entry for entry, _ in pairs)
+            found += [entry for entry, count in counts.items() if count > 1]
+    return torch.tensor(found, dtype=torch.int64)
 
 
 def _drop(reason: str, partner: Tensor | None = None) -> Any:

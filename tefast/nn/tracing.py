@@ -175,6 +175,8 @@ class _Trace:
         self.ran: set[str] = set()
         self.elsewhere: dict[str, str] = {}
         """Modules that read something else, and what says so."""
+        self.empty: set[str] = set()
+        """Modules that read what would hold units' outputs if there were any entries."""
         self.states: States = {}
 
     def on(self, arguments: Arguments) -> None:
@@ -229,6 +231,11 @@ class _Trace:
         for name in self.members:
             if name not in self.ran:
                 raise UnfitError(f"submodule {name!r} did not run; expected the model to call it")
+        for name in sorted(self.empty - self.found.readings.keys() - self.elsewhere.keys()):
+            raise UnfitError(
+                f"{name!r} is given outputs of {self.members[0]!r} of no step at all, so that it "
+                "is not known what it reads; give an example, or examples=, in which some reach it"
+            )
         for name, reading in list(self.found.readings.items()):
             if not any(bool((one.labels != OTHER).any()) for one in reading.values()):
                 del self.found.readings[name]
@@ -247,8 +254,12 @@ class _Trace:
         self.layers = {self.model.get_submodule(name): name for name in self.members}
         self.names = {module: name for name, module in self.model.named_modules()}
         self.path: list[str] = ["the model itself"]
-        self.produced: dict[Any, tuple[str, Tensor]] = {}
         self.flow = Flow(self.numbering.count, self._refuse)
+        self.flow.parameters = {
+            address(parameter): _parameter(module, self.names[module], name)
+            for module in self.names
+            for name, parameter in module.named_parameters(recurse=False)
+        }
         self.flow.ties, self.flow.path = self.found.ties, lambda: self.path[-1]
         if not self.once:
             self.flow.met = lambda tie: check_together(self.numbering, tie, self.gone)
@@ -336,7 +347,7 @@ class _Trace:
         if isinstance(module, (*RECURRENT, nn.Linear, nn.Embedding)) and not self.flow.inside:
             with unseen():
                 for tensor in tensors_in(result):
-                    self.produced[address(tensor)] = (self.names[module], tensor)
+                    self.flow.produced[address(tensor)] = (self.names[module], tensor)
         self.path.pop()
 
     def _read(self, module: nn.Module, args: Any, kwargs: Any, result: Any) -> None:
@@ -345,6 +356,8 @@ class _Trace:
             self._member(module, args, kwargs, result)
         elif isinstance(module, ATTENTION):
             self._attend(module, args, kwargs)
+        elif isinstance(module, nn.Bilinear):
+            self._multiply(module, args, kwargs)
         elif self._reads(module, given[0]):
             if sum(self.flow.of(one) is not None for one in given) > 1:
                 self._refuse("an initial state made of them", module)
@@ -361,6 +374,9 @@ class _Trace:
 
     def _reads(self, module: nn.Module, tensor: Tensor) -> bool:
         """Note what a module reads; return whether there are units' outputs in it."""
+        if self.flow.emptied(tensor):
+            self.empty.add(self.names[module])
+            return False
         known = self.flow.fields(tensor)
         if known is None:
             self.elsewhere.setdefault(self.names[module], f"in {self.path[-2]}")
@@ -407,7 +423,7 @@ class _Trace:
                 "something else is not 0 when masked; expected zeros that the code makes, a state "
                 "of the layer itself, or an argument of the model"
             )
-            error.partner = self.produced.get(address(tensor), (None, tensor))[0]
+            error.partner = self.flow.partner(tensor)
             self.flow.refusal = self.flow.refusal or error
             raise error
         assert known is not None
@@ -488,8 +504,22 @@ class _Trace:
         if any(self.flow.of(one) is not None for role, one in inputs.items() if role not in roles):
             self._refuse("a mask made of them")
         found = {r: self._reading(inputs[r]) for r in sorted(roles) if self.flow.of(inputs[r])}
-        if found:
-            self._note(module, found)
+        self._note_any(module, found)
+
+    def _multiply(self, module: nn.Module, args: Any, kwargs: Any) -> None:
+        inputs = {**dict(zip(("input1", "input2"), args, strict=False)), **kwargs}
+        found = {r: self._reading(one) for r, one in inputs.items() if self.flow.of(one)}
+        for reading in found.values():
+            units = reading.labels != OTHER
+            inner = (reading.labels >= 0) & (reading.labels < self.numbering.count)
+            if bool((units & ~inner).any() | reading.masked[units].ne(0).any()):
+                self._refuse("a Bilinear of what is not 0 where a unit is masked")
+        self._note_any(module, found)
+
+    def _note_any(self, module: nn.Module, readings: dict[str, Reading]) -> None:
+        """Note what a module of several inputs reads, if anything."""
+        if readings:
+            self._note(module, readings)
         else:
             self.elsewhere.setdefault(self.names[module], f"in {self.path[-2]}")
 
@@ -539,7 +569,7 @@ class _Trace:
         if isinstance(partner, nn.Module):
             error.partner = self.names[partner]
         elif partner is not None:
-            error.partner = self.produced.get(address(partner), (None, partner))[0]
+            error.partner = self.flow.partner(partner)
         self.flow.refusal = self.flow.refusal or error
         raise error
 
@@ -552,6 +582,16 @@ def _computed(module: nn.Module) -> str:
         f"a module whose {name!r} is computed by a parametrization ({kind}; make it permanent with "
         f"torch.nn.utils.parametrize.remove_parametrizations(module, {name!r}) first)"
     )
+
+
+def _parameter(module: nn.Module, name: str, own: str) -> str:
+    """Say what a parameter is that the model's code reads itself, and how it could be narrowed."""
+    if isinstance(module, READERS):
+        return f"with {f'{name}.{own}'!r} (call {name!r} instead)"
+    full = f"{name}.{own}" if name else own
+    if isinstance(module, nn.Embedding):
+        return f"with {full!r}"
+    return f"with the parameter {full!r} (hold it in an nn.Linear, bias=False, and call that)"
 
 
 def _places(output: Tensor, batch_first: bool) -> Tensor:

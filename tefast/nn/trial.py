@@ -36,7 +36,15 @@ M = TypeVar("M", bound=nn.Module)
 
 
 class MisfitError(ValueError):
-    """A pruned model does not do what its masked twin does."""
+    """A pruned model does not do what its masked twin does.
+
+    Attributes
+    ----------
+    runs : bool
+        Whether it runs at all.
+    """
+
+    runs: bool = True
 
 
 def check_ready(model: nn.Module) -> None:
@@ -217,8 +225,11 @@ def _refuse(reason: str) -> NoReturn:
 
 
 def _fails(error: Exception, where: str) -> MisfitError:
-    return MisfitError(
+    failure = MisfitError(
         f"the pruned model does not run on the example, in {where}; does its code hold the layer's "
         "size as a number, or does what it computes pass something that shows nothing of it, such "
-        f"as a scripted function? {type(error).__name__}: {error!s:.300}"
+        "as a scripted function or torch.vmap? "
+        f"{type(error).__name__}: {str(error)[:300].rstrip('.')}"
     )
+    failure.runs = False
+    return failure

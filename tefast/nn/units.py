@@ -1,5 +1,6 @@
 """Which units are meant: what callers say, for every direction of every layer."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -15,6 +16,8 @@ Units: TypeAlias = Tensor | NDArray[np.integer[Any]] | Sequence[int]
 
 Selection: TypeAlias = Units | Mapping[Part, Units] | Mapping[str, Units]
 """Units of the only direction of the only layer, or of each (layer, direction) or its name."""
+
+_PART = re.compile(r"l\d+(_reverse)?")
 
 
 def choose(
@@ -76,9 +79,12 @@ def _by_part(
     for key, units in selection.items():
         part = names.get(key) if isinstance(key, str) else key
         if part is None or part not in sizes:
+            found_in = _PART.search(key) if isinstance(key, str) else None
+            named = found_in is not None and found_in[0] in names
             raise ValueError(
                 f"{name}: expected keys from {', '.join(names)}, or (layer, direction) such as "
                 f"{next(iter(sizes))}, got {key!r}"
+                f"{f', a weight of {found_in[0]!r}' if named and found_in else ''}"
             )
         if part in found:
             raise ValueError(f"{name}: {part_name(part)} is given more than once")

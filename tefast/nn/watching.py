@@ -76,16 +76,23 @@ class _Calls(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         flow, kwargs = self.flow, kwargs or {}
         if flow.inside:
-            return func(*args, **kwargs)
+            if types:  # what a kind of tensor of its own does is seen by itself
+                return func(*args, **kwargs)
+            with torch._C._DisableTorchDispatch():
+                return func(*args, **kwargs)
         flow.calling.append(flow.bare(func))
         try:
             special = FUNCTIONS.get(getattr(func, "__name__", ""))
             name = flow.calling[-1]
             plain = flow.lenient or (special is None and name not in _LEAVING)
-            if plain or flow.any_of((args, kwargs)) is None:
+            if plain or not self._any((args, kwargs)):
                 return func(*args, **kwargs)
             if special is None:
                 flow.refuse(f"{name!r}, after which they cannot be followed")
             return special(flow, func, args, kwargs)
         finally:
             flow.calling.pop()
+
+    def _any(self, value: Any) -> bool:
+        with torch._C._DisableTorchDispatch():
+            return self.flow.any_of(value) is not None
