@@ -507,3 +507,31 @@ def test_without_gradients_around_and_relu_cells() -> None:
     with pytest.raises(ValueError, match="a relu RNN has no upper bound"):
         score(relu, [(x, labels)], "entropy")
     assert (score(relu, [(x, labels)], criteria.entropy, h_range=None)[0, 0] >= 0).all()
+
+
+def test_an_object_that_the_model_counts_in_is_as_it_was() -> None:
+    class Meter:
+        def __init__(self) -> None:
+            self.count, self.seen = 0, []
+
+    class Counting(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rnn, self.fc, self.meter = (
+                nn.LSTM(3, 4, batch_first=True),
+                nn.Linear(4, 2),
+                Meter(),
+            )
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.meter.count += 1
+            self.meter.seen.append(len(x))
+            self.meter.last = x
+            return self.fc(self.rnn(x)[0])
+
+    model = Counting()
+    meter = model.meter
+    score(model, [(torch.randn(2, 5, 3), torch.tensor([0, 1]))], "l1")
+    score(model, [(torch.randn(2, 5, 3), torch.tensor([0, 1]))], "activation_magnitude")
+    assert model.meter is meter
+    assert vars(meter) == {"count": 0, "seen": []}

@@ -257,6 +257,12 @@ def _check_order(run: Run, given: Any) -> None:
         )
 
 
+_TURNED = (
+    "; its axes are exchanged: return its transpose, or if it is the model's result in which steps "
+    "come first, have forward= transpose that"
+)
+
+
 def _fitted(y: Any, run: Run) -> Tensor:
     """A series of as many steps as the layer's outputs, which may end before padding does."""
     expected = run.h.shape[:2]
@@ -267,6 +273,6 @@ def _fitted(y: Any, run: Run) -> Tensor:
         turned = isinstance(y, Tensor) and y.ndim == 2 and y.shape[1] == expected[0]
         raise ValueError(
             f"source: expected shape {tuple(expected)}, (sequences, steps), got {got}"
-            f"{'; its axes are exchanged, return its transpose' if turned else ''}"
+            f"{_TURNED if turned else ''}"
         )
     return y

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
 import torch
@@ -17,7 +18,8 @@ class Snapshot:
 
     A model may count its calls, collect its outputs, or keep a state from one call to the next:
     in attributes of its modules, in tensors, or in lists, dicts, sets and deques, which may be
-    within one another. Parameters are not in it.
+    within one another, or in the attributes of an object that a module holds. Parameters are not
+    in it.
 
     Parameters
     ----------
@@ -31,6 +33,10 @@ class Snapshot:
             own = {name: value for name, value in vars(module).items() if name not in _OWN}
             self._restoring.append(_attributes(module, own, dict(module._buffers)))
             for value in (*own.values(), *module._buffers.values()):
+                if _is_object(value) and id(value) not in seen:
+                    self._restoring.append(_object(value))
+                    for one in vars(value).values():
+                        _note(one, self._restoring, seen)
                 _note(value, self._restoring, seen)
 
     def restore(self) -> None:
@@ -56,6 +62,24 @@ def _attributes(module: nn.Module, own: dict[str, Any], buffers: dict[str, Any])
         vars(module).update(own)
         module._buffers.clear()
         module._buffers.update(buffers)
+
+    return restore
+
+
+def _is_object(value: Any) -> bool:
+    """Whether what a module holds is an object that may count or collect something."""
+    kinds = (nn.Module, Tensor, type, FunctionType, MethodType, ModuleType)
+    return hasattr(value, "__dict__") and not isinstance(value, kinds)
+
+
+def _object(value: Any) -> Callable[[], None]:
+    before = dict(vars(value))
+
+    def restore() -> None:
+        now = vars(value)
+        if now.keys() != before.keys() or any(now[name] is not before[name] for name in before):
+            now.clear()
+            now.update(before)
 
     return restore
 
