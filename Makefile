@@ -109,10 +109,12 @@ format: $(VENV)/installed
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $$(git ls-files '*.cpp' '*.hpp' '*.cu' '*.cuh' '*.h')
 
-# An sdist and a wheel, the wheel tried in an environment of its own.
+# An sdist, which must hold the sources and nothing else that lies here, and a wheel, which is tried
+# in an environment of its own.
 dist: $(VENV)/installed
 	rm -rf dist build/dist-venv
 	$(BIN)/python -m build -q
+	$(BIN)/python .ci/check_sdist.py
 	$(PYTHON) -m venv build/dist-venv
 	build/dist-venv/bin/python -m pip install -q -c constraints.txt dist/*.whl
 	cd build && dist-venv/bin/python -c "import tefast; assert tefast.build_info()['backends']['cpu'] is True; print(tefast.__version__)"

@@ -27,7 +27,7 @@ from tefast.sliding import windowed_transfer_entropy
 from tefast.streaming import Entropy, TransferEntropy
 from tefast.surrogates import Significance, benjamini_hochberg, significance
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 __all__ = [
     "Binning",
