@@ -11,7 +11,7 @@ EDITABLE = $(INSTALL) --no-build-isolation --config-settings=editable.rebuild=tr
 # Minutes of compiling that only a machine with a GPU has any use for; `make cuda` builds it anyway.
 TEFAST_CUDA ?= $(if $(shell nvidia-smi -L 2>/dev/null),AUTO,OFF)
 
-.PHONY: experiment smoke test cuda bench bench-check growth calibration sanitize docs lint format dist clean
+.PHONY: experiment smoke test coverage cuda bench bench-check growth calibration sanitize docs lint format dist clean
 
 experiment: $(VENV)/installed
 	$(BIN)/python -m tefast.experiment $(ARGS)
@@ -23,6 +23,10 @@ smoke: $(VENV)/installed
 test: $(VENV)/installed
 	$(BIN)/python -c "import tefast"
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+
+# The same tests, a third slower, and which lines of the Python code none of them runs.
+coverage:
+	$(MAKE) test ARGS="--cov --cov-report=term-missing $(ARGS)"
 
 # About ten minutes on an otherwise idle machine; the results go to benchmarks/results.
 bench: $(VENV)/installed
@@ -100,6 +104,7 @@ lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/codespell $$(git ls-files)
 	$(BIN)/clang-format --dry-run --Werror $$(git ls-files '*.cpp' '*.hpp' '*.cu' '*.cuh' '*.h')
 	@if find build/editable -path '*levels*' -name '*.o' -exec nm -C {} + | grep -E ' [uVWw] '; then \
 		echo "a kernel shares these symbols with code for other instruction sets"; exit 1; fi
@@ -109,10 +114,12 @@ format: $(VENV)/installed
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $$(git ls-files '*.cpp' '*.hpp' '*.cu' '*.cuh' '*.h')
 
-# An sdist and a wheel, the wheel tried in an environment of its own.
+# An sdist, which must hold the sources and nothing else that lies here, and a wheel, which is tried
+# in an environment of its own.
 dist: $(VENV)/installed
 	rm -rf dist build/dist-venv
 	$(BIN)/python -m build -q
+	$(BIN)/python .ci/check_sdist.py
 	$(PYTHON) -m venv build/dist-venv
 	build/dist-venv/bin/python -m pip install -q -c constraints.txt dist/*.whl
 	cd build && dist-venv/bin/python -c "import tefast; assert tefast.build_info()['backends']['cpu'] is True; print(tefast.__version__)"
