@@ -13,10 +13,11 @@ from conftest import score
 from workloads import H_RANGE, WORKLOADS
 
 import tefast
-from tefast import backends, binning, values
+from tefast import _backends, binning
+from tefast._inputs import values
 
 THREADS = len(os.sched_getaffinity(0))
-CPU = backends.load("cpu")
+CPU = _backends.load("cpu")
 SURROGATES = 20
 
 

@@ -8,15 +8,15 @@ next value. `tefast.nn` removes recurrent units by that score (needs PyTorch), a
 from importlib import import_module
 from typing import Any
 
+from tefast._significance.significance import Significance, benjamini_hochberg, significance
+from tefast._support.build import build_info
 from tefast.binning import Binning
 from tefast.encoding import encode, learn_binning, learn_edges
-from tefast.histories import ChosenHistory, choose_history
-from tefast.info import build_info
+from tefast.history_choice import ChosenHistory, choose_history
 from tefast.information import active_information, entropy, entropy_rate, mutual_information
-from tefast.large import find_ranges, stream
+from tefast.larger_than_memory import find_ranges, stream
 from tefast.local import local_transfer_entropy
 from tefast.ordinal import ordinal_patterns
-from tefast.sliding import windowed_transfer_entropy
 from tefast.streaming import (
     ActiveInformation,
     ConditionalTransferEntropy,
@@ -27,13 +27,13 @@ from tefast.streaming import (
     ReverseTransferEntropy,
     TransferEntropy,
 )
-from tefast.surrogates import Significance, benjamini_hochberg, significance
 from tefast.transfer import (
     conditional_transfer_entropy,
     normalized_transfer_entropy,
     reverse_transfer_entropy,
     transfer_entropy,
 )
+from tefast.windowed import windowed_transfer_entropy
 
 __version__ = "0.2.0.dev0"
 

@@ -1,7 +1,7 @@
-"""``python -m tefast``: see `tefast.command`."""
+"""``python -m tefast``: see `tefast._cli`."""
 
 import sys
 
-from tefast.command import main
+from tefast._cli import main
 
 sys.exit(main())

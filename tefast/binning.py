@@ -16,10 +16,10 @@ from typing import Any, Protocol, Self, get_args
 import numpy as np
 import numpy.typing as npt
 
-from tefast.mistakes import SymbolError
-from tefast.numbers import floats
+from tefast._inputs.numbers import floats
+from tefast._inputs.values import ROLES, Values
+from tefast._support.mistakes import SymbolError
 from tefast.typing import BinningName
-from tefast.values import ROLES, Values
 
 BINNINGS: tuple[str, ...] = get_args(BinningName)
 MAX_BINS = 256

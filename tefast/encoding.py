@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tefast import values
+from tefast._counting.inputs import Inputs
+from tefast._counting.options import Options
+from tefast._inputs import values
 from tefast.binning import Binning
-from tefast.inputs import Inputs
-from tefast.options import Options
 from tefast.typing import (
     BackendName,
     BinningLike,

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from typing import Any, Unpack, overload
 
-from tefast import evaluation, measures, values
-from tefast.definitions import (
-    ACTIVE_INFORMATION,
-    ENTROPY,
-    ENTROPY_RATE,
-    MUTUAL_INFORMATION,
-    Measure,
-)
-from tefast.inputs import Inputs
-from tefast.options import Options
-from tefast.states import (
+from tefast._counting import evaluation
+from tefast._counting.inputs import Inputs
+from tefast._counting.options import Options
+from tefast._inputs import values
+from tefast._tables import entropies
+from tefast._tables.states import (
     Embedding,
     check_not_negative,
     check_own_steps,
     check_steps,
     own_embedding,
+)
+from tefast.measures import (
+    ACTIVE_INFORMATION,
+    ENTROPY,
+    ENTROPY_RATE,
+    MUTUAL_INFORMATION,
+    Measure,
 )
 from tefast.typing import (
     ArrayLike,
@@ -129,7 +131,7 @@ def mutual_information(
     delay = check_not_negative(delay, "delay")
     target, source = values.read(h, y, layout, joint)
     check_steps(target, delay + 1, f"h[t] beside y[t - delay] with delay={delay}")
-    bias = measures.check_bias(bias)
+    bias = entropies.check_bias(bias)
     options = Options.check(bins, binning, nan_policy, base, backend, threads)
     inputs = Inputs.check(options, target, [source], lengths, {"h": h_range, "y": y_range}, mask)
     embedding = Embedding(delay=delay)
@@ -230,7 +232,7 @@ def _of_units(
     target = values.alone(h, layout)
     embedding = own_embedding(history, step)
     check_own_steps(target, embedding)
-    bias = measures.check_bias(bias)
+    bias = entropies.check_bias(bias)
     options = Options.check(bins, binning, nan_policy, base, backend, threads)
     inputs = Inputs.check(options, target, [], lengths, {"h": h_range}, mask)
     return target.wrap(evaluation.scores(measure, inputs, embedding, bias))

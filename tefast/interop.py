@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from tefast.states import check_positive
+from tefast._significance.significance import METHODS, significance
+from tefast._tables.states import check_positive
 from tefast.streaming import Entropy, TransferEntropy
-from tefast.surrogates import METHODS, significance
 from tefast.transfer import transfer_entropy
 from tefast.typing import Method
 

@@ -8,16 +8,17 @@ from typing import Any, Unpack, overload
 import numpy as np
 import numpy.typing as npt
 
-from tefast import evaluation, values, windows
-from tefast.backends import MISSING
-from tefast.definitions import (
-    TRANSFER_ENTROPY,
-)
-from tefast.inputs import Inputs
-from tefast.options import Options
-from tefast.states import (
+from tefast._backends import MISSING
+from tefast._counting import evaluation, windows
+from tefast._counting.inputs import Inputs
+from tefast._counting.options import Options
+from tefast._inputs import values
+from tefast._tables.states import (
     Embedding,
     JointState,
+)
+from tefast.measures import (
+    TRANSFER_ENTROPY,
 )
 from tefast.typing import (
     ArrayLike,

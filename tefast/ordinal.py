@@ -10,11 +10,11 @@ import numpy.typing as npt
 
 from tefast._inputs.kinds import FLOATS, LABELS, ROLES, Taken
 from tefast._inputs.layouts import TIMES
+from tefast._inputs.numbers import as_float64
 from tefast._inputs.sequences import Listed
 from tefast._inputs.taking import take, tensor_to_numpy
+from tefast._tables.states import check_positive
 from tefast.binning import MAX_BINS
-from tefast.numbers import as_float64
-from tefast.states import check_positive
 
 
 def ordinal_patterns(x: Any, order: int = 3, *, step: int = 1, axis: int | None = None) -> Any:

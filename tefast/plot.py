@@ -15,7 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from tefast.results import Significance
+from tefast._significance.result import Significance
 
 # Okabe and Ito's palette, told apart by readers of any colour vision; chance is grey.
 SIGNIFICANT, OTHERS, CHANCE = "#D55E00", "#0072B2", "#888888"

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tefast import definitions, evaluation, values
-from tefast.accumulation import Accumulated
-from tefast.inputs import Inputs
-from tefast.pieces import slices
-from tefast.states import (
+from tefast import measures
+from tefast._accumulation import Accumulated
+from tefast._counting import evaluation
+from tefast._counting.inputs import Inputs
+from tefast._counting.pieces import slices
+from tefast._inputs import values
+from tefast._inputs.values import Values
+from tefast._tables.states import (
     Embedding,
     check_not_negative,
     check_own_steps,
@@ -18,7 +21,6 @@ from tefast.states import (
     own_embedding,
 )
 from tefast.typing import BackendName, Bias, BinningLike, NanPolicy
-from tefast.values import Values
 
 EMBEDDED = ("target_history", "source_history", "delay", "target_step", "source_step")
 
@@ -129,7 +131,7 @@ class TransferEntropy(_Beside):
     (3,)
     """
 
-    measure = definitions.TRANSFER_ENTROPY
+    measure = measures.TRANSFER_ENTROPY
     embedded = EMBEDDED
 
     def __init__(
@@ -172,7 +174,7 @@ class ReverseTransferEntropy(_Beside):
         As in `TransferEntropy`.
     """
 
-    measure = definitions.REVERSE_TRANSFER_ENTROPY
+    measure = measures.REVERSE_TRANSFER_ENTROPY
     embedded = EMBEDDED
 
     def __init__(
@@ -215,7 +217,7 @@ class NormalizedTransferEntropy(_Beside):
         As in `TransferEntropy`.
     """
 
-    measure = definitions.TRANSFER_ENTROPY
+    measure = measures.TRANSFER_ENTROPY
     embedded = EMBEDDED
 
     def __init__(
@@ -244,7 +246,7 @@ class NormalizedTransferEntropy(_Beside):
         )  # fmt: skip
 
     def _measure(self, table: Any) -> Any:
-        both = definitions.TRANSFER_ENTROPY, definitions.RATE_BESIDE_SOURCE
+        both = measures.TRANSFER_ENTROPY, measures.RATE_BESIDE_SOURCE
         found = (evaluation.summed(measure, self._options, table, None) for measure in both)
         return evaluation.normalized(*found)
 
@@ -263,7 +265,7 @@ class ConditionalTransferEntropy(Accumulated):
         As in `TransferEntropy`. Counts take ``bins**conditions`` times as much.
     """
 
-    measure = definitions.CONDITIONAL_TRANSFER_ENTROPY
+    measure = measures.CONDITIONAL_TRANSFER_ENTROPY
     embedded = EMBEDDED
 
     def __init__(
@@ -327,7 +329,7 @@ class MutualInformation(_Beside):
         As in `TransferEntropy`.
     """
 
-    measure = definitions.MUTUAL_INFORMATION
+    measure = measures.MUTUAL_INFORMATION
     embedded = ("delay",)
 
     def __init__(
@@ -369,7 +371,7 @@ class ActiveInformation(_Alone):
         As in `TransferEntropy`.
     """
 
-    measure = definitions.ACTIVE_INFORMATION
+    measure = measures.ACTIVE_INFORMATION
     embedded = ("target_history", "target_step")
 
     def __init__(
@@ -409,7 +411,7 @@ class EntropyRate(_Alone):
         As in `TransferEntropy`.
     """
 
-    measure = definitions.ENTROPY_RATE
+    measure = measures.ENTROPY_RATE
     embedded = ("target_history", "target_step")
 
     def __init__(
@@ -447,7 +449,7 @@ class Entropy(_Alone):
         As in `TransferEntropy`.
     """
 
-    measure = definitions.ENTROPY
+    measure = measures.ENTROPY
     embedded = ()
 
     def __init__(

@@ -5,17 +5,19 @@ from __future__ import annotations
 import math
 from typing import Any, Unpack, overload
 
-from tefast import evaluation, measures, values
-from tefast.definitions import (
+from tefast._counting import evaluation
+from tefast._counting.inputs import Inputs
+from tefast._counting.options import Options
+from tefast._inputs import values
+from tefast._tables import entropies
+from tefast._tables.states import (
+    Embedding,
+)
+from tefast.measures import (
     CONDITIONAL_TRANSFER_ENTROPY,
     RATE_BESIDE_SOURCE,
     REVERSE_TRANSFER_ENTROPY,
     TRANSFER_ENTROPY,
-)
-from tefast.inputs import Inputs
-from tefast.options import Options
-from tefast.states import (
-    Embedding,
 )
 from tefast.typing import (
     ArrayLike,
@@ -123,8 +125,8 @@ def transfer_entropy(
         "omit" leaves out every transition that touches a NaN, or a missing value of a masked array
         or a table.
     bias : {None, "miller_madow", "grassberger"}, default None
-        A correction of the plug-in estimate's bias, see `tefast.measures.mean` and
-        `tefast.measures.grassberger_log`; with one the result may be negative.
+        A correction of the plug-in estimate's bias, see `tefast._tables.entropies.mean` and
+        `tefast._tables.entropies.grassberger_log`; with one the result may be negative.
     base : float, default 2
         Base of the logarithm: 2 gives bits, ``math.e`` nats.
     backend : {"auto", "cpu", "cuda", "reference"}, default "auto"
@@ -168,7 +170,7 @@ def transfer_entropy(
     array([1., 0.])
     """
     embedding = Embedding.check(target_history, source_history, delay, target_step, source_step)
-    bias = measures.check_bias(bias)
+    bias = entropies.check_bias(bias)
     options = Options.check(bins, binning, nan_policy, base, backend, threads)
     target, source = values.read(h, y, layout, joint)
     embedding.check_steps(target)
@@ -244,7 +246,7 @@ def conditional_transfer_entropy(
     others = [source, values.conditions(z, target)]
     embedding.check_steps(target)
     ranges = {"h": h_range, "y": y_range, "z": z_range}
-    bias = measures.check_bias(bias)
+    bias = entropies.check_bias(bias)
     options = Options.check(bins, binning, nan_policy, base, backend, threads)
     inputs = Inputs.check(options, target, others, lengths, ranges, mask)
     return target.wrap(evaluation.scores(CONDITIONAL_TRANSFER_ENTROPY, inputs, embedding, bias))
@@ -362,7 +364,7 @@ def reverse_transfer_entropy(
     embedding = Embedding.check(target_history, source_history, delay, target_step, source_step)
     units, series = values.read(h, y, layout, joint)
     embedding.check_steps(units)
-    bias = measures.check_bias(bias)
+    bias = entropies.check_bias(bias)
     options = Options.check(bins, binning, nan_policy, base, backend, threads)
     inputs = Inputs.check(options, units, [series], lengths, {"h": h_range, "y": y_range}, mask)
     return units.wrap(evaluation.scores(REVERSE_TRANSFER_ENTROPY, inputs, embedding, bias))

@@ -5,7 +5,7 @@ import os
 import pytest
 from disks import disk  # noqa: F401  a fixture
 
-from tefast import backends
+from tefast import _backends
 
 # "emulated" is the backend "cuda" on an emulated device, which needs a C++ compiler alone.
 BACKENDS = ["reference", "cpu", "emulated", pytest.param("cuda", marks=pytest.mark.cuda)]
@@ -13,7 +13,7 @@ BACKENDS = ["reference", "cpu", "emulated", pytest.param("cuda", marks=pytest.ma
 
 def pytest_runtest_setup(item):
     if item.get_closest_marker("cuda"):
-        reason = backends.load("cuda").missing()
+        reason = _backends.load("cuda").missing()
         if reason and os.environ.get("TEFAST_REQUIRE_CUDA", "0") not in ("", "0"):
             pytest.fail(f"TEFAST_REQUIRE_CUDA is set, but {reason}", pytrace=False)
         if reason:

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tefast import values
+from tefast._inputs import values
 
 ROOT = Path(__file__).parent.parent
 NATIVE = ROOT / "tests" / "native"
@@ -85,7 +85,7 @@ def operators():
     """``torch.ops.tefast_emulated``: the operators for tensors of the CPU."""
     import torch
 
-    from tefast.backends import operators as real
+    from tefast._backends import operators as real
 
     library()
     torch_folder = Path(torch.__file__).parent
@@ -104,9 +104,9 @@ def operators():
 
 @contextmanager
 def backend():
-    """`tefast.backends.cuda` on the emulated device, whose tensors are those of the CPU."""
-    from tefast.backends import cuda
-    from tefast.backends import operators as real
+    """`tefast._backends.cuda` on the emulated device, whose tensors are those of the CPU."""
+    from tefast._backends import cuda
+    from tefast._backends import operators as real
 
     operators()
     with pytest.MonkeyPatch.context() as patch:
@@ -211,6 +211,6 @@ def values_binning(bins):
 
 
 def inputs(h, y):
-    """Both as `tefast.values.Values`."""
+    """Both as `tefast._inputs.values.Values`."""
     target = values.target(h)
     return target, values.source(y, target)

@@ -13,7 +13,10 @@ from hypothesis import strategies as st
 from samples import example, samples
 
 import tefast
-from tefast import counts, histories, hypergeometric, windows
+from tefast import history_choice
+from tefast._counting import windows
+from tefast._significance import hypergeometric
+from tefast._tables import counts
 
 
 def chain(rng, order, symbols, steps):
@@ -308,7 +311,7 @@ def test_bad_input(options, error, message):
 
 def test_shortest_of_curves():
     flat, noise = np.array([1.0, 1.1, 1.1 + 1e-14, 1.05]), np.full(4, 0.01)
-    assert histories._shortest(flat, noise, 3) == 2
-    assert histories._shortest(flat, noise, 100) == 1
-    assert histories._shortest(flat, noise * 0, 3) == 2
-    assert histories._shortest(flat * np.nan, noise, 3) == 1
+    assert history_choice._shortest(flat, noise, 3) == 2
+    assert history_choice._shortest(flat, noise, 100) == 1
+    assert history_choice._shortest(flat, noise * 0, 3) == 2
+    assert history_choice._shortest(flat * np.nan, noise, 3) == 1

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import tefast
-from tefast import command, recordings
-from tefast.command import arguments, scoring
-from tefast.results import FIELDS
+from tefast import _cli
+from tefast._cli import arguments, recordings, scoring
+from tefast._significance.result import FIELDS
 
 rng = np.random.default_rng(0)
 Y = rng.random((20, 15))
@@ -34,7 +34,7 @@ def folder(tmp_path, monkeypatch):
 
 def run(line, capsys):
     """Status, standard output and standard error of a command."""
-    status = command.main(["score", *line.split()])
+    status = _cli.main(["score", *line.split()])
     out, err = capsys.readouterr()
     return status, out, err
 
@@ -416,7 +416,7 @@ def test_the_console_script():
 
     text = (Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8")
     module, _, name = tomllib.loads(text)["project"]["scripts"]["tefast"].partition(":")
-    assert getattr(importlib.import_module(module), name) is command.main
+    assert getattr(importlib.import_module(module), name) is _cli.main
 
 
 def test_plots_have_the_names_of_units():
@@ -483,7 +483,7 @@ def test_a_bar_on_a_terminal(folder, capsys, monkeypatch):
 def test_the_module_is_a_command_of_numpy_alone(folder):
     code = (
         "import sys; from tefast import command; "
-        "status = command.main('score rec.npz --target h --source y --bins 3'.split()); "
+        "status = _cli.main('score rec.npz --target h --source y --bins 3'.split()); "
         "known = {'torch', 'matplotlib', 'h5py', 'zarr', 'safetensors', 'scipy', 'tqdm'}; "
         "print(known & set(sys.modules), file=sys.stderr); sys.exit(status)"
     )

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from test_kernel import NATIVE
 
 import tefast
-from tefast import backends, drawing
+from tefast import _backends
+from tefast._significance import drawing
 
 ml_dtypes = pytest.importorskip("ml_dtypes")
 few_on_purpose = pytest.mark.filterwarnings("ignore:.* exceeds? all of:RuntimeWarning")
@@ -59,7 +60,7 @@ def nats_of(counts):
 
 
 def run(own, nexts, source, orders, backend="cpu", threads=2):
-    return backends.load(backend).conditional_surrogates(own, nexts, source, orders, threads)
+    return _backends.load(backend).conditional_surrogates(own, nexts, source, orders, threads)
 
 
 def compared(own, nexts, source, orders, backend="cpu"):

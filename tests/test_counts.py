@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import tefast
-from tefast import backends, binning, counts, values
+from tefast import _backends, binning
+from tefast._inputs import values
+from tefast._tables import counts
 
 ml_dtypes = pytest.importorskip("ml_dtypes")
 
@@ -17,7 +19,7 @@ DTYPES = ["float16", "bfloat16", "float32", "float64"]
 
 def joint(h, y, bins, backend, threads=None, lengths=None, h_range=(-1.0, 1.0), y_range=(0.0, 1.0)):
     """The joint counts (U, bins, bins, bins) that `transfer_entropy` measures."""
-    engine = backends.load(backend)
+    engine = _backends.load(backend)
     target = values.target(h)
     source = values.source(y, target)
     valid = values.sequence_lengths(lengths, target)
@@ -104,7 +106,7 @@ def test_values_on_edges_fall_where_naive_says(low, width, bins, data):
     limits = binning.uniform_edges(np.array([low]), np.array([high]), bins)
     expected = [naive.code(v, edges) for v in points]
     for backend in ("reference", "cpu"):
-        codes = backends.load(backend).encode(target, binning.Binning(bins, limits), None, 1)
+        codes = _backends.load(backend).encode(target, binning.Binning(bins, limits), None, 1)
         assert codes.ravel().tolist() == expected
 
 
@@ -146,7 +148,9 @@ def test_every_half_float():
         kept = np.isfinite(every)
         h = np.arange(65_536, dtype=np.uint16)[kept].view(dtype)[np.newaxis, :, np.newaxis]
         edges = np.array([[-1e30, -3.0, -6e-8, 0.0, 6e-8, 1.0, 60_000.0]])
-        codes = backends.load("cpu").encode(values.target(h), binning.Binning(8, edges), None, None)
+        codes = _backends.load("cpu").encode(
+            values.target(h), binning.Binning(8, edges), None, None
+        )
         expected = np.searchsorted(edges[0], every[kept], side="right")
         np.testing.assert_array_equal(codes.ravel(), expected)
 

@@ -14,8 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tefast
-from tefast import backends, quantiles, values
-from tefast.backends import operators
+from tefast import _backends
+from tefast._backends import operators
+from tefast._inputs import values
+from tefast._tables import quantiles
 
 torch = pytest.importorskip("torch")
 
@@ -304,7 +306,7 @@ def test_says_what_is_missing(monkeypatch, tmp_path):
         reason = tefast.build_info()["backends"]["cuda"]
         assert reason == operators.missing()
         with pytest.warns(RuntimeWarning, match=r"copies h \(target\) from cuda:0 to count on"):
-            assert backends.fastest(torch.device("cuda:0"), "h (target)") == "cpu"
+            assert _backends.fastest(torch.device("cuda:0"), "h (target)") == "cpu"
 
     monkeypatch.setattr(operators, "path", lambda: None)
     check("this build of tefast has no CUDA library; .*TEFAST_CUDA=ON")

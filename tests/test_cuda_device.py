@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import tefast
-from tefast import backends, values
+from tefast import _backends
+from tefast._inputs import values
 from tefast.binning import Binning, uniform_edges
 
 torch = pytest.importorskip("torch")
@@ -61,7 +62,7 @@ def test_the_same_bits_from_run_to_run():
 
 def test_auto_counts_on_the_gpu_without_a_warning():
     h, y = sample((20, 9, 5))
-    assert backends.fastest(h.device, "h") == "cuda"
+    assert _backends.fastest(h.device, "h") == "cuda"
     assert tefast.transfer_entropy(h, y).device == h.device
     assert tefast.build_info()["backends"]["cuda"] is True
     assert tefast.build_info()["cuda"]
@@ -73,7 +74,7 @@ def edges_on_device(low, high, bins=16):
 
 
 def test_work_is_queued_on_the_current_stream():
-    assert backends.load("cuda").missing() is None  # which loads the library
+    assert _backends.load("cuda").missing() is None  # which loads the library
     h, y = sample((400, 25, 1024))
     y = y[..., None].contiguous()
     edges = edges_on_device(-1, 1), edges_on_device(0, 1)
@@ -94,7 +95,7 @@ def test_work_is_queued_on_the_current_stream():
 
 
 def test_operator_in_a_graph():
-    assert backends.load("cuda").missing() is None  # which loads the library
+    assert _backends.load("cuda").missing() is None  # which loads the library
     operator = torch.ops.tefast.transfer_entropy
     h, y = sample((200, 25, 300))
     y = y[..., None].contiguous()
@@ -127,7 +128,7 @@ def test_public_functions_say_that_they_cannot_be_captured():
 
 
 def test_compiles():
-    assert backends.load("cuda").missing() is None
+    assert _backends.load("cuda").missing() is None
     h, y = sample((20, 9, 5))
     h_edges, y_edges = edges_on_device(-1, 1), edges_on_device(0, 1)
 
@@ -189,7 +190,7 @@ def test_counts_beyond_the_gpus_memory_are_refused():
     h, y = sample((2, 3, 4))
     with pytest.raises(ValueError, match=r"joint counts of shape .* GiB"):
         tefast.TransferEntropy(2**20, 256, backend="cuda", **LIMITS).update(h, y)
-    cuda = backends.load("cuda")
+    cuda = _backends.load("cuda")
     (target,) = cuda.place(values.target(h))
     huge = np.broadcast_to(np.int64(0), (2**16, 256, 256, 256))
     with pytest.raises(ValueError, match=r"GiB on cuda:0; use fewer bins"):
@@ -203,10 +204,10 @@ def test_edges_of_each_unit_and_quantiles():
         expected = tefast.transfer_entropy(h.cpu(), y.cpu(), **options)
         torch.testing.assert_close(result.cpu(), expected, rtol=0, atol=1e-12)
     uneven = torch.rand(70, 15, dtype=torch.float64).sort(dim=1).values * 2 - 1
-    cuda = backends.load("cuda")
+    cuda = _backends.load("cuda")
     (target,) = cuda.place(values.target(h))
     codes = cuda.encode(target, Binning(16, uneven.numpy()), None, None)
-    expected = backends.load("cpu").encode(
+    expected = _backends.load("cpu").encode(
         values.target(h.cpu()), Binning(16, uneven.numpy()), None, None
     )
     np.testing.assert_array_equal(codes.cpu().numpy(), expected)

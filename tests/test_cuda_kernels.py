@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_counts import naive_joint
 
-from tefast import backends
+from tefast import _backends
 from tefast.binning import Binning, uniform_edges
 
 ml_dtypes = pytest.importorskip("ml_dtypes")
 pytestmark = pytest.mark.skipif(not emulated.COMPILER, reason="needs a C++ compiler")
 
-CPU = backends.load("cpu")
+CPU = _backends.load("cpu")
 H_NAN, H_BAD, Y_NAN, Y_BAD, COUNTED = 1, 2, 4, 8, 16
 KINDS = ["f2", ml_dtypes.bfloat16, "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8"]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import emulated
 import pytest
 
-from tefast.backends import operators
+from tefast._backends import operators
 
 torch = pytest.importorskip("torch")
 

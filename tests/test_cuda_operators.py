@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
-from tefast import binning, values  # noqa: E402
-from tefast.backends import cpu, operators  # noqa: E402
+from tefast import binning  # noqa: E402
+from tefast._backends import cpu, operators  # noqa: E402
+from tefast._inputs import values  # noqa: E402
 
 pytestmark = pytest.mark.skipif(not emulated.COMPILER, reason="needs a C++ compiler")
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import tefast
-from tefast import definitions
+from tefast import measures
 from tefast.binning import Binning, Rule
 
 BESIDE = {
@@ -113,7 +113,7 @@ def test_what_has_nothing_to_be_told_by_has_no_test():
 
 
 def test_each_measure_has_one_definition():
-    found = [m for m in vars(definitions).values() if isinstance(m, definitions.Measure)]
+    found = [m for m in vars(measures).values() if isinstance(m, measures.Measure)]
     names = [measure.name for measure in found]
     assert sorted(set(names)) == sorted({*BESIDE, *ALONE} - {"normalized_transfer_entropy"})
     for measure in found:

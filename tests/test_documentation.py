@@ -22,8 +22,8 @@ README = Path(__file__).parent.parent / "README.md"
 
 
 MODULES = (
-    "tefast.encoding", "tefast.histories", "tefast.interop", "tefast.large",
-    "tefast.ordinal", "tefast.sliding", "tefast.streaming", "tefast.surrogates", "tefast.transfer",
+    "tefast.encoding", "tefast.history_choice", "tefast.interop", "tefast.larger_than_memory",
+    "tefast.ordinal", "tefast.windowed", "tefast.streaming", "tefast._significance.significance", "tefast.transfer",
 )  # fmt: skip
 
 
@@ -138,7 +138,7 @@ def test_the_page_on_pruning_names_all_criteria():
 def test_the_page_on_files_runs(tmp_path, monkeypatch, capsys):
     import shlex
 
-    from tefast import command
+    from tefast import _cli
 
     for package in ("pandas", "matplotlib"):
         pytest.importorskip(package)
@@ -153,7 +153,7 @@ def test_the_page_on_files_runs(tmp_path, monkeypatch, capsys):
             assert printed == block
         else:
             for line in block.strip().splitlines():
-                assert command.main(shlex.split(line.removeprefix("tefast "))) == 0
+                assert _cli.main(shlex.split(line.removeprefix("tefast "))) == 0
                 printed = capsys.readouterr().out
                 ran += 1
     assert ran > 5
@@ -161,7 +161,7 @@ def test_the_page_on_files_runs(tmp_path, monkeypatch, capsys):
 
 
 def test_the_page_on_files_names_all_kinds():
-    from tefast.recordings import SUFFIXES
+    from tefast._cli.recordings import SUFFIXES
 
     text = (README.parent / "docs" / "score.md").read_text(encoding="utf-8")
     shown = set(re.findall(r"`(\.\w+)`", text))

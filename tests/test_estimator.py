@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tefast
-from tefast import backends
+from tefast import _backends
 
 rng = np.random.default_rng(7)
 H = rng.uniform(-1, 1, (6, 12, 5))
@@ -284,7 +284,7 @@ def test_bad_input_to_entropy(backend):
 
 
 def test_auto_falls_back_and_says_so(monkeypatch):
-    from tefast.backends import cpu
+    from tefast._backends import cpu
 
     monkeypatch.setattr(cpu, "_reason", "its compiled module cannot be loaded (gone)")
     with pytest.warns(RuntimeWarning, match="counts with NumPy.*gone"):
@@ -297,7 +297,7 @@ def test_auto_falls_back_and_says_so(monkeypatch):
 
 def test_build_info_names_every_backend():
     info = tefast.build_info()
-    assert set(info["backends"]) == set(backends.NAMES)
+    assert set(info["backends"]) == set(_backends.NAMES)
     assert info["backends"]["cpu"] is True
     assert info["openmp"] >= 201107
     assert info["max_threads"] >= 1
@@ -337,7 +337,7 @@ def test_threads_run_without_the_gil(monkeypatch):
     # lock would leave this one a few dozen turns (as sorting a list does, which keeps it).
     from threading import Thread
 
-    from tefast.backends import cpu
+    from tefast._backends import cpu
 
     native, inside = cpu._native.transfer_entropy, []
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tefast import files
+from tefast._support import files
 from tefast.experiment import cli, training
 
 SMALL = [

@@ -9,7 +9,7 @@ import textwrap
 import numpy as np
 import pytest
 
-from tefast.files import WriteError, whole_file, write_text
+from tefast._support.files import WriteError, whole_file, write_text
 
 
 def write_safetensors(path):
@@ -98,7 +98,7 @@ def test_a_limit_on_the_size_of_files(writer, tmp_path):
         from pathlib import Path
         sys.path[:0] = {[os.path.dirname(__file__)]!r}
         import test_files
-        from tefast.files import WriteError, whole_file
+        from tefast._support.files import WriteError, whole_file
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
         try:
             with whole_file(Path("file.bin")) as part:

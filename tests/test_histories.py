@@ -12,8 +12,9 @@ from samples import example, samples, scores
 from test_known_values import TRIALS_X, TRIALS_Y
 
 import tefast
-from tefast import counts, states, windows
-from tefast.measures import BIASES
+from tefast._counting import windows
+from tefast._tables import counts, states
+from tefast._tables.entropies import BIASES
 
 NAMES = ("target_history", "source_history", "delay", "target_step", "source_step")
 EMBEDDINGS = st.tuples(*(st.integers(1, most) for most in (3, 3, 4, 3, 3)))

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from samples import Sample, example, samples, scores
 
 import tefast
-from tefast import counts, windows
-from tefast.measures import BIASES
+from tefast._counting import windows
+from tefast._tables import counts
+from tefast._tables.entropies import BIASES
 
 SETTINGS = settings(max_examples=60, deadline=None)
 

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from samples import example, samples, scores
 
 import tefast
-from tefast import states, windows
-from tefast.measures import BIASES
+from tefast._counting import windows
+from tefast._tables import states
+from tefast._tables.entropies import BIASES
 
 NAMES = ("target_history", "source_history", "delay", "target_step", "source_step")
 EMBEDDINGS = st.tuples(*[st.integers(1, 2)] * 5).map(lambda s: dict(zip(NAMES, s, strict=True)))

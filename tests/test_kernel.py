@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from test_counts import joint
 
 import tefast
-from tefast import backends, binning, values
+from tefast import _backends, binning
+from tefast._inputs import values
 
 ml_dtypes = pytest.importorskip("ml_dtypes")
 
-NATIVE = backends.load("cpu")._native
+NATIVE = _backends.load("cpu")._native
 LIMITS = {"h_range": (-1.0, 1.0), "y_range": (0.0, 1.0)}
 
 
@@ -178,7 +179,7 @@ def test_ranges_on_every_level(level, dtype):
     long = h.reshape(1, -1, 1)
     for part in (h, h[:, ::2, 1:], h[..., ::3], h[:, :, :1], h[:1, :1], series, long, abs(long)):
         target = values.target(part)
-        found = backends.load("cpu").scan(target, 4, None, 2)
+        found = _backends.load("cpu").scan(target, 4, None, 2)
         wide = part.astype("f8")
         np.testing.assert_array_equal(found.low, wide.min(axis=(0, 1)))
         np.testing.assert_array_equal(found.high, wide.max(axis=(0, 1)))
@@ -263,7 +264,7 @@ def test_edges_learned_for_each_unit_stay_exact(level):
     target = values.target(h)
     low, high = h.min(axis=(0, 1)).astype("f8"), h.max(axis=(0, 1)).astype("f8")
     cuts = binning.Binning(16, binning.uniform_edges(low, high, 16))
-    codes = [backends.load(name).encode(target, cuts, None, 1) for name in ("cpu", "reference")]
+    codes = [_backends.load(name).encode(target, cuts, None, 1) for name in ("cpu", "reference")]
     np.testing.assert_array_equal(*codes)
     assert tefast.transfer_entropy(h, y)[7] == 0
 
@@ -280,10 +281,10 @@ def test_windows_are_those_of_the_reference(data):
     start = rng.integers(0, 5, (shape[2], bins ** len(back), states))
     expected = start.copy()
     given = (codes, bins, back, shared, states)
-    backends.load("reference").count_windows(*given, expected, None)
+    _backends.load("reference").count_windows(*given, expected, None)
     for threads in (1, 3):
         counts = start.copy()
-        backends.load("cpu").count_windows(*given, counts, threads)
+        _backends.load("cpu").count_windows(*given, counts, threads)
         np.testing.assert_array_equal(counts, expected)
 
 

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tefast
-from tefast import large, pieces
+from tefast import larger_than_memory
+from tefast._counting import pieces
 
 rng = np.random.default_rng(0)
 H = rng.normal(size=(12, 9, 6)).astype(np.float32)
@@ -200,7 +201,7 @@ def test_bad_input(given, error, message):
 def test_shapes_are_checked_before_anything_is_read():
     h = Chunked(H, None)
     with pytest.raises(ValueError, match="must have shape"):
-        large.stream(h, Y[:3])
+        larger_than_memory.stream(h, Y[:3])
     assert h.reads == []
 
 

@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tefast
-from tefast import values
-from tefast._inputs import layouts
+from tefast._inputs import layouts, values
 
 torch = pytest.importorskip("torch")
 
@@ -404,7 +403,7 @@ def test_names_of_steps_are_not_read_as_something_else():
 
 @pytest.mark.parametrize("layout", ["NUT", "UT", "NT", "T"])
 def test_layouts_on_the_command_line(layout, tmp_path, capsys, monkeypatch):
-    from tefast import command
+    from tefast import _cli
 
     monkeypatch.chdir(tmp_path)
     h, y, *_ = inputs(layout)
@@ -412,7 +411,7 @@ def test_layouts_on_the_command_line(layout, tmp_path, capsys, monkeypatch):
     line = f"score rec.npz --target h --source y --layout {layout} --bins 3 --quiet"
     table = {}
     for name, options in (("te", "--significance none"), ("p_value", "--surrogates 9")):
-        assert command.main([*line.split(), *options.split()]) == 0
+        assert _cli.main([*line.split(), *options.split()]) == 0
         rows = [row.split(",") for row in capsys.readouterr().out.splitlines()]
         table[name] = [float(row[rows[0].index(name)]) for row in rows[1:]]
     found = tefast.significance(h, y, 3, surrogates=9, layout=layout)

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from tefast.nn import mask, prune
-from tefast.nn.narrow import NarrowAttention, NarrowLayerNorm
+from tefast.nn._layers.narrow import NarrowAttention, NarrowLayerNorm
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

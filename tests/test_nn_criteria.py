@@ -9,8 +9,8 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import tefast
+from tefast._significance.result import FIELDS
 from tefast.nn import Context, criteria, mask_units, prune, score
-from tefast.results import FIELDS
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

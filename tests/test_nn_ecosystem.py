@@ -26,7 +26,7 @@ def data() -> list[tuple[torch.Tensor, torch.Tensor]]:
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
 def test_torch_pruning(cell: str) -> None:
     tp = optional("torch_pruning")
-    from tefast.nn.torch_pruning import RecurrentPruner, UnitImportance
+    from tefast.nn.integrations.torch_pruning import RecurrentPruner, UnitImportance
 
     torch.manual_seed(0)
     model = tnn.SequenceClassifier(3, 4, hidden_size=8, fc_size=6, cell=cell)
@@ -81,7 +81,7 @@ class Reader(nn.Module):
 @pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
 def test_torch_pruning_of_both_directions(kind: type, how: str) -> None:
     tp = optional("torch_pruning")
-    from tefast.nn.torch_pruning import RecurrentPruner, UnitImportance, traceable
+    from tefast.nn.integrations.torch_pruning import RecurrentPruner, UnitImportance, traceable
 
     model, x = Reader(kind, how).eval(), data()[0][0]
     whole = copy.deepcopy(model)
@@ -163,7 +163,7 @@ def run(model, epochs: int, path, *callbacks, checkpoint=None):  # type: ignore[
 
 def test_lightning(tmp_path) -> None:  # type: ignore[no-untyped-def]
     optional("lightning.pytorch")
-    from tefast.nn.lightning import PruneUnits
+    from tefast.nn.integrations.lightning import PruneUnits
 
     model, callback = task(False), PruneUnits(data(), "transfer_entropy", {0: 0.5, 2: 0.25})
     trainer = run(model, 4, tmp_path, callback)
@@ -182,7 +182,7 @@ def test_a_lightning_module_that_holds_the_layer_itself(
     options: dict, scope: str, tmp_path
 ) -> None:  # type: ignore[no-untyped-def]
     optional("lightning.pytorch")
-    from tefast.nn.lightning import PruneUnits
+    from tefast.nn.integrations.lightning import PruneUnits
 
     model = task(True)
     front = model.front = nn.Identity()
@@ -207,7 +207,7 @@ def test_a_lightning_module_that_holds_the_layer_itself(
 @pytest.mark.parametrize("whole", [False, True])
 def test_checkpoints_of_a_pruned_module(whole: bool, tmp_path) -> None:  # type: ignore[no-untyped-def]
     optional("lightning.pytorch")
-    from tefast.nn.lightning import PruneUnits, load_checkpoint
+    from tefast.nn.integrations.lightning import PruneUnits, load_checkpoint
 
     model, options = task(whole), {"attribute": None if whole else "model", "descending": False}
     trainer = run(model, 2, tmp_path, PruneUnits(data(), "l2", {0: 0.5}, **options))
@@ -226,7 +226,7 @@ def test_checkpoints_of_a_pruned_module(whole: bool, tmp_path) -> None:  # type:
 
 def test_averages_of_weights_beside_pruning(tmp_path) -> None:  # type: ignore[no-untyped-def]
     lightning = optional("lightning.pytorch")
-    from tefast.nn.lightning import PruneUnits
+    from tefast.nn.integrations.lightning import PruneUnits
 
     average = lightning.callbacks.StochasticWeightAveraging(1e-2)
     callback = PruneUnits(data(), "l2", {0: 0.5})

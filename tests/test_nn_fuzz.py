@@ -5,7 +5,7 @@ import collections
 import fuzz_removal
 import pytest
 
-from tefast.nn import comparison, trial
+from tefast.nn._trace import comparison, trial
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),

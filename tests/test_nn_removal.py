@@ -409,8 +409,8 @@ def test_nothing_is_built_before_all_is_checked(monkeypatch: pytest.MonkeyPatch)
     def build(*_args, **_options):  # type: ignore[no-untyped-def]
         raise AssertionError("built")
 
-    monkeypatch.setattr("tefast.nn.layers.rebuild", build)
-    monkeypatch.setattr("tefast.nn.layers._select", build)
+    monkeypatch.setattr("tefast.nn._layers.layers.rebuild", build)
+    monkeypatch.setattr("tefast.nn._layers.layers._select", build)
     for units, projections in (
         ({"l1": [6]}, None),
         ({"l1": range(6)}, None),

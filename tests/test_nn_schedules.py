@@ -18,7 +18,7 @@ from tefast.nn import (
     select,
     write_steps,
 )
-from tefast.nn.arguments import arguments_of
+from tefast.nn._runs.arguments import arguments_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

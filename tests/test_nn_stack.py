@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pack_sequence
 
 from tefast.nn import RecurrentStack, remove_units
-from tefast.nn.stack import packed_reversal
+from tefast.nn._layers.stack import packed_reversal
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from tefast.nn import mask, prune
-from tefast.nn.consumers import UnfitError
+from tefast.nn._trace.consumers import UnfitError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

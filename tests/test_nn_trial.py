@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from tefast.nn import mask, prune
-from tefast.nn.comparison import TOLERANCES, alike
+from tefast.nn._trace.comparison import TOLERANCES, alike
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

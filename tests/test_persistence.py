@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tefast
-from tefast import persistence
+from tefast._significance import persistence
 
 stats = pytest.importorskip("scipy.stats")
 lfilter = pytest.importorskip("scipy.signal").lfilter

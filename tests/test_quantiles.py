@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tefast
-from tefast import quantiles
+from tefast._tables import quantiles
 
 few_values = st.lists(st.sampled_from([-2.0, 0.0, 0.5, 1.0, 3.0, 3.5, 7.0]), min_size=2)
 

@@ -14,10 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tefast
-from tefast import command, recordings
-from tefast.recordings import layout
-from tefast.recordings.choice import choose, columns
-from tefast.recordings.recording import Recordings, of_array
+from tefast import _cli
+from tefast._cli import recordings
+from tefast._cli.recordings import layout
+from tefast._cli.recordings.choice import choose, columns
+from tefast._cli.recordings.recording import Recordings, of_array
 
 rng = np.random.default_rng(0)
 STEPS = 240
@@ -39,7 +40,7 @@ def folder(tmp_path, monkeypatch):
 
 def run(line, capsys):
     """Status, rows and standard error of a command."""
-    status = command.main(["score", *(line if isinstance(line, list) else line.split())])
+    status = _cli.main(["score", *(line if isinstance(line, list) else line.split())])
     out, err = capsys.readouterr()
     return status, list(csv.DictReader(out.splitlines())), err
 
@@ -227,7 +228,7 @@ def test_every_kind_is_listed(name, capsys):
     if name.endswith(("parquet", "feather")):
         pytest.importorskip("pyarrow")
     WRITERS[name](name)
-    assert command.main(["score", name, "--list"]) == 0
+    assert _cli.main(["score", name, "--list"]) == 0
     out, err = capsys.readouterr()
     assert err == ""
     assert f"({STEPS}, 4)" in out
@@ -272,8 +273,8 @@ def test_three_axes(kind, capsys):
 
 @pytest.mark.parametrize("kind", ["npz", "safetensors", "h5", "mat73", "zarr", "csr.h5ad"])
 def test_columns_are_streamed(kind, capsys, monkeypatch):
-    from tefast import pieces
-    from tefast.command import scoring
+    from tefast._cli import scoring
+    from tefast._counting import pieces
 
     monkeypatch.setattr(pieces, "PIECE_BYTES", 5000)
     monkeypatch.setattr(scoring, "is_too_large", lambda *_: True)
@@ -668,7 +669,7 @@ def test_nwb_by_the_names_of_its_series(capsys):
     ):
         found, _ = scores(f"r.nwb --source {source} --target {target}", capsys)
         np.testing.assert_array_equal(found, TE)
-    assert command.main(["score", "r.nwb", "--list"]) == 0
+    assert _cli.main(["score", "r.nwb", "--list"]) == 0
     assert "specifications" not in capsys.readouterr().out
 
 
@@ -938,7 +939,7 @@ def test_nothing_is_loaded_that_is_not_needed(folder):
     np.save("d.npy", DATA)
     code = (
         "import sys; from tefast import command; "
-        f"status = command.main('score d.npy --source 0 {ESTIMATE}'.split()); "
+        f"status = _cli.main('score d.npy --source 0 {ESTIMATE}'.split()); "
         "known = {'pandas', 'pyarrow', 'openpyxl', 'xarray', 'h5py', 'h5netcdf', 'scipy'}; "
         "print(known & set(sys.modules), file=sys.stderr); sys.exit(status)"
     )

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import tefast
-from tefast import progress
-from tefast.results import FIELDS
+from tefast._significance.result import FIELDS
+from tefast._support import progress
 
 rng = np.random.default_rng(0)
 Y = rng.integers(0, 3, (40, 30))
@@ -154,24 +154,24 @@ def terminal():
 
 
 def test_long_jobs_have_a_bar_on_a_terminal(terminal, monkeypatch):
-    from tefast import surrogates
+    from tefast._significance import significance
 
     stream = terminal(monkeypatch)
-    monkeypatch.setattr(surrogates, "PIECE", 1e-9)
-    monkeypatch.setattr(surrogates, "BAR_AFTER", 1e9)
+    monkeypatch.setattr(significance, "PIECE", 1e-9)
+    monkeypatch.setattr(significance, "BAR_AFTER", 1e9)
     tefast.significance(H, Y, 3)
     assert stream.getvalue() == ""  # it was over before that
-    monkeypatch.setattr(surrogates, "BAR_AFTER", 0.0)
+    monkeypatch.setattr(significance, "BAR_AFTER", 0.0)
     found = tefast.significance(H, Y, 3)
     assert "surrogates" in stream.getvalue()
     np.testing.assert_array_equal(found.p_value, FOUND.p_value)
 
 
 def test_whoever_asks_for_progress_gets_no_bar(terminal, monkeypatch):
-    from tefast import surrogates
+    from tefast._significance import significance
 
     stream = terminal(monkeypatch)
-    monkeypatch.setattr(surrogates, "BAR_AFTER", 0.0)
+    monkeypatch.setattr(significance, "BAR_AFTER", 0.0)
     told = []
     tefast.significance(H, Y, 3, progress=lambda *step: told.append(step))
     assert told[-1] == (200, 200)

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tefast
-from tefast import pieces, values
-from tefast._inputs import sequences
+from tefast._counting import pieces
+from tefast._inputs import sequences, values
 
 torch = pytest.importorskip("torch")
 
@@ -284,7 +284,7 @@ def test_streams_of_lists_that_do_not_fit(given, message):
 
 
 def test_a_list_beyond_memory_is_not_joined(monkeypatch):
-    monkeypatch.setattr("tefast.memory.memory_limit", lambda: 1000)
+    monkeypatch.setattr("tefast._support.memory.memory_limit", lambda: 1000)
     message = (
         r"h \(target\), as one array, takes .* GiB of memory here; pass the list to tefast.stream"
     )

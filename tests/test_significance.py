@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tefast
-from tefast.definitions import TRANSFER_ENTROPY
-from tefast.results import FIELDS, too_few
+from tefast._significance.result import FIELDS, too_few
+from tefast.measures import TRANSFER_ENTROPY
 
 torch = pytest.importorskip("torch")
 stats = pytest.importorskip("scipy.stats")
@@ -49,7 +49,7 @@ def test_a_coupling_is_found_and_chance_is_not(method, backend):
 @pytest.mark.filterwarnings("ignore:method='chi2' with:RuntimeWarning")
 @FEW_ON_PURPOSE
 def test_seeds_make_it_reproducible_whatever_the_threads_and_batches(method, options, monkeypatch):
-    from tefast import drawing
+    from tefast._significance import drawing
 
     def run(**more):
         return tefast.significance(
@@ -69,16 +69,16 @@ def test_seeds_make_it_reproducible_whatever_the_threads_and_batches(method, opt
 @pytest.mark.parametrize("method", DRAWN)
 @pytest.mark.parametrize("target_history", [1, 2])
 def test_p_values_count_surrogates_that_are_as_high(method, target_history, monkeypatch):
-    from tefast import surrogates
+    from tefast._significance import significance
 
     drawn = []
-    plain = surrogates._Nulls.add
+    plain = significance._Nulls.add
 
     def spy(self, nulls):
         drawn.append(nulls)
         plain(self, nulls)
 
-    monkeypatch.setattr(surrogates._Nulls, "add", spy)
+    monkeypatch.setattr(significance._Nulls, "add", spy)
     options = {"method": method, "surrogates": 20, "target_history": target_history}
     found = tefast.significance(H, Y, 3, **options)
     nulls = np.concatenate(drawn) / math.log(2)
@@ -91,11 +91,11 @@ def test_p_values_count_surrogates_that_are_as_high(method, target_history, monk
 
 def source_of(method, y, lengths=None):
     """A source of codes (N, T), whose states are its codes."""
-    from tefast import values
-    from tefast.drawing import Source
-    from tefast.inputs import Inputs
-    from tefast.options import Options
-    from tefast.states import Embedding
+    from tefast._counting.inputs import Inputs
+    from tefast._counting.options import Options
+    from tefast._inputs import values
+    from tefast._significance.drawing import Source
+    from tefast._tables.states import Embedding
 
     target = values.target(np.zeros((*y.shape, 1), np.int64))
     options = Options.check(int(y.max()) + 1, "uniform", "raise", 2, "cpu", 1)
@@ -274,7 +274,8 @@ def test_a_constant_source_leaves_nothing_for_chi_square_to_warn_of():
 @settings(max_examples=50, deadline=None)
 @given(seed=st.integers(0, 2**32), bins=st.integers(2, 5), gaps=st.booleans())
 def test_cells_that_can_occur_by_plain_loops(seed, bins, gaps):
-    from tefast import chance, counts
+    from tefast._significance import chi_square
+    from tefast._tables import counts
 
     local = np.random.default_rng(seed)
     dense = local.poisson(0.6, (3, bins, bins, bins + 1)) * (local.random(bins + 1) < 0.6)
@@ -284,7 +285,7 @@ def test_cells_that_can_occur_by_plain_loops(seed, bins, gaps):
     cells = [np.stack(np.nonzero(unit)) for unit in dense]
     sparse = counts.Sparse(cells, [unit[unit > 0] for unit in dense], axes)
     for table in (counts.Dense(dense, axes), sparse):
-        found = chance.Estimate.of(TRANSFER_ENTROPY, [(slice(0, 3), table)], 3)
+        found = chi_square.Estimate.of(TRANSFER_ENTROPY, [(slice(0, 3), table)], 3)
         for u, unit in enumerate(dense):
             able = sum(
                 int((unit[:, past].sum(axis=1) > 0).sum() * (unit[:, past].sum(axis=0) > 0).sum())
@@ -406,11 +407,11 @@ def test_there_are_as_many_surrogates_as_it_takes(method, units, options, expect
 
 
 def test_where_that_would_take_long_there_are_200_and_a_warning(monkeypatch):
-    from tefast import surrogates
+    from tefast._significance import significance
 
     h, y = coupled(50)
     assert tefast.significance(h, y, 2).surrogates == 1000
-    monkeypatch.setattr(surrogates, "PATIENCE", 1e-6)
+    monkeypatch.setattr(significance, "PATIENCE", 1e-6)
     with pytest.warns(RuntimeWarning) as told:
         found = tefast.significance(h, y, 2)
     assert found.surrogates == 200
@@ -465,9 +466,9 @@ def test_progress_is_told_and_changes_nothing():
 
 
 def test_who_watches_is_told_more_often(monkeypatch):
-    from tefast import surrogates
+    from tefast._significance import significance
 
-    monkeypatch.setattr(surrogates, "PIECE", 1e-9)
+    monkeypatch.setattr(significance, "PIECE", 1e-9)
     told = []
     tefast.significance(H, Y, 3, surrogates=150, progress=lambda *step: told.append(step))
     assert told == [(done, 150) for done in (*range(16, 150, 16), 150)]

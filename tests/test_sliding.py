@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from samples import example, samples
 
 import tefast
-from tefast import counts, sliding
-from tefast.measures import BIASES
+from tefast import windowed
+from tefast._tables import counts
+from tefast._tables.entropies import BIASES
 
 NAMES = ("target_history", "source_history", "delay", "target_step", "source_step")
 EMBEDDINGS = st.tuples(*[st.integers(1, 2)] * 3, *[st.integers(1, 3)] * 2).map(
@@ -52,7 +53,7 @@ def slide(sample, width, step, extra, **options):
 
 
 def by(way, patch):
-    patch.setattr(sliding, "CELLS_A_ROW", WAYS[way])
+    patch.setattr(windowed, "CELLS_A_ROW", WAYS[way])
 
 
 @settings(max_examples=80, deadline=None)

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from tefast import states, values
-from tefast.states import Embedding, JointState
+from tefast._inputs import values
+from tefast._tables import states
+from tefast._tables.states import Embedding, JointState
 
 shapes = st.tuples(st.integers(1, 3), st.integers(1, 6)) | st.just((2, 3, 2))
 codes_of = hnp.arrays(np.int64, shapes, elements=st.integers(-1, 4))

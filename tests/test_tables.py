@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import tefast
-from tefast import values
+from tefast._inputs import values
 from tefast._inputs.kinds import unit_names
 
 pandas = pytest.importorskip("pandas")

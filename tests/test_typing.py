@@ -12,7 +12,10 @@ import pytest
 
 import tefast
 import tefast.typing
-from tefast import backends, binning, drawing, measures, options
+from tefast import _backends, binning
+from tefast._counting import options
+from tefast._significance import drawing
+from tefast._tables import entropies
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -155,11 +158,11 @@ def test_hints_of_the_types_of_arguments_are_those_of_the_functions():
 
 def test_names_are_those_that_are_checked():
     kinds = tefast.typing
-    assert typing.get_args(kinds.Bias) == measures.BIASES[1:]
+    assert typing.get_args(kinds.Bias) == entropies.BIASES[1:]
     assert typing.get_args(kinds.BinningName) == binning.BINNINGS
     assert typing.get_args(kinds.NanPolicy) == options.NAN_POLICIES
     assert typing.get_args(kinds.Method) == drawing.METHODS
-    assert typing.get_args(kinds.BackendName) == ("auto", *backends.NAMES)
+    assert typing.get_args(kinds.BackendName) == ("auto", *_backends.NAMES)
 
 
 def test_annotations_can_be_read_without_torch():

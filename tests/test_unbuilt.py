@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import tefast
-from tefast.backends import unbuilt
+from tefast._backends import unbuilt
 
 SHOW = """
 import sys, warnings

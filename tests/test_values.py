@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import tefast
-from tefast import values
+from tefast._inputs import values
 
 torch = pytest.importorskip("torch")
 ml_dtypes = pytest.importorskip("ml_dtypes")

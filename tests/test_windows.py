@@ -8,9 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tefast import backends, binning, counts, measures, states, values, windows
-from tefast.states import JointState
-from tefast.windows import Windows
+from tefast import _backends, binning
+from tefast._counting import windows
+from tefast._counting.windows import Windows
+from tefast._inputs import values
+from tefast._tables import counts, entropies, states
+from tefast._tables.states import JointState
 
 BINS = 4
 
@@ -46,7 +49,7 @@ def counted(codes, plan):
 
 
 def dense_of(codes, plan):
-    return windows.count_dense(backends.load("cpu"), codes, plan, 2)
+    return windows.count_dense(_backends.load("cpu"), codes, plan, 2)
 
 
 def listed(sparse, u):
@@ -96,7 +99,7 @@ def check_marginals(dense, sparse, plan):
             np.testing.assert_array_equal(few, [row[row > 0]])
         for grassberger in (False, True):
             one, other = (
-                measures.sums(table, *axes, grassberger=grassberger) for table in (dense, sparse)
+                entropies.sums(table, *axes, grassberger=grassberger) for table in (dense, sparse)
             )
             np.testing.assert_array_equal(one.limbs, other.limbs)
             np.testing.assert_array_equal(one.cells, other.cells)
@@ -104,7 +107,7 @@ def check_marginals(dense, sparse, plan):
 
 def place(codes):
     target = values.target(codes)
-    return windows.Binned(backends.load("cpu"), target, binning.Binning(BINS, None), None, 1)
+    return windows.Binned(_backends.load("cpu"), target, binning.Binning(BINS, None), None, 1)
 
 
 @pytest.mark.parametrize(("block", "sizes"), [(2**26, [7]), (8 * 64 * 3, [3, 3, 1]), (1, [1] * 7)])

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import tefast
-from tefast import command, pieces
-from tefast.command import arguments, scoring, wording
+from tefast import _cli
+from tefast._cli import arguments, scoring, wording
+from tefast._counting import pieces
 
 PYTHON = re.compile(r"\w+=['\d(]|\b[hy](\[|\.| \()|np\.|\w+_(range|policy|history|step)\b")
 rng = np.random.default_rng(0)
@@ -38,7 +39,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def run(line, capsys):
-    status = command.main(["score", *(line if isinstance(line, list) else line.split())])
+    status = _cli.main(["score", *(line if isinstance(line, list) else line.split())])
     out, err = capsys.readouterr()
     return status, out, err
 

@@ -14,7 +14,7 @@ from report import hardware
 
 import tefast
 from gpu import cases, measure, table
-from tefast.files import write_text
+from tefast._support.files import write_text
 
 PACKAGES = ("cupy-cuda13x", "triton")
 

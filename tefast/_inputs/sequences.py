@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from tefast._inputs.arrays import common_dtype
 from tefast._inputs.kinds import LABELS, Axes, Kind, Taken
-from tefast.memory import check_copy
+from tefast._support.memory import check_copy
 
 Take = Callable[[Any, str], Taken]
 

@@ -12,7 +12,7 @@ from tefast._inputs.arrays import take_array
 from tefast._inputs.frames import take_table
 from tefast._inputs.kinds import FLOATS, Array, Exchanged, Labelled, Taken, Tensors, wrong_dtype
 from tefast._inputs.sequences import is_of_arrays, take_sequences
-from tefast.memory import check_copy
+from tefast._support.memory import check_copy
 
 if TYPE_CHECKING:
     import torch

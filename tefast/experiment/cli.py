@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tefast.console import INTERRUPTED, complain
+from tefast._support.console import INTERRUPTED, complain
+from tefast._support.files import WriteError
 from tefast.experiment.config import (
     CRITERIA,
     DATASETS,
@@ -20,7 +21,6 @@ from tefast.experiment.config import (
     Config,
     check,
 )
-from tefast.files import WriteError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -18,10 +18,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
+from tefast._support.files import whole_file
 from tefast.experiment.datasets import Clip, Dataset, DatasetError
 from tefast.experiment.resnet import FEATURES, normalize
 from tefast.experiment.video import ClipError, SampledClip, sample_frames
-from tefast.files import whole_file
 
 SHARD = 16
 """Clips a file: what is lost at most when a run is killed."""

@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from tefast._support.files import whole_file
 from tefast.experiment.config import NAMES, REGULARIZER_NAMES
 from tefast.experiment.findings import first_regularizer
 from tefast.experiment.results import Curve, Results, Row
-from tefast.files import whole_file
 
 # Okabe and Ito's palette, told apart by readers of any colour vision; chance is grey.
 COLORS = {

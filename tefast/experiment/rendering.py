@@ -23,8 +23,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from tefast._support.files import whole_file, write_text
 from tefast.experiment.scenes import MOTIONS, Scene, Thing
-from tefast.files import whole_file, write_text
 
 Picture = NDArray[np.uint8]
 

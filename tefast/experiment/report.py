@@ -10,10 +10,10 @@ from typing import Any
 
 import jinja2
 
+from tefast._support.files import write_text
 from tefast.experiment.config import CRITERIA, NAMES, ORDERS, REGULARIZER_NAMES, REGULARIZERS
 from tefast.experiment.findings import percent
 from tefast.experiment.results import Curve, Results, Spread
-from tefast.files import write_text
 
 SHOWN_FRACTIONS = (0.0, 0.5, 0.6)
 

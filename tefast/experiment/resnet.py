@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from tefast.files import whole_file
+from tefast._support.files import whole_file
 
 FEATURES = 512
 IMAGENET_FILE = "resnet18-f37072fd.pth"

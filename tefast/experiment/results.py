@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
+from tefast._support.files import whole_file
 from tefast.experiment.config import CRITERIA, ORDERS, REGULARIZERS
-from tefast.files import whole_file
 
 
 @dataclass(frozen=True)

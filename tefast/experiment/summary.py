@@ -14,10 +14,10 @@ from typing import Any
 
 import torch
 
+from tefast._support.files import write_text
 from tefast.experiment.config import ORDERS, Config
 from tefast.experiment.findings import findings, gate_findings, paper_table, percent
 from tefast.experiment.results import Curve, Results
-from tefast.files import write_text
 
 PACKAGES = ("tefast", "torch", "numpy", "av", "safetensors", "matplotlib")
 

@@ -12,10 +12,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from tefast._support.files import whole_file, write_text
 from tefast.experiment.config import CRITERIA, Config
 from tefast.experiment.results import Row, read_rows, write_rows
 from tefast.experiment.training import Material
-from tefast.files import whole_file, write_text
 from tefast.nn import (
     SequenceClassifier,
     accuracy,

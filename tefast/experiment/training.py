@@ -14,8 +14,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from tefast._support.files import whole_file
 from tefast.experiment.config import Config
-from tefast.files import whole_file
 from tefast.nn import SequenceClassifier, TrainingState, fit, load, save
 
 CHECKPOINT_SECONDS = 20.0

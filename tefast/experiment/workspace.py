@@ -11,8 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from tefast._support.files import write_text, writing
 from tefast.experiment.config import Config, ConfigError
-from tefast.files import write_text, writing
 
 FOLDERS = ("data", "features", "checkpoints", "models", "scores", "sweep")
 FILES = (

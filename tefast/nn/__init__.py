@@ -8,17 +8,19 @@ except ModuleNotFoundError as error:
     raise ImportError('tefast.nn needs PyTorch: pip install "tefast[torch]"') from error
 
 from tefast.nn import criteria, series
-from tefast.nn.capture import capture
-from tefast.nn.classifier import SequenceClassifier
-from tefast.nn.context import Context
-from tefast.nn.examples import Arguments
-from tefast.nn.gate_layers import (
+from tefast.nn._layers.gate_layers import (
     GateLayer,
     GateMaskedGRU,
     GateMaskedLSTM,
     GateReducedGRU,
     GateReducedLSTM,
 )
+from tefast.nn._layers.narrow import NarrowAttention, NarrowLayerNorm
+from tefast.nn._layers.stack import RecurrentStack
+from tefast.nn._trace.examples import Arguments
+from tefast.nn.capture import capture
+from tefast.nn.classifier import SequenceClassifier
+from tefast.nn.context import Context
 from tefast.nn.gate_removal import (
     GateSavings,
     gate_savings,
@@ -30,13 +32,11 @@ from tefast.nn.gate_selection import GATES, select_gates
 from tefast.nn.gates import capture_gates, gate_activations, gate_means
 from tefast.nn.layer_scores import LayerScores
 from tefast.nn.masks import UnitMask, mask_in_place, masked_units, remove_masked
-from tefast.nn.narrow import NarrowAttention, NarrowLayerNorm
 from tefast.nn.removal import mask, mask_units, prune, remove_units, slice_state
 from tefast.nn.saving import load, save
 from tefast.nn.schedules import PruningStep, prune_in_steps, write_steps
 from tefast.nn.scores import score
 from tefast.nn.selection import select, select_units, tied_scores
-from tefast.nn.stack import RecurrentStack
 from tefast.nn.training import (
     TrainingState,
     accuracy,

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from tefast.nn.copies import deep_copy
-from tefast.nn.examples import as_arguments, called, evaluated
+from tefast.nn._runs.restore import as_it_was
+from tefast.nn._trace.copies import deep_copy
+from tefast.nn._trace.examples import as_arguments, called, evaluated
 from tefast.nn.removal import prune
-from tefast.nn.restore import as_it_was
 
 M = TypeVar("M", bound=nn.Module)
 Chosen: TypeAlias = dict[Any, Tensor]

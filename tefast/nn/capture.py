@@ -6,10 +6,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from tefast.nn import series
-from tefast.nn.batches import Batch, Forward, FromResult, Place, run_model
+from tefast.nn._layers.recurrent import find_single
+from tefast.nn._runs.batches import Batch, Forward, FromResult, Place, run_model
+from tefast.nn._runs.observe import Calls
 from tefast.nn.context import Context, Observed
-from tefast.nn.observe import Calls
-from tefast.nn.recurrent import find_single
 
 
 def capture(

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from tefast.nn import series
-from tefast.nn.batches import (
+from tefast.nn._layers.recurrent import Layer, weights
+from tefast.nn._layers.stack import Part
+from tefast.nn._runs.batches import (
     Batch,
     Forward,
     FromResult,
@@ -20,12 +22,10 @@ from tefast.nn.batches import (
     read_again,
     run_model,
 )
-from tefast.nn.observe import Calls, Observer, Run, What
-from tefast.nn.ranges import both_ranges, check_range, unit_ranges, valid_steps
-from tefast.nn.recurrent import Layer, weights
-from tefast.nn.restore import as_it_was
-from tefast.nn.results import Results, for_each
-from tefast.nn.stack import Part
+from tefast.nn._runs.observe import Calls, Observer, Run, What
+from tefast.nn._runs.ranges import both_ranges, check_range, unit_ranges, valid_steps
+from tefast.nn._runs.restore import as_it_was
+from tefast.nn._runs.results import Results, for_each
 from tefast.typing import BackendName
 
 _PROBABILITIES = (series.label_probability, series.binary_probability)

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import tefast
-from tefast.accumulation import Accumulated
+from tefast._accumulation import Accumulated
+from tefast.nn._runs.ranges import valid_steps
 from tefast.nn.context import Context
-from tefast.nn.ranges import valid_steps
 from tefast.typing import Bias, Method
 
 Scores: TypeAlias = Any

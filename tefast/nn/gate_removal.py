@@ -1,7 +1,6 @@
 """Masking and real removal of single gates.
 
-A removed gate is a constant from then on: see `tefast.nn.gate_layers`. Its rows leave both weights
-and both biases. Every unit still gives its output, so that what reads the layer stays as it is.
+A removed gate is a constant from then on. Its rows leave both weights and both biases. Every unit still gives its output, so that what reads the layer stays as it is.
 """
 
 from collections.abc import Iterable
@@ -10,12 +9,8 @@ from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 import torch
 from torch import Tensor, nn
 
-from tefast.nn.batches import Batch, Forward, Place, run_model
-from tefast.nn.copies import copy_with
-from tefast.nn.gate_layers import GateLayer, gate_layer
-from tefast.nn.gate_selection import Constants, Gates, check_constants, choose_gates
-from tefast.nn.gates import gate_means, layer_means
-from tefast.nn.recurrent import (
+from tefast.nn._layers.gate_layers import GateLayer, gate_layer
+from tefast.nn._layers.recurrent import (
     Gated,
     check_gated,
     check_recurrent,
@@ -24,6 +19,10 @@ from tefast.nn.recurrent import (
     set_parameter,
     weights,
 )
+from tefast.nn._runs.batches import Batch, Forward, Place, run_model
+from tefast.nn._trace.copies import copy_with
+from tefast.nn.gate_selection import Constants, Gates, check_constants, choose_gates
+from tefast.nn.gates import gate_means, layer_means
 
 D = TypeVar("D")
 M = TypeVar("M", bound=nn.Module)

@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tefast.nn._layers.units import Units, choose
 from tefast.nn.selection import select_units
-from tefast.nn.units import Units, choose
 
 GATES = {"LSTM": "ifgo", "GRU": "rzn"}
 """The gates of a unit in the order in which PyTorch's weights have their rows."""

@@ -9,15 +9,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from tefast.nn import inside, series
-from tefast.nn.batches import Batch
+from tefast.nn import series
+from tefast.nn._layers.recurrent import Gated, check_gated, find_gated
+from tefast.nn._layers.stack import Part
+from tefast.nn._runs import inside
+from tefast.nn._runs.batches import Batch
+from tefast.nn._runs.modes import in_mode
+from tefast.nn._runs.ranges import valid_steps
 from tefast.nn.capture import captured
 from tefast.nn.context import Context, Observed
 from tefast.nn.gate_selection import GATES, LOWEST
-from tefast.nn.modes import in_mode
-from tefast.nn.ranges import valid_steps
-from tefast.nn.recurrent import Gated, check_gated, find_gated
-from tefast.nn.stack import Part
 
 
 def gate_activations(

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from tefast.nn.copies import check_own, copy_with
-from tefast.nn.recurrent import Layer, check_recurrent, weights
+from tefast.nn._layers.recurrent import Layer, check_recurrent, weights
+from tefast.nn._trace.copies import check_own, copy_with
 
 Described = Mapping[str, Mapping[str, Any]]
 """What builds each module that a file describes, by its name in the model."""

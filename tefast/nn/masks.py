@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import prune as pruning
 
-from tefast.nn.copies import copy_with
-from tefast.nn.recurrent import check_recurrent, find_module, set_parameter
+from tefast.nn._layers.recurrent import check_recurrent, find_module, set_parameter
+from tefast.nn._layers.stack import Part, part_name, recurrent_layer
+from tefast.nn._layers.units import Selection, choose
+from tefast.nn._trace.copies import copy_with
 from tefast.nn.removal import prune
-from tefast.nn.stack import Part, part_name, recurrent_layer
-from tefast.nn.units import Selection, choose
 
 M = TypeVar("M", bound=nn.Module)
 R = TypeVar("R", nn.LSTM, nn.GRU, nn.RNN)

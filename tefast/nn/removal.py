@@ -7,19 +7,19 @@ from typing import Any, TypeVar, cast
 import torch
 from torch import nn
 
-from tefast.nn.advice import Request, builder, numbers_and_widths, tied_layers
+from tefast.nn._layers.layers import keep, mask_units, remove_units, slice_state
+from tefast.nn._layers.numbering import Numbering
+from tefast.nn._layers.recurrent import check_untied, find_module, find_recurrent
+from tefast.nn._layers.units import Selection
+from tefast.nn._trace.advice import Request, builder, numbers_and_widths, tied_layers
+from tefast.nn._trace.consumers import RECURRENT, Reading, Readings, UnfitError
+from tefast.nn._trace.copies import copy_with
+from tefast.nn._trace.group import Group, about
+from tefast.nn._trace.readers import check_reader
+from tefast.nn._trace.sizes import SizeNames, checked_sizes, set_sizes
+from tefast.nn._trace.tracing import Returned
+from tefast.nn._trace.trial import MisfitError, check_outputs, check_ready
 from tefast.nn.classifier import SequenceClassifier
-from tefast.nn.consumers import RECURRENT, Reading, Readings, UnfitError
-from tefast.nn.copies import copy_with
-from tefast.nn.group import Group, about
-from tefast.nn.layers import keep, mask_units, remove_units, slice_state
-from tefast.nn.numbering import Numbering
-from tefast.nn.readers import check_reader
-from tefast.nn.recurrent import check_untied, find_module, find_recurrent
-from tefast.nn.sizes import SizeNames, checked_sizes, set_sizes
-from tefast.nn.tracing import Returned
-from tefast.nn.trial import MisfitError, check_outputs, check_ready
-from tefast.nn.units import Selection
 
 __all__ = ["mask", "mask_units", "prune", "remove_units", "slice_state"]
 

@@ -10,13 +10,13 @@ from typing import Any, TypeVar, overload
 import torch
 from torch import Tensor, nn
 
-from tefast.files import whole_file
+from tefast._support.files import whole_file
+from tefast.nn._layers.gate_layers import GateLayer
+from tefast.nn._layers.narrow import NarrowAttention, NarrowLayerNorm
+from tefast.nn._layers.stack import RecurrentStack, recurrent_layer
+from tefast.nn._trace.consumers import CONVOLUTIONS, TRANSPOSED
 from tefast.nn.classifier import SequenceClassifier, Sizes
-from tefast.nn.consumers import CONVOLUTIONS, TRANSPOSED
-from tefast.nn.gate_layers import GateLayer
 from tefast.nn.loading import UnfitModelError, filled, resized
-from tefast.nn.narrow import NarrowAttention, NarrowLayerNorm
-from tefast.nn.stack import RecurrentStack, recurrent_layer
 
 M = TypeVar("M", bound=nn.Module)
 

@@ -12,14 +12,14 @@ from typing import Any, Literal, TypeAlias, TypeVar
 import torch
 from torch import Tensor, nn
 
-from tefast.files import whole_file
-from tefast.nn.arguments import arguments_of
-from tefast.nn.batches import Batch, Forward, read_again, run_model
+from tefast._support.files import whole_file
+from tefast.nn._layers.stack import Part, part_name
+from tefast.nn._runs.arguments import arguments_of
+from tefast.nn._runs.batches import Batch, Forward, read_again, run_model
 from tefast.nn.budget import BUDGETS, Budget, without
 from tefast.nn.criteria import NAMED, Criterion, order_of, random
 from tefast.nn.scores import score
 from tefast.nn.selection import Choice, check_ways
-from tefast.nn.stack import Part, part_name
 
 M = TypeVar("M", bound=nn.Module)
 Key: TypeAlias = tuple[str, Part]

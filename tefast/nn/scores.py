@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tefast.nn import series
-from tefast.nn.batches import Batch, Forward, FromResult, Place, run_model
+from tefast.nn._layers.recurrent import Layer, find_gated, find_recurrent, sizes, weights
+from tefast.nn._layers.stack import Part
+from tefast.nn._runs.batches import Batch, Forward, FromResult, Place, run_model
+from tefast.nn._runs.observe import Calls
 from tefast.nn.context import Context
 from tefast.nn.criteria import NAMED, Criterion, count, counter_of, order_of
 from tefast.nn.gates import GateContext
 from tefast.nn.layer_scores import LayerScores
-from tefast.nn.observe import Calls
-from tefast.nn.recurrent import Layer, find_gated, find_recurrent, sizes, weights
-from tefast.nn.stack import Part
 from tefast.typing import BackendName
 
 Bound = float | NDArray[np.floating]

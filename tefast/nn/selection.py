@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from tefast._support.warn import warn
 from tefast.nn.layer_scores import LayerScores
-from tefast.warn import warn
 
 K = TypeVar("K", bound=Hashable)
 

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tefast.nn.batches import Batch, FromResult
+from tefast.nn._runs.batches import Batch, FromResult
 
 _IGNORED = -100
 """The label that PyTorch's cross-entropy leaves out."""

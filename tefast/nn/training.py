@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tefast.nn.modes import in_mode
+from tefast.nn._runs.modes import in_mode
 
 Penalty = Literal["l1", "l2"]
 Steps = Literal["last", "all"]

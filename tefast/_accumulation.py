@@ -1,0 +1,360 @@
+"""Accumulation: counts of a measure, kept from batch to batch and added up over processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from copy import deepcopy
+from dataclasses import asdict
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from tefast import binning as binnings
+from tefast._backends import Counts, Table
+from tefast._counting import evaluation
+from tefast._counting.inputs import Inputs
+from tefast._counting.options import Options
+from tefast._counting.pieces import Piece, located
+from tefast._inputs import layouts, values
+from tefast._inputs.values import Values
+from tefast._significance.chi_square import Estimate
+from tefast._significance.result import Significance, check_alpha
+from tefast._tables import counts, entropies
+from tefast._tables.counts import Dense
+from tefast._tables.states import Embedding, check_positive
+from tefast.binning import shown
+from tefast.measures import Measure
+
+
+class Accumulated:
+    """Counts of some units for a measure, and what they were counted with.
+
+    A subclass names its `measure`, and those parameters of an `Embedding` that it takes.
+    """
+
+    measure: ClassVar[Measure]
+    embedded: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(
+        self,
+        units: int,
+        bins: int,
+        *,
+        embedding: Embedding,
+        ranges: dict[str, Any],
+        bias: Any = None,
+        sources: Any = None,
+        conditions: int = 1,
+        binning: Any = "uniform",
+        nan_policy: Any = "raise",
+        base: Any = 2,
+        backend: Any = "auto",
+        threads: Any = None,
+    ) -> None:
+        self._embedding, self._bias = embedding, entropies.check_bias(bias)
+        self._sources = None if sources is None else check_positive(sources, "sources")
+        self.units = check_positive(units, "units")
+        self._columns = {"h": self.units, "y": self._sources or 1, "z": conditions}
+        self._options = Options.check(bins, binning, nan_policy, base, backend, threads)
+        for how in (self._options.binning[role] for role in ranges):
+            if not how.streams:
+                raise ValueError(
+                    f"binning={shown(how)} needs all data at once; learn the bins on a part of "
+                    "them by tefast.learn_binning and pass what it returns as binning"
+                )
+        binnings.check_combination([], self._options.binning, ranges)
+        self._ranges = {
+            role: binnings.check_range(given, role, self._columns[role])
+            for role, given in ranges.items()
+        }
+        # They go where the data are: to a GPU with the first batch that lies there.
+        self._counts: Table = counts.allocate(self._shape())
+        self._symbols: dict[str, bool] = {}
+        self._wrap: Any = values.to_numpy
+
+    @property
+    def bins(self) -> int:
+        """Number of the target's bins, or of its symbols."""
+        return self._options.bins_of("h")
+
+    @property
+    def options(self) -> Options:
+        """The arguments it was made with, checked."""
+        return self._options
+
+    @property
+    def counts(self) -> Counts:
+        """The counts so far, read-only: a view of those in memory, a copy of those on a GPU."""
+        view: Counts = values.to_numpy(self._counts).view()
+        view.flags.writeable = False
+        return view
+
+    def merge(self, other: Self) -> None:
+        """Add the counts of another one that was made with the same settings, on any device."""
+        if type(other) is not type(self):
+            raise TypeError(f"merge takes a {type(self).__name__}, got {type(other).__name__}")
+        _require(self._settings(), other._settings(), "merge")
+        _agree(self._symbols, other._symbols)
+        if not self._symbols:
+            self._wrap = other._wrap
+        self._counts += self._here(other._counts)
+        self._symbols |= other._symbols
+
+    def all_reduce(self, group: Any = None) -> None:
+        """Add up the counts of all processes of ``torch.distributed``; each then has the sum.
+
+        Counts are integers: the result is the same to the bit for any number of processes.
+
+        Parameters
+        ----------
+        group : torch.distributed.ProcessGroup, optional
+            Default: all processes. With NCCL counts go by way of the current CUDA device.
+
+        Raises
+        ------
+        RuntimeError
+            If there is no process group.
+        ValueError, TypeError
+            On every process, if they were made with different settings, have seen symbols here and
+            floats there, or are not all of this class; nothing is changed then.
+        """
+        import torch.distributed as dist
+
+        if not (dist.is_available() and dist.is_initialized()):
+            raise RuntimeError(
+                "all_reduce needs a process group: call torch.distributed.init_process_group first"
+            )
+        others: list[Any] = [None] * dist.get_world_size(group)
+        dist.all_gather_object(
+            others, (type(self).__name__, self._settings(), self._symbols), group=group
+        )
+        # Either all processes raise or none does: one that went on would wait for the others.
+        symbols: dict[str, bool] = {}
+        for name, settings, seen in others:
+            if name != type(self).__name__:
+                raise TypeError(f"all_reduce needs {type(self).__name__} everywhere, got {name}")
+            _require(self._settings(), settings, "all_reduce")
+            _agree(symbols, seen)
+            symbols |= seen
+        self._counts = _summed(self._counts, group)
+        self._symbols = symbols
+
+    def reset(self) -> None:
+        """Forget all counts; settings stay."""
+        self._counts[:] = 0
+        self._wrap = values.to_numpy
+        self._symbols = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Counts and settings as NumPy arrays, numbers and strings; all of it copies.
+
+        Not which kind of array the data were: what is loaded computes NumPy until it is updated.
+        """
+        symbols = {role: bool(flag) for role, flag in self._symbols.items()}
+        return {"counts": self.counts.copy(), "symbols": symbols, **self._settings()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over the counts of `state`, which must come from the same settings."""
+        expected = {"counts", "symbols", *self._settings()}
+        if not isinstance(state, dict):
+            raise TypeError(f"a state is a dict, got {type(state).__name__}")
+        state = {**{name: _ADDED[name] for name in expected & set(_ADDED)}, **state}
+        if set(state) != expected:
+            raise ValueError(f"a state has the keys {sorted(expected)}, got {sorted(state)}")
+        _require(self._settings(), state, "load_state_dict")
+        table = np.asarray(state["counts"])
+        if table.shape != self._counts.shape or table.dtype != np.int64:
+            raise ValueError(
+                f"counts must be int64 of shape {self._counts.shape}, got {table.dtype} of shape "
+                f"{table.shape}"
+            )
+        if (table < 0).any():
+            raise ValueError(f"counts must not be negative, got {table.min()}")
+        symbols = state["symbols"]
+        if not isinstance(symbols, dict) or not all(
+            role in self._ranges and isinstance(flag, bool) for role, flag in symbols.items()
+        ):
+            raise ValueError(f"symbols must say for h and y whether they are, got {symbols!r}")
+        self._counts = table.copy()
+        self._symbols = dict(symbols)
+        self._wrap = values.to_numpy
+
+    def compute(self) -> Any:
+        """The measure of everything seen so far, float64 of shape (U,).
+
+        In the kind of array that the last update had, as in the one-shot function.
+        """
+        if not self._counts.any():
+            raise ValueError(
+                "nothing was counted yet: call update() before compute(), with something that "
+                "neither lies past `lengths` nor touches a NaN"
+            )
+        return self._wrap(self._measure(self._counts))
+
+    def significance(self, alpha: float = 0.05) -> Significance:
+        """Test what was counted so far against chance, by the chi-square law.
+
+        See `tefast.significance` with ``method="chi2"`` for what it takes, and for the warning
+        where cells hold few transitions. It needs SciPy.
+
+        Parameters
+        ----------
+        alpha : float, default 0.05
+            A unit whose q-value is below it counts as significant.
+
+        Returns
+        -------
+        Significance
+            Its arrays have the shape (U,); `te` holds the measure, whichever that is.
+        """
+        if not self.measure.y:
+            raise TypeError(f"{self.measure.name} has nothing that chance could give")
+        level, axes = check_alpha(alpha), self.measure.kept
+        table = self.counts
+        tables = (
+            (some, Dense(table[some], axes)) for some in counts.blocks(self.units, table[0].nbytes)
+        )
+        found = Estimate.of(self.measure, tables, self.units)
+        found.warn_of_few()
+        base = self._options.base
+        return found.against(found.chi_square(), base, method="chi2", alpha=level)
+
+    def _shape(self) -> tuple[int, ...]:
+        symbols = {
+            role: self._options.bins_of(role) ** (1 if role == "h" else self._columns[role])
+            for role in self.measure.roles
+        }
+        return (self.units, *self.measure.shape(symbols, self._embedding))
+
+    def _count(self, target: Values, others: list[Values], lengths: Any, mask: Any) -> None:
+        """Count a batch; if it raises, nothing was counted."""
+        self._check_steps(target)
+        symbols = {data.role: data.is_symbols for data in (target, *others)}
+        inputs = self._inputs(target, others, lengths, mask, symbols)
+        self._counts = inputs.options.backend.table(self._counts, inputs.target)
+        self._add(inputs)
+        self._symbols, self._wrap = symbols, target.wrap_units
+
+    def _check_steps(self, target: Values) -> None:
+        self._embedding.check_steps(target)
+
+    def _add(self, inputs: Inputs) -> None:
+        inputs.binned().add(inputs.windows(self.measure, self._embedding), self._counts)
+
+    def _measure(self, table: Table) -> Table:
+        return evaluation.of_counts(self.measure, self._options, table, self._bias)
+
+    def _here(self, table: Table) -> Table:
+        """Counts from anywhere where this one's are."""
+        if isinstance(self._counts, np.ndarray):
+            return values.to_numpy(table)
+        if isinstance(table, np.ndarray):
+            table = self._counts.new_tensor(table)
+        return table.to(self._counts.device)
+
+    def _read(self, h: Any, y: Any, layout: str | None) -> tuple[Values, Values]:
+        """Target and source of a batch."""
+        target, source = values.read(h, y, layout, self._sources is not None)
+        if source.array.shape[2] != (self._sources or 1):
+            raise ValueError(
+                f"{source.name} must hold sources={self._sources} series, got "
+                f"{source.array.shape[2]} in shape {source.shape}"
+            )
+        return self._checked(target), source
+
+    def _target(self, h: Any, layout: str | None = None) -> Values:
+        return self._checked(values.target(h, layout))
+
+    def _checked(self, target: Values) -> Values:
+        if target.array.shape[2] != self.units:
+            meant = layouts.fitting(target.shape, target.layout, units=self.units)
+            raise ValueError(
+                f"{target.name} must have {self.units} units, got {target.array.shape[2]}; "
+                f"{target.name} {target.reading}{layouts.advice(target.shape, meant)}"
+            )
+        return target
+
+    def _inputs(
+        self,
+        target: Values,
+        others: list[Values],
+        lengths: Any,
+        mask: Any,
+        symbols: dict[str, bool],
+    ) -> Inputs:
+        """A batch, checked."""
+        inputs = Inputs.check(self._options, target, others, lengths, dict(self._ranges), mask)
+        _agree(self._symbols, symbols)
+        for data in (target, *others):
+            if self._options.known_binning(data, self._ranges[data.role]) is None:
+                raise ValueError(
+                    f"{data.name} holds floats, whose range cannot be known before the last batch: "
+                    f"pass {data.role}_range=(low, high), or inner edges as binning=[...]"
+                )
+        return inputs
+
+    def _settings(self) -> dict[str, Any]:
+        """What two of a kind must share for their counts to add up."""
+        settings: dict[str, Any] = {"units": self.units, "bins": self.bins}
+        for role, limits in self._ranges.items():
+            settings[f"{role}_binning"] = self._options.binning[role].settings()
+            settings[f"{role}_range"] = None if limits is None else np.stack(limits)
+        given = asdict(self._embedding)
+        settings |= {name: given[name] for name in self.embedded}
+        return settings | ({"sources": self._sources} if "y" in self.measure.roles else {})
+
+    def _update_all(self, pieces: Iterable[Piece]) -> None:
+        """Count every piece, or none if one of them raises."""
+        before = deepcopy(self._counts) if bool(self._counts.any()) else None
+        kept = self._symbols, self._wrap
+        try:
+            for piece in pieces:
+                with located(piece):
+                    self.update(*piece.batch, layout=piece.layout)
+        except BaseException:
+            self._counts = counts.allocate(self._shape()) if before is None else before
+            self._symbols, self._wrap = kept
+            raise
+
+    def update(self, *batch: Any, **options: Any) -> None:
+        """Count a batch; if it raises, nothing was counted."""
+        raise NotImplementedError
+
+
+_ADDED = {"target_step": 1, "source_step": 1, "sources": None}
+"""What states of older versions do not hold, as they meant it."""
+
+
+def _agree(before: dict[str, bool], symbols: dict[str, bool]) -> None:
+    """Raise if inputs are symbols where earlier ones were floats, or the reverse."""
+    kind = {True: "integer symbols", False: "floats"}
+    for role, flag in symbols.items():
+        if before.get(role, flag) != flag:
+            raise ValueError(
+                f"{values.ROLES[role]} held {kind[not flag]} so far, now {kind[flag]}: their "
+                "counts do not add up"
+            )
+
+
+def _require(mine: dict[str, Any], theirs: dict[str, Any], doing: str) -> None:
+    """Raise a ValueError for the first setting that differs."""
+    for name, here in mine.items():
+        if not np.array_equal(np.asarray(here), np.asarray(theirs[name])):
+            raise ValueError(
+                f"{doing} needs the same settings: {name} is {here!r} here and {theirs[name]!r} "
+                "there"
+            )
+
+
+def _summed(table: Table, group: Any) -> Table:
+    """The sum of all processes' counts, where this process has them."""
+    import torch
+    import torch.distributed as dist
+
+    on_host = isinstance(table, np.ndarray)
+    # A copy: the counts stay as they are, should it fail.
+    tensor = torch.tensor(table) if on_host else table.clone()
+    if on_host and dist.get_backend(group) == "nccl":
+        tensor = tensor.cuda()
+    dist.all_reduce(tensor, group=group)
+    return values.to_numpy(tensor) if on_host else tensor

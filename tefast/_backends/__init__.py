@@ -1,0 +1,227 @@
+"""Backends by name. Each is a module with the functions of `Backend`."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, NamedTuple, Protocol, TypeAlias, cast, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from tefast._inputs.values import Values
+from tefast._support.warn import warn
+from tefast.binning import Binning, Edges
+from tefast.typing import BackendName
+
+NAMES: tuple[str, ...] = get_args(BackendName)[1:]
+"""All but "auto"."""
+
+Codes = npt.NDArray[np.int16]
+Counts = npt.NDArray[np.int64]
+Lengths = npt.NDArray[np.int64] | None
+Orders = npt.NDArray[np.uint32]
+Steps = Sequence[int]
+"""Steps back from some step, the earliest first: (3, 2, 1) are the three steps before it."""
+Nats = npt.NDArray[np.float64]
+Table: TypeAlias = Any
+"""Codes, counts or nats where the backend keeps them: an ndarray, or a tensor on a device."""
+
+MISSING = -1
+"""The code of a value that is NaN or lies past its sequence's length."""
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What one pass over an input found: see `Backend.scan`."""
+
+    nan: int
+    infinite: int
+    outside: int
+    first_nan: int
+    first_bad: int
+    low: npt.NDArray[np.float64]
+    high: npt.NDArray[np.float64]
+
+
+class Scores(NamedTuple):
+    """What one pass over the data gave.
+
+    Attributes
+    ----------
+    nats : array, shape (U,)
+        NaN for a unit without transitions.
+    counted : bool
+        Whether there was a transition at all.
+    clean : bool
+        False where a value may have been among them that must not be there: NaN (unless they are
+        left out), infinite, or a symbol outside ``0 .. bins - 1``. Then only a scan can tell
+        whether the nats are of use.
+    """
+
+    nats: Table
+    counted: bool
+    clean: bool
+
+
+class Backend(Protocol):
+    """What a backend module offers. All counts are exact; they are added to what is passed in."""
+
+    def missing(self) -> str | None:
+        """Why this backend cannot run here, and what would give it; None if it can."""
+
+    def place(self, *inputs: Values) -> list[Values]:
+        """The inputs where this backend reads them, all in one place, copied if need be."""
+
+    def table(self, counts: Table, beside: Values) -> Table:
+        """Counts, or codes, of any backend where this one takes them: beside placed values."""
+
+    def quantile_edges(self, values: Values, bins: int, lengths: Lengths) -> Edges:
+        """See `tefast._tables.quantiles.quantile_edges`."""
+
+    def scan(self, values: Values, bins: int, lengths: Lengths, threads: int | None) -> Scan:
+        """Count NaN, infinities and symbols outside ``0 .. bins - 1``, and find unit ranges.
+
+        Positions are flat (N, T, U) ones, -1 where there is none; `first_bad` is that of the
+        first infinity or outside symbol. `low` and `high` (U,) span the finite values.
+        """
+
+    def encode(
+        self, values: Values, binning: Binning, lengths: Lengths, threads: int | None
+    ) -> Table:
+        """Codes of shape (N, T, U)."""
+
+    def count_values(
+        self,
+        values: Values,
+        binning: Binning,
+        lengths: Lengths,
+        counts: Table,
+        threads: int | None,
+    ) -> None:
+        """Add to counts (U, bins) the occupancy of every bin."""
+
+    def count_transitions(
+        self,
+        target: Values,
+        binning: Binning,
+        lengths: Lengths,
+        source: Table,
+        counts: Table,
+        threads: int | None,
+    ) -> None:
+        """Add to counts (U, next, past, state) every step of every unit.
+
+        `source` (N, T) holds the source's state at each step. What touches a NaN is left out.
+        """
+
+    def count_windows(
+        self,
+        codes: Codes,
+        bins: int,
+        back: Steps,
+        shared: Counts,
+        states: int,
+        counts: Counts,
+        threads: int | None,
+    ) -> None:
+        """Add to counts (U, bins**len(back), states) a window for every step of codes (N, T, U).
+
+        All of it lies in the host's memory. A window holds the codes of the steps `back` from its
+        own step, the last of them the least significant. `shared` (N, T) holds a state for the
+        window of each step, or `MISSING`. Windows that touch a missing code, or a step before the
+        first, are left out.
+        """
+
+    def score_counts(self, counts: Table, threads: int | None) -> Table:
+        """Transfer entropy (U,) of such counts; NaN for a unit without transitions."""
+
+    def transfer_entropy(
+        self,
+        target: Values,
+        h_binning: Binning,
+        source: Values,
+        y_binning: Binning,
+        lengths: Lengths,
+        omit: bool,
+        threads: int | None,
+    ) -> Scores:
+        """All of the above from values to scores, without keeping the counts."""
+
+    def transfer_entropies(
+        self,
+        target: Values,
+        binning: Binning,
+        lengths: Lengths,
+        sources: Codes,
+        states: int,
+        omit: bool,
+        threads: int | None,
+    ) -> tuple[Table, bool]:
+        """Scores (S, U) from each of many sources (S, N, T), for one quantising of the target.
+
+        `states` is how many a source has, which need not be the bins of the target. The second
+        is False where a value may have been there that must not be, as in `Scores.clean`.
+        """
+
+    def conditional_surrogates(
+        self, own: Counts, nexts: int, source: Counts, orders: Orders, threads: int | None
+    ) -> Nats:
+        """Scores (S, U) of surrogates that exchange states of the source within each past.
+
+        All of it lies in the host's memory. `own` (M, U) holds ``past * nexts + next`` of each
+        transition of each unit, below 0 where it is missing; `source` (M,) the source's state
+        there, 0 or more; `orders` (S, M) a permutation of ``0 .. M - 1`` for each surrogate. A
+        unit's transitions are walked through in that order. One with the past p is given the next
+        unused entry of the list of `source` at the unit's transitions with the past p.
+        """
+
+
+def check_name(name: Any) -> str:
+    """`name` if it is "auto", or that of a backend that can run here."""
+    if name == "auto":
+        return "auto"
+    if name not in NAMES:
+        known = ", ".join(map(repr, ("auto", *NAMES)))
+        raise ValueError(f"unknown backend {name!r}; known are {known}")
+    reason = load(name).missing()
+    if reason is not None:
+        raise ValueError(f"backend {name!r} is not available: {reason}")
+    return str(name)
+
+
+def fastest(device: Any, name: str = "") -> str:
+    """What "auto" means for data called `name` that lie on `device`; None is the host's memory."""
+    reason: str | None
+    if device is not None and device.type == "cuda":
+        reason = load("cuda").missing()
+        if reason is None:
+            return "cuda"
+        warn(f"tefast copies {name} from {device} to count on the CPU: {reason}")
+    reason = load("cpu").missing()
+    if reason is None:
+        return "cpu"
+    warn(f"tefast counts with NumPy, which is far slower than its kernel: {reason}")
+    return "reference"
+
+
+def check_threads(threads: Any) -> int | None:
+    """`threads` as a positive int; None, for all that OpenMP would use, stays None."""
+    if threads is None:
+        return None
+    try:
+        if isinstance(threads, (bool, np.bool_)):
+            raise TypeError
+        number = operator.index(threads)
+    except TypeError:
+        raise TypeError(f"threads must be a positive integer or None, got {threads!r}") from None
+    if not 1 <= number <= 4096:
+        raise ValueError(f"threads must lie in 1 .. 4096, got {number}")
+    return number
+
+
+def load(name: str) -> Backend:
+    """The module of a backend by its name."""
+    return cast(Backend, import_module(f"tefast._backends.{name}"))

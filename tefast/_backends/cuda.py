@@ -1,0 +1,231 @@
+"""The CUDA kernels, on tensors where they lie. `threads` has no meaning here."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tefast._backends import (
+    Codes,
+    Counts,
+    Lengths,
+    Nats,
+    Orders,
+    Scan,
+    Scores,
+    Steps,
+    Table,
+    fastest,
+    load,
+    operators,
+)
+from tefast._inputs.values import Values
+from tefast._tables import counts as tables
+from tefast._tables.quantiles import Places, tied_edges
+from tefast.binning import Binning, Edges
+
+KIND = "cuda"
+"""The type of the devices whose tensors are read where they lie; others are copied there."""
+
+missing = operators.missing
+
+# What `seen` of the operators holds, see csrc/cuda/launch.hpp.
+_NAN, _BAD, _COUNTED = 1 | 4, 2 | 8, 16
+
+
+def _ops() -> Any:
+    import torch
+
+    return getattr(torch.ops, operators.NAMESPACE)
+
+
+def place(*inputs: Values) -> list[Values]:
+    """See `tefast._backends.Backend.place`."""
+    import torch
+
+    _check_capture()
+    there = [v.array.device for v in inputs if v.device is not None and v.device.type == KIND]
+    device = there[0] if there else torch.device(KIND)
+    return [values.on_device(device) for values in inputs]
+
+
+def table(counts: Table, beside: Values) -> Table:
+    """See `tefast._backends.Backend.table`."""
+    import torch
+
+    device = beside.array.device
+    if isinstance(counts, np.ndarray):
+        if device.type == "cuda":
+            tables.check_room(counts.shape, torch.cuda.mem_get_info(device)[1], f"on {device}")
+        counts = torch.from_numpy(counts)
+    with torch.inference_mode(False):  # else nobody could add to them outside that mode
+        placed = counts.to(device)
+        return placed.clone() if placed.is_inference() else placed
+
+
+def scan(values: Values, bins: int, lengths: Lengths, threads: int | None) -> Scan:
+    """See `tefast._backends.Backend.scan`."""
+    import torch
+
+    found, *ends = _ops().scan(values.array, bins, _uploaded(lengths, values))
+    # One copy back, and one wait for it.
+    row = torch.cat([found.view(torch.float64), *ends]).cpu().numpy()
+    nan, infinite, outside, first_nan, first_bad = row[:5].view(np.int64).tolist()
+    low, high = np.split(row[5:], 2)
+    return Scan(nan, infinite, outside, first_nan, first_bad, low, high)
+
+
+def quantile_edges(values: Values, bins: int, lengths: Lengths) -> Edges:
+    """See `tefast._backends.Backend.quantile_edges`."""
+    import torch
+
+    sequences, steps, units = values.array.shape
+    edges = np.zeros((units, bins - 1))
+    past = None
+    if lengths is not None:
+        step = torch.arange(steps, device=values.array.device)
+        past = step >= _uploaded(lengths, values)[:, None]
+    for some in tables.blocks(units, 8 * sequences * steps):
+        block = values.array[:, :, some].double()
+        if past is not None:
+            block = block.masked_fill(past[..., None], torch.nan)
+        # (units, values), each row rising, NaN at its end.
+        block = block.movedim(2, 0).flatten(1).sort(dim=1).values
+        sizes = (~block.isnan()).sum(dim=1).cpu().numpy()
+        places = Places.of(sizes, bins)
+        at = torch.tensor(places.ranks, device=block.device)
+        found, tied = places.edges(block.gather(1, at).cpu().numpy())
+        for u in np.flatnonzero(tied & (sizes > 0)):
+            found[u] = tied_edges(block[u, : sizes[u]].cpu().numpy(), bins)
+        edges[some] = np.where(sizes[:, np.newaxis] > 0, found, 0.0)
+    return edges
+
+
+def encode(values: Values, binning: Binning, lengths: Lengths, threads: int | None) -> Table:
+    """See `tefast._backends.Backend.encode`."""
+    edges = _uploaded(binning.edges, values)
+    return _ops().encode(values.array, edges, binning.bins, _uploaded(lengths, values))
+
+
+def count_values(
+    values: Values, binning: Binning, lengths: Lengths, counts: Table, threads: int | None
+) -> None:
+    """See `tefast._backends.Backend.count_values`."""
+    edges = _uploaded(binning.edges, values)
+    _ops().count_values_(counts, values.array, edges, _uploaded(lengths, values))
+
+
+def count_transitions(
+    target: Values,
+    binning: Binning,
+    lengths: Lengths,
+    source: Table,
+    counts: Table,
+    threads: int | None,
+) -> None:
+    """See `tefast._backends.Backend.count_transitions`."""
+    edges = _uploaded(binning.edges, target)
+    _ops().count_transitions_(counts, target.array, edges, source, _uploaded(lengths, target))
+
+
+def count_windows(
+    codes: Codes,
+    bins: int,
+    back: Steps,
+    shared: Counts,
+    states: int,
+    counts: Counts,
+    threads: int | None,
+) -> None:
+    """See `tefast._backends.Backend.count_windows`: windows are counted on the CPU."""
+    host = load(fastest(None))
+    host.count_windows(codes, bins, back, shared, states, counts, threads)
+
+
+def score_counts(counts: Table, threads: int | None) -> Table:
+    """See `tefast._backends.Backend.score_counts`."""
+    return _ops().score_counts(counts)
+
+
+def transfer_entropy(
+    target: Values,
+    h_binning: Binning,
+    source: Values,
+    y_binning: Binning,
+    lengths: Lengths,
+    omit: bool,
+    threads: int | None,
+) -> Scores:
+    """See `tefast._backends.Backend.transfer_entropy`."""
+    nats, seen = _ops().transfer_entropy(
+        target.array,
+        _uploaded(h_binning.edges, target),
+        source.array,
+        _uploaded(y_binning.edges, target),
+        h_binning.bins,
+        _uploaded(lengths, target),
+        omit,
+    )
+    flags = int(seen)  # waits
+    clean = not flags & (_BAD if omit else _BAD | _NAN)
+    return Scores(nats, bool(flags & _COUNTED), clean)
+
+
+def transfer_entropies(
+    target: Values,
+    binning: Binning,
+    lengths: Lengths,
+    sources: Codes,
+    states: int,
+    omit: bool,
+    threads: int | None,
+) -> tuple[Table, bool]:
+    """See `tefast._backends.Backend.transfer_entropies`."""
+    import torch
+
+    bins, units = binning.bins, target.array.shape[2]
+    shape = (bins, bins, states)
+    nats = torch.empty(len(sources), units, dtype=torch.float64, device=target.array.device)
+    on_device = torch.tensor(sources, device=target.array.device)
+    for some in tables.blocks(units, 8 * math.prod(shape)):
+        part, cuts = target.units(some.start, some.stop), binning.units(some.start, some.stop)
+        size = (some.stop - some.start, *shape)
+        counts = torch.empty(size, dtype=torch.int64, device=target.array.device)
+        for row, source in zip(nats, on_device, strict=True):
+            count_transitions(part, cuts, lengths, source, counts.zero_(), threads)
+            row[some] = score_counts(counts, threads)
+    return nats, False  # nothing was looked at
+
+
+def conditional_surrogates(
+    own: Counts, nexts: int, source: Counts, orders: Orders, threads: int | None
+) -> Nats:
+    """See `tefast._backends.Backend.conditional_surrogates`: they are counted on the CPU."""
+    return load(fastest(None)).conditional_surrogates(own, nexts, source, orders, threads)
+
+
+def _uploaded(array: Edges | Lengths, beside: Values) -> Any:
+    """A small array as a tensor on the device of `beside`; None stays None."""
+    import torch
+
+    if array is None:
+        return None
+    device = beside.array.device
+    if device.type != "cuda":
+        return torch.tensor(array, device=device)
+    # From pinned memory, which nobody has to wait for.
+    return torch.tensor(array).pin_memory().to(device, non_blocking=True)
+
+
+def _check_capture() -> None:
+    """Raise while a CUDA graph is captured: results could not be looked at, nor edges copied."""
+    import torch
+
+    if KIND == "cuda" and torch.cuda.is_current_stream_capturing():
+        raise RuntimeError(
+            "tefast's functions look at their results, which a CUDA graph cannot while it is "
+            f"captured; call torch.ops.{operators.NAMESPACE}.transfer_entropy with edges on the "
+            "device instead"
+        )

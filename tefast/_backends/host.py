@@ -1,0 +1,19 @@
+"""What the backends that read the host's memory have in common."""
+
+from __future__ import annotations
+
+from tefast._backends import Counts, Table
+from tefast._inputs.values import Values, to_numpy
+from tefast._tables.quantiles import quantile_edges
+
+__all__ = ["place", "quantile_edges", "table"]
+
+
+def place(*inputs: Values) -> list[Values]:
+    """See `tefast._backends.Backend.place`."""
+    return [values.on_host() for values in inputs]
+
+
+def table(counts: Table, beside: Values) -> Counts:
+    """See `tefast._backends.Backend.table`."""
+    return to_numpy(counts)

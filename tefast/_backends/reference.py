@@ -1,0 +1,194 @@
+"""Plain NumPy: short, slow, and what the other backends are held against."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from tefast._backends import MISSING, Codes, Counts, Lengths, Nats, Orders, Scan, Scores, Steps
+from tefast._backends.host import place, quantile_edges, table
+from tefast._inputs.numbers import as_float64
+from tefast._inputs.values import Values
+from tefast._tables import counts as tables
+from tefast._tables import entropies
+from tefast._tables.states import JointState, history
+from tefast.binning import Binning
+
+__all__ = ["place", "quantile_edges", "table"]
+
+
+def missing() -> str | None:
+    """NumPy is always there."""
+    return None
+
+
+def scan(values: Values, bins: int, lengths: Lengths, threads: int | None) -> Scan:
+    """See `tefast._backends.Backend.scan`."""
+    units = values.array.shape[2]
+    valid = _valid(values, lengths)
+    low, high = np.full(units, np.inf), np.full(units, -np.inf)
+    if values.is_symbols:
+        bad = ((values.array < 0) | (values.array > bins - 1)) & valid
+        return Scan(0, 0, int(bad.sum()), -1, _first(bad), low, high)
+    numbers = as_float64(values.array, values.dtype)
+    nan, infinite = np.isnan(numbers) & valid, np.isinf(numbers) & valid
+    finite = np.isfinite(numbers) & valid
+    low = np.min(numbers, axis=(0, 1), where=finite, initial=np.inf)
+    high = np.max(numbers, axis=(0, 1), where=finite, initial=-np.inf)
+    return Scan(int(nan.sum()), int(infinite.sum()), 0, _first(nan), _first(infinite), low, high)
+
+
+def encode(values: Values, binning: Binning, lengths: Lengths, threads: int | None) -> Codes:
+    """See `tefast._backends.Backend.encode`."""
+    valid = _valid(values, lengths)
+    if binning.edges is None:
+        symbols = np.where(valid, values.array, 0).astype(np.int16)
+        return np.where(valid, symbols, np.int16(MISSING))
+    codes: Codes = np.full(values.array.shape, MISSING, np.int16)
+    for u in range(values.array.shape[2]):
+        numbers = as_float64(values.array[:, :, u], values.dtype)
+        edges = binning.edges[u if len(binning.edges) > 1 else 0]
+        kept = valid[:, :, 0] & ~np.isnan(numbers)
+        codes[:, :, u][kept] = np.searchsorted(edges, numbers[kept], side="right")
+    return codes
+
+
+def count_values(
+    values: Values, binning: Binning, lengths: Lengths, counts: Counts, threads: int | None
+) -> None:
+    """See `tefast._backends.Backend.count_values`."""
+    codes = encode(values, binning, lengths, threads)
+    for u, row in enumerate(counts):
+        unit = codes[:, :, u]
+        row += np.bincount(unit[unit != MISSING], minlength=row.size)
+
+
+def count_transitions(
+    target: Values,
+    binning: Binning,
+    lengths: Lengths,
+    source: Codes,
+    counts: Counts,
+    threads: int | None,
+) -> None:
+    """See `tefast._backends.Backend.count_transitions`."""
+    codes = encode(target, binning, lengths, threads)
+    state = source[:, :-1].astype(np.int64)
+    for u, unit in enumerate(counts):
+        past, following = codes[:, :-1, u].astype(np.int64), codes[:, 1:, u].astype(np.int64)
+        seen = (following != MISSING) & (past != MISSING) & (state != MISSING)
+        cell = np.ravel_multi_index((following[seen], past[seen], state[seen]), unit.shape)
+        unit += np.bincount(cell, minlength=unit.size).reshape(unit.shape)
+
+
+def count_windows(
+    codes: Codes,
+    bins: int,
+    back: Steps,
+    shared: Counts,
+    states: int,
+    counts: Counts,
+    threads: int | None,
+) -> None:
+    """See `tefast._backends.Backend.count_windows`."""
+    for u, unit in enumerate(counts.reshape(len(counts), -1)):
+        window = history(JointState(codes[:, :, u].astype(np.int64), bins), back)
+        cell = window.beside(JointState(shared, states)).codes
+        unit += np.bincount(cell[cell != MISSING], minlength=unit.size)
+
+
+def score_counts(counts: Counts, threads: int | None) -> Nats:
+    """See `tefast._backends.Backend.score_counts`."""
+    return entropies.transfer_entropy(counts, math.e)
+
+
+def transfer_entropy(
+    target: Values,
+    h_binning: Binning,
+    source: Values,
+    y_binning: Binning,
+    lengths: Lengths,
+    omit: bool,
+    threads: int | None,
+) -> Scores:
+    """See `tefast._backends.Backend.transfer_entropy`."""
+    found = scan(source, y_binning.bins, lengths, threads)
+    if found.infinite or found.outside or (found.nan and not omit):
+        return Scores(np.full(target.array.shape[2], np.nan), True, False)
+    codes = encode(source, y_binning, lengths, threads)[np.newaxis, :, :, 0]
+    (nats,), clean = transfer_entropies(
+        target, h_binning, lengths, codes, y_binning.bins, omit, threads
+    )
+    return Scores(nats, not np.isnan(nats).all(), clean)
+
+
+def transfer_entropies(
+    target: Values,
+    binning: Binning,
+    lengths: Lengths,
+    sources: Codes,
+    states: int,
+    omit: bool,
+    threads: int | None,
+) -> tuple[Nats, bool]:
+    """See `tefast._backends.Backend.transfer_entropies`."""
+    found = scan(target, binning.bins, lengths, threads)
+    units, bins = target.array.shape[2], binning.bins
+    nats = np.full((len(sources), units), np.nan)
+    if not found.outside:
+        for some in tables.blocks(units, 8 * bins**2 * states):
+            part, cuts = target.units(some.start, some.stop), binning.units(some.start, some.stop)
+            for row, source in zip(nats, sources, strict=True):
+                counts = tables.allocate((some.stop - some.start, bins, bins, states))
+                count_transitions(part, cuts, lengths, source, counts, threads)
+                row[some] = score_counts(counts, threads)
+    return nats, not (found.nan or found.infinite or found.outside)
+
+
+def conditional_surrogates(
+    own: Counts, nexts: int, source: Counts, orders: Orders, threads: int | None
+) -> Nats:
+    """See `tefast._backends.Backend.conditional_surrogates`."""
+    nats = np.empty((len(orders), own.shape[1]))
+    for u, unit in enumerate(own.T):
+        there = np.flatnonzero(unit >= 0)
+        rows, states = (np.unique(part[there], return_inverse=True) for part in (unit, source))
+        past = np.unique(rows[0] // nexts, return_inverse=True)[1][rows[1]]
+        row, state, many = rows[1], states[1], len(states[0])
+        place = np.full(len(unit), -1)
+        place[there] = np.arange(len(there))
+        listed = state[np.argsort(past, kind="stable")]
+        drawn = np.empty_like(state)
+        for s, order in enumerate(orders):
+            walked = place[order]
+            walked = walked[walked >= 0]
+            # A stable order by past keeps that of the walk within each past.
+            drawn[walked[np.argsort(past[walked], kind="stable")]] = listed
+            nats[s, u] = _of_cells(row, past, drawn, many)
+    return nats
+
+
+def _of_cells(row: Counts, past: Counts, state: Counts, states: int) -> float:
+    """Transfer entropy in nats of transitions with these numbers of (past, next), past, state."""
+    joint, kept = row * states + state, past * states + state
+    sums = [
+        entropies.sums_of(np.unique(cells, return_counts=True)[1][np.newaxis])
+        for cells in (joint, past, kept, row)
+    ]
+    summed = sums[0] + sums[1] - sums[2] - sums[3]
+    return float(entropies.mean(summed, np.array([len(row)]), math.e)[0])
+
+
+def _valid(values: Values, lengths: Lengths) -> npt.NDArray[np.bool_]:
+    """Which steps count: (N, T, 1)."""
+    sequences, steps, _ = values.array.shape
+    if lengths is None:
+        return np.ones((sequences, steps, 1), bool)
+    return (np.arange(steps) < lengths[:, np.newaxis])[..., np.newaxis]
+
+
+def _first(where: npt.NDArray[np.bool_]) -> int:
+    flat = np.flatnonzero(where)
+    return int(flat[0]) if flat.size else -1

@@ -1,0 +1,145 @@
+"""Evaluation: from checked inputs to scores, by the way that is shortest for what is asked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tefast._counting.inputs import Inputs
+from tefast._counting.options import Options
+from tefast._counting.windows import MOST_STATES, Windows
+from tefast._inputs import values
+from tefast._tables import entropies
+from tefast._tables.counts import Dense
+from tefast._tables.entropies import Scores
+from tefast._tables.states import Embedding
+from tefast.binning import MAX_BINS
+from tefast.measures import ENTROPY, TRANSFER_ENTROPY, Measure
+
+MOST_AT_ONCE = 2**28
+"""Cells of a unit up to which the kernels of single steps pass over all states of a source."""
+
+
+def scores(measure: Measure, inputs: Inputs, embedding: Embedding, bias: str | None) -> Any:
+    """A measure (U,) in units of the base."""
+    if bias is None and measure is ENTROPY:
+        found = entropies.entropy(inputs.binned().value_counts(), inputs.options.base)
+        if np.isnan(found).all():
+            raise ValueError("no value is left to count: every one lies past `lengths` or is NaN")
+        return found
+    if bias is None and measure is TRANSFER_ENTROPY and goes_at_once(inputs, embedding):
+        return _transferred_at_once(inputs, embedding) / math.log(inputs.options.base)
+    counted = inputs.windows(measure, embedding)
+    return of_windows(inputs, counted, [measure], bias)[0]
+
+
+def _transferred_at_once(inputs: Inputs, embedding: Embedding) -> Any:
+    """Transfer entropy (U,) in nats, by kernels that score as they count."""
+    one, size = inputs.others[0].array.shape[2] == 1, inputs.symbols["y"]
+    if embedding == Embedding() and one and inputs.bins == size:
+        return of_steps(inputs)
+    source = inputs.windows(TRANSFER_ENTROPY, embedding).beside["source"].moved(-1)
+    nats = of_states(inputs, source.codes[np.newaxis], source.size)[0]
+    if not bool((nats == nats).any()):
+        raise_nothing_left()
+    return nats
+
+
+def of_steps(inputs: Inputs) -> Any:
+    """Transfer entropy in nats (U,) from one step of the source over one step: the fastest way."""
+    options, target, (source,) = inputs.options, inputs.target, inputs.others
+    found = options.backend.transfer_entropy(
+        target,
+        inputs.known_or_learned(target),
+        source,
+        inputs.known_or_learned(source),
+        inputs.lengths,
+        options.omit,
+        options.threads,
+    )
+    if not found.clean:
+        inputs.scan(target)
+        inputs.scan(source)
+    if not found.counted:
+        raise_nothing_left()
+    return found.nats
+
+
+def of_states(inputs: Inputs, states: npt.NDArray[Any], size: int) -> Any:
+    """Transfer entropies in nats (S, U) from rows of states (S, N, T) over one step of the target.
+
+    size: how many states there are, no more than `MOST_STATES`.
+    """
+    options, target = inputs.options, inputs.target
+    nats, clean = options.backend.transfer_entropies(
+        target,
+        inputs.known_or_learned(target),
+        inputs.lengths,
+        np.ascontiguousarray(states, dtype=np.int16),
+        size,
+        options.omit,
+        options.threads,
+    )
+    if not clean:
+        inputs.scan(target)
+    return nats
+
+
+def goes_at_once(inputs: Inputs, embedding: Embedding) -> bool:
+    """Whether the kernels of single steps score the source's states, as `of_states` has them do."""
+    bins, size = inputs.bins, inputs.symbols["y"] ** embedding.source_history
+    return (
+        embedding.target_history == 1
+        and bins <= MAX_BINS
+        and size <= MOST_STATES
+        and bins * bins * size <= MOST_AT_ONCE
+    )
+
+
+def of_windows(
+    inputs: Inputs, counted: Windows, several: Sequence[Measure], bias: str | None
+) -> Scores:
+    """Several measures of the same counts, (measures, U), in units of the base."""
+    found = np.empty((len(several), inputs.target.array.shape[2]))
+    for some, table in inputs.binned().tables(counted):
+        for row, measure in zip(found, several, strict=True):
+            sums = measure.sums(table, bias == "grassberger")
+            row[some] = entropies.mean(sums, table.total, inputs.options.base, bias)
+    if np.isnan(found).all():
+        raise_nothing_left()
+    return found
+
+
+def of_counts(measure: Measure, options: Options, counts: Any, bias: str | None) -> Any:
+    """A measure (U,) in units of the base, from counts (U, ...) with the axes as they are kept."""
+    if bias is None and measure is ENTROPY:
+        return entropies.entropy(values.to_numpy(counts), options.base)
+    # The kernel's own sum, for one step of past.
+    if bias is None and measure is TRANSFER_ENTROPY and counts.shape[1] == counts.shape[2]:
+        nats = options.backend_of(counts).score_counts(counts, options.threads)
+        return nats / math.log(options.base)
+    return summed(measure, options, counts, bias)
+
+
+def summed(measure: Measure, options: Options, counts: Any, bias: str | None) -> Scores:
+    """The same by sums that are exact in any order, as `of_windows` makes them."""
+    dense = Dense(values.to_numpy(counts), measure.kept)
+    sums = measure.sums(dense, bias == "grassberger")
+    return entropies.mean(sums, dense.total, options.base, bias)
+
+
+def normalized(te: Scores, rate: Scores) -> Scores:
+    """Transfer entropy over the entropy rate; 0 where nothing is open."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(rate > 0, te / rate, te * 0.0)
+
+
+def raise_nothing_left() -> None:
+    """Raise the ValueError for data in which nothing can be counted."""
+    raise ValueError(
+        "no transition is left to count: every one lies past `lengths` or touches a NaN"
+    )

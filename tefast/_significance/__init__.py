@@ -1,0 +1,1 @@
+"""Whether a measure is more than chance gives."""

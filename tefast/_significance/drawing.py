@@ -1,0 +1,306 @@
+"""Surrogates of the source: what each method changes, drawn from a seed and a number."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from functools import cached_property
+from typing import get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from tefast._backends import MISSING, Lengths
+from tefast._counting import evaluation
+from tefast._counting.inputs import Inputs
+from tefast._counting.windows import Windows
+from tefast._inputs import values
+from tefast._inputs.values import Values
+from tefast._support.warn import warn
+from tefast._tables.counts import blocks
+from tefast._tables.states import Embedding, JointState, States, history
+from tefast.measures import TRANSFER_ENTROPY
+from tefast.typing import Method
+
+METHODS: tuple[str, ...] = get_args(Method)
+ALIKE = 10
+"""Of how many sequences an exchange may leave one with a source like its own, for "auto" to mean
+"trials".
+
+A random order leaves one sequence of a group where it is on the average, however many there are,
+and all of them if their sources are equal.
+"""
+FEW_WAYS = 2**20
+"""Of so few different surrogates none is drawn twice, nor is the source itself."""
+BATCH_BYTES = 64 * 2**20
+"""Of surrogates that are in memory together."""
+
+Floats = npt.NDArray[np.float64]
+Booleans = npt.NDArray[np.bool_]
+Places = npt.NDArray[np.int64]
+
+
+class Source:
+    """The source of a test, and how surrogates of it are made.
+
+    Parameters
+    ----------
+    inputs : Inputs
+    embedding : Embedding
+    method : str
+        One of `METHODS`; afterwards the attribute `method` says what "auto" means here.
+    """
+
+    def __init__(self, inputs: Inputs, embedding: Embedding, method: str) -> None:
+        self.inputs, self.embedding = inputs, embedding
+        self.series = inputs.series("y")
+        self.states = self._at_start(self.series)
+        self.counted: Windows = self._windows(self.states)
+        self._shuffled: dict[int, Places] = {}
+        self.method = self._automatic() if method == "auto" else method
+        if self.method == "trials" and not any(len(group) > 1 for group in self._groups):
+            raise ValueError(
+                "method='trials' exchanges the sources of sequences of the same length and gaps, "
+                "and no two are so; use 'circular' or 'shuffle'"
+            )
+        if self.method == "trials" and self._kept > sum(map(len, self._groups)) - 0.5:
+            warn(
+                "method='trials' exchanges the sources of sequences, and these are equal, so that "
+                "every surrogate is like the data; use 'circular'"
+            )
+        if self._starts.any() and self.ways < 2:
+            raise ValueError(
+                f"method={self.method!r} turns the source of every sequence, and none has two "
+                "values; use 'shuffle' or 'conditional'"
+            )
+
+    @property
+    def transitions(self) -> int:
+        """Those that have a state of the source."""
+        return int(np.count_nonzero(self.shared != MISSING))
+
+    @property
+    def shared(self) -> States:
+        """The source's state (N, T) for the transitions that lead to each step."""
+        return self.counted.beside["source"].codes
+
+    @cached_property
+    def ways(self) -> float:
+        """How many different surrogates there can be, the source among them; inf: very many."""
+        if self.method not in ("trials", "circular"):
+            return math.inf
+        ways = 1
+        for size in self._sizes:
+            ways *= size
+            if ways > FEW_WAYS:
+                return math.inf
+        return ways
+
+    def surrogates(self, count: int, seed: int, at_once: int) -> Iterator[Floats]:
+        """Transfer entropies in nats of `count` surrogates, (at most `at_once`, U) at a time.
+
+        There are no more than ``ways - 1``. Surrogate i depends on seed and i alone.
+        """
+        if self.method == "conditional":
+            score, each = self._exchanged, 4 * self.transitions
+        elif self._are_steps:
+            score, each = self._of_steps, 2 * self.states.codes.size
+        else:
+            score, each = self._of_windows, 8 * self.states.codes.size
+        batch = max(1, min(at_once, BATCH_BYTES // max(1, each)))
+        for first in range(0, count, batch):
+            yield score(seed, range(first, min(first + batch, count)))
+
+    def draw(self, seed: int, i: int) -> JointState:
+        """The source's states (N, T) of surrogate i, for transitions that start at each step."""
+        rng = np.random.default_rng([seed, i])
+        codes = self.states.codes
+        if self.method == "shuffle":
+            places = self._starts
+            return self._with(_replaced(codes, places, rng.permutation(codes[places])))
+        digits = None
+        if self.ways <= FEW_WAYS:
+            digits = _digits(int(self._numbers(seed)[i]), self._sizes)
+        if self.method == "trials":
+            return self._with(_given_others(codes, self._alike, digits, rng))
+        by = rng.integers(0, self._turns) if digits is None else np.array(digits)
+        turned = _turned(self.series.codes, self._order, self._turns, by)
+        return self._at_start(JointState(turned, self.series.size))
+
+    def _at_start(self, series: JointState) -> JointState:
+        """The state of a series (N, T) for the transitions that start at each step."""
+        return history(series, [back - 1 for back in self.embedding.source])
+
+    def _windows(self, states: JointState) -> Windows:
+        """What is counted beside such states; a window belongs to the step it leads to."""
+        return self.inputs.windows(TRANSFER_ENTROPY, self.embedding, source=states.moved(1))
+
+    def _with(self, codes: States) -> JointState:
+        return JointState(codes, self.states.size)
+
+    @property
+    def rate(self) -> str:
+        """The way in which surrogates are counted."""
+        if self.method == "conditional":
+            return "conditional"
+        return "steps" if self._are_steps else "windows"
+
+    def _automatic(self) -> str:
+        """ "trials" where most sequences get another source than their own, else "circular"."""
+        several = sum(len(group) for group in self._groups)
+        return "trials" if several and several >= ALIKE * self._kept else "circular"
+
+    @cached_property
+    def _kept(self) -> float:
+        """How many sequences a random exchange leaves with a source like their own, on average."""
+        rows = [row.tobytes() for row in self.states.codes]
+        kept = 0.0
+        for group in self._groups:
+            equal = Counter(rows[n] for n in group)
+            kept += sum(many**2 for many in equal.values()) / len(group)
+        return kept
+
+    def _of_steps(self, seed: int, numbers: range) -> Floats:
+        states = np.stack([self.draw(seed, i).codes.astype(np.int16) for i in numbers])
+        return values.to_numpy(evaluation.of_states(self.inputs, states, self.states.size))
+
+    def _of_windows(self, seed: int, numbers: range) -> Floats:
+        found = []
+        for i in numbers:
+            counted = self._windows(self.draw(seed, i))
+            scores = evaluation.of_windows(self.inputs, counted, [TRANSFER_ENTROPY], None)
+            found.append(scores[0] * math.log(self.inputs.options.base))
+        return np.stack(found)
+
+    def _exchanged(self, seed: int, numbers: range) -> Floats:
+        """Of surrogates that exchange states among transitions with the same past of a unit."""
+        inputs, counted = self.inputs, self.counted
+        options, target = inputs.options, inputs.target
+        places = np.flatnonzero(self.shared != MISSING)
+        positions = np.arange(len(places), dtype=np.uint32)
+        orders = np.stack(
+            [np.random.default_rng([seed, i]).permutation(positions) for i in numbers]
+        )
+        source = self.shared.ravel()[places]
+        sequences, steps, units = target.array.shape
+        nats = np.empty((len(orders), units))
+        for some in blocks(units, 32 * sequences * steps):
+            codes = inputs.binned().units(some).codes()
+            own = counted.moves(codes).codes.reshape(sequences * steps, -1)
+            nats[:, some] = options.backend.conditional_surrogates(
+                own[places], inputs.bins, source, orders, options.threads
+            )
+        return nats
+
+    @property
+    def _are_steps(self) -> bool:
+        """Whether the kernel of many sources for single steps takes them."""
+        return evaluation.goes_at_once(self.inputs, self.embedding)
+
+    @cached_property
+    def _valid(self) -> Booleans:
+        return _within(self.inputs.target, self.inputs.lengths)
+
+    @cached_property
+    def _starts(self) -> Booleans:
+        """Where a transition can start: its next step is there, and so are both histories."""
+        starts = np.zeros(self.states.codes.shape, bool)
+        starts[:, self.embedding.first : -1] = self._valid[:, self.embedding.first + 1 :]
+        return np.asarray(starts & (self.states.codes != MISSING))
+
+    @cached_property
+    def _there(self) -> Booleans:
+        return np.asarray(self._valid & (self.series.codes != MISSING))
+
+    @cached_property
+    def _order(self) -> Places:
+        """(N, T): the steps that have a code before those that have none."""
+        return np.argsort(~self._there, axis=1, kind="stable")
+
+    @cached_property
+    def _turns(self) -> Places:
+        """(N,): by how many steps each sequence can be turned."""
+        return np.asarray(np.maximum(self._there.sum(axis=1), 1))
+
+    @cached_property
+    def _sizes(self) -> list[int]:
+        """Numbers of choices whose product is that of all surrogates."""
+        if self.method == "circular":
+            return [int(turns) for turns in self._turns]
+        return [size for group in self._alike for size in range(len(group), 0, -1)]
+
+    @cached_property
+    def _alike(self) -> list[Places]:
+        return [group for group in self._groups if len(group) > 1]
+
+    def _numbers(self, seed: int) -> Places:
+        """The numbers of all surrogates but the source itself, which is 0, in a random order."""
+        if seed not in self._shuffled:
+            order = np.random.default_rng(seed).permutation(int(self.ways) - 1)
+            self._shuffled[seed] = order + 1
+        return self._shuffled[seed]
+
+    @cached_property
+    def _groups(self) -> list[Places]:
+        """Sequences whose states are there at the same steps: these can be exchanged."""
+        there = self.states.codes != MISSING
+        _, kinds = np.unique(there, axis=0, return_inverse=True)
+        kinds = kinds.ravel()
+        order = np.argsort(kinds, kind="stable")
+        groups = np.split(order, np.flatnonzero(np.diff(kinds[order])) + 1)
+        return [group for group in groups if there[group[0]].any()]
+
+
+def _within(target: Values, lengths: Lengths) -> Booleans:
+    sequences, steps, _ = target.array.shape
+    if lengths is None:
+        return np.ones((sequences, steps), bool)
+    return np.asarray(np.arange(steps) < lengths[:, np.newaxis])
+
+
+def _replaced(states: States, places: Booleans, by: States) -> States:
+    out = np.full_like(states, MISSING)
+    out[places] = by
+    return out
+
+
+def _digits(number: int, sizes: list[int]) -> list[int]:
+    """The choices that make up surrogate `number`: all are 0 in the source itself."""
+    digits = []
+    for size in sizes:
+        number, digit = divmod(number, size)
+        digits.append(digit)
+    return digits
+
+
+def _given_others(
+    states: States, groups: list[Places], digits: list[int] | None, rng: np.random.Generator
+) -> States:
+    """Sequences with the states of others of their group, at random or as the digits say.
+
+    A group of n has n digits: which of those that are left is next.
+    """
+    out, rest = states.copy(), iter(digits or ())
+    for group in groups:
+        left = group.tolist()
+        order = rng.permutation(group) if digits is None else [left.pop(next(rest)) for _ in group]
+        out[group] = states[order]
+    return out
+
+
+def _turned(codes: States, order: Places, many: Places, by: Places) -> States:
+    """Every sequence's codes, those that are there, turned by some of them.
+
+    order: (N, T), the steps that have a code before those that have none; many: (N,), how many
+    have one; by: (N,), each below that. Gaps stay where they are.
+    """
+    length, by = many[:, np.newaxis], by[:, np.newaxis]
+    rank = np.arange(codes.shape[1])
+    if length.min() == len(rank):
+        return np.take_along_axis(codes, (rank - by) % length, axis=1)
+    source = np.where(rank < length, (rank - by) % length, rank)
+    turned = np.take_along_axis(codes, np.take_along_axis(order, source, axis=1), axis=1)
+    out = np.empty_like(codes)
+    np.put_along_axis(out, order, turned, axis=1)
+    return out

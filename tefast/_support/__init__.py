@@ -1,0 +1,1 @@
+"""What is of no measure: files, memory, warnings, progress."""

@@ -1,0 +1,1 @@
+"""Tables of counts, and what is summed over their cells."""

@@ -1,0 +1,254 @@
+"""Data larger than memory: counted as it is read, in one pass, or two where a range is unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from tefast._counting.inputs import Inputs
+from tefast._counting.options import Options
+from tefast._counting.pieces import Arrays, Batches, Lists, located, slices
+from tefast._inputs import values
+from tefast._significance.significance import Progress
+from tefast._tables.states import Embedding
+from tefast.binning import Edges
+from tefast.streaming import TransferEntropy
+from tefast.typing import BackendName, Bias, BinningLike, NanPolicy
+
+Pieces: TypeAlias = Arrays | Lists | Batches
+
+
+def stream(
+    h: Any,
+    y: Any = None,
+    bins: int = 16,
+    *,
+    lengths: Any = None,
+    rows: int | None = None,
+    layout: str | None = None,
+    target_history: int = 1,
+    source_history: int = 1,
+    delay: int = 1,
+    target_step: int = 1,
+    source_step: int = 1,
+    joint: bool = False,
+    binning: BinningLike = "uniform",
+    h_range: Any = None,
+    y_range: Any = None,
+    nan_policy: NanPolicy = "raise",
+    bias: Bias | None = None,
+    base: float = 2,
+    backend: BackendName = "auto",
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> TransferEntropy:
+    """Count data that need not fit into memory; ``stream(h, y).compute()`` is `transfer_entropy`.
+
+    Parameters
+    ----------
+    h : array, shape (N, T, U), (T, U) or (T,); or iterable of batches
+        The target: anything with a shape that slices can be taken of, such as a memory map, a
+        dataset of HDF5 or Zarr, an array of Dask; or a list of sequences ``(T, U)`` of unequal
+        lengths, with a list `y`. Or, without `y`, an iterable of batches
+        ``(h, y)`` or ``(h, y, lengths)``, such as a list, a ``DataLoader`` or a generator.
+    y : array, shape (N, T) or (T,); with `joint` (N, T, S) or (T, S)
+        The source.
+    lengths : array_like of int, shape (N,), optional
+        Valid steps of each sequence; of batches each brings its own.
+    rows : int, optional
+        Sequences read at once, or steps where `h` has no axis of sequences. Default: as many as
+        take 64 MiB. Counts are the same for any.
+    layout : str, optional
+        What the axes of `h` hold, as in `transfer_entropy`.
+    h_range, y_range : (low, high), optional
+        Where one is needed and not given, a first pass over all data finds it, unit by unit.
+    binning
+        As in `transfer_entropy`, but for "quantile", which needs all data at once.
+    progress : callable, optional
+        Called as ``progress(done, total)`` after every piece; total is 0 where it is not known.
+    target_history, source_history, delay, target_step, source_step, joint
+        As in `transfer_entropy`.
+    bins, nan_policy, bias, base, backend, threads
+        As in `transfer_entropy`.
+
+    Returns
+    -------
+    TransferEntropy
+        With all counts; `compute` measures them, `merge` and `all_reduce` add others to them.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For shapes and settings before anything is read; for values, naming the piece they are in.
+
+    Examples
+    --------
+    >>> import numpy as np, tefast
+    >>> rng = np.random.default_rng(0)
+    >>> h, y = rng.random((40, 25, 3)), rng.random((40, 25))
+    >>> te = tefast.stream(h, y, bins=4, rows=7)
+    >>> bool((te.compute() == tefast.transfer_entropy(h, y, bins=4)).all())
+    True
+    """
+    embedding = Embedding.check(target_history, source_history, delay, target_step, source_step)
+    make = partial(
+        TransferEntropy,
+        bins=bins,
+        target_history=target_history,
+        source_history=source_history,
+        delay=delay,
+        target_step=target_step,
+        source_step=source_step,
+        binning=binning,
+        nan_policy=nan_policy,
+        bias=bias,
+        base=base,
+        backend=backend,
+        threads=threads,
+    )
+    pieces = _pieces(h, y, lengths, rows, embedding.first + 1, layout, joint)
+    ranges = {"h": h_range, "y": y_range}
+    # Raises for what is wrong before anything is read.
+    units, columns = pieces.units or _columns(h_range), pieces.sources or _columns(y_range)
+    sources = columns if joint else None
+    options = make(units, sources=sources, h_range=h_range, y_range=y_range).options
+    told = _Told(progress, len(pieces))
+    unknown = [
+        role
+        for role, limits in ranges.items()
+        if limits is None and options.binning[role].takes_range
+    ]
+    if unknown and pieces.again:
+        told.passes += 1
+        ranges |= _search(pieces, unknown, options, joint, told)
+    te = None
+    for piece in pieces:
+        h, y, *rest = piece.batch
+        with located(piece):
+            if te is None:
+                both = values.read(h, y, piece.layout, joint)
+                units, columns = (each.array.shape[2] for each in both)
+                sources = columns if joint else None
+                te = make(units, sources=sources, h_range=ranges["h"], y_range=ranges["y"])
+            te.update(h, y, rest[0] if rest else None, layout=piece.layout)
+        told.step()
+    if te is None:
+        raise ValueError("there is nothing to count: the iterable gave no batch")
+    return te
+
+
+def find_ranges(
+    h: Any,
+    y: Any = None,
+    *,
+    lengths: Any = None,
+    rows: int | None = None,
+    layout: str | None = None,
+    joint: bool = False,
+    nan_policy: NanPolicy = "raise",
+    backend: BackendName = "auto",
+    threads: int | None = None,
+) -> dict[str, tuple[Edges, Edges]]:
+    """The ranges that uniform bins divide by default, found in one pass over data of any size.
+
+    For a `TransferEntropy` that is to be the same on several machines or in several runs.
+
+    Parameters
+    ----------
+    h, y, lengths, rows, layout, joint, nan_policy, backend, threads
+        As in `stream`.
+
+    Returns
+    -------
+    dict
+        ``h_range`` as (low, high), arrays of shape (U,), and ``y_range``, of shape (1,) or, of S
+        sources, (S,); without those that hold symbols. A constant is in a range from it to 0, or
+        from 0 to 1.
+
+    Examples
+    --------
+    >>> import numpy as np, tefast
+    >>> h, y = np.array([[0.5, 2.0], [1.5, 3.0]]), np.array([0, 1])
+    >>> tefast.find_ranges(h, y)
+    {'h_range': (array([0.5, 2. ]), array([1.5, 3. ]))}
+    """
+    options = Options.check(2**8, "uniform", nan_policy, 2, backend, threads)
+    pieces = _pieces(h, y, lengths, rows, 0, layout, joint)
+    found = _search(pieces, ["h", "y"], options, joint, _Told(None, 0))
+    return {f"{role}_range": limits for role, limits in found.items()}
+
+
+class _Told:
+    """Whom to tell how far it is."""
+
+    def __init__(self, progress: Progress | None, pieces: int) -> None:
+        self.passes = 1
+        self._progress, self._pieces, self._done = progress, pieces, 0
+
+    def step(self) -> None:
+        self._done += 1
+        if self._progress is not None:
+            self._progress(self._done, self.passes * self._pieces)
+
+
+def _columns(limits: Any) -> int:
+    """How many units or sources a range is for, as far as it says."""
+    try:
+        return max(1, *(int(np.prod(np.shape(end))) for end in limits))
+    except TypeError:  # no range, or none that is one: whoever checks it says so
+        return 1
+
+
+def _pieces(
+    h: Any, y: Any, lengths: Any, rows: Any, overlap: int, layout: str | None, joint: bool
+) -> Pieces:
+    if y is not None:
+        return slices(h, y, lengths, rows, overlap, layout, joint)
+    if hasattr(h, "shape") or not isinstance(h, Iterable):
+        raise TypeError(
+            "expected a target h and a source y, or an iterable of batches (h, y) alone, got "
+            f"{type(h).__name__} alone"
+        )
+    if lengths is not None or rows is not None:
+        name = "rows" if lengths is None else "lengths"
+        raise ValueError(f"{name} goes with arrays; batches are (h, y) or (h, y, lengths)")
+    return Batches(h, layout)
+
+
+def _search(
+    pieces: Pieces, roles: list[str], options: Options, joint: bool, told: _Told
+) -> dict[str, tuple[Edges, Edges]]:
+    """The ranges of the floats among some roles."""
+    found: dict[str, tuple[Edges, Edges]] = {}
+    for piece in pieces:
+        with located(piece):
+            h, y, *rest = piece.batch
+            given = list(values.read(h, y, piece.layout, joint))
+            if all(each.is_symbols for each in given if each.role in roles):
+                told.passes -= 1
+                break
+            lengths = rest[0] if rest else None
+            inputs = Inputs.check(options, given[0], given[1:], lengths, dict.fromkeys("hy"))
+            for data in (inputs.target, *inputs.others):
+                if data.role in roles and not data.is_symbols:
+                    scan = inputs.options.scan(data, inputs.lengths, inputs.bins_of(data))
+                    low, high = found.get(data.role, (scan.low, scan.high))
+                    found[data.role] = np.fmin(low, scan.low), np.fmax(high, scan.high)
+        told.step()
+    return {role: _widened(*limits) for role, limits in found.items()}
+
+
+def _widened(low: Edges, high: Edges) -> tuple[Edges, Edges]:
+    """Ranges that uniform bins can divide: a constant has none, and nor has what is NaN alone.
+
+    All that such a unit has is in one bin whatever its range, so that its score is 0 or NaN.
+    """
+    low, high = (np.where(np.isfinite(low), end, 0.0) for end in (low, high))
+    one = low == high
+    return (
+        np.where(one & (low > 0), 0.0, low),
+        np.where(one & (low < 0), 0.0, np.where(one & (low == 0), 1.0, high)),
+    )

@@ -1,0 +1,1 @@
+"""Recurrent layers, whole and reduced: their kinds, weights and units."""

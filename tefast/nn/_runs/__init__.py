@@ -1,0 +1,1 @@
+"""Models while they run: batches, outputs of layers, series, states."""

@@ -1,0 +1,1 @@
+"""What reads the outputs of a layer, and whether a pruned model equals its masked twin."""
