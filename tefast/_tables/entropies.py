@@ -105,9 +105,9 @@ def _mean(sums: Scores, total: Counts) -> Scores:
         return np.asarray(np.maximum(sums / total, 0.0))
 
 
-# What follows works on tables of any axes (`counts.Dense` and `counts.Sparse`), and is made of sums of
-# n ln n alone: every information measure is a difference of such sums, and its bias is a difference
-# of the numbers of their cells.
+# What follows works on tables of any axes (`counts.Dense` and `counts.Sparse`), and is made of sums
+# of n ln n alone: every information measure is a difference of such sums, and its bias is a
+# difference of the numbers of their cells.
 
 _UNIT = 2.0**-44
 """What sums are whole multiples of, in nats: their order cannot matter then."""

@@ -1,6 +1,7 @@
 """Masking and real removal of single gates.
 
-A removed gate is a constant from then on. Its rows leave both weights and both biases. Every unit still gives its output, so that what reads the layer stays as it is.
+A removed gate is a constant from then on. Its rows leave both weights and both biases. Every unit
+still gives its output, so that what reads the layer stays as it is.
 """
 
 from collections.abc import Iterable

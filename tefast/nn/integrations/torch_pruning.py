@@ -30,9 +30,7 @@ try:
 except ModuleNotFoundError as error:
     if error.name != "torch_pruning":
         raise
-    raise ImportError(
-        "tefast.nn.integrations.torch_pruning needs it: pip install torch-pruning"
-    ) from error
+    raise ImportError(f"{__name__} needs it: pip install torch-pruning") from error
 
 __all__ = ["RecurrentPruner", "UnitImportance", "traceable"]
 
@@ -185,9 +183,7 @@ class _OneOperation(torch.autograd.Function):
     @staticmethod
     def backward(_context: Any, *gradients: Any) -> Any:
         """Graphs are followed here, not run."""
-        raise RuntimeError(
-            "no gradient is computed within tefast.nn.integrations.torch_pruning.traceable"
-        )
+        raise RuntimeError(f"no gradient is computed within {__name__}.traceable")
 
 
 def _as_one(layer: Any) -> Any:
@@ -222,7 +218,7 @@ def _check_traced(layer: Any) -> None:
     if layer.bidirectional and layer not in _traced:
         raise ValueError(
             "Torch-Pruning cannot follow a recurrent layer of both directions by itself: build the "
-            "pruner within `with tefast.nn.integrations.torch_pruning.traceable(model):`, or use tefast.nn.prune"
+            f"pruner within `with {__name__}.traceable(model):`, or use tefast.nn.prune"
         )
 
 
