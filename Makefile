@@ -104,6 +104,7 @@ lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache > build/imports.log || { cat build/imports.log; exit 1; }
 	$(BIN)/codespell $$(git ls-files)
 	$(BIN)/clang-format --dry-run --Werror $$(git ls-files '*.cpp' '*.hpp' '*.cu' '*.cuh' '*.h')
 	@if find build/editable -path '*levels*' -name '*.o' -exec nm -C {} + | grep -E ' [uVWw] '; then \

@@ -8,8 +8,8 @@ next value. `tefast.nn` removes recurrent units by that score (needs PyTorch), a
 from importlib import import_module
 from typing import Any
 
+from tefast._backends.build import build_info
 from tefast._significance.significance import Significance, benjamini_hochberg, significance
-from tefast._support.build import build_info
 from tefast.binning import Binning
 from tefast.encoding import encode, learn_binning, learn_edges
 from tefast.history_choice import ChosenHistory, choose_history

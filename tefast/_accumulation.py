@@ -10,7 +10,6 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from tefast import binning as binnings
-from tefast._backends import Counts, Table
 from tefast._counting import evaluation
 from tefast._counting.inputs import Inputs
 from tefast._counting.options import Options
@@ -22,6 +21,7 @@ from tefast._significance.result import Significance, check_alpha
 from tefast._tables import counts, entropies
 from tefast._tables.counts import Dense
 from tefast._tables.states import Embedding, check_positive
+from tefast._tables.types import Counts, Table
 from tefast.binning import shown
 from tefast.measures import Measure
 

@@ -8,7 +8,6 @@ from typing import Any, Unpack, overload
 import numpy as np
 import numpy.typing as npt
 
-from tefast._backends import MISSING
 from tefast._counting import evaluation, windows
 from tefast._counting.inputs import Inputs
 from tefast._counting.options import Options
@@ -17,6 +16,7 @@ from tefast._tables.states import (
     Embedding,
     JointState,
 )
+from tefast._tables.types import MISSING
 from tefast.measures import (
     TRANSFER_ENTROPY,
 )

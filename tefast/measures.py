@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, Self, TypeVar
 
-from tefast._backends import Steps
 from tefast._tables import entropies
 from tefast._tables.counts import Table, kept
 from tefast._tables.entropies import Axes, Sums
 from tefast._tables.states import Embedding
+from tefast._tables.types import Steps
 
 
 class Additive(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from tefast._significance.result import Significance
+if TYPE_CHECKING:
+    from tefast._significance.result import Significance
+
 
 # Okabe and Ito's palette, told apart by readers of any colour vision; chance is grey.
 SIGNIFICANT, OTHERS, CHANCE = "#D55E00", "#0072B2", "#888888"

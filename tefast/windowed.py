@@ -9,7 +9,6 @@ from typing import Any, Unpack, overload
 import numpy as np
 import numpy.typing as npt
 
-from tefast._backends import MISSING
 from tefast._counting import evaluation
 from tefast._counting.inputs import Inputs
 from tefast._counting.options import Options
@@ -19,6 +18,7 @@ from tefast._tables import entropies
 from tefast._tables.counts import allocate, blocks
 from tefast._tables.entropies import Axes, Scores, Sums
 from tefast._tables.states import Embedding, JointState, check_positive, together
+from tefast._tables.types import MISSING
 from tefast.measures import TRANSFER_ENTROPY
 from tefast.typing import (
     ArrayLike,

@@ -3,50 +3,22 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, NamedTuple, Protocol, TypeAlias, cast, get_args
+from typing import Any, NamedTuple, Protocol, cast, get_args
 
 import numpy as np
-import numpy.typing as npt
 
 from tefast._inputs.values import Values
 from tefast._support.warn import warn
+from tefast._tables.types import Codes, Counts, Lengths, Nats, Orders, Scan, Steps, Table
 from tefast.binning import Binning, Edges
 from tefast.typing import BackendName
 
 NAMES: tuple[str, ...] = get_args(BackendName)[1:]
 """All but "auto"."""
 
-Codes = npt.NDArray[np.int16]
-Counts = npt.NDArray[np.int64]
-Lengths = npt.NDArray[np.int64] | None
-Orders = npt.NDArray[np.uint32]
-Steps = Sequence[int]
-"""Steps back from some step, the earliest first: (3, 2, 1) are the three steps before it."""
-Nats = npt.NDArray[np.float64]
-Table: TypeAlias = Any
-"""Codes, counts or nats where the backend keeps them: an ndarray, or a tensor on a device."""
 
-MISSING = -1
-"""The code of a value that is NaN or lies past its sequence's length."""
-
-
-@dataclass(frozen=True)
-class Scan:
-    """What one pass over an input found: see `Backend.scan`."""
-
-    nan: int
-    infinite: int
-    outside: int
-    first_nan: int
-    first_bad: int
-    low: npt.NDArray[np.float64]
-    high: npt.NDArray[np.float64]
-
-
-class Scores(NamedTuple):
+class Scored(NamedTuple):
     """What one pass over the data gave.
 
     Attributes
@@ -147,7 +119,7 @@ class Backend(Protocol):
         lengths: Lengths,
         omit: bool,
         threads: int | None,
-    ) -> Scores:
+    ) -> Scored:
         """All of the above from values to scores, without keeping the counts."""
 
     def transfer_entropies(
@@ -163,7 +135,7 @@ class Backend(Protocol):
         """Scores (S, U) from each of many sources (S, N, T), for one quantising of the target.
 
         `states` is how many a source has, which need not be the bins of the target. The second
-        is False where a value may have been there that must not be, as in `Scores.clean`.
+        is False where a value may have been there that must not be, as in `Scored.clean`.
         """
 
     def conditional_surrogates(

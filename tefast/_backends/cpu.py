@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from tefast._backends import Codes, Counts, Lengths, Nats, Orders, Scan, Scores, Steps, unbuilt
+from tefast._backends import Scored, unbuilt
 from tefast._backends.host import place, quantile_edges, table
 from tefast._inputs.values import Values
+from tefast._tables.types import Codes, Counts, Lengths, Nats, Orders, Scan, Steps
 from tefast.binning import Binning
 
 __all__ = ["place", "quantile_edges", "table"]
@@ -104,12 +105,12 @@ def transfer_entropy(
     lengths: Lengths,
     omit: bool,
     threads: int | None,
-) -> Scores:
+) -> Scored:
     """See `tefast._backends.Backend.transfer_entropy`."""
     # One series beside all units: a pass of its own costs next to nothing.
     found = scan(source, y_binning.bins, lengths, threads)
     if found.infinite or found.outside or (found.nan and not omit):
-        return Scores(np.full(target.array.shape[2], np.nan), True, False)
+        return Scored(np.full(target.array.shape[2], np.nan), True, False)
     codes = encode(source, y_binning, lengths, threads)
     nats, clean = _native.transfer_entropy(
         target.array,
@@ -123,7 +124,7 @@ def transfer_entropy(
         omit,
         threads or 0,
     )
-    return Scores(nats, not np.isnan(nats).all(), clean)
+    return Scored(nats, not np.isnan(nats).all(), clean)
 
 
 def transfer_entropies(

@@ -7,23 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from tefast._backends import (
-    Codes,
-    Counts,
-    Lengths,
-    Nats,
-    Orders,
-    Scan,
-    Scores,
-    Steps,
-    Table,
-    fastest,
-    load,
-    operators,
-)
+from tefast._backends import Scored, fastest, load, operators
 from tefast._inputs.values import Values
 from tefast._tables import counts as tables
 from tefast._tables.quantiles import Places, tied_edges
+from tefast._tables.types import Codes, Counts, Lengths, Nats, Orders, Scan, Steps, Table
 from tefast.binning import Binning, Edges
 
 KIND = "cuda"
@@ -157,7 +145,7 @@ def transfer_entropy(
     lengths: Lengths,
     omit: bool,
     threads: int | None,
-) -> Scores:
+) -> Scored:
     """See `tefast._backends.Backend.transfer_entropy`."""
     nats, seen = _ops().transfer_entropy(
         target.array,
@@ -170,7 +158,7 @@ def transfer_entropy(
     )
     flags = int(seen)  # waits
     clean = not flags & (_BAD if omit else _BAD | _NAN)
-    return Scores(nats, bool(flags & _COUNTED), clean)
+    return Scored(nats, bool(flags & _COUNTED), clean)
 
 
 def transfer_entropies(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tefast._backends import Counts, Table
 from tefast._inputs.values import Values, to_numpy
 from tefast._tables.quantiles import quantile_edges
+from tefast._tables.types import Counts, Table
 
 __all__ = ["place", "quantile_edges", "table"]
 

@@ -7,13 +7,14 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from tefast._backends import MISSING, Codes, Counts, Lengths, Nats, Orders, Scan, Scores, Steps
+from tefast._backends import Scored
 from tefast._backends.host import place, quantile_edges, table
 from tefast._inputs.numbers import as_float64
 from tefast._inputs.values import Values
 from tefast._tables import counts as tables
 from tefast._tables import entropies
 from tefast._tables.states import JointState, history
+from tefast._tables.types import MISSING, Codes, Counts, Lengths, Nats, Orders, Scan, Steps
 from tefast.binning import Binning
 
 __all__ = ["place", "quantile_edges", "table"]
@@ -112,16 +113,16 @@ def transfer_entropy(
     lengths: Lengths,
     omit: bool,
     threads: int | None,
-) -> Scores:
+) -> Scored:
     """See `tefast._backends.Backend.transfer_entropy`."""
     found = scan(source, y_binning.bins, lengths, threads)
     if found.infinite or found.outside or (found.nan and not omit):
-        return Scores(np.full(target.array.shape[2], np.nan), True, False)
+        return Scored(np.full(target.array.shape[2], np.nan), True, False)
     codes = encode(source, y_binning, lengths, threads)[np.newaxis, :, :, 0]
     (nats,), clean = transfer_entropies(
         target, h_binning, lengths, codes, y_binning.bins, omit, threads
     )
-    return Scores(nats, not np.isnan(nats).all(), clean)
+    return Scored(nats, not np.isnan(nats).all(), clean)
 
 
 def transfer_entropies(

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from tefast import binning as binnings
-from tefast._backends import Lengths, Scan, Steps
 from tefast._counting import masks, symbols
 from tefast._counting.options import Options, check_scan
 from tefast._counting.windows import Binned, Windows
@@ -18,6 +17,7 @@ from tefast._inputs import values
 from tefast._inputs.values import Values
 from tefast._support.warn import warn
 from tefast._tables.states import Embedding, JointState, history, together
+from tefast._tables.types import Lengths, Scan, Steps
 from tefast.binning import MAX_BINS, Binning, Rule
 from tefast.measures import Measure
 

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tefast._backends import Scan
 from tefast._inputs import layouts
 from tefast._inputs.numbers import as_float64
 from tefast._inputs.sequences import padded
 from tefast._inputs.values import Values, series_shape
 from tefast._support.mistakes import MistakeError
+from tefast._tables.types import Scan
 from tefast.binning import Binning
 
 Booleans = npt.NDArray[np.bool_]

@@ -9,10 +9,11 @@ import numpy as np
 
 from tefast import _backends
 from tefast import binning as binnings
-from tefast._backends import Backend, Lengths, Scan, Table
+from tefast._backends import Backend
 from tefast._inputs.values import Values
 from tefast._support.mistakes import MistakeError, SymbolError
 from tefast._tables import entropies
+from tefast._tables.types import Lengths, Scan, Table
 from tefast.binning import Binning, Edges, Rule
 from tefast.typing import NanPolicy
 

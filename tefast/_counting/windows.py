@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tefast._backends import MISSING, Backend, Codes, Counts, Lengths, Steps
+from tefast._backends import Backend
 from tefast._inputs.values import Values, to_numpy
 from tefast._tables.counts import Dense, Sparse, Table, allocate, blocks, kept
 from tefast._tables.states import JointState, history, moved, together
+from tefast._tables.types import MISSING, Codes, Counts, Lengths, Steps
 from tefast.binning import MAX_BINS, Binning
 
 MOST_STATES = 2**15 - 1

@@ -11,7 +11,6 @@ from typing import get_args
 import numpy as np
 import numpy.typing as npt
 
-from tefast._backends import MISSING, Lengths
 from tefast._counting import evaluation
 from tefast._counting.inputs import Inputs
 from tefast._counting.windows import Windows
@@ -20,6 +19,7 @@ from tefast._inputs.values import Values
 from tefast._support.warn import warn
 from tefast._tables.counts import blocks
 from tefast._tables.states import Embedding, JointState, States, history
+from tefast._tables.types import MISSING, Lengths
 from tefast.measures import TRANSFER_ENTROPY
 from tefast.typing import Method
 
@@ -147,7 +147,7 @@ class Source:
         return "steps" if self._are_steps else "windows"
 
     def _automatic(self) -> str:
-        """ "trials" where most sequences get another source than their own, else "circular"."""
+        """Return "trials" if most sequences get another source than their own, else "circular"."""
         several = sum(len(group) for group in self._groups)
         return "trials" if several and several >= ALIKE * self._kept else "circular"
 

@@ -26,10 +26,10 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
-from tefast._backends import MISSING
 from tefast._significance.drawing import Source
 from tefast._support.warn import warn
 from tefast._tables.states import States
+from tefast._tables.types import MISSING
 
 UNITS, STEPS = 64, 4096
 """What is looked at: so many units, evenly spaced, and so many steps of each."""

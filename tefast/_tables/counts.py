@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tefast._backends import Counts
 from tefast._support.memory import memory_limit
 from tefast._tables.states import JointState, together
+from tefast._tables.types import Counts
 
 Floats = npt.NDArray[np.float64]
 BLOCK_BYTES = 64 * 2**20

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tefast._backends import MISSING, Steps
 from tefast._inputs import layouts
 from tefast._inputs.values import Values
+from tefast._tables.types import MISSING, Steps
 
 States = npt.NDArray[np.int64]
 

@@ -144,6 +144,7 @@ class Thing:
 
     @classmethod
     def random(cls, rng: Generator) -> Thing:
+        """Draw one."""
         colour = rng.uniform(0.75, 1, size=3)
         return cls(
             shape=SHAPES[rng.integers(len(SHAPES))],

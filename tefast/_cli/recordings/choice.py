@@ -182,7 +182,7 @@ class _Columns:
         return list(range(self.count))[slice(*given)]
 
     def _refuse_other_numbers(self, part: str) -> None:
-        """Raise where columns are named by numbers that are not their places: what is meant?"""
+        """Raise where columns are named by numbers that are not their places."""
         for place, name in enumerate(self.names or ()):
             if name.isdecimal() and int(name) != place:
                 raise ValueError(

@@ -1,0 +1,36 @@
+"""Types that backends and tables have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Codes = npt.NDArray[np.int16]
+Counts = npt.NDArray[np.int64]
+Lengths = npt.NDArray[np.int64] | None
+Orders = npt.NDArray[np.uint32]
+Steps = Sequence[int]
+"""Steps back from some step, the earliest first: (3, 2, 1) are the three steps before it."""
+Nats = npt.NDArray[np.float64]
+Table: TypeAlias = Any
+"""Codes, counts or nats where the backend keeps them: an ndarray, or a tensor on a device."""
+
+MISSING = -1
+"""The code of a value that is NaN or lies past its sequence's length."""
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What one pass over an input found: see `Backend.scan`."""
+
+    nan: int
+    infinite: int
+    outside: int
+    first_nan: int
+    first_bad: int
+    low: npt.NDArray[np.float64]
+    high: npt.NDArray[np.float64]
