@@ -217,8 +217,9 @@ AFTER = {
     "flags": lambda m, y: y > 0.1,
     "rounded": lambda m, y: (y * 3).round(),
     "clamped": lambda m, y: y.clamp(0, 0.1),
-    "noise": lambda m, y: y + torch.randn_like(y),
-    "late dropout": lambda m, y: F.dropout(y, 0.5, True),
+    # Drawn in the order of memory, which a convolution chooses by the number of its features.
+    "noise": lambda m, y: y + torch.randn_like(y.contiguous()),
+    "late dropout": lambda m, y: F.dropout(y.contiguous(), 0.5, True),
     "python random": lambda m, y: y * (2 if random.random() < 0.5 else 1),
 }
 
