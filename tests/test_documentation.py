@@ -23,7 +23,7 @@ README = Path(__file__).parent.parent / "README.md"
 
 MODULES = (
     "tefast.encoding", "tefast.history_choice", "tefast.interop", "tefast.larger_than_memory",
-    "tefast.ordinal", "tefast.windowed", "tefast.streaming", "tefast.transfer",
+    "tefast.ordinal", "tefast.windowed", "tefast._streaming.transfer", "tefast.transfer",
     "tefast._significance.significance",
 )  # fmt: skip
 

@@ -12,7 +12,8 @@ from torch.nn import functional as F  # noqa: N812
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_sequence
 
 from tefast.nn import mask, prune
-from tefast.nn._trace.flow import Fields, Flow
+from tefast.nn._trace.fields import Fields
+from tefast.nn._trace.flow import Flow
 from tefast.nn._trace.watching import watching
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from tefast._inputs import layouts
 from tefast._inputs.kinds import FLOATS, LABELS, ROLES, Kind, Taken, to_numpy
+from tefast._inputs.lengths import check_own_lengths, sequence_lengths
 from tefast._inputs.sequences import Listed
 from tefast._inputs.taking import numpy_to_tensor, take, tensor_to_numpy
 from tefast._support.mistakes import MistakeError
@@ -235,7 +236,7 @@ def source(y: Any, h: Values) -> Values:
 def _sources(taken: Taken, h: Values) -> Values:
     """Several sources, in an axis more at the end than one has."""
     name, expected = ROLES["y"], series_shape(h)
-    _check_own_lengths(taken, h, name)
+    check_own_lengths(taken, h, name)
     if taken.shape[:-1] != expected or len(taken.shape) != len(expected) + 1:
         several = ", ".join(map(str, (*expected, "S")))
         raise ValueError(
@@ -252,7 +253,7 @@ def _sources(taken: Taken, h: Values) -> Values:
 
 def _source(taken: Taken, h: Values) -> Values:
     name, expected = ROLES["y"], series_shape(h)
-    _check_own_lengths(taken, h, name)
+    check_own_lengths(taken, h, name)
     if taken.shape != expected:
         raise MistakeError(
             f"{name} must have shape {expected} to go with {h.name} of shape {h.shape}, got "
@@ -285,7 +286,7 @@ def conditions(z: Any, h: Values) -> Values:
     """Take one condition `z`, of the source's shape, or several in an axis more at the end."""
     taken = take(z, ROLES["z"])
     expected, layout = series_shape(h), layouts.of_series(h.layout)
-    _check_own_lengths(taken, h, ROLES["z"])
+    check_own_lengths(taken, h, ROLES["z"])
     if taken.shape[: len(expected)] != expected or len(taken.shape) > len(expected) + 1:
         several = ", ".join(map(str, (*expected, "Z")))
         raise ValueError(
@@ -349,55 +350,6 @@ def _check_index(taken: Taken, h: Values, name: str) -> None:
         )
 
 
-def _check_own_lengths(taken: Taken, h: Values, name: str) -> None:
-    """Raise where a list of unequal sequences does not go with the target."""
-    if taken.lengths is None:
-        return
-    if h.own_lengths is None:
-        raise ValueError(
-            f"{name} is a list of sequences of unequal lengths, and {h.name} is not; pass both as "
-            "such lists, or both as arrays with lengths=..."
-        )
-    if len(taken.lengths) != len(h.own_lengths):
-        raise ValueError(
-            f"{name} is a list of {len(taken.lengths)} sequences, and {h.name} is one of "
-            f"{len(h.own_lengths)}"
-        )
-    bad = np.flatnonzero(taken.lengths != h.own_lengths)
-    if bad.size:
-        i = int(bad[0])
-        raise ValueError(
-            f"sequence {i} has {taken.lengths[i]} steps in {name} and {h.own_lengths[i]} in "
-            f"{h.name}"
-        )
-
-
 def series_shape(h: Values) -> tuple[int, ...]:
     """The shape of one series beside the target: its axes without that of units."""
     return tuple(size for size, letter in zip(h.shape, h.layout, strict=True) if letter != "U")
-
-
-def sequence_lengths(lengths: Any, h: Values) -> npt.NDArray[np.int64] | None:
-    """Check `lengths`: integers of shape (N,), each 0 to T; None stays None."""
-    if lengths is None:
-        return h.own_lengths
-    array = np.asarray(lengths.cpu() if hasattr(lengths, "cpu") else lengths)
-    sequences, steps = h.array.shape[:2]
-    if array.dtype.kind not in "iu":
-        raise TypeError(f"lengths must be integers, got {array.dtype}")
-    if array.shape != (sequences,):
-        meant = layouts.fitting(h.shape, h.layout, sequences=array.size) if array.ndim == 1 else []
-        raise ValueError(
-            f"lengths must have shape ({sequences},), got {array.shape}; {h.name} {h.reading}"
-            f"{layouts.advice(h.shape, meant)}"
-        )
-    bad = np.flatnonzero((array < 0) | (array > steps))
-    if bad.size:
-        n = int(bad[0])
-        raise ValueError(f"lengths must lie in 0 .. T = {steps}, got lengths[{n}] = {array[n]}")
-    if h.own_lengths is not None and (array != h.own_lengths).any():
-        raise ValueError(
-            f"lengths are given, and {h.name} is a list of sequences that have other lengths of "
-            "their own; leave lengths out"
-        )
-    return np.ascontiguousarray(array, dtype=np.int64)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import tefast
-from tefast._accumulation import Accumulated
+from tefast._streaming.accumulation import Accumulated
 from tefast.nn._runs.ranges import valid_steps
 from tefast.nn.context import Context
 from tefast.typing import Bias, Method

@@ -15,9 +15,9 @@ from tefast.nn._trace.advice import Request, builder, numbers_and_widths, tied_l
 from tefast.nn._trace.consumers import RECURRENT, Reading, Readings, UnfitError
 from tefast.nn._trace.copies import copy_with
 from tefast.nn._trace.group import Group, about
+from tefast.nn._trace.masked_run import Returned
 from tefast.nn._trace.readers import check_reader
 from tefast.nn._trace.sizes import SizeNames, checked_sizes, set_sizes
-from tefast.nn._trace.tracing import Returned
 from tefast.nn._trace.trial import MisfitError, check_outputs, check_ready
 from tefast.nn.classifier import SequenceClassifier
 

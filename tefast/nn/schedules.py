@@ -17,9 +17,10 @@ from tefast.nn._layers.stack import Part, part_name
 from tefast.nn._runs.arguments import arguments_of
 from tefast.nn._runs.batches import Batch, Forward, read_again, run_model
 from tefast.nn.budget import BUDGETS, Budget, without
+from tefast.nn.choice import Choice
 from tefast.nn.criteria import NAMED, Criterion, order_of, random
 from tefast.nn.scores import score
-from tefast.nn.selection import Choice, check_ways
+from tefast.nn.selection import check_ways
 
 M = TypeVar("M", bound=nn.Module)
 Key: TypeAlias = tuple[str, Part]

@@ -8,7 +8,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from tefast.nn._trace.flow import BASE, OTHER, Fields, Flow, joined, same, unknown, varying
+from tefast.nn._trace.fields import BASE, OTHER, Fields, joined, same, unknown, varying
+from tefast.nn._trace.flow import Flow
 from tefast.nn._trace.operations import check_width, label, pointwise
 from tefast.nn._trace.reductions import along
 from tefast.nn._trace.rules import Call, rule

@@ -8,17 +8,8 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from tefast.nn._trace.flow import (
-    EMPTY,
-    OTHER,
-    Fields,
-    Flow,
-    address,
-    four,
-    leaves,
-    unknown,
-    varying,
-)
+from tefast.nn._trace.fields import EMPTY, OTHER, Fields, address, four, leaves, unknown, varying
+from tefast.nn._trace.flow import Flow
 from tefast.nn._trace.rules import RULES, Call, Rule, is_pointwise, rule
 
 # PyTorch tags the others as pointwise itself.

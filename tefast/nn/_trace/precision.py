@@ -9,7 +9,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
 from tefast.nn._trace.copies import raised
-from tefast.nn._trace.flow import leaves
+from tefast.nn._trace.fields import leaves
 
 _CASTS = {
     "half": torch.float16,

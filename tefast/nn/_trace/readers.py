@@ -15,7 +15,7 @@ from tefast.nn._layers.recurrent import (
 from tefast.nn._layers.stack import RecurrentStack
 from tefast.nn._trace.consumers import ATTENTION, CONVOLUTIONS, TRANSPOSED, Reading
 from tefast.nn._trace.copies import check_own
-from tefast.nn._trace.flow import OTHER
+from tefast.nn._trace.fields import OTHER
 
 Readings = dict[str, Reading]
 

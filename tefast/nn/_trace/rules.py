@@ -7,7 +7,8 @@ from typing import Any, NoReturn, TypeAlias
 import torch
 from torch import Tensor
 
-from tefast.nn._trace.flow import Fields, Flow, leaves, unknown
+from tefast.nn._trace.fields import Fields, leaves, unknown
+from tefast.nn._trace.flow import Flow
 
 Rule: TypeAlias = Callable[["Call"], None]
 

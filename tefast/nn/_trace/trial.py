@@ -8,14 +8,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from tefast.nn._layers.recurrent import Layer
-from tefast.nn._trace.comparison import (
-    TOLERANCES,
-    Follower,
-    Run,
-    compare_kinds,
-    compare_results,
-    whole,
-)
+from tefast.nn._trace.comparison import TOLERANCES, Follower
 from tefast.nn._trace.consumers import is_reader
 from tefast.nn._trace.copies import deep_copy
 from tefast.nn._trace.examples import (
@@ -28,9 +21,13 @@ from tefast.nn._trace.examples import (
     parts,
 )
 from tefast.nn._trace.group import Group
+from tefast.nn._trace.masked_run import Returned
+from tefast.nn._trace.members import whole
+from tefast.nn._trace.outcomes import compare_kinds, compare_results
 from tefast.nn._trace.precision import Raised
+from tefast.nn._trace.sight import Run
 from tefast.nn._trace.states import States, cut_states, joined_entries, kept_entries
-from tefast.nn._trace.tracing import Returned, find_readings
+from tefast.nn._trace.tracing import find_readings
 
 M = TypeVar("M", bound=nn.Module)
 

@@ -1,0 +1,1 @@
+"""Measures of data that comes in batches: what the classes of `tefast.streaming` have in common."""
