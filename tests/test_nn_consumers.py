@@ -9,6 +9,9 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from tefast.nn import mask, prune
 from tefast.nn._layers.narrow import NarrowAttention, NarrowLayerNorm
+from tefast.nn._layers.recurrent import set_parameter
+from tefast.nn._trace.kinds import KINDS, ReaderKind
+from tefast.nn._trace.readers.columns import is_gone
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -506,3 +509,39 @@ def test_a_model_that_counts_its_calls_is_left_as_it_was():
     assert model.calls == smaller.calls == 0
     assert not hasattr(model, "last")
     assert not hasattr(smaller, "last")
+
+
+class Scale(nn.Module):
+    """A module of no known kind, which multiplies each feature by a weight."""
+
+    def __init__(self, width: int, of: int = 1, device: str | None = None) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width, device=device))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        assert x.shape[-1] == len(self.weight)
+        return x * self.weight
+
+
+class ScaleKind(ReaderKind):
+    classes = (Scale,)
+
+    def narrow(self, module, readings, kept):  # type: ignore[no-untyped-def]
+        weight = module.weight.detach()[~is_gone(readings["input"], kept)]
+        twin = Scale(len(weight), device="meta")
+        set_parameter(twin, "weight", weight, module.weight)
+        return twin
+
+    def give(self, reader, module, known, result):  # type: ignore[no-untyped-def]
+        reader.each(module, known, result, lambda m, x: x * m.weight.detach().cpu().double())
+
+
+def test_one_class_adds_a_kind_of_reader(monkeypatch):
+    model = Model(lambda m, o, s: m.fc(m.scale(o)), scale=Scale(2 * UNITS))
+    x = torch.randn(2, 5, 3).double()
+    with pytest.raises(ValueError, match="reach"):
+        prune(model, EVEN, example=x)
+    monkeypatch.setattr("tefast.nn._trace.kinds.KINDS", [*KINDS, ScaleKind()])
+    pruned = prune(model, EVEN, example=x)
+    assert len(pruned.scale.weight) == 2 * (UNITS - 2)
+    torch.testing.assert_close(pruned(x), mask(model, EVEN)(x))

@@ -12,9 +12,8 @@ from torch import Tensor, nn
 
 from tefast._support.files import whole_file
 from tefast.nn._layers.gate_layers import GateLayer
-from tefast.nn._layers.narrow import NarrowAttention, NarrowLayerNorm
-from tefast.nn._layers.stack import RecurrentStack, recurrent_layer
-from tefast.nn._trace.consumers import CONVOLUTIONS, TRANSPOSED
+from tefast.nn._layers.stack import RecurrentStack
+from tefast.nn._trace.kinds import kind_named, kind_of
 from tefast.nn.classifier import SequenceClassifier, Sizes
 from tefast.nn.loading import UnfitModelError, filled, resized
 
@@ -23,40 +22,11 @@ M = TypeVar("M", bound=nn.Module)
 _CLASSIFIER = "tefast.nn.SequenceClassifier"
 _MODULES = "tefast.nn.modules"
 
-_CONVOLUTION = (
-    "in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "bias",
-    "padding_mode",
+_EMBEDDING = (
+    "num_embeddings", "embedding_dim", "padding_idx", "max_norm", "norm_type",
+    "scale_grad_by_freq", "sparse",
 )  # fmt: skip
-# What builds a module of each class whose size pruning may change, beside its weights.
-_ARGUMENTS: dict[type[nn.Module], tuple[str, ...]] = {
-    nn.LSTMCell: ("input_size", "hidden_size", "bias"),
-    nn.GRUCell: ("input_size", "hidden_size", "bias"),
-    nn.RNNCell: ("input_size", "hidden_size", "bias", "nonlinearity"),
-    nn.Linear: ("in_features", "out_features", "bias"),
-    nn.Bilinear: ("in1_features", "in2_features", "out_features", "bias"),
-    nn.Embedding: (
-        "num_embeddings", "embedding_dim", "padding_idx", "max_norm", "norm_type",
-        "scale_grad_by_freq", "sparse",
-    ),
-    nn.PReLU: ("num_parameters",),
-    **dict.fromkeys(CONVOLUTIONS, _CONVOLUTION),
-    **dict.fromkeys(TRANSPOSED, (*_CONVOLUTION, "output_padding")),
-    nn.LayerNorm: ("normalized_shape", "eps", "elementwise_affine", "bias"),
-    nn.BatchNorm1d: ("num_features", "eps", "momentum", "affine", "track_running_stats"),
-    NarrowLayerNorm: ("width", "kept", "rest", "eps", "elementwise_affine", "bias"),
-    NarrowAttention: (
-        "embed_dim", "num_heads", "qdim", "kdim", "vdim", "dropout", "bias", "batch_first",
-    ),
-}  # fmt: skip
-_RECURRENT = (
-    "mode", "input_size", "hidden_size", "num_layers", "bias", "batch_first", "dropout",
-    "bidirectional", "proj_size",
-)  # fmt: skip
-_BUILDERS: dict[str, Any] = {
-    **{kind.__name__: kind for kind in _ARGUMENTS},
-    "RecurrentStack": RecurrentStack,
-    **dict.fromkeys(("LSTM", "GRU", "RNN"), recurrent_layer),
-}
+"""What builds an nn.Embedding, which loses units but reads none."""
 
 
 def save(model: nn.Module, path: str | os.PathLike[str]) -> None:
@@ -241,36 +211,10 @@ def _description(module: nn.Module) -> dict[str, Any] | None:
 
 
 def _arguments(module: nn.Module) -> dict[str, Any] | None:
-    if type(module) in (nn.LSTM, nn.GRU, nn.RNN):
-        return {name: getattr(module, name) for name in _RECURRENT}
-    if isinstance(module, RecurrentStack):
-        projected = any(module.proj_sizes.values())
-        return {
-            **{name: getattr(module, name) for name in ("mode", "input_size")},
-            "hidden_sizes": _nested(module.hidden_sizes),
-            "proj_sizes": _nested(module.proj_sizes) if projected else None,
-            **{name: getattr(module, name) for name in ("bias", "batch_first", "dropout")},
-        }
-    names = _ARGUMENTS.get(type(module), ())
-    return {name: _argument(module, name) for name in names} or None
-
-
-def _argument(module: Any, name: str) -> Any:
-    if name == "elementwise_affine":
-        return module.weight is not None
-    if name == "bias" and not isinstance(module, nn.RNNCellBase):
-        owner = module.out_proj if isinstance(module, NarrowAttention) else module
-        return owner.bias is not None
-    if name == "kept":
-        return module.normalized_shape[0]
-    if name in ("qdim", "kdim", "vdim"):
-        return getattr(module, f"{name[0]}_proj").in_features
-    return getattr(module, name)
-
-
-def _nested(sizes: Mapping[tuple[int, int], int]) -> list[list[int]]:
-    layers = 1 + max(layer for layer, _ in sizes)
-    return [[size for (of, _), size in sizes.items() if of == layer] for layer in range(layers)]
+    if type(module) is nn.Embedding:
+        return {name: getattr(module, name) for name in _EMBEDDING}
+    kind = kind_of(module)
+    return kind.describe(module) if kind and type(module) in kind.classes else None
 
 
 def replacements(
@@ -283,12 +227,10 @@ def replacements(
 def built(description: Mapping[str, Any]) -> nn.Module:
     """Build a module on the meta device, without memory, time or random numbers."""
     arguments = dict(description)
-    builder = _BUILDERS[arguments.pop("class")]
-    dropout = arguments.pop("dropout", 0.0) if builder is recurrent_layer else None
-    module: nn.Module = builder(**arguments, device="meta")
-    if dropout is not None:
-        module.dropout = dropout  # in one layer without effect; its constructor would warn
-    return module
+    name = arguments.pop("class")
+    if name == "Embedding":
+        return nn.Embedding(**arguments, device="meta")
+    return kind_named(name).build(name, arguments)
 
 
 def _flatten(model: nn.Module) -> None:

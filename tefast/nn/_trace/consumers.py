@@ -3,22 +3,12 @@
 from dataclasses import dataclass
 from typing import TypeAlias, get_args
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from tefast.nn._layers.narrow import NarrowAttention, NarrowLayerNorm
 from tefast.nn._layers.recurrent import Cell, Recurrent
 from tefast.nn._layers.stack import RecurrentStack
 
 RECURRENT = (*get_args(Recurrent), *get_args(Cell), RecurrentStack)
-ATTENTION = (nn.MultiheadAttention, NarrowAttention)
-NORMS = (nn.LayerNorm, NarrowLayerNorm)
-TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
-CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, *TRANSPOSED)
-READERS = (
-    *(nn.Linear, nn.Bilinear, *CONVOLUTIONS, nn.BatchNorm1d, nn.PReLU),
-    *(*RECURRENT, *NORMS, *ATTENTION),
-)
-"""Modules that can do with fewer input features, of exactly these classes."""
 
 Readings: TypeAlias = dict[str, dict[str, "Reading"]]
 """What each module reads, by its own name and that of its input."""
@@ -75,27 +65,3 @@ class Reading:
     labels: Tensor
     masked: Tensor
     norms: list[Normed]
-
-
-def is_reader(module: nn.Module) -> bool:
-    """Return whether a module is dealt with as a whole."""
-    return type(module) in READERS and not (
-        isinstance(module, nn.PReLU) and module.num_parameters == 1
-    )
-
-
-def features_axis(module: nn.Module, rank: int) -> int:
-    """Return the axis, from the end, along which a module reads features.
-
-    Parameters
-    ----------
-    module : nn.Module
-        One of `READERS`.
-    rank : int
-        Dimensions of its input.
-    """
-    if isinstance(module, CONVOLUTIONS):
-        return -1 - len(module.kernel_size)
-    if isinstance(module, nn.BatchNorm1d | nn.PReLU):
-        return 1 - rank
-    return -1

@@ -18,8 +18,7 @@ from torch import Tensor, nn
 from torch.nn.utils.prune import BasePruningMethod
 from torch.overrides import TorchFunctionMode
 
-from tefast.nn._layers.narrow import NarrowAttention, NarrowLayerNorm
-from tefast.nn._layers.stack import RecurrentStack
+from tefast.nn._trace.kinds import smallest
 
 M = TypeVar("M", bound=nn.Module)
 T = TypeVar("T")
@@ -39,17 +38,6 @@ _HOOKS = (
     "_load_state_dict_post_hooks",
 )
 _REPLACED = ("forward", "_call_impl", "_wrapped_call_impl")
-_SMALLEST: dict[type[nn.Module], tuple[Any, ...]] = {
-    RecurrentStack: ("LSTM", 1, [[1]]),
-    NarrowLayerNorm: (1, 1, 0),
-    NarrowAttention: (1, 1, 1, 1, 1),
-    nn.LayerNorm: (1,),
-    nn.BatchNorm1d: (1,),
-    nn.Bilinear: (1, 1, 1),
-    **dict.fromkeys((nn.Conv1d, nn.Conv2d, nn.Conv3d), (1, 1, 1)),
-    **dict.fromkeys((nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d), (1, 1, 1)),
-}
-"""What builds a module of a class, where that is not (1, 1)."""
 _RAISED: dict[torch.dtype | None, dict[torch.dtype, torch.dtype]] = {
     None: {},
     torch.float32: dict.fromkeys((torch.float16, torch.bfloat16), torch.float32),
@@ -215,7 +203,7 @@ class _Copying(TorchFunctionMode):
 @cache
 def _names(kind: Any) -> tuple[frozenset[str], ...]:
     """Return what every module of a class has: buffers, modules, attributes."""
-    one = kind(*_SMALLEST.get(kind, (1, 1)), device="meta")
+    one = kind(*smallest(kind), device="meta")
     return tuple(frozenset(held) for held in (one._buffers, one._modules, vars(one)))
 
 

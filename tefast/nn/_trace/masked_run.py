@@ -14,14 +14,10 @@ from tefast.nn._layers.numbering import Numbering, check_together
 from tefast.nn._layers.recurrent import Cell
 from tefast.nn._trace.comparison import TOLERANCES, Recorder
 from tefast.nn._trace.consumers import (
-    ATTENTION,
-    NORMS,
-    READERS,
     RECURRENT,
     Normed,
     Readings,
     UnfitError,
-    is_reader,
 )
 from tefast.nn._trace.copies import deep_copy
 from tefast.nn._trace.examples import (
@@ -37,9 +33,10 @@ from tefast.nn._trace.examples import (
 )
 from tefast.nn._trace.fields import OTHER, Fields, address, places_of
 from tefast.nn._trace.flow import Flow, Tie
+from tefast.nn._trace.kinds import is_reader, kind_of
 from tefast.nn._trace.members import hooked, scripts_wrapped, see_module, title
 from tefast.nn._trace.precision import Raised
-from tefast.nn._trace.reading import Reader, batch_normed, prelu
+from tefast.nn._trace.reading import Reader
 from tefast.nn._trace.sight import Run
 from tefast.nn._trace.states import (
     States,
@@ -263,7 +260,7 @@ class Trace(Reader):
 
     def _enter(self, module: nn.Module, args: Any, kwargs: Any) -> None:
         self.path.append(title(self.names.get(module, ""), module))
-        computed = parametrize.is_parametrized(module) and isinstance(module, READERS)
+        computed = parametrize.is_parametrized(module) and kind_of(module) is not None
         with unseen():
             if computed and self.flow.any_of((args, kwargs)) is not None:
                 self.refuse(_computed(module))
@@ -288,26 +285,11 @@ class Trace(Reader):
         self.path.pop()
 
     def _read(self, module: nn.Module, args: Any, kwargs: Any, result: Any) -> None:
-        given = tensors_in((args, kwargs))
+        kind = kind_of(module)
         if module in self.layers:
             self._member(module, args, kwargs, result)
-        elif isinstance(module, ATTENTION):
-            self.attend(module, args, kwargs)
-        elif isinstance(module, nn.Bilinear):
-            self.multiply(module, args, kwargs)
-        elif self.reads(module, given[0]):
-            if sum(self.flow.of(one) is not None for one in given) > 1:
-                self.refuse("an initial state made of them", module)
-            known = cast(Fields, self.flow.of(given[0]))
-            reading = self.found.readings[self.names[module]]["input"]
-            if isinstance(module, NORMS):
-                self.norm(module, reading, result)
-            elif isinstance(module, nn.BatchNorm1d):
-                self.each(module, known, result, batch_normed)
-            elif isinstance(module, nn.PReLU):
-                self.each(module, known, result, prelu)
-        elif any(self.flow.of(one) is not None for one in given):
-            self.refuse("an initial state made of them", module)
+        elif kind is not None:
+            kind.follow(self, module, args, kwargs, result)
 
     def _member(self, module: nn.Module, args: Any, kwargs: Any, result: Any) -> None:
         """Deal with a layer of which units are removed: what it starts from, reads and gives."""
@@ -385,7 +367,7 @@ def _computed(module: nn.Module) -> str:
 
 def _parameter(module: nn.Module, name: str, own: str) -> str:
     """Say what a parameter is that the model's code reads itself, and how it could be narrowed."""
-    if isinstance(module, READERS):
+    if kind_of(module) is not None:
         return f"with {f'{name}.{own}'!r} (call {name!r} instead)"
     full = f"{name}.{own}" if name else own
     if isinstance(module, nn.Embedding):

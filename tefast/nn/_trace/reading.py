@@ -2,21 +2,21 @@
 
 import math
 from dataclasses import replace
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
 
-from tefast.nn._layers.narrow import NarrowLayerNorm
 from tefast.nn._layers.numbering import Numbering
 from tefast.nn._trace.consumers import (
     Normed,
     Reading,
     UnfitError,
-    features_axis,
 )
-from tefast.nn._trace.fields import OTHER, Fields, same, unknown
+from tefast.nn._trace.examples import tensors_in
+from tefast.nn._trace.fields import OTHER, Fields, same
 from tefast.nn._trace.flow import Flow
+from tefast.nn._trace.kinds import kind_of
 from tefast.nn._trace.reductions import along
 
 
@@ -60,8 +60,18 @@ class Reader:
         if known is None:
             self.elsewhere.setdefault(self.names[module], f"in {self.path[-2]}")
             return False
-        self.note(module, {"input": self.reading(tensor, features_axis(module, tensor.ndim))})
+        kind = kind_of(module)
+        axis = -1 if kind is None else kind.features_axis(module, tensor.ndim)
+        self.note(module, {"input": self.reading(tensor, axis)})
         return known.tracked()
+
+    def read_one(self, module: nn.Module, args: Any, kwargs: Any) -> Fields | None:
+        """Note what a module reads as its first input; return what is known of it, if anything."""
+        given = tensors_in((args, kwargs))
+        reads = self.reads(module, given[0])
+        if sum(self.flow.of(one) is not None for one in given) > reads:
+            self.refuse("an initial state made of them", module)
+        return self.flow.of(given[0]) if reads else None
 
     def reading(self, tensor: Tensor, axis: int = -1) -> Reading:
         known = self.flow.fields(tensor)
@@ -114,62 +124,12 @@ class Reader:
             self.flow.calling.pop()
         return replace(old, labels=labels)
 
-    def attend(self, module: nn.Module, args: Any, kwargs: Any) -> None:
-        inputs = {**dict(zip(("query", "key", "value"), args, strict=False)), **kwargs}
-        roles = {"query", "key", "value"}
-        if any(self.flow.of(one) is not None for role, one in inputs.items() if role not in roles):
-            self.refuse("a mask made of them")
-        found = {r: self.reading(inputs[r]) for r in sorted(roles) if self.flow.of(inputs[r])}
-        self._note_any(module, found)
-
-    def multiply(self, module: nn.Module, args: Any, kwargs: Any) -> None:
-        inputs = {**dict(zip(("input1", "input2"), args, strict=False)), **kwargs}
-        found = {r: self.reading(one) for r, one in inputs.items() if self.flow.of(one)}
-        for reading in found.values():
-            units = reading.labels != OTHER
-            inner = (reading.labels >= 0) & (reading.labels < self.numbering.count)
-            if bool((units & ~inner).any() | reading.masked[units].ne(0).any()):
-                self.refuse("a Bilinear of what is not 0 where a unit is masked")
-        self._note_any(module, found)
-
-    def _note_any(self, module: nn.Module, readings: dict[str, Reading]) -> None:
+    def note_any(self, module: nn.Module, readings: dict[str, Reading]) -> None:
         """Note what a module of several inputs reads, if anything."""
         if readings:
             self.note(module, readings)
         else:
             self.elsewhere.setdefault(self.names[module], f"in {self.path[-2]}")
-
-    def norm(self, module: nn.Module, reading: Reading, result: Tensor) -> None:
-        norm = cast(nn.LayerNorm | NarrowLayerNorm, module)
-        count, labels = self.numbering.count, reading.labels
-        there = labels != OTHER
-        several = len(norm.normalized_shape) > 1
-        if several or bool((labels >= count).any() or reading.masked[there].ne(0).any()):
-            self.refuse("a LayerNorm over more than units that are 0 when masked")
-        units = labels[there]
-        if len(units) > len(set(units.tolist())):
-            self.refuse("a LayerNorm that reads a unit twice")
-        number = self._number(norm, units, labels)
-        if isinstance(module, NarrowLayerNorm):
-            rest = torch.tensor([OTHER - 1 - number])
-            labels = torch.cat([labels[: module.rest], rest, labels[module.rest :]])
-        out = torch.where(labels >= 0, labels + count * (1 + number), labels)
-        nothing = unknown(tuple(result.shape))
-        self.flow.follow(result, replace(nothing, labels=out.expand(result.shape)))
-
-    def _number(self, module: nn.LayerNorm | NarrowLayerNorm, units: Tensor, labels: Tensor) -> int:
-        """Return the place of a LayerNorm in the list, which it may have from an earlier call."""
-        name = self.names[module]
-        for number, norm in enumerate(self.norms):
-            if norm.name == name:
-                return number
-        weight = torch.ones(self.numbering.count, dtype=torch.float64)
-        bias = torch.zeros_like(weight)
-        for target, parameter in ((weight, module.weight), (bias, module.bias)):
-            if parameter is not None:
-                target[units] = parameter.detach().cpu().double()[labels != OTHER]
-        self.norms.append(Normed(name, weight, bias))
-        return len(self.norms) - 1
 
     def each(self, module: Any, known: Fields, result: Tensor, function: Any) -> None:
         if bool((known.labels >= self.numbering.count).any()):
@@ -188,16 +148,3 @@ class Reader:
             error.partner = self.flow.partner(partner)
         self.flow.refusal = self.flow.refusal or error
         raise error
-
-
-def prelu(module: nn.PReLU, x: Tensor) -> Tensor:
-    return nn.functional.prelu(x, module.weight.detach().cpu().double())
-
-
-def batch_normed(module: nn.BatchNorm1d, x: Tensor) -> Tensor:
-    """Return what a BatchNorm1d makes in evaluation mode of `x`, the same for all steps."""
-    options = [module.running_mean, module.running_var, module.weight, module.bias]
-    mean, var, weight, bias = (None if o is None else o.detach().cpu().double() for o in options)
-    if mean is None or var is None:  # the batch's own: of what is the same everywhere, its value
-        mean, var = x.movedim(1, -1).flatten(0, -2)[0], torch.ones(x.shape[1]).double()
-    return nn.functional.batch_norm(x, mean, var, weight, bias, False, 0.0, module.eps)

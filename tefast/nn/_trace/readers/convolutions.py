@@ -1,0 +1,99 @@
+"""Convolutions and transposed ones, which read units as channels."""
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from tefast.nn._layers.recurrent import (
+    set_parameter,
+)
+from tefast.nn._trace.consumers import Reading
+from tefast.nn._trace.kinds import ReaderKind
+from tefast.nn._trace.readers.columns import cut_columns, new_bias
+
+Readings = dict[str, Reading]
+
+
+class ConvolutionKind(ReaderKind):
+    classes: tuple[type[nn.Module], ...] = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+    arguments: tuple[str, ...] = (
+        "in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups",
+        "bias", "padding_mode",
+    )  # fmt: skip
+    smallest = (1, 1, 1)
+
+    def features_axis(self, module: Any, ndim: int) -> int:
+        return -1 - len(module.kernel_size)
+
+    def check(self, module: Any) -> None:
+        super().check(module)
+        if module.groups > 1:
+            raise ValueError(f"expected a convolution of groups=1, got {module.groups}")
+
+    def narrow(self, module: Any, readings: Any, kept: Tensor) -> nn.Module:
+        return _convolution(module, readings["input"], kept)
+
+
+class TransposedKind(ConvolutionKind):
+    classes = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+    arguments = (*ConvolutionKind.arguments, "output_padding")
+
+    def narrow(self, module: Any, readings: Any, kept: Tensor) -> nn.Module:
+        return _transposed(module, readings["input"], kept)
+
+
+def _convolution(module: Any, reading: Reading, kept: Tensor) -> nn.Module:
+    weight, added = cut_columns(module.weight, reading, kept)
+    padded = module.padding not in ("valid", (0,) * weight[0, 0].ndim)
+    if padded and module.padding_mode == "zeros" and bool(added.any()):
+        raise ValueError(
+            "what removed units leave behind is not there where the steps are padded with "
+            "zeros; expected no padding, or padding_mode='replicate'"
+        )
+    twin: nn.Module = type(module)(
+        weight.shape[1],
+        module.out_channels,
+        module.kernel_size,
+        module.stride,
+        module.padding,
+        module.dilation,
+        1,
+        module.bias is not None,
+        module.padding_mode,
+        device="meta",
+    )
+    set_parameter(twin, "weight", weight, module.weight)
+    bias = new_bias(module.bias, added.flatten(1).sum(1))
+    if bias is not None:
+        set_parameter(twin, "bias", bias, module.bias)
+    return twin
+
+
+def _transposed(module: Any, reading: Reading, kept: Tensor) -> nn.Module:
+    """Narrow a transposed convolution, whose weight is (inputs, outputs, ...)."""
+    weight, added = cut_columns(module.weight.transpose(0, 1), reading, kept)
+    if bool(added.any()):
+        raise ValueError(
+            "what removed units leave behind is not the same at the ends; expected units that "
+            "are 0 when masked"
+        )
+    twin: nn.Module = type(module)(
+        weight.shape[1],
+        module.out_channels,
+        module.kernel_size,
+        module.stride,
+        module.padding,
+        module.output_padding,
+        1,
+        module.bias is not None,
+        module.dilation,
+        module.padding_mode,
+        device="meta",
+    )
+    set_parameter(twin, "weight", weight.transpose(0, 1).contiguous(), module.weight)
+    if module.bias is not None:
+        set_parameter(twin, "bias", module.bias.detach().clone(), module.bias)
+    return twin
+
+
+KINDS = (ConvolutionKind(), TransposedKind())
