@@ -42,7 +42,7 @@ from tefast.nn._trace.precision import Raised
 from tefast.nn._trace.reading import Reader, batch_normed, prelu
 from tefast.nn._trace.sight import Run
 from tefast.nn._trace.states import (
-    States,
+    StateLabels,
     given_states,
     kept_entries,
     starts,
@@ -77,7 +77,7 @@ class Found:
     readings: Readings
     ties: list[Tie]
     runs: list[Run] = field(default_factory=list)
-    states: list[States] = field(default_factory=list)
+    states: list[StateLabels] = field(default_factory=list)
     returned: list[dict[str, Tensor]] = field(default_factory=list)
     dtype: torch.dtype = torch.float64
 
@@ -114,7 +114,7 @@ class Trace(Reader):
         """Modules that read something else, and what says so."""
         self.empty: set[str] = set()
         """Modules that read what would hold units' outputs if there were any entries."""
-        self.states: States = {}
+        self.states: StateLabels = {}
 
     def on(self, arguments: Arguments) -> None:
         """Run the model on an example and on others made of it."""
@@ -150,7 +150,7 @@ class Trace(Reader):
         except Exception as error:  # not every model takes what was made of its example
             raise _NoRunError from error
 
-    def _starts(self, arguments: Arguments, error: _StartError) -> States:
+    def _starts(self, arguments: Arguments, error: _StartError) -> StateLabels:
         """Return which arguments are the states that layers start from."""
         found = given_states(self.masked, self.members, self.numbering, arguments, self.dtype)
         if not found:

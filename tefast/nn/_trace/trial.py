@@ -26,7 +26,7 @@ from tefast.nn._trace.members import whole
 from tefast.nn._trace.outcomes import compare_kinds, compare_results
 from tefast.nn._trace.precision import Raised
 from tefast.nn._trace.sight import Run
-from tefast.nn._trace.states import States, cut_states, joined_entries, kept_entries
+from tefast.nn._trace.states import StateLabels, cut_states, joined_entries, kept_entries
 from tefast.nn._trace.tracing import find_readings
 
 M = TypeVar("M", bound=nn.Module)
@@ -123,7 +123,7 @@ class Trial(Generic[M]):
             theirs = kept_entries(expected, labels, self.group.gone)
             compare_kinds(joined_entries(result, labels), theirs, _refuse)
 
-    def _follow(self, twin: M, run: Run, states: States, labels: Mapping[str, Tensor]) -> None:
+    def _follow(self, twin: M, run: Run, states: StateLabels, labels: Mapping[str, Tensor]) -> None:
         refusals: list[ValueError] = []
 
         def refuse(reason: str) -> NoReturn:
