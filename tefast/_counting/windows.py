@@ -23,7 +23,7 @@ from tefast._tables.types import MISSING, Codes, Counts, Lengths, Steps
 from tefast.binning import MAX_BINS, Binning
 
 MOST_STATES = 2**15 - 1
-"""Of those who share a step that the kernels of single steps take."""
+"""The largest number of shared states that the kernels of single steps take."""
 DENSE_CELLS = 2**22
 """A unit's table of more cells than these is sparse."""
 
