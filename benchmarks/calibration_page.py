@@ -135,9 +135,9 @@ def held(rows):
         for row in outside
     )
     return (
-        f"{len(rows)} rates ought to be 5 %; the intervals of {len(rows) - len(outside)} hold it. "
-        f"Chance alone leaves it out of {len(rows) / 20:.1f} intervals of so many. "
-        f"Without it: {named or 'none'}."
+        f"{len(rows)} tests should reject 5 % of independent data. The binomial interval of "
+        f"{len(rows) - len(outside)} of them contains 5 %. By chance alone {len(rows) / 20:.1f} of "
+        f"{len(rows)} intervals would miss it. Those that miss it: {named or 'none'}."
     )
 
 

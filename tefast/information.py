@@ -208,7 +208,9 @@ def entropy_rate(
     backend: BackendName = "auto",
     threads: int | None = None,
 ) -> Any:
-    """What is open about every unit's next value: ``H(h[t+1] | h[t], .. h[t-(k-1)s])``.
+    """Entropy rate of every unit: ``H(h[t+1] | h[t], .. h[t-(k-1)s])``.
+
+    It is the uncertainty that is left about a unit's next value when its past is known.
 
     Parameters
     ----------

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol, Self, TypeVar
 
 from tefast._tables import entropies
-from tefast._tables.counts import Table, kept
+from tefast._tables.counts import CountTable, kept
 from tefast._tables.entropies import Axes, Sums
 from tefast._tables.states import Embedding
 from tefast._tables.types import Steps
@@ -87,7 +87,7 @@ class Measure:
             return alone - beside
         return of(self.x + self.y + self.given) - beside - of(self.y + self.given) + alone
 
-    def sums(self, table: Table, grassberger: bool = False) -> Sums:
+    def sums(self, table: CountTable, grassberger: bool = False) -> Sums:
         """N times the measure, from a table of counts with its axes."""
         return self.combined(lambda axes: entropies.sums(table, *axes, grassberger=grassberger))
 

@@ -109,14 +109,13 @@ def transfer_entropy(
         bins. A `Binning` that `learn_binning` returned is used as it is. A mapping such as
         ``{"h": "quantile", "y": [0.5]}`` says it for each input.
     h_range, y_range : (low, high), optional
-        The range that uniform bins divide, scalars or one value a unit, or a source of several.
-        Values outside are
-        clamped into the end bins. None: the range of the data, unit by unit.
+        The range that uniform bins divide: two numbers, or one pair for each unit, or for each of
+        several sources. Values outside fall into the end bins. None: each unit's own range.
     lengths : array_like of int, shape (N,), optional
         Valid steps of each sequence; what lies beyond is not looked at.
     mask : array_like of bool, shape (N, T) or that of `h`, optional
-        True where a step, of target and source, or a value of the target counts. A transition that
-        touches another one is left out; that is made in a copy of the data.
+        False marks steps of target and source, or values of the target, that are left out. So is
+        every transition that touches one of them. This works on a copy of the data.
     layout : str, optional
         What the axes of `h` hold, one letter for each in their order: N sequences, T steps, U
         units. Default: "NTU", "TU" or "T", or "NT" where `y` has the two axes of `h`. "NUT" is for
@@ -285,9 +284,9 @@ def normalized_transfer_entropy(
     backend: BackendName = "auto",
     threads: int | None = None,
 ) -> Any:
-    """The part of what is open about every unit's next value that the source tells, 0 to 1.
+    """The fraction of every unit's entropy rate that the source explains, 0 to 1.
 
-    Transfer entropy over ``H(h[t+1] | h[t], .. h[t-(k-1)s])``; 0 where nothing is open.
+    Transfer entropy over ``H(h[t+1] | h[t], .. h[t-(k-1)s])``; 0 where the entropy rate is 0.
 
     Parameters
     ----------

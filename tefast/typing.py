@@ -44,8 +44,8 @@ class BinningRule(Protocol):
         """How many bins there are where `bins` are asked for."""
 
 
-Edges: TypeAlias = Sequence[float] | Sequence[Sequence[float]] | SupportsArray
-BinningOfOne: TypeAlias = BinningName | Edges | BinningRule
+EdgesLike: TypeAlias = Sequence[float] | Sequence[Sequence[float]] | SupportsArray
+BinningOfOne: TypeAlias = BinningName | EdgesLike | BinningRule
 BinningLike: TypeAlias = BinningOfOne | Mapping[str, BinningOfOne]
 """What the argument `binning` takes."""
 
@@ -58,7 +58,7 @@ TensorLike: TypeAlias = "Tensor"
 """Targets whose scores are tensors."""
 
 
-class Options(TypedDict, total=False):
+class CommonOptions(TypedDict, total=False):
     """Keyword arguments of every function of a target."""
 
     binning: BinningLike
@@ -71,7 +71,7 @@ class Options(TypedDict, total=False):
     threads: int | None
 
 
-class EntropyOptions(Options, total=False):
+class EntropyOptions(CommonOptions, total=False):
     """Those of `tefast.entropy`."""
 
     base: float
@@ -85,7 +85,7 @@ class OwnOptions(EntropyOptions, total=False):
     bias: Bias | None
 
 
-class MutualOptions(Options, total=False):
+class MutualOptions(CommonOptions, total=False):
     """Those of `tefast.mutual_information`."""
 
     y_range: Any
@@ -95,7 +95,7 @@ class MutualOptions(Options, total=False):
     bias: Bias | None
 
 
-class NormalizedOptions(Options, total=False):
+class NormalizedOptions(CommonOptions, total=False):
     """Those of `tefast.normalized_transfer_entropy`."""
 
     y_range: Any

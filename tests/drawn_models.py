@@ -460,10 +460,10 @@ def plan(rng):
     return drawn
 
 
-def batch(drawn, generator, equal):
+def batch(drawn, generator, equal, least=3):
     """Arguments for the model; with `equal`, of sequences of one length."""
     n = int(torch.randint(2, 4, (), generator=generator))
-    steps = int(torch.randint(3, 7, (), generator=generator))
+    steps = int(torch.randint(least, 7, (), generator=generator))
     if drawn["tokens"]:
         x = torch.randint(0, 6, (n, steps), generator=generator)
     else:

@@ -482,7 +482,7 @@ def test_a_bar_on_a_terminal(folder, capsys, monkeypatch):
 
 def test_the_module_is_a_command_of_numpy_alone(folder):
     code = (
-        "import sys; from tefast import _cli as command; "
+        "import sys; from tefast import _cli; "
         "status = _cli.main('score rec.npz --target h --source y --bins 3'.split()); "
         "known = {'torch', 'matplotlib', 'h5py', 'zarr', 'safetensors', 'scipy', 'tqdm'}; "
         "print(known & set(sys.modules), file=sys.stderr); sys.exit(status)"

@@ -16,7 +16,7 @@ import pytest
 
 import tefast
 from tefast.experiment.findings import findings, paper_table
-from tefast.experiment.results import Results, read_rows
+from tefast.experiment.results import StudyResults, read_rows
 
 README = Path(__file__).parent.parent / "README.md"
 
@@ -218,7 +218,7 @@ def test_the_readmes_table_is_the_committed_runs():
 
 def test_the_committed_summary_is_that_of_the_committed_rows():
     study = README.parent / "docs" / "study"
-    results = Results(read_rows(study / "results.csv"))
+    results = StudyResults(read_rows(study / "results.csv"))
     summary = json.loads((study / "summary.json").read_text())
     assert len(results.rows) == 3 * 3 * 4 * 2 * 10
     assert paper_table(results) == summary["beside_the_paper"]

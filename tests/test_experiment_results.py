@@ -13,7 +13,7 @@ from tefast.experiment.config import CRITERIA, NAMES, ORDERS, PRESETS, REGULARIZ
 from tefast.experiment.figures import build_figure2, build_figure3, build_figure4, figure2, figure4
 from tefast.experiment.findings import findings, gate_findings, paper_table
 from tefast.experiment.report import caveats, write_report
-from tefast.experiment.results import COLUMNS, Curve, Results, Row, read_rows, write_rows
+from tefast.experiment.results import COLUMNS, Curve, Row, StudyResults, read_rows, write_rows
 from tefast.experiment.summary import build_summary, write_summary
 
 FRACTIONS = (0.0, 0.25, 0.5, 0.6)
@@ -71,7 +71,7 @@ def test_files_of_other_rows_are_refused(tmp_path, text, message):
 
 
 def test_spread_and_difference():
-    results = Results(ROWS)
+    results = StudyResults(ROWS)
     curve, other = Curve("l1", "entropy", "ascending"), Curve("l1", "random", "descending")
     mine = [noisy(s, "l1", "entropy", "ascending", 0.5) for s in range(3)]
     theirs = [noisy(s, "l1", "random", "descending", 0.25) for s in range(3)]
@@ -85,12 +85,12 @@ def test_spread_and_difference():
     )
     assert results.spread(curve, 0.3) is None
     assert results.nearest(curve, 0.4) == 0.5
-    assert Results(measured(noisy, seeds=[4])).spread(curve, 0.5).deviation is None
+    assert StudyResults(measured(noisy, seeds=[4])).spread(curve, 0.5).deviation is None
 
 
 @pytest.mark.parametrize("build", [build_figure2, build_figure3])
 def test_figures_show_what_the_rows_say(build):
-    results = Results(ROWS)
+    results = StudyResults(ROWS)
     axes = build(ROWS, classes=10).axes[0]
     lines = {line.get_label(): line for line in axes.lines if not line.get_label().startswith("_")}
     expected = {}
@@ -125,7 +125,7 @@ def test_the_figure_of_gates_shows_them_beside_units():
     panels = build_figure4(ROWS, GATE_ROWS, classes=10).axes
     assert [axes.get_xlabel() for axes in panels] == ["units removed [%]", "gates removed [%]"]
     for axes, rows in zip(panels, (ROWS, GATE_ROWS), strict=True):
-        results, shown = Results(rows), {}
+        results, shown = StudyResults(rows), {}
         for line in axes.lines:
             shown[line.get_label()] = line
         for criterion in CRITERIA:
@@ -146,7 +146,7 @@ def test_gates_are_compared_with_chance_and_with_units():
             random = chance if c == "random" else 0.0
             return 0.9 if not f else 0.5 + mine + random + noise * (s - 1)
 
-        return Results(measured(accuracy))
+        return StudyResults(measured(accuracy))
 
     first, second = gate_findings(gates(0.0), gates(0.2), CLIPS)
     assert first.startswith(
@@ -161,7 +161,7 @@ def test_gates_are_compared_with_chance_and_with_units():
     first, _ = gate_findings(gates(0.0), gates(0.02, noise=0.1), CLIPS)
     assert "not shown to differ from the same fraction" in first
     assert "more than as many gates" in first  # pairs of a seed differ by the same
-    few = Results([row for row in ROWS if row.criterion == "l1"])
+    few = StudyResults([row for row in ROWS if row.criterion == "l1"])
     assert gate_findings(few, few, CLIPS) == []
 
 
@@ -183,7 +183,7 @@ def fixed(best=0.0, l1=0.0, l2=0.0, noise=0.0):
         change = {"none": best if mine else 0.0, "l1": l1, "l2": l2}[r]
         return 0.8 + change + noise * (s - 1) * (1 if mine else -1)
 
-    return findings(Results(measured(accuracy)), CLIPS)
+    return findings(StudyResults(measured(accuracy)), CLIPS)
 
 
 @pytest.mark.parametrize(
@@ -223,7 +223,7 @@ def test_few_seeds_are_judged_by_students_t(gaps, verdict):
         mine = c == "transfer_entropy" and o == "descending" and f
         return 0.8 + (gaps[s] / 100 if mine else 0.0)
 
-    sentences = findings(Results(measured(accuracy)), CLIPS)
+    sentences = findings(StudyResults(measured(accuracy)), CLIPS)
     (compared,) = [one for one in sentences if "random order, descending:" in one]
     assert f"is {verdict}" in compared
 
@@ -233,7 +233,7 @@ def test_seeds_that_agree_to_a_clip_are_not_taken_for_exact(clips, verdict):
     def accuracy(s, r, c, o, f):
         return 0.8 + (0.01 if c == "transfer_entropy" and o == "descending" and f else 0.0)
 
-    sentences = findings(Results(measured(accuracy)), clips)
+    sentences = findings(StudyResults(measured(accuracy)), clips)
     (compared,) = [one for one in sentences if "random order, descending:" in one]
     assert f"is {verdict}" in compared
 
@@ -246,28 +246,28 @@ def test_a_figure_without_transfer_entropy_says_so():
 
 def test_one_seed_tells_nothing_apart():
     rows = measured(lambda s, r, c, o, f: 0.9 if c == "transfer_entropy" else 0.1, seeds=[0])
-    sentences = findings(Results(rows), CLIPS)
+    sentences = findings(StudyResults(rows), CLIPS)
     compared = [sentence for sentence in sentences if "At 50% removed, " in sentence]
     assert len(compared) == 7
     assert all("not told apart" in sentence and "one seed" in sentence for sentence in compared)
 
 
 def test_table_beside_the_paper():
-    table = paper_table(Results(ROWS))
+    table = paper_table(StudyResults(ROWS))
     papers = [(row["paper_before"], row["paper_after"], row["removed"]) for row in table]
     assert papers == [(89.4, 89.6, 0.5), (98.3, 98.3, 0.5), (90.5, 87.8, 0.6), (89.8, 89.9, 0.6)]
-    results = Results(ROWS)
+    results = StudyResults(ROWS)
     curve = Curve("l2", "transfer_entropy", "descending")
     last = table[-1]
     assert last["here_after"]["mean"] == 100 * results.spread(curve, 0.6).mean
     assert last["here_removed"] == 0.6
     only = [row for row in ROWS if row.regularizer == "l1"]
-    assert paper_table(Results(only))[0]["here_after"] is None
+    assert paper_table(StudyResults(only))[0]["here_after"] is None
 
 
 def test_the_papers_other_data_set_is_left_out():
     rows = [replace(row, dataset="ucf101") for row in ROWS]
-    named = [row["what"] for row in paper_table(Results(rows))]
+    named = [row["what"] for row in paper_table(StudyResults(rows))]
     assert named == ["UCF101 (figure 2)", "with L1 (figure 3)", "with L2 (figure 3)"]
 
 
@@ -276,7 +276,7 @@ def summarised(
 ):
     return build_summary(
         config,
-        Results(rows),
+        StudyResults(rows),
         gates,
         command=["python", "-m", "tefast.experiment", "--out", "a b"],
         backbone="random weights (seed 0)",
@@ -350,7 +350,7 @@ def reported(tmp_path, **options):
     for name in ("2.png", "3.png"):
         figure2(ROWS, tmp_path / name, classes=2)
     pictures = [tmp_path / "2.png", tmp_path / "3.png"]
-    write_report(tmp_path / "r.html", summary, Results(ROWS), pictures)
+    write_report(tmp_path / "r.html", summary, StudyResults(ROWS), pictures)
     return (tmp_path / "r.html").read_text()
 
 
@@ -358,9 +358,9 @@ def test_report_is_one_whole_page(tmp_path):
     text = reported(tmp_path)
     page = Page(text)
     assert [load.split(",")[0] for load in page.loads] == ["data:image/png;base64"] * 2
-    for sentence in findings(Results(ROWS), 8):
+    for sentence in findings(StudyResults(ROWS), 8):
         assert sentence in text
-    curve = Results(ROWS).spread(Curve("l2", "entropy", "ascending"), 0.6)
+    curve = StudyResults(ROWS).spread(Curve("l2", "entropy", "ascending"), 0.6)
     assert f"{100 * curve.mean:.1f} ± {100 * curve.deviation:.1f}" in text
     assert "60.0 ± 10.0" in text  # shuffled, over seeds
     assert "--out &#39;a b&#39;" in text
@@ -368,12 +368,12 @@ def test_report_is_one_whole_page(tmp_path):
 
 
 def test_report_of_gates(tmp_path):
-    gates = Results(GATE_ROWS)
+    gates = StudyResults(GATE_ROWS)
     summary = summarised(gates=gates)
-    assert summary["gate_findings"] == gate_findings(Results(ROWS), gates, 8)
+    assert summary["gate_findings"] == gate_findings(StudyResults(ROWS), gates, 8)
     assert summary["findings"] == summarised()["findings"]
     figure4(ROWS, GATE_ROWS, tmp_path / "4.png", classes=2)
-    write_report(tmp_path / "r.html", summary, Results(ROWS), [tmp_path / "4.png"] * 3, gates)
+    write_report(tmp_path / "r.html", summary, StudyResults(ROWS), [tmp_path / "4.png"] * 3, gates)
     text = (tmp_path / "r.html").read_text()
     assert len(Page(text).loads) == 3
     for sentence in summary["gate_findings"]:

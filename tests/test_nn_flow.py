@@ -572,3 +572,17 @@ def test_chains_are_refused_or_exact(pieces: list[str], end: str, unequal: bool)
     # Refused by name, or checked; the test fails on anything else that is raised.
     with suppress(ValueError):
         check(Model(read), (x, n if unequal else torch.full_like(n, 5)))
+
+
+def test_sequences_of_one_step_are_tried_where_the_example_is_longer() -> None:
+    """The last step of a sequence is its first one too, and there a shift leaves zeros."""
+
+    def read(m: nn.Module, o: Tensor, n: Tensor) -> Tensor:
+        return m.fc(PIECES["shift"](o - 0.3, n)[:, -1])
+
+    x, n = batch(1, 3, 5)
+    for lengths in (n, torch.full_like(n, 5)):
+        with pytest.raises(ValueError, match="does not give on the first step of the example"):
+            prune(Model(read), UNITS, example=(x, lengths))
+    plain = Model(lambda m, o, n: m.fc(PIECES["shift"](o, n)[:, -1]))
+    check(plain, (x, n))

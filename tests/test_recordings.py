@@ -938,7 +938,7 @@ def test_nothing_is_loaded_that_is_not_needed(folder):
 
     np.save("d.npy", DATA)
     code = (
-        "import sys; from tefast import _cli as command; "
+        "import sys; from tefast import _cli; "
         f"status = _cli.main('score d.npy --source 0 {ESTIMATE}'.split()); "
         "known = {'pandas', 'pyarrow', 'openpyxl', 'xarray', 'h5py', 'h5netcdf', 'scipy'}; "
         "print(known & set(sys.modules), file=sys.stderr); sys.exit(status)"

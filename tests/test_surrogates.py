@@ -11,6 +11,7 @@ from test_kernel import NATIVE, limits
 
 from tefast import _backends, binning
 from tefast._inputs import values
+from tefast._tables.types import MISSING
 
 ml_dtypes = pytest.importorskip("ml_dtypes")
 
@@ -35,7 +36,7 @@ def sample(shape, dtype="f4", *, sources=6, states=5, seed=0):
     drawn = rng.integers(0, states, (sources, *shape[:2])).astype(np.int16)
     gaps = rng.random(drawn.shape) < 0.05
     gaps[::2] = gaps[:1]
-    drawn[gaps] = _backends.MISSING
+    drawn[gaps] = MISSING
     return h, drawn
 
 
@@ -127,7 +128,7 @@ def test_equal_to_naive_for_any_values(data):
     shape = data.draw(st.tuples(st.integers(1, 3), st.integers(2, 5), st.integers(1, 4)))
     elements = finite | st.sampled_from([float("nan"), -1.0, 1.0, 0.0, -0.0, 0.5])
     h = data.draw(hnp.arrays(np.float64, shape, elements=elements))
-    state = st.integers(_backends.MISSING, states - 1)
+    state = st.integers(MISSING, states - 1)
     sources = data.draw(hnp.arrays(np.int16, (3, *shape[:2]), elements=state))
     lengths = data.draw(hnp.arrays(np.int64, shape[:1], elements=st.integers(0, shape[1])))
     edges = naive.uniform_edges(-1.0, 1.0, bins)
@@ -150,7 +151,7 @@ def test_states_with_more_moves_than_a_counter_takes(level, states):
     h[0, ::1000, 1:] = 1
     sources = np.zeros((3, *h.shape[:2]), np.int16)
     sources[1, 0, ::7] = states - 1
-    sources[2, 0, 65_536:] = _backends.MISSING  # one more than fits, the last of them a move
+    sources[2, 0, 65_536:] = MISSING  # one more than fits, the last of them a move
     with levels.using(level):
         nats, _ = together(h, sources, 3, states)
         np.testing.assert_array_equal(nats, one_by_one(h, sources, 3, states)[0])

@@ -21,7 +21,7 @@ def call(inputs, options):
 
 
 def operator(inputs):
-    """The operator that it is made of, which waits for nothing: nats (U,)."""
+    """The operator that it is made of, which does not wait for a result: nats (U,)."""
     register(inputs.h.device)
     source = inputs.y[..., None]  # (N, T, 1)
     nats, _ = torch.ops.tefast.transfer_entropy(

@@ -10,7 +10,7 @@ import numpy as np
 
 from tefast._inputs.values import Values
 from tefast._support.warn import warn
-from tefast._tables.types import Codes, Counts, Lengths, Nats, Orders, Scan, Steps, Table
+from tefast._tables.types import BackendTable, Codes, Counts, Lengths, Nats, Orders, Scan, Steps
 from tefast.binning import Binning, Edges
 from tefast.typing import BackendName
 
@@ -18,7 +18,7 @@ NAMES: tuple[str, ...] = get_args(BackendName)[1:]
 """All but "auto"."""
 
 
-class Scored(NamedTuple):
+class BackendScores(NamedTuple):
     """What one pass over the data gave.
 
     Attributes
@@ -33,7 +33,7 @@ class Scored(NamedTuple):
         whether the nats are of use.
     """
 
-    nats: Table
+    nats: BackendTable
     counted: bool
     clean: bool
 
@@ -47,7 +47,7 @@ class Backend(Protocol):
     def place(self, *inputs: Values) -> list[Values]:
         """The inputs where this backend reads them, all in one place, copied if need be."""
 
-    def table(self, counts: Table, beside: Values) -> Table:
+    def table(self, counts: BackendTable, beside: Values) -> BackendTable:
         """Counts, or codes, of any backend where this one takes them: beside placed values."""
 
     def quantile_edges(self, values: Values, bins: int, lengths: Lengths) -> Edges:
@@ -62,7 +62,7 @@ class Backend(Protocol):
 
     def encode(
         self, values: Values, binning: Binning, lengths: Lengths, threads: int | None
-    ) -> Table:
+    ) -> BackendTable:
         """Codes of shape (N, T, U)."""
 
     def count_values(
@@ -70,7 +70,7 @@ class Backend(Protocol):
         values: Values,
         binning: Binning,
         lengths: Lengths,
-        counts: Table,
+        counts: BackendTable,
         threads: int | None,
     ) -> None:
         """Add to counts (U, bins) the occupancy of every bin."""
@@ -80,8 +80,8 @@ class Backend(Protocol):
         target: Values,
         binning: Binning,
         lengths: Lengths,
-        source: Table,
-        counts: Table,
+        source: BackendTable,
+        counts: BackendTable,
         threads: int | None,
     ) -> None:
         """Add to counts (U, next, past, state) every step of every unit.
@@ -107,7 +107,7 @@ class Backend(Protocol):
         first, are left out.
         """
 
-    def score_counts(self, counts: Table, threads: int | None) -> Table:
+    def score_counts(self, counts: BackendTable, threads: int | None) -> BackendTable:
         """Transfer entropy (U,) of such counts; NaN for a unit without transitions."""
 
     def transfer_entropy(
@@ -119,7 +119,7 @@ class Backend(Protocol):
         lengths: Lengths,
         omit: bool,
         threads: int | None,
-    ) -> Scored:
+    ) -> BackendScores:
         """All of the above from values to scores, without keeping the counts."""
 
     def transfer_entropies(
@@ -131,7 +131,7 @@ class Backend(Protocol):
         states: int,
         omit: bool,
         threads: int | None,
-    ) -> tuple[Table, bool]:
+    ) -> tuple[BackendTable, bool]:
         """Scores (S, U) from each of many sources (S, N, T), for one quantising of the target.
 
         `states` is how many a source has, which need not be the bins of the target. The second

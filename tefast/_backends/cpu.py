@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tefast._backends import Scored, unbuilt
+from tefast._backends import BackendScores, unbuilt
 from tefast._backends.host import place, quantile_edges, table
 from tefast._inputs.values import Values
 from tefast._tables.types import Codes, Counts, Lengths, Nats, Orders, Scan, Steps
@@ -105,12 +105,12 @@ def transfer_entropy(
     lengths: Lengths,
     omit: bool,
     threads: int | None,
-) -> Scored:
+) -> BackendScores:
     """See `tefast._backends.Backend.transfer_entropy`."""
     # One series beside all units: a pass of its own costs next to nothing.
     found = scan(source, y_binning.bins, lengths, threads)
     if found.infinite or found.outside or (found.nan and not omit):
-        return Scored(np.full(target.array.shape[2], np.nan), True, False)
+        return BackendScores(np.full(target.array.shape[2], np.nan), True, False)
     codes = encode(source, y_binning, lengths, threads)
     nats, clean = _native.transfer_entropy(
         target.array,
@@ -124,7 +124,7 @@ def transfer_entropy(
         omit,
         threads or 0,
     )
-    return Scored(nats, not np.isnan(nats).all(), clean)
+    return BackendScores(nats, not np.isnan(nats).all(), clean)
 
 
 def transfer_entropies(

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from tefast._backends import Scored, fastest, load, operators
+from tefast._backends import BackendScores, fastest, load, operators
 from tefast._inputs.values import Values
 from tefast._tables import counts as tables
 from tefast._tables.quantiles import Places, tied_edges
-from tefast._tables.types import Codes, Counts, Lengths, Nats, Orders, Scan, Steps, Table
+from tefast._tables.types import BackendTable, Codes, Counts, Lengths, Nats, Orders, Scan, Steps
 from tefast.binning import Binning, Edges
 
 KIND = "cuda"
@@ -39,7 +39,7 @@ def place(*inputs: Values) -> list[Values]:
     return [values.on_device(device) for values in inputs]
 
 
-def table(counts: Table, beside: Values) -> Table:
+def table(counts: BackendTable, beside: Values) -> BackendTable:
     """See `tefast._backends.Backend.table`."""
     import torch
 
@@ -91,14 +91,14 @@ def quantile_edges(values: Values, bins: int, lengths: Lengths) -> Edges:
     return edges
 
 
-def encode(values: Values, binning: Binning, lengths: Lengths, threads: int | None) -> Table:
+def encode(values: Values, binning: Binning, lengths: Lengths, threads: int | None) -> BackendTable:
     """See `tefast._backends.Backend.encode`."""
     edges = _uploaded(binning.edges, values)
     return _ops().encode(values.array, edges, binning.bins, _uploaded(lengths, values))
 
 
 def count_values(
-    values: Values, binning: Binning, lengths: Lengths, counts: Table, threads: int | None
+    values: Values, binning: Binning, lengths: Lengths, counts: BackendTable, threads: int | None
 ) -> None:
     """See `tefast._backends.Backend.count_values`."""
     edges = _uploaded(binning.edges, values)
@@ -109,8 +109,8 @@ def count_transitions(
     target: Values,
     binning: Binning,
     lengths: Lengths,
-    source: Table,
-    counts: Table,
+    source: BackendTable,
+    counts: BackendTable,
     threads: int | None,
 ) -> None:
     """See `tefast._backends.Backend.count_transitions`."""
@@ -132,7 +132,7 @@ def count_windows(
     host.count_windows(codes, bins, back, shared, states, counts, threads)
 
 
-def score_counts(counts: Table, threads: int | None) -> Table:
+def score_counts(counts: BackendTable, threads: int | None) -> BackendTable:
     """See `tefast._backends.Backend.score_counts`."""
     return _ops().score_counts(counts)
 
@@ -145,7 +145,7 @@ def transfer_entropy(
     lengths: Lengths,
     omit: bool,
     threads: int | None,
-) -> Scored:
+) -> BackendScores:
     """See `tefast._backends.Backend.transfer_entropy`."""
     nats, seen = _ops().transfer_entropy(
         target.array,
@@ -158,7 +158,7 @@ def transfer_entropy(
     )
     flags = int(seen)  # waits
     clean = not flags & (_BAD if omit else _BAD | _NAN)
-    return Scored(nats, bool(flags & _COUNTED), clean)
+    return BackendScores(nats, bool(flags & _COUNTED), clean)
 
 
 def transfer_entropies(
@@ -169,7 +169,7 @@ def transfer_entropies(
     states: int,
     omit: bool,
     threads: int | None,
-) -> tuple[Table, bool]:
+) -> tuple[BackendTable, bool]:
     """See `tefast._backends.Backend.transfer_entropies`."""
     import torch
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tefast._inputs.values import Values, to_numpy
 from tefast._tables.quantiles import quantile_edges
-from tefast._tables.types import Counts, Table
+from tefast._tables.types import BackendTable, Counts
 
 __all__ = ["place", "quantile_edges", "table"]
 
@@ -14,6 +14,6 @@ def place(*inputs: Values) -> list[Values]:
     return [values.on_host() for values in inputs]
 
 
-def table(counts: Table, beside: Values) -> Counts:
+def table(counts: BackendTable, beside: Values) -> Counts:
     """See `tefast._backends.Backend.table`."""
     return to_numpy(counts)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from tefast._backends import Scored
+from tefast._backends import BackendScores
 from tefast._backends.host import place, quantile_edges, table
 from tefast._inputs.numbers import as_float64
 from tefast._inputs.values import Values
@@ -113,16 +113,16 @@ def transfer_entropy(
     lengths: Lengths,
     omit: bool,
     threads: int | None,
-) -> Scored:
+) -> BackendScores:
     """See `tefast._backends.Backend.transfer_entropy`."""
     found = scan(source, y_binning.bins, lengths, threads)
     if found.infinite or found.outside or (found.nan and not omit):
-        return Scored(np.full(target.array.shape[2], np.nan), True, False)
+        return BackendScores(np.full(target.array.shape[2], np.nan), True, False)
     codes = encode(source, y_binning, lengths, threads)[np.newaxis, :, :, 0]
     (nats,), clean = transfer_entropies(
         target, h_binning, lengths, codes, y_binning.bins, omit, threads
     )
-    return Scored(nats, not np.isnan(nats).all(), clean)
+    return BackendScores(nats, not np.isnan(nats).all(), clean)
 
 
 def transfer_entropies(

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from tefast._cli import recordings
-from tefast._cli.recordings import Recording, Recordings, Table
-from tefast._cli.recordings.choice import Choice, choose, series, together
+from tefast._cli.recordings import Recording, Recordings, TextTable
+from tefast._cli.recordings.choice import ColumnChoice, choose, series, together
 from tefast._cli.recordings.numbers import as_source, as_target
 
 
 @dataclass(frozen=True)
-class Inputs:
+class FileInputs:
     """What is scored.
 
     Attributes
@@ -63,7 +63,7 @@ class Files:
             self._open[path] = self._stack.enter_context(opened)
         return self._open[path]
 
-    def choose(self, words: Sequence[str] | None, option: str, path: Path | None) -> Choice:
+    def choose(self, words: Sequence[str] | None, option: str, path: Path | None) -> ColumnChoice:
         """What an option's words mean in a file, or in .npy files that they name."""
         if words is None:
             return self._one(None, option, path)
@@ -71,7 +71,7 @@ class Files:
         parts = [part for word in words for part in series(found, word)]
         return together([self._one(part, option, path) for part in parts], parts, option)
 
-    def _one(self, text: str | None, option: str, path: Path | None) -> Choice:
+    def _one(self, text: str | None, option: str, path: Path | None) -> ColumnChoice:
         alone = None if text is None else re.fullmatch(r"(.+\.npy)(?:\[(.*)\])?", text)
         if alone is not None and (path is None or text not in self.arrays(path)):
             path = Path(alone[1])
@@ -92,7 +92,7 @@ def paths(options: argparse.Namespace) -> list[Path]:
     return [*given, *[path for path in files if path.is_file()]]
 
 
-def read(options: argparse.Namespace, files: Files) -> Inputs:
+def read(options: argparse.Namespace, files: Files) -> FileInputs:
     """Find what the options name; arrays stay in their files, columns of tables are read."""
     where = options.source_file or options.file
     source = files.choose(options.source, "--source", where)
@@ -106,11 +106,11 @@ def read(options: argparse.Namespace, files: Files) -> Inputs:
     lengths = None
     if options.lengths is not None:
         lengths = _lengths(files.choose([options.lengths], "--lengths", options.file))
-    return Inputs(h, y, lengths, _names(options, files, h))
+    return FileInputs(h, y, lengths, _names(options, files, h))
 
 
-def _lengths(choice: Choice) -> Any:
-    if isinstance(choice.of, Table):
+def _lengths(choice: ColumnChoice) -> Any:
+    if isinstance(choice.of, TextTable):
         return choice.of.read(choice.places or (0,))[0]
     one = choice.of if choice.places is None else choice.of.column(choice.places[0])
     return one.whole()
@@ -153,7 +153,9 @@ def _stored_names(text: str, files: Files, path: Path | None) -> tuple[str, ...]
     found = files.arrays(path) if path is not None else {}
     if text in found or text.endswith(".npy"):
         holder = files.choose([text], "--names", path).of
-        array = np.asarray(holder.read((0,))[0] if isinstance(holder, Table) else holder.read(()))
+        array = np.asarray(
+            holder.read((0,))[0] if isinstance(holder, TextTable) else holder.read(())
+        )
         return tuple(each.decode() if isinstance(each, bytes) else str(each)
                      for each in array.reshape(-1).tolist())  # fmt: skip
     if Path(text).is_file():

@@ -23,7 +23,7 @@ Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Scores:
+class Rows:
     """What was found at one delay.
 
     Attributes
@@ -40,7 +40,7 @@ class Scores:
 
 
 @dataclass(frozen=True)
-class Labels:
+class OutputLabels:
     """What the results are of: the names of source, target, and units if they have any."""
 
     source: str
@@ -79,7 +79,7 @@ def _plot() -> Any:
     return plot
 
 
-def write(options: argparse.Namespace, found: Sequence[Scores], labels: Labels) -> None:
+def write(options: argparse.Namespace, found: Sequence[Rows], labels: OutputLabels) -> None:
     """Write all that was asked for, and say what came out."""
     text, unit = table(found, labels), unit_name(options.base)
     with ExitStack() as stack:  # both are there at the end, or neither
@@ -97,7 +97,7 @@ def write(options: argparse.Namespace, found: Sequence[Scores], labels: Labels) 
         print(_summary(options, found, labels, unit), file=sys.stderr)
 
 
-def _figure(plot: Any, found: Sequence[Scores], labels: Labels, unit: str, alpha: float) -> Any:
+def _figure(plot: Any, found: Sequence[Rows], labels: OutputLabels, unit: str, alpha: float) -> Any:
     units = _units(len(found[0].te))
     title = f"Transfer entropy from {labels.source} to {units} of {labels.target}"
     more = {"unit": unit, "alpha": alpha, "title": title, "names": labels.units}
@@ -111,7 +111,7 @@ def _units(count: int) -> str:
     return "1 unit" if count == 1 else f"{count} units"
 
 
-def table(found: Sequence[Scores], labels: Labels) -> str:
+def table(found: Sequence[Rows], labels: OutputLabels) -> str:
     """As CSV, a row a unit, and of several delays a row each; what was not tested is left empty."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -133,7 +133,7 @@ def table(found: Sequence[Scores], labels: Labels) -> str:
 
 
 def _summary(
-    options: argparse.Namespace, found: Sequence[Scores], labels: Labels, unit: str
+    options: argparse.Namespace, found: Sequence[Rows], labels: OutputLabels, unit: str
 ) -> str:
     te = np.stack([each.te for each in found])  # (delays, units)
     if np.isnan(te).all():

@@ -12,8 +12,8 @@ import numpy as np
 
 import tefast
 from tefast._cli import inputs, outputs
-from tefast._cli.inputs import Files, Inputs
-from tefast._cli.outputs import Labels, Scores
+from tefast._cli.inputs import FileInputs, Files
+from tefast._cli.outputs import OutputLabels, Rows
 from tefast._cli.progress import Told
 from tefast._cli.recordings import Recording
 from tefast._cli.wording import worded
@@ -36,7 +36,7 @@ def score(options: argparse.Namespace, files: Files) -> None:
         # Raises for shapes before anything is read.
         Arrays(given.h, given.y, given.lengths, None, 0, layout=options.layout, joint=options.joint)
         found = [_estimate(options, given, delay) for delay in options.delay]
-    outputs.write(options, _adjusted(found), Labels(given.y.name, given.h.name, given.names))
+    outputs.write(options, _adjusted(found), OutputLabels(given.y.name, given.h.name, given.names))
 
 
 def _check_options(options: argparse.Namespace) -> None:
@@ -62,7 +62,7 @@ def _check_options(options: argparse.Namespace) -> None:
         raise ValueError(f"--delay has a delay twice: {' '.join(map(str, options.delay))}")
 
 
-def _estimate(options: argparse.Namespace, given: Inputs, delay: int) -> Scores:
+def _estimate(options: argparse.Namespace, given: FileInputs, delay: int) -> Rows:
     how = {name: getattr(options, name) for name in SHARED}
     how["binning"] = options.binning if options.edges is None else options.edges
     how |= {"lengths": given.lengths, "delay": delay}
@@ -81,7 +81,7 @@ def _estimate(options: argparse.Namespace, given: Inputs, delay: int) -> Scores:
             )
         fields: dict[str, Any] = {name: on_host(getattr(found, name)) for name in FIELDS}
         test = replace(found, alpha=options.alpha, **fields)
-        return Scores(delay, test.te, test)
+        return Rows(delay, test.te, test)
     sources = given.y.shape[-1] if options.joint else 1
     if is_too_large(options, given.h, sources):
         with Told(f"pieces{at}", options.quiet) as told:
@@ -89,10 +89,10 @@ def _estimate(options: argparse.Namespace, given: Inputs, delay: int) -> Scores:
         te: Any = streamed.compute()
     else:
         te = tefast.transfer_entropy(given.h.whole(), given.y.whole(), bias=options.bias, **how)
-    return Scores(delay, on_host(te), None)
+    return Rows(delay, on_host(te), None)
 
 
-def _adjusted(found: Sequence[Scores]) -> list[Scores]:
+def _adjusted(found: Sequence[Rows]) -> list[Rows]:
     """The same with q-values over all units and delays, since the best of all will be looked at."""
     tests = [each.test for each in found if each.test is not None]
     if len(tests) < 2:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from tefast._cli.arguments import DEFAULTS
-from tefast._cli.inputs import Inputs
+from tefast._cli.inputs import FileInputs
 from tefast._inputs.values import ROLES
 from tefast._significance.significance import METHODS
 from tefast._support.mistakes import MistakeError, SymbolError
@@ -40,7 +40,7 @@ _PYTHON = re.compile(r"\b[hy][.\[]|\bnp\.")
 class Wording:
     """Messages of the library about some inputs, in the words of the command line."""
 
-    def __init__(self, given: Inputs) -> None:
+    def __init__(self, given: FileInputs) -> None:
         self._inputs = {"h": given.h, "y": given.y}
         self._names = given.names
 
@@ -83,7 +83,7 @@ def _option(name: str, value: str) -> str:
 
 
 @contextmanager
-def worded(given: Inputs) -> Iterator[None]:
+def worded(given: FileInputs) -> Iterator[None]:
     """Raise and warn in the words of the command line."""
     wording, show = Wording(given), warnings.showwarning
 

@@ -133,7 +133,7 @@ def summed(measure: Measure, options: Options, counts: Any, bias: str | None) ->
 
 
 def normalized(te: Scores, rate: Scores) -> Scores:
-    """Transfer entropy over the entropy rate; 0 where nothing is open."""
+    """Transfer entropy over the entropy rate; 0 where the entropy rate is 0."""
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(rate > 0, te / rate, te * 0.0)
 

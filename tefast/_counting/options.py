@@ -13,7 +13,7 @@ from tefast._backends import Backend
 from tefast._inputs.values import Values
 from tefast._support.mistakes import MistakeError, SymbolError
 from tefast._tables import entropies
-from tefast._tables.types import Lengths, Scan, Table
+from tefast._tables.types import BackendTable, Lengths, Scan
 from tefast.binning import Binning, Edges, Rule
 from tefast.typing import NanPolicy
 
@@ -46,7 +46,7 @@ class Options:
             options = replace(self, backend_name=_backends.fastest(first.device, first.name))
         return options, *options.backend.place(*inputs)
 
-    def backend_of(self, table: Table) -> Backend:
+    def backend_of(self, table: BackendTable) -> Backend:
         """The backend that measures counts where they lie."""
         if not isinstance(table, np.ndarray):
             return _backends.load("cuda")
@@ -87,7 +87,7 @@ class Options:
         if known is not None:
             return known, ""
         rule = self.binning[data.role]
-        learned = rule.learn(self.bins, Scanned(found.low, found.high, self, data, lengths))
+        learned = rule.learn(self.bins, ScannedInput(found.low, found.high, self, data, lengths))
         if rule.takes_range or learned.edges is None:
             return learned, ""
         sequences, steps, _ = data.array.shape
@@ -108,7 +108,7 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Scanned:
+class ScannedInput:
     """An input as it was scanned: see `tefast.binning.Scanned`."""
 
     low: Edges

@@ -17,13 +17,13 @@ import numpy.typing as npt
 
 from tefast._backends import Backend
 from tefast._inputs.values import Values, to_numpy
-from tefast._tables.counts import Dense, Sparse, Table, allocate, blocks, kept
+from tefast._tables.counts import CountTable, Dense, Sparse, allocate, blocks, kept
 from tefast._tables.states import JointState, history, moved, together
 from tefast._tables.types import MISSING, Codes, Counts, Lengths, Steps
 from tefast.binning import MAX_BINS, Binning
 
 MOST_STATES = 2**15 - 1
-"""Of those who share a step that the kernels of single steps take."""
+"""The largest number of shared states that the kernels of single steps take."""
 DENSE_CELLS = 2**22
 """A unit's table of more cells than these is sparse."""
 
@@ -150,7 +150,7 @@ class Binned:
         self.backend.count_values(self.values, self.binning, self.lengths, table, self.threads)
         return to_numpy(table)
 
-    def tables(self, windows: Windows) -> Iterator[tuple[slice, Table]]:
+    def tables(self, windows: Windows) -> Iterator[tuple[slice, CountTable]]:
         """Counts of all units, some at a time, so that they never lie in memory together."""
         sequences, steps, units = self.values.array.shape
         rows = sequences * steps

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tefast._inputs.arrays import common_dtype, take_array, without
-from tefast._inputs.kinds import LABELS, Axes, Kind, Taken, to_numpy
+from tefast._inputs.kinds import LABELS, KeptAxes, Kind, Taken, to_numpy
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Pandas(Kind):
         """See `Kind.is_frame`."""
         return self.columns is not None
 
-    def back(self, result: Any, axes: Axes) -> Any:
+    def back(self, result: Any, axes: KeptAxes) -> Any:
         """See `Kind.back`: scores as a Series with the names of the columns, as ``h.mean()`` has.
 
         Values of steps have the rows and columns of the target.
@@ -82,7 +82,7 @@ class Polars(Kind):
         """See `Kind.is_frame`."""
         return self.columns is not None
 
-    def back(self, result: Any, axes: Axes) -> Any:
+    def back(self, result: Any, axes: KeptAxes) -> Any:
         """See `Kind.back`: scores as a DataFrame of one row and the columns, as ``h.mean()`` is."""
         import polars
 

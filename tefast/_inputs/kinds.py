@@ -18,7 +18,7 @@ LABELS = "labels"
 ROLES = {"h": "h (target)", "y": "y (source)", "z": "z (condition)"}
 
 Array = npt.NDArray[Any]
-Axes: TypeAlias = "tuple[int | str, ...]"
+KeptAxes: TypeAlias = "tuple[int | str, ...]"
 """What the axes of a result are: axes of what the caller passed, or the names of new ones."""
 
 
@@ -40,7 +40,7 @@ class Kind:
         """Whether it is a table with a named column a unit, whose rows are steps."""
         return False
 
-    def back(self, result: Any, axes: Axes) -> Any:
+    def back(self, result: Any, axes: KeptAxes) -> Any:
         """A result, an ndarray or a tensor, as the caller's kind; of no axes as a scalar."""
         array = to_numpy(result)
         return array[()] if array.ndim == 0 else array
@@ -56,7 +56,7 @@ class Tensors(Kind):
 
     device: torch.device
 
-    def back(self, result: Any, axes: Axes) -> Any:
+    def back(self, result: Any, axes: KeptAxes) -> Any:
         """See `Kind.back`."""
         import torch
 
@@ -73,7 +73,7 @@ class Exchanged(Kind):
     tensors: Tensors
     from_dlpack: Callable[[Any], Any]
 
-    def back(self, result: Any, axes: Axes) -> Any:
+    def back(self, result: Any, axes: KeptAxes) -> Any:
         """See `Kind.back`."""
         return self.from_dlpack(self.tensors.back(result, axes))
 
@@ -98,7 +98,7 @@ class Labelled(Kind):
         """See `Kind.dims`."""
         return self.names
 
-    def back(self, result: Any, axes: Axes) -> Any:
+    def back(self, result: Any, axes: KeptAxes) -> Any:
         """See `Kind.back`: with the names and the coordinates that the axes have in the target."""
         import xarray
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tefast._inputs.arrays import common_dtype
-from tefast._inputs.kinds import LABELS, Axes, Kind, Taken
+from tefast._inputs.kinds import LABELS, KeptAxes, Kind, Taken
 from tefast._support.memory import check_copy
 
 Take = Callable[[Any, str], Taken]
@@ -35,7 +35,7 @@ class Listed(Kind):
     time: int = 0
     lengths: tuple[int, ...] | None = None
 
-    def back(self, result: Any, axes: Axes) -> Any:
+    def back(self, result: Any, axes: KeptAxes) -> Any:
         """See `Kind.back`: values of steps as a list, scores as one of the arrays would have."""
         if 0 not in axes:
             return self.of[0].back(result, _inner(axes))
@@ -57,7 +57,7 @@ class Listed(Kind):
         return f"[{index[0]}]{self.of[index[0]].place(index[1:])}"
 
 
-def _inner(axes: Axes) -> Axes:
+def _inner(axes: KeptAxes) -> KeptAxes:
     """Axes of the list as those of an array in it."""
     return tuple(axis if isinstance(axis, str) else axis - 1 for axis in axes)
 

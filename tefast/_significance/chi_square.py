@@ -13,7 +13,7 @@ import numpy.typing as npt
 from tefast._significance.result import Significance, benjamini_hochberg
 from tefast._support.warn import warn
 from tefast._tables import entropies
-from tefast._tables.counts import Table
+from tefast._tables.counts import CountTable
 from tefast.measures import Measure
 
 FEW = 20
@@ -47,7 +47,9 @@ class Estimate:
     total: Floats
 
     @classmethod
-    def of(cls, measure: Measure, tables: Iterable[tuple[slice, Table]], units: int) -> Estimate:
+    def of(
+        cls, measure: Measure, tables: Iterable[tuple[slice, CountTable]], units: int
+    ) -> Estimate:
         """Of tables with the axes of an information measure, each with the counts of some units."""
         found = cls(*np.full((6, units), np.nan))
         axes = measure.x, measure.y, measure.given

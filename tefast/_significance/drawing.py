@@ -38,7 +38,7 @@ BATCH_BYTES = 64 * 2**20
 
 Floats = npt.NDArray[np.float64]
 Booleans = npt.NDArray[np.bool_]
-Places = npt.NDArray[np.int64]
+Positions = npt.NDArray[np.int64]
 
 
 class Source:
@@ -57,7 +57,7 @@ class Source:
         self.series = inputs.series("y")
         self.states = self._at_start(self.series)
         self.counted: Windows = self._windows(self.states)
-        self._shuffled: dict[int, Places] = {}
+        self._shuffled: dict[int, Positions] = {}
         self.method = self._automatic() if method == "auto" else method
         if self.method == "trials" and not any(len(group) > 1 for group in self._groups):
             raise ValueError(
@@ -214,12 +214,12 @@ class Source:
         return np.asarray(self._valid & (self.series.codes != MISSING))
 
     @cached_property
-    def _order(self) -> Places:
+    def _order(self) -> Positions:
         """(N, T): the steps that have a code before those that have none."""
         return np.argsort(~self._there, axis=1, kind="stable")
 
     @cached_property
-    def _turns(self) -> Places:
+    def _turns(self) -> Positions:
         """(N,): by how many steps each sequence can be turned."""
         return np.asarray(np.maximum(self._there.sum(axis=1), 1))
 
@@ -231,10 +231,10 @@ class Source:
         return [size for group in self._alike for size in range(len(group), 0, -1)]
 
     @cached_property
-    def _alike(self) -> list[Places]:
+    def _alike(self) -> list[Positions]:
         return [group for group in self._groups if len(group) > 1]
 
-    def _numbers(self, seed: int) -> Places:
+    def _numbers(self, seed: int) -> Positions:
         """The numbers of all surrogates but the source itself, which is 0, in a random order."""
         if seed not in self._shuffled:
             order = np.random.default_rng(seed).permutation(int(self.ways) - 1)
@@ -242,7 +242,7 @@ class Source:
         return self._shuffled[seed]
 
     @cached_property
-    def _groups(self) -> list[Places]:
+    def _groups(self) -> list[Positions]:
         """Sequences whose states are there at the same steps: these can be exchanged."""
         there = self.states.codes != MISSING
         _, kinds = np.unique(there, axis=0, return_inverse=True)
@@ -275,7 +275,7 @@ def _digits(number: int, sizes: list[int]) -> list[int]:
 
 
 def _given_others(
-    states: States, groups: list[Places], digits: list[int] | None, rng: np.random.Generator
+    states: States, groups: list[Positions], digits: list[int] | None, rng: np.random.Generator
 ) -> States:
     """Sequences with the states of others of their group, at random or as the digits say.
 
@@ -289,7 +289,7 @@ def _given_others(
     return out
 
 
-def _turned(codes: States, order: Places, many: Places, by: Places) -> States:
+def _turned(codes: States, order: Positions, many: Positions, by: Positions) -> States:
     """Every sequence's codes, those that are there, turned by some of them.
 
     order: (N, T), the steps that have a code before those that have none; many: (N,), how many

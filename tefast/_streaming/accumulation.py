@@ -21,7 +21,7 @@ from tefast._significance.result import Significance, check_alpha
 from tefast._tables import counts, entropies
 from tefast._tables.counts import Dense
 from tefast._tables.states import Embedding, check_positive
-from tefast._tables.types import Counts, Table
+from tefast._tables.types import BackendTable, Counts
 from tefast.binning import shown
 from tefast.measures import Measure
 
@@ -68,7 +68,7 @@ class Accumulated:
             for role, given in ranges.items()
         }
         # They go where the data are: to a GPU with the first batch that lies there.
-        self._counts: Table = counts.allocate(self._shape())
+        self._counts: BackendTable = counts.allocate(self._shape())
         self._symbols: dict[str, bool] = {}
         self._wrap: Any = values.to_numpy
 
@@ -241,10 +241,10 @@ class Accumulated:
     def _add(self, inputs: Inputs) -> None:
         inputs.binned().add(inputs.windows(self.measure, self._embedding), self._counts)
 
-    def _measure(self, table: Table) -> Table:
+    def _measure(self, table: BackendTable) -> BackendTable:
         return evaluation.of_counts(self.measure, self._options, table, self._bias)
 
-    def _here(self, table: Table) -> Table:
+    def _here(self, table: BackendTable) -> BackendTable:
         """Counts from anywhere where this one's are."""
         if isinstance(self._counts, np.ndarray):
             return values.to_numpy(table)
@@ -346,7 +346,7 @@ def _require(mine: dict[str, Any], theirs: dict[str, Any], doing: str) -> None:
             )
 
 
-def _summed(table: Table, group: Any) -> Table:
+def _summed(table: BackendTable, group: Any) -> BackendTable:
     """The sum of all processes' counts, where this process has them."""
     import torch
     import torch.distributed as dist

@@ -101,7 +101,7 @@ class ActiveInformation(Alone):
 
 
 class EntropyRate(Alone):
-    """What is open about every unit's next value, the entropy rate, of data in batches.
+    """Entropy rate of every unit, of data in batches.
 
     Parameters
     ----------

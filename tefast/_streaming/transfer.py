@@ -126,7 +126,7 @@ class ReverseTransferEntropy(Beside):
 
 
 class NormalizedTransferEntropy(Beside):
-    """The part of what is open about every unit's next value that the source tells, in batches.
+    """The fraction of every unit's entropy rate that the source explains, of data in batches.
 
     See `normalized_transfer_entropy`.
 

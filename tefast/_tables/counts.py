@@ -174,4 +174,4 @@ class Sparse:
         return together(JointState(row, int(row.max()) + 1) for row in chosen).codes
 
 
-Table = Dense | Sparse
+CountTable = Dense | Sparse

@@ -13,7 +13,7 @@ from typing import Any, cast, get_args
 import numpy as np
 import numpy.typing as npt
 
-from tefast._tables.counts import Table
+from tefast._tables.counts import CountTable
 from tefast.typing import Bias
 
 Counts = npt.NDArray[np.int64]
@@ -201,7 +201,7 @@ def grassberger_log(n: Counts) -> Scores:
     return np.asarray(np.where(half < 32, few, many) + math.log(2))
 
 
-def sums(table: Table, *axes: str, grassberger: bool = False) -> Sums:
+def sums(table: CountTable, *axes: str, grassberger: bool = False) -> Sums:
     """Sums over the cells of these axes of a table, counts added up over the others.
 
     Of no axes that is ``N ln N`` in any case: only entropies are corrected, and this is none.
@@ -237,7 +237,7 @@ def mean(summed: Sums, total: Counts, base: float, bias: str | None = None) -> S
     return np.asarray(nats / math.log(base))
 
 
-def standard_error(table: Table, x: Axes, y: Axes, given: Axes = ()) -> Scores:
+def standard_error(table: CountTable, x: Axes, y: Axes, given: Axes = ()) -> Scores:
     """Of the plug-in estimate of ``I(X; Y | Z)``, in nats.
 
     ``sqrt((mean of squares - squared mean) / N)`` of the local values
@@ -255,7 +255,9 @@ def standard_error(table: Table, x: Axes, y: Axes, given: Axes = ()) -> Scores:
     return np.concatenate(found)
 
 
-def law_of_g(table: Table, x: Axes, y: Axes, given: Axes = ()) -> tuple[Scores, Scores, Scores]:
+def law_of_g(
+    table: CountTable, x: Axes, y: Axes, given: Axes = ()
+) -> tuple[Scores, Scores, Scores]:
     """The chi-square law of ``G = 2 N I(X; Y | Z)`` (nats) where X and Y are independent given Z.
 
     Returns

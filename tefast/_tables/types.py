@@ -16,7 +16,7 @@ Orders = npt.NDArray[np.uint32]
 Steps = Sequence[int]
 """Steps back from some step, the earliest first: (3, 2, 1) are the three steps before it."""
 Nats = npt.NDArray[np.float64]
-Table: TypeAlias = Any
+BackendTable: TypeAlias = Any
 """Codes, counts or nats where the backend keeps them: an ndarray, or a tensor on a device."""
 
 MISSING = -1

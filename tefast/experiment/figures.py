@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from tefast._support.files import whole_file
 from tefast.experiment.config import NAMES, REGULARIZER_NAMES
 from tefast.experiment.findings import first_regularizer
-from tefast.experiment.results import Curve, Results, Row
+from tefast.experiment.results import Curve, Row, StudyResults
 
 # Okabe and Ito's palette, told apart by readers of any colour vision; chance is grey.
 COLORS = {
@@ -51,7 +51,7 @@ def build_figure2(rows: Sequence[Row], *, classes: int) -> Figure:
     classes : int
         For the line of chance, 1 / classes.
     """
-    shown = REGULARIZER_NAMES[first_regularizer(Results(rows))]
+    shown = REGULARIZER_NAMES[first_regularizer(StudyResults(rows))]
     figure, (axes,) = _axes(rows, f"Removing units by score ({shown})")
     _draw_criteria(axes, rows)
     _finish(axes, classes)
@@ -63,7 +63,7 @@ def build_figure4(units: Sequence[Row], gates: Sequence[Row], *, classes: int) -
 
     Every criterion and order, of the models that `build_figure2` shows.
     """
-    shown = REGULARIZER_NAMES[first_regularizer(Results(gates))]
+    shown = REGULARIZER_NAMES[first_regularizer(StudyResults(gates))]
     figure, panels = _axes(gates, f"Removing units and single gates by score ({shown})", 2)
     for axes, rows, what in zip(panels, (units, gates), ("units", "gates"), strict=True):
         _draw_criteria(axes, rows)
@@ -77,7 +77,7 @@ def build_figure3(rows: Sequence[Row], *, classes: int) -> Figure:
 
     Parameters are those of `build_figure2`. The random order of each regulariser is a thin line.
     """
-    results = Results(rows)
+    results = StudyResults(rows)
     figure, (axes,) = _axes(rows, "Removing units by transfer entropy, by regularisation")
     for curve in sorted(results.curves, key=_rank):
         name, color = REGULARIZER_NAMES[curve.regularizer], REGULARIZER_COLORS[curve.regularizer]
@@ -116,7 +116,7 @@ def _axes(rows: Sequence[Row], title: str, panels: int = 1) -> tuple[Figure, lis
 
 
 def _draw_criteria(axes: Axes, rows: Sequence[Row]) -> None:
-    results = Results(rows)
+    results = StudyResults(rows)
     regularizer = first_regularizer(results)
     curves = [curve for curve in results.curves if curve.regularizer == regularizer]
     for curve in sorted(curves, key=_rank):
@@ -124,7 +124,7 @@ def _draw_criteria(axes: Axes, rows: Sequence[Row]) -> None:
 
 
 def _draw(
-    axes: Axes, results: Results, curve: Curve, color: str, name: str, *, thin: bool = False
+    axes: Axes, results: StudyResults, curve: Curve, color: str, name: str, *, thin: bool = False
 ) -> None:
     fractions = results.fractions(curve)
     spreads = [spread for f in fractions if (spread := results.spread(curve, f)) is not None]

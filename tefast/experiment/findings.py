@@ -12,7 +12,7 @@ import math
 from typing import Any
 
 from tefast.experiment.config import NAMES, ORDERS, REGULARIZER_NAMES
-from tefast.experiment.results import Curve, Results, Spread
+from tefast.experiment.results import Curve, Spread, StudyResults
 
 # Accuracy in percent as the paper reports it, before removal and after removing by transfer
 # entropy in descending order: (what, regulariser here, before, after, fraction removed).
@@ -34,7 +34,7 @@ STUDENT_T = (
 STUDENT_T_BEYOND = 2.086
 
 
-def paper_table(results: Results) -> list[dict[str, Any]]:
+def paper_table(results: StudyResults) -> list[dict[str, Any]]:
     """The paper's figures and, beside them, the same measured here.
 
     On one of the paper's own data sets its row about the other is left out.
@@ -73,7 +73,7 @@ def paper_table(results: Results) -> list[dict[str, Any]]:
     return table
 
 
-def findings(results: Results, test_clips: int) -> list[str]:
+def findings(results: StudyResults, test_clips: int) -> list[str]:
     """Sentences on the paper's claims, whichever way the measurements point.
 
     Parameters
@@ -89,7 +89,7 @@ def findings(results: Results, test_clips: int) -> list[str]:
     ]
 
 
-def gate_findings(units: Results, gates: Results, test_clips: int) -> list[str]:
+def gate_findings(units: StudyResults, gates: StudyResults, test_clips: int) -> list[str]:
     """Sentences on removing half of the gates by transfer entropy, beside chance and units.
 
     Of the models without regularisation; if there are none, of the first regulariser there is.
@@ -120,7 +120,7 @@ def gate_findings(units: Results, gates: Results, test_clips: int) -> list[str]:
     return sentences
 
 
-def first_regularizer(results: Results) -> str:
+def first_regularizer(results: StudyResults) -> str:
     """No regularisation if it was measured, else the first that was."""
     present = {curve.regularizer for curve in results.curves}
     return next(name for name in REGULARIZER_NAMES if name in present)
@@ -134,7 +134,7 @@ def percent(spread: Spread | None) -> dict[str, Any] | None:
     return {"mean": 100 * spread.mean, "deviation": deviation, "seeds": spread.seeds}
 
 
-def _before(results: Results) -> list[str]:
+def _before(results: StudyResults) -> list[str]:
     sentences = []
     for regularizer in REGULARIZER_NAMES:
         spread = _whole(results, regularizer)
@@ -144,7 +144,7 @@ def _before(results: Results) -> list[str]:
     return sentences
 
 
-def _change(results: Results) -> list[str]:
+def _change(results: StudyResults) -> list[str]:
     """What removing half of the units by transfer entropy, highest first, costs."""
     curve = Curve("none", "transfer_entropy", "descending")
     fraction = results.nearest(curve, 0.5)
@@ -161,7 +161,7 @@ def _change(results: Results) -> list[str]:
     ]
 
 
-def _criteria(results: Results, test_clips: int) -> list[str]:
+def _criteria(results: StudyResults, test_clips: int) -> list[str]:
     """Transfer entropy, descending, against every other curve at half of the units."""
     mine = Curve("none", "transfer_entropy", "descending")
     fraction = results.nearest(mine, 0.5)
@@ -199,7 +199,7 @@ def _best(signs: dict[str, int]) -> str:
     )
 
 
-def _regularizers(results: Results, test_clips: int) -> list[str]:
+def _regularizers(results: StudyResults, test_clips: int) -> list[str]:
     """Whether L2 keeps more accuracy than L1 under removal."""
     l1, l2 = (Curve(name, "transfer_entropy", "descending") for name in ("l1", "l2"))
     fraction = results.nearest(l2, 0.6)
@@ -224,7 +224,7 @@ def _regularizers(results: Results, test_clips: int) -> list[str]:
     ]
 
 
-def _whole(results: Results, regularizer: str) -> Spread | None:
+def _whole(results: StudyResults, regularizer: str) -> Spread | None:
     for curve in results.curves:
         if curve.regularizer == regularizer:
             return results.spread(curve, 0.0)

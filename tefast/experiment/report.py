@@ -13,7 +13,7 @@ import jinja2
 from tefast._support.files import write_text
 from tefast.experiment.config import CRITERIA, NAMES, ORDERS, REGULARIZER_NAMES, REGULARIZERS
 from tefast.experiment.findings import percent
-from tefast.experiment.results import Curve, Results, Spread
+from tefast.experiment.results import Curve, Spread, StudyResults
 
 SHOWN_FRACTIONS = (0.0, 0.5, 0.6)
 
@@ -21,9 +21,9 @@ SHOWN_FRACTIONS = (0.0, 0.5, 0.6)
 def write_report(
     path: Path,
     summary: dict[str, Any],
-    results: Results,
+    results: StudyResults,
     figures: Sequence[Path],
-    gates: Results | None = None,
+    gates: StudyResults | None = None,
 ) -> None:
     """Write the page.
 
@@ -102,7 +102,7 @@ def caveats(summary: dict[str, Any]) -> list[str]:
     return found
 
 
-def _table(results: Results) -> dict[str, Any]:
+def _table(results: StudyResults) -> dict[str, Any]:
     """Accuracies at a few fractions for every regulariser, criterion and order."""
     measured = sorted({row.removed_fraction for row in results.rows})
     wanted = {min(measured, key=lambda f: (abs(f - shown), f)) for shown in SHOWN_FRACTIONS}

@@ -132,7 +132,7 @@ class Spread:
         return cls.of(pairs) if pairs else None
 
 
-class Results:
+class StudyResults:
     """Accuracies by curve, fraction and seed.
 
     Parameters

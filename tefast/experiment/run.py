@@ -20,7 +20,7 @@ from tefast.experiment.figures import figure2, figure3, figure4
 from tefast.experiment.rendering import RenderSettings, render
 from tefast.experiment.report import write_report
 from tefast.experiment.resnet import load_backbone
-from tefast.experiment.results import Results, Row, write_rows
+from tefast.experiment.results import Row, StudyResults, write_rows
 from tefast.experiment.splits import Split, group_overlap, split
 from tefast.experiment.summary import build_summary, write_summary
 from tefast.experiment.sweep import ModelSweep, scores_of, shuffled_accuracy
@@ -94,7 +94,10 @@ def run(
             space.pin(f"training and test clips of seed {seed}", _digest(part.train, part.test))
         trained = _train(config, space, dataset, features, splits)
         rows, shuffled = _sweep(config, space, trained)
-        units, gates = Results(rows["unit"]), Results(rows["gate"]) if "gate" in rows else None
+        units, gates = (
+            StudyResults(rows["unit"]),
+            StudyResults(rows["gate"]) if "gate" in rows else None,
+        )
         with space.stage("report"):
             figures = _figures(space, rows, classes=len(dataset.classes))
         summary = build_summary(

@@ -17,15 +17,15 @@ import torch
 from tefast._support.files import write_text
 from tefast.experiment.config import ORDERS, Config
 from tefast.experiment.findings import findings, gate_findings, paper_table, percent
-from tefast.experiment.results import Curve, Results
+from tefast.experiment.results import Curve, StudyResults
 
 PACKAGES = ("tefast", "torch", "numpy", "av", "safetensors", "matplotlib")
 
 
 def build_summary(
     config: Config,
-    results: Results,
-    gates: Results | None = None,
+    results: StudyResults,
+    gates: StudyResults | None = None,
     *,
     command: Sequence[str],
     backbone: str,

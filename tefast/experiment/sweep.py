@@ -27,7 +27,7 @@ from tefast.nn import (
     select_gates,
     select_units,
 )
-from tefast.nn.scores import Scored
+from tefast.nn.scores import Granularity
 
 TEST_BATCH = 256
 
@@ -51,7 +51,7 @@ def scores_of(
     if not path.exists():
         # All four: the pass over the clips is what takes time.
         batches = material.batches()
-        of: Scored = "units" if granularity == "unit" else "gates"
+        of: Granularity = "units" if granularity == "unit" else "gates"
         found = score(model, batches, CRITERIA, of=of, bins=config.bins, seed=seed)
         scores = {name: one[0, 0] for name, one in found.items()}
         if granularity == "gate":

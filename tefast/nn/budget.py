@@ -18,7 +18,7 @@ from tefast.nn._trace.examples import as_arguments, called, evaluated
 from tefast.nn.removal import prune
 
 M = TypeVar("M", bound=nn.Module)
-Chosen: TypeAlias = dict[Any, Tensor]
+ChosenUnits: TypeAlias = dict[Any, Tensor]
 
 BUDGETS = ("parameters", "operations", "bytes")
 """What can be bounded."""
@@ -79,7 +79,7 @@ class Budget:
         model: nn.Module = self.model
         return without(model, named, self.consumers, self.example, self.pruning)
 
-    def within(self, choose: Callable[[int], Chosen], most: int) -> Chosen:
+    def within(self, choose: Callable[[int], ChosenUnits], most: int) -> ChosenUnits:
         """Return the first selection by which the model costs no more than the limit.
 
         Parameters

@@ -22,10 +22,10 @@ from tefast.nn._runs.batches import (
     read_again,
     run_model,
 )
-from tefast.nn._runs.observe import Calls, Observer, Run, What
+from tefast.nn._runs.observe import Calls, LayerRun, Observer, What
 from tefast.nn._runs.ranges import both_ranges, check_range, unit_ranges, valid_steps
 from tefast.nn._runs.restore import as_it_was
-from tefast.nn._runs.results import Results, for_each
+from tefast.nn._runs.results import StepResults, for_each
 from tefast.typing import BackendName
 
 _PROBABILITIES = (series.label_probability, series.binary_probability)
@@ -197,8 +197,8 @@ class Context:
         return Observer(self.model, self.layer, parts, self.forward, self.calls, self.what)
 
     @cached_property
-    def _results(self) -> Results:
-        return Results(
+    def _results(self) -> StepResults:
+        return StepResults(
             self.model, self.layer, self.forward, self.calls, self.source, self.loss, self.labels
         )
 
@@ -206,7 +206,7 @@ class Context:
         return moved(batch, next(self.model.parameters()).device)
 
     def _lengths(
-        self, batch: Batch, runs: Sequence[Run], *, in_order: bool = False
+        self, batch: Batch, runs: Sequence[LayerRun], *, in_order: bool = False
     ) -> list[Tensor | None]:
         """The valid steps of every run of the layer, which may have to be in the batch's order."""
         given = for_each(lengths_of(batch, self.lengths), len(runs), "lengths")
@@ -222,7 +222,7 @@ def one_by_one(found: list[Any]) -> Iterator[Any]:
         yield found.pop(0)
 
 
-def _checked(run: Run, given: Any) -> Tensor | None:
+def _checked(run: LayerRun, given: Any) -> Tensor | None:
     """The lengths of a run: those that it was packed with, or that the batch holds."""
     if given is None:
         return run.lengths
@@ -247,7 +247,7 @@ def _checked(run: Run, given: Any) -> Tensor | None:
     return given
 
 
-def _check_order(run: Run, given: Any) -> None:
+def _check_order(run: LayerRun, given: Any) -> None:
     """Raise if it is not known which sequence of the batch is which of the layer's."""
     if run.reordered and given is None:
         raise ValueError(
@@ -263,7 +263,7 @@ _TURNED = (
 )
 
 
-def _fitted(y: Any, run: Run) -> Tensor:
+def _fitted(y: Any, run: LayerRun) -> Tensor:
     """A series of as many steps as the layer's outputs, which may end before padding does."""
     expected = run.h.shape[:2]
     if isinstance(y, Tensor) and y.ndim == 2 and run.lengths is not None and len(y) == expected[0]:

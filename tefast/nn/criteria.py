@@ -19,10 +19,10 @@ from tefast.nn._runs.ranges import valid_steps
 from tefast.nn.context import Context
 from tefast.typing import Bias, Method
 
-Scores: TypeAlias = Any
+UnitScores: TypeAlias = Any
 """A tensor or array of shape (units,)."""
 
-Criterion: TypeAlias = Callable[[Context], Scores]
+Criterion: TypeAlias = Callable[[Context], UnitScores]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -57,13 +57,15 @@ def order_of(given: Criterion) -> bool | None:
     return found
 
 
-def _counted(*, descending: bool) -> Callable[[Callable[..., Accumulated]], Callable[..., Scores]]:
+def _counted(
+    *, descending: bool
+) -> Callable[[Callable[..., Accumulated]], Callable[..., UnitScores]]:
     """Make a criterion of a function that gives what counts for it."""
 
-    def decorate(counter: Callable[..., Accumulated]) -> Callable[..., Scores]:
+    def decorate(counter: Callable[..., Accumulated]) -> Callable[..., UnitScores]:
         @criterion(descending=descending)
         @wraps(counter)
-        def scores(context: Context, **options: Any) -> Scores:
+        def scores(context: Context, **options: Any) -> UnitScores:
             found = counter(context, **options)
             count(context, [found])
             return found.compute()
@@ -190,7 +192,7 @@ def significance(
 @criterion(descending=True)
 def effective_transfer_entropy(
     context: Context, *, reverse: bool = False, method: Method = "auto"
-) -> Scores:
+) -> UnitScores:
     """Transfer entropy less what chance alone gives; may be negative."""
     return significance(context, reverse=reverse, method=method).effective_te
 
@@ -198,14 +200,14 @@ def effective_transfer_entropy(
 @criterion(descending=True)
 def significant_transfer_entropy(
     context: Context, *, reverse: bool = False, method: Method = "auto", level: float = 0.05
-) -> Scores:
+) -> UnitScores:
     """Effective transfer entropy where the false discovery rate is up to `level`, else 0."""
     found = significance(context, reverse=reverse, method=method)
     return np.where(found.q_value <= level, np.maximum(found.effective_te, 0.0), 0.0)
 
 
 @criterion(descending=True)
-def q_value(context: Context, *, reverse: bool = False, method: Method = "auto") -> Scores:
+def q_value(context: Context, *, reverse: bool = False, method: Method = "auto") -> UnitScores:
     """The false discovery rate at which transfer entropy is significant, 0 to 1."""
     return significance(context, reverse=reverse, method=method).q_value
 
@@ -235,19 +237,19 @@ def active_information(
 
 
 @criterion(descending=False)
-def l1_norm(context: Context) -> Scores:
+def l1_norm(context: Context) -> UnitScores:
     """Sum of |w| over a unit's rows in ``weight_ih`` and ``weight_hh``, of all gates."""
     return _row_sums(context, Tensor.abs)
 
 
 @criterion(descending=False)
-def l2_norm(context: Context) -> Scores:
+def l2_norm(context: Context) -> UnitScores:
     """Root of the sum of w**2 over the rows that `l1_norm` sums."""
     return _row_sums(context, Tensor.square).sqrt()
 
 
 @criterion(descending=False)
-def activation_magnitude(context: Context) -> Scores:
+def activation_magnitude(context: Context) -> UnitScores:
     """Mean of a unit's |output| over all valid steps."""
     total, steps = torch.zeros(context.units, dtype=torch.float64), 0
     for h, lengths in context.outputs():
@@ -260,7 +262,7 @@ def activation_magnitude(context: Context) -> Scores:
 
 
 @criterion(descending=False)
-def taylor(context: Context) -> Scores:
+def taylor(context: Context) -> UnitScores:
     """|sum over steps of output times the loss's gradient|, its mean over sequences.
 
     To first order, by how much the loss of a sequence changes when what reads the unit gets 0 from
@@ -276,7 +278,7 @@ def taylor(context: Context) -> Scores:
 
 
 @criterion(descending=False)
-def random(context: Context) -> Scores:
+def random(context: Context) -> UnitScores:
     """Uniform numbers in [0, 1) from the context's seed."""
     generator = torch.Generator().manual_seed(context.seed)
     return torch.rand(context.units, generator=generator, dtype=torch.float64)

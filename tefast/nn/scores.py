@@ -20,8 +20,8 @@ from tefast.nn.layer_scores import LayerScores
 from tefast.typing import BackendName
 
 Bound = float | NDArray[np.floating]
-Range = tuple[Bound, Bound]
-Scored = Literal["units", "outputs", "gates"]
+OutputRange = tuple[Bound, Bound]
+Granularity = Literal["units", "outputs", "gates"]
 
 
 def score(
@@ -30,11 +30,11 @@ def score(
     criterion: str | Criterion | Sequence[str],
     *,
     rnn: str = "rnn",
-    of: Scored = "units",
+    of: Granularity = "units",
     parts: Sequence[Part] | None = None,
     bins: int = 16,
-    h_range: Range | None = (-1.0, 1.0),
-    y_range: Range | None = None,
+    h_range: OutputRange | None = (-1.0, 1.0),
+    y_range: OutputRange | None = None,
     seed: int = 0,
     backend: BackendName = "auto",
     threads: int | None = None,
@@ -145,8 +145,8 @@ def score(
     takes too long or is not what is wanted.
     """
     chosen = _chosen(criterion)
-    if of not in get_args(Scored):
-        raise ValueError(f"of: expected one of {', '.join(get_args(Scored))}, got {of!r}")
+    if of not in get_args(Granularity):
+        raise ValueError(f"of: expected one of {', '.join(get_args(Granularity))}, got {of!r}")
     how: dict[str, Any] = {
         "bins": bins, "h_range": h_range, "y_range": y_range, "seed": seed, "backend": backend,
         "threads": threads, "forward": forward, "labels": labels, "lengths": lengths,
@@ -195,7 +195,7 @@ def _context(
     model: nn.Module,
     batches: Iterable[Batch],
     rnn: str,
-    of: Scored,
+    of: Granularity,
     parts: Sequence[Part] | None,
     how: dict[str, Any],
 ) -> Context:

@@ -163,10 +163,10 @@ def select(
     round_to : int
         What is left of each layer is a multiple of this, or all of it: fewer are removed then.
     keep : int, float or mapping to int, optional
-        At least so many are left of each layer, or such a share of it; with ``scope="all"``, others
-        go instead. By default 1; with ``scope="all"``, half of the share that is left of all
-        layers together, since scores of different layers are on one scale only roughly, and a layer
-        of a few units is a bottleneck.
+        How many units of each layer must stay, as a number or as a share of the layer. With
+        ``scope="all"`` units of other layers are removed instead. The default is 1. With
+        ``scope="all"`` it is half of the share that stays of all layers together, since scores of
+        different layers are only roughly on one scale, and a layer of a few units is a bottleneck.
     equal : bool
         As many are left of each layer and direction, as PyTorch's own classes have them, and as
         code needs that takes two halves of the outputs or all states in one tensor. Their number is

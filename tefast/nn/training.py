@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from tefast.nn._runs.modes import in_mode
 
 Penalty = Literal["l1", "l2"]
-Steps = Literal["last", "all"]
+LossSteps = Literal["last", "all"]
 
 _MAX_NORM = 1.0
 _WARMUP = 0.1
@@ -72,7 +72,7 @@ def objective(
     labels: Tensor,
     kind: Penalty | None = None,
     weight: float = 0.0,
-    loss: Steps = "last",
+    loss: LossSteps = "last",
 ) -> Tensor:
     """Return the loss that `fit` lowers: mean cross-entropy plus ``weight * penalty``.
 
@@ -130,7 +130,7 @@ def fit(
     penalty: Penalty | None = None,
     weight: float = 0.0,
     seed: int = 0,
-    loss: Steps = "last",
+    loss: LossSteps = "last",
     on_epoch: Callable[[TrainingState], None] | None = None,
     resume: TrainingState | None = None,
 ) -> list[float]:

@@ -17,7 +17,7 @@ from tefast._cli.recordings.recording import (
     Array,
     Recording,
     Recordings,
-    Table,
+    TextTable,
     needed,
     of_objects,
     readable,
@@ -55,7 +55,7 @@ def npz(path: Path) -> Iterator[Recordings]:
         yield Recordings(found)
 
 
-def _member(path: Path, archive: zipfile.ZipFile, member: str, name: str) -> Recording | Table:
+def _member(path: Path, archive: zipfile.ZipFile, member: str, name: str) -> Recording | TextTable:
     """An array of an archive, which is read and unpacked whole and once, when first asked for."""
     damage = (zipfile.BadZipFile, zlib.error, ValueError)
     with readable(path, "NumPy archive", *damage), archive.open(member) as file:
@@ -128,7 +128,7 @@ def zarr(path: Path) -> Iterator[Recordings]:
         )
 
 
-def _chunked(name: str, array: Any) -> Recording | Table:
+def _chunked(name: str, array: Any) -> Recording | TextTable:
     read = partial(_slice, array)
     note = stored_scaled(name, array.attrs)
     recording = Recording(name, array.shape, array.dtype, read, chunks=array.chunks, note=note)

@@ -14,15 +14,15 @@ from pathlib import Path
 
 import numpy as np
 
-from tefast._cli.recordings.recording import Names, Recording, Recordings, Table
+from tefast._cli.recordings.recording import Names, Recording, Recordings, TextTable
 
 SHOWN = 12
 """So many arrays or columns are listed in a message."""
-Holder = Recording | Table
+Holder = Recording | TextTable
 
 
 @dataclass(frozen=True)
-class Choice:
+class ColumnChoice:
     """Columns of an array or a table.
 
     Attributes
@@ -41,16 +41,18 @@ class Choice:
     named: bool = False
     axis: int = -1
 
-    def others(self) -> Choice:
+    def others(self) -> ColumnChoice:
         """All columns but these."""
         assert self.places is not None
         left = [i for i in range(self.of.shape[self.axis]) if i not in self.places]
         if not left:
             raise ValueError(f"{self.of.name} has no column beside the source")
-        return Choice(self.of, tuple(left), axis=self.axis)
+        return ColumnChoice(self.of, tuple(left), axis=self.axis)
 
 
-def choose(found: Recordings, text: str | None, path: Path, option: str, axis: int = -1) -> Choice:
+def choose(
+    found: Recordings, text: str | None, path: Path, option: str, axis: int = -1
+) -> ColumnChoice:
     """What `text`, the value of `option`, means in a file, where columns lie along `axis`.
 
     Raises
@@ -60,12 +62,12 @@ def choose(found: Recordings, text: str | None, path: Path, option: str, axis: i
     """
     if text is None:
         if found.main is not None:
-            return Choice(_usable(found[found.main], path))
+            return ColumnChoice(_usable(found[found.main], path))
         what = "several arrays, choose by " + option if found else "no array"
         raise ValueError(f"{path} holds {what}{_listed(found)}")
     holder = _named(found, text)
     if holder is not None:
-        return Choice(_usable(holder, path))
+        return ColumnChoice(_usable(holder, path))
     inside = re.fullmatch(r"(.*)\[(.*)\]", text, re.DOTALL)
     holder = None if inside is None else _named(found, inside[1])
     if inside is not None and holder is not None:
@@ -86,7 +88,7 @@ def choose(found: Recordings, text: str | None, path: Path, option: str, axis: i
             missing = f"{missing}, and {error.args[0]}" if len(found) > 1 else error.args[0]
     ends = [each for each in found if f"/{each}".endswith((f"/{text}", f"/{text}/data"))]
     if len(ends) == 1:
-        return Choice(_usable(found[ends[0]], path))
+        return ColumnChoice(_usable(found[ends[0]], path))
     raise ValueError(f"{path} holds {missing}" + ("" if " it has " in missing else _listed(found)))
 
 
@@ -99,14 +101,14 @@ def series(found: Recordings, text: str) -> list[str]:
     return parts if is_list else [text]
 
 
-def together(chosen: Sequence[Choice], words: Sequence[str], option: str) -> Choice:
+def together(chosen: Sequence[ColumnChoice], words: Sequence[str], option: str) -> ColumnChoice:
     """What several words mean: columns of one array or table, or several arrays side by side."""
     first = chosen[0]
     if len(chosen) == 1:
         return first
     arrays = [each.of for each in chosen if each.places is None and isinstance(each.of, Recording)]
     if len(arrays) == len(chosen):
-        return Choice(_together(arrays))
+        return ColumnChoice(_together(arrays))
     places = [place for each in chosen for place in each.places or ()]
     if any(each.places is None or each.of is not first.of for each in chosen):
         raise ValueError(
@@ -118,7 +120,7 @@ def together(chosen: Sequence[Choice], words: Sequence[str], option: str) -> Cho
     return replace(first, places=tuple(places), named=True)
 
 
-def columns(holder: Holder, text: str, axis: int = -1) -> Choice:
+def columns(holder: Holder, text: str, axis: int = -1) -> ColumnChoice:
     """Columns by names, places, and ranges of places, with commas between them.
 
     Raises
@@ -130,12 +132,12 @@ def columns(holder: Holder, text: str, axis: int = -1) -> Choice:
         raise ValueError(f"{holder.name} has the shape {holder.shape} and no columns to choose")
     if isinstance(holder, Recording) and axis >= len(holder.shape):
         raise ValueError(f"{holder.name} has the shape {holder.shape}, and no axis {axis}")
-    is_last = isinstance(holder, Table) or axis % len(holder.shape) == len(holder.shape) - 1
+    is_last = isinstance(holder, TextTable) or axis % len(holder.shape) == len(holder.shape) - 1
     one = _Columns(holder.name, holder.names if is_last else None,
                    holder.shape[-1 if is_last else axis])  # fmt: skip
     axis = -1 if is_last else axis
     if one.names is not None and text in one.names:  # a name may hold commas and colons
-        return Choice(holder, (one.place(text),), named=True, axis=axis)
+        return ColumnChoice(holder, (one.place(text),), named=True, axis=axis)
     places: list[int] = []
     for part in map(str.strip, text.split(",")):
         is_range = ":" in part and part not in (one.names or ())
@@ -144,7 +146,7 @@ def columns(holder: Holder, text: str, axis: int = -1) -> Choice:
         raise ValueError(f"{text!r} names a column of {holder.name} twice")
     if not places:
         raise ValueError(f"{text!r} takes none of the {one.count} columns of {holder.name}")
-    return Choice(holder, tuple(places), named=True, axis=axis)
+    return ColumnChoice(holder, tuple(places), named=True, axis=axis)
 
 
 @dataclass(frozen=True)

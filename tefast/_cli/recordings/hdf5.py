@@ -11,7 +11,7 @@ from tefast._cli.recordings import anndata
 from tefast._cli.recordings.recording import (
     Recording,
     Recordings,
-    Table,
+    TextTable,
     needed,
     of_objects,
     readable,
@@ -27,7 +27,7 @@ WHAT = "HDF5 file"
 def hdf5(path: Path) -> Iterator[Recordings]:
     """All datasets by their paths; of an NWB file also ``acquisition/NAME`` for its ``/data``."""
     with _opened(path) as file:
-        found: dict[str, Recording | Table] = {}
+        found: dict[str, Recording | TextTable] = {}
 
         def visit(name: str, item: Any) -> None:
             if hasattr(item, "shape") and item.shape is not None:
@@ -46,7 +46,7 @@ def h5ad(path: Path) -> Iterator[Recordings]:
         yield anndata.recordings(file)
 
 
-def dataset(name: str, item: Any) -> Recording | Table:
+def dataset(name: str, item: Any) -> Recording | TextTable:
     """A dataset of h5py."""
     import h5py
 

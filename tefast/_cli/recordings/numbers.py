@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from tefast._cli.recordings.choice import Choice
-from tefast._cli.recordings.recording import Array, Recording, Table, of_array, row_of
+from tefast._cli.recordings.choice import ColumnChoice
+from tefast._cli.recordings.recording import Array, Recording, TextTable, of_array, row_of
 from tefast._support.warn import warn
 
 SYMBOLS = (
@@ -21,7 +21,7 @@ CLOCK_ROWS = 10
 """Of fewer rows nobody can say whether they are counted."""
 
 
-def as_target(choice: Choice, option: str, *, numbers: bool, symbols: bool) -> Recording:
+def as_target(choice: ColumnChoice, option: str, *, numbers: bool, symbols: bool) -> Recording:
     """The target, its columns along the last axis.
 
     Parameters
@@ -47,7 +47,7 @@ def as_target(choice: Choice, option: str, *, numbers: bool, symbols: bool) -> R
 
 
 def as_source(
-    choice: Choice,
+    choice: ColumnChoice,
     target: Recording,
     option: str,
     *,
@@ -59,14 +59,14 @@ def as_source(
     if joint:
         return as_target(choice, option, numbers=numbers, symbols=symbols)
     holder, places = choice.of, choice.places
-    if places is not None or isinstance(holder, Table):
+    if places is not None or isinstance(holder, TextTable):
         many = holder.shape[choice.axis] if places is None else len(places)
         if many != 1:
             raise ValueError(
                 f"{option} takes one column, got {many} of {holder.name}; --joint takes several "
                 "at once"
             )
-    if isinstance(holder, Table):
+    if isinstance(holder, TextTable):
         place = (0 if places is None else places[0],)
         arrays = holder.read(place)
         _refuse_clocks(holder, place, arrays, option, chosen=True)
@@ -86,7 +86,7 @@ def as_source(
     return _of_array(recording, numbers)
 
 
-def _renamed(recording: Recording, holder: Table, place: int) -> Recording:
+def _renamed(recording: Recording, holder: TextTable, place: int) -> Recording:
     return replace(recording, name=holder.name if holder.names is None else holder.names[place])
 
 
@@ -97,7 +97,7 @@ def _of_array(recording: Recording, numbers: bool) -> Recording:
 
 
 def _joined(
-    table: Table,
+    table: TextTable,
     places: Sequence[int],
     arrays: list[Array],
     option: str,
@@ -161,7 +161,7 @@ def _codes(array: Array) -> Array:
     return np.where(missing, np.nan, plain) if missing.any() else plain
 
 
-def _refuse_mixture(table: Table, places: Sequence[int], kinds: list[str]) -> None:
+def _refuse_mixture(table: TextTable, places: Sequence[int], kinds: list[str]) -> None:
     if len(set(kinds)) > 1:
         shown = "; ".join(
             f"{kind} in {', '.join(table.label(p) for p, k in zip(places, kinds, strict=True) if k == kind)}"  # noqa: E501
@@ -174,7 +174,7 @@ def _refuse_mixture(table: Table, places: Sequence[int], kinds: list[str]) -> No
         )
 
 
-def _refuse_missing(table: Table, places: Sequence[int], arrays: list[Array]) -> None:
+def _refuse_missing(table: TextTable, places: Sequence[int], arrays: list[Array]) -> None:
     for place, array in zip(places, arrays, strict=True):
         if isinstance(array, np.ma.MaskedArray):
             missing = int(np.ma.getmaskarray(array).sum())
@@ -187,7 +187,7 @@ def _refuse_missing(table: Table, places: Sequence[int], arrays: list[Array]) ->
 
 
 def _refuse_clocks(
-    table: Table, places: Sequence[int], arrays: list[Array], option: str, *, chosen: bool
+    table: TextTable, places: Sequence[int], arrays: list[Array], option: str, *, chosen: bool
 ) -> None:
     """Say so where a column counts the rows or holds their times."""
     for place, array in zip(places, arrays, strict=True):
@@ -221,7 +221,7 @@ def _sample(array: Array) -> str:
     return f"{'texts' if isinstance(array[0], str) else 'objects'} ({str(array[0])!r}, ...)"
 
 
-def _advice(table: Table, option: str, places: Sequence[int], without: Sequence[int]) -> str:
+def _advice(table: TextTable, option: str, places: Sequence[int], without: Sequence[int]) -> str:
     """How to name columns of numbers: of those that were chosen, or else of all, but for some."""
     every = [
         i for i, kind in enumerate(table.types)

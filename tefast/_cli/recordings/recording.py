@@ -139,7 +139,7 @@ def _with_axis(key: Any, axis: int) -> tuple[Any, ...]:
 
 
 @dataclass(frozen=True)
-class Table:
+class TextTable:
     """Columns of types of their own, which are read when they are chosen.
 
     Attributes
@@ -176,7 +176,7 @@ class Table:
         return f"column {place}" if self.names is None else f"column {self.names[place]!r}"
 
 
-class Recordings(dict[str, Recording | Table]):
+class Recordings(dict[str, Recording | TextTable]):
     """All arrays and tables of a file by their names.
 
     Attributes
@@ -216,7 +216,7 @@ def of_objects(
     return Recording(name, shape, f"object ({what})", refuse, problem=problem)
 
 
-def structured(recording: Recording) -> Recording | Table:
+def structured(recording: Recording) -> Recording | TextTable:
     """A structured array as a table of its fields; any other array as it is."""
     fields = getattr(recording.dtype, "names", None)
     if fields is None or len(recording.shape) != 1:
@@ -230,7 +230,7 @@ def structured(recording: Recording) -> Recording | Table:
         return [read[0][fields[place]] for place in places]
 
     types = tuple(str(kind.base) + (f" {kind.shape}" if kind.shape else "") for kind in kinds)
-    return Table(recording.name, recording.shape[0], types, columns, tuple(fields))
+    return TextTable(recording.name, recording.shape[0], types, columns, tuple(fields))
 
 
 @contextmanager

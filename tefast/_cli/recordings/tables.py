@@ -17,7 +17,7 @@ import numpy as np
 
 from tefast._cli.recordings import layout
 from tefast._cli.recordings.layout import Layout
-from tefast._cli.recordings.recording import Array, Names, Recordings, Table, needed, readable
+from tefast._cli.recordings.recording import Array, Names, Recordings, TextTable, needed, readable
 
 PACKED: dict[bytes, tuple[str, Any]] = {
     b"\x1f\x8b": ("gzip", gzip.open),
@@ -100,7 +100,7 @@ def _note(found: Layout) -> str | None:
     )
 
 
-def _table(name: str, frame: Any, header: bool, note: str | None = None) -> Table:
+def _table(name: str, frame: Any, header: bool, note: str | None = None) -> TextTable:
     """A table that was read."""
     import pandas
 
@@ -112,7 +112,7 @@ def _table(name: str, frame: Any, header: bool, note: str | None = None) -> Tabl
         return [_array(frame.iloc[:, place]) for place in places]
 
     names = tuple(map(str, frame.columns)) if header else None
-    return Table(name, len(frame), types, read, names, labels, note=note)
+    return TextTable(name, len(frame), types, read, names, labels, note=note)
 
 
 def _array(series: Any) -> Array:
@@ -182,7 +182,7 @@ def _of_arrow(
 
     types = tuple(str(schema.field(name).type) for name in names)
     labels = ", ".join(index) or None
-    return Recordings({path.stem: Table(path.stem, rows, types, columns, names, labels)})
+    return Recordings({path.stem: TextTable(path.stem, rows, types, columns, names, labels)})
 
 
 @contextmanager
@@ -199,13 +199,13 @@ def excel(path: Path, header: bool | None = None) -> Iterator[Recordings]:
     yield Recordings({name: sheet for name, sheet in sheets.items() if sheet.types})
 
 
-def _sheet(book: Any, name: Any, header: bool | None) -> Table:
+def _sheet(book: Any, name: Any, header: bool | None) -> TextTable:
     import pandas
 
     read = partial(pandas.read_excel, book, sheet_name=name)
     start = read(header=None, nrows=layout.LINES, dtype=str)
     if start.empty:
-        return Table(str(name), 0, (), lambda _: [], None)
+        return TextTable(str(name), 0, (), lambda _: [], None)
     first, *rest = start.fillna("").to_numpy().tolist()
     if header is None:
         header = layout.is_header(first, rest)

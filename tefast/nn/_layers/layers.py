@@ -35,7 +35,7 @@ from tefast.nn._layers.stack import (
 from tefast.nn._layers.units import Selection, choose, others
 
 L = TypeVar("L", bound=Layer)
-Indices: TypeAlias = dict[Part, Tensor]
+KeptIndices: TypeAlias = dict[Part, Tensor]
 
 
 def mask_units(rnn: L, units: Selection, projections: Selection | None = None) -> L:
@@ -163,8 +163,8 @@ def slice_state(
 class Chosen(NamedTuple):
     """Indices into the widths of every (layer, direction), as in `Sizes`."""
 
-    hidden: Indices
-    outputs: Indices
+    hidden: KeptIndices
+    outputs: KeptIndices
 
 
 def choose_units(
@@ -242,7 +242,7 @@ def _gate_rows(weight: Tensor, hidden_size: int, units: Tensor) -> Tensor:
     return (torch.arange(0, len(weight), hidden_size)[:, None] + units).flatten()
 
 
-def _columns(layer: int, widths: dict[Part, int], kept: Indices) -> Tensor:
+def _columns(layer: int, widths: dict[Part, int], kept: KeptIndices) -> Tensor:
     """Return which features of a layer are left, where both directions are concatenated."""
     parts = [part for part in widths if part[0] == layer]
     starts = [sum(widths[before] for before in parts[:number]) for number in range(len(parts))]
@@ -256,7 +256,7 @@ def _select(tensor: Tensor, axes: Iterable[Tensor | None]) -> Tensor:
     return tensor
 
 
-def _slice(rnn: Layer, state: Any, name: str, widths: dict[Part, int], kept: Indices) -> Any:
+def _slice(rnn: Layer, state: Any, name: str, widths: dict[Part, int], kept: KeptIndices) -> Any:
     single = isinstance(rnn, Cell)
     each = split_state([state] if single else state, widths, name)
     left = [

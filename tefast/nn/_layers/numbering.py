@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from tefast.nn._layers.recurrent import Layer, Sizes, sizes, weights
+from tefast.nn._layers.recurrent import Layer, LayerSizes, sizes, weights
 from tefast.nn._layers.stack import Part, part_name
 from tefast.nn._trace.consumers import UnfitError
 from tefast.nn._trace.flow import Tie
@@ -13,7 +13,7 @@ from tefast.nn._trace.flow import Tie
 Flags = Mapping[Part, Tensor]
 
 
-def widths(module: nn.Module) -> Sizes:
+def widths(module: nn.Module) -> LayerSizes:
     """Return how many units and outputs a layer has, in every direction of each of its layers.
 
     The units of an ``nn.Linear`` are its output features, those of an ``nn.Embedding`` the
@@ -22,7 +22,7 @@ def widths(module: nn.Module) -> Sizes:
     if isinstance(module, nn.Linear | nn.Embedding):
         weight = module.weight
         one = {(0, 0): weight.shape[0] if isinstance(module, nn.Linear) else weight.shape[1]}
-        return Sizes(one, one)
+        return LayerSizes(one, one)
     layer: Layer = module  # type: ignore[assignment]
     return sizes(weights(layer))
 

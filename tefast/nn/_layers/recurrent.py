@@ -22,7 +22,7 @@ Weights: TypeAlias = dict[Part, dict[str, Tensor]]
 """Of each (layer, direction): weight_ih, weight_hh, bias_ih, bias_hh and weight_hr, if there."""
 
 
-class Sizes(NamedTuple):
+class LayerSizes(NamedTuple):
     """Widths of every (layer, direction)."""
 
     hidden: dict[Part, int]
@@ -193,9 +193,9 @@ def weights(rnn: Layer) -> dict[Part, dict[str, nn.Parameter]]:
     }
 
 
-def sizes(tensors: Mapping[Part, Mapping[str, Tensor]]) -> Sizes:
+def sizes(tensors: Mapping[Part, Mapping[str, Tensor]]) -> LayerSizes:
     """Return the widths that weights, as `weights` gives them, have."""
-    found = Sizes({}, {})
+    found = LayerSizes({}, {})
     for part, named in tensors.items():
         outputs = named["weight_hh"].shape[1]
         found.hidden[part] = named["weight_hr"].shape[1] if "weight_hr" in named else outputs

@@ -21,7 +21,7 @@ from tefast.nn._runs.inside import like
 from tefast.nn._runs.modes import in_mode
 from tefast.nn._runs.observe import Calls, chains, fresh, joined, watching
 from tefast.nn._runs.restore import Snapshot
-from tefast.nn._runs.seen import Call, Watch
+from tefast.nn._runs.seen import LayerCall, Watch
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class _Held:
     """A layer, its calls in one run, and its states at every step of them."""
 
     layer: Layer
-    calls: list[Call]
+    calls: list[LayerCall]
     h: Mapping[Part, Tensor]
     """(n, T, features) of every part."""
     c: Mapping[Part, Tensor]

@@ -12,14 +12,14 @@ from tefast.nn._layers.recurrent import Layer
 from tefast.nn._layers.stack import Part
 from tefast.nn._runs.batches import Batch, Forward, moved
 from tefast.nn._runs.modes import in_mode
-from tefast.nn._runs.seen import Call, Seen, Watch
+from tefast.nn._runs.seen import LayerCall, SeenLayer, Watch
 
 Calls: TypeAlias = Literal["auto", "steps", "sequences"]
 What: TypeAlias = Literal["units", "outputs", "gates"]
-Loss: TypeAlias = Callable[[Any, "list[Run]"], Any]
+Loss: TypeAlias = Callable[[Any, "list[LayerRun]"], Any]
 
 
-class Run(NamedTuple):
+class LayerRun(NamedTuple):
     """What a layer gave for some sequences."""
 
     h: Tensor
@@ -55,7 +55,7 @@ class Observer:
     calls: Calls = "auto"
     what: What = "units"
 
-    def run(self, batch: Batch) -> tuple[Any, list[Run]]:
+    def run(self, batch: Batch) -> tuple[Any, list[LayerRun]]:
         """Return what the model gives, and the outputs of all parts side by side.
 
         The model is in evaluation mode meanwhile, without gradients. Layers and directions do not
@@ -65,7 +65,7 @@ class Observer:
         result, found = self._run(batch, gradient=False)
         return result, [joined([self._side_by_side(call) for call in c], c) for c in found]
 
-    def gradient(self, batch: Batch, loss: Loss) -> tuple[list[Run], list[Tensor]]:
+    def gradient(self, batch: Batch, loss: Loss) -> tuple[list[LayerRun], list[Tensor]]:
         """Return the outputs (n, T, U) of all parts and the loss's gradient at them.
 
         It is the gradient by way of what reads the outputs; what they do inside the layer at later
@@ -100,7 +100,7 @@ class Observer:
                 gradients.append(joined(turned, c).h)
         return runs, gradients
 
-    def _run(self, batch: Batch, *, gradient: bool) -> tuple[Any, list[list[Call]]]:
+    def _run(self, batch: Batch, *, gradient: bool) -> tuple[Any, list[list[LayerCall]]]:
         # cuDNN's recurrent layers have no gradient in evaluation mode.
         cudnn = torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled and not gradient)
         with (
@@ -114,15 +114,15 @@ class Observer:
             raise ValueError("the recurrent layer did not run for a batch, expected a call")
         return result, chains(watch.calls, self.calls)
 
-    def _side_by_side(self, call: Call) -> Tensor:
+    def _side_by_side(self, call: LayerCall) -> Tensor:
         return torch.cat([self._of(call.seen[part]) for part in self.parts], dim=2)
 
-    def _of(self, seen: Seen) -> Tensor:
+    def _of(self, seen: SeenLayer) -> Tensor:
         if self.what == "gates":
             return seen.gates()
         return seen.units() if self.what == "units" else seen.outputs()
 
-    def _turned(self, seen: Seen, gradient: Tensor) -> Tensor:
+    def _turned(self, seen: SeenLayer, gradient: Tensor) -> Tensor:
         if self.what == "units" and seen.projection is not None:
             gradient = gradient @ seen.projection
         return seen.turn(gradient)
@@ -146,7 +146,7 @@ def watching(layers: Sequence[Layer]) -> Iterator[list[Watch]]:
             watch.stop()
 
 
-def chains(calls: Sequence[Call], kind: Calls) -> list[list[Call]]:
+def chains(calls: Sequence[LayerCall], kind: Calls) -> list[list[LayerCall]]:
     """Return the calls that go on from one another, together.
 
     Raises
@@ -156,7 +156,7 @@ def chains(calls: Sequence[Call], kind: Calls) -> list[list[Call]]:
     """
     if kind == "steps":
         return [list(calls)]
-    found: list[list[Call]] = []
+    found: list[list[LayerCall]] = []
     for call in calls:
         chain = None if kind == "sequences" or call.reverse else _before(call, found)
         if chain is None:
@@ -166,7 +166,7 @@ def chains(calls: Sequence[Call], kind: Calls) -> list[list[Call]]:
     return found
 
 
-def _before(call: Call, found: list[list[Call]]) -> list[Call] | None:
+def _before(call: LayerCall, found: list[list[LayerCall]]) -> list[LayerCall] | None:
     """The chain that a call goes on from; None if it begins one."""
     given = call.given
     if given is None or not found:
@@ -188,11 +188,11 @@ def _equal(one: Tensor, other: Tensor) -> bool:
     return one.shape == other.shape and torch.equal(one, other)
 
 
-def joined(each: list[Tensor], chain: list[Call]) -> Run:
+def joined(each: list[Tensor], chain: list[LayerCall]) -> LayerRun:
     """Return the steps of a chain of calls, one after the other, given what each shows."""
     seen = [next(iter(call.seen.values())) for call in chain]
     if len(each) == 1:
-        return Run(each[0], seen[0].lengths, seen[0].reordered)
+        return LayerRun(each[0], seen[0].lengths, seen[0].reordered)
     for one, h in zip(seen, each, strict=True):
         if one.lengths is not None and (one.lengths != h.shape[1]).any():
             raise ValueError(
@@ -206,9 +206,9 @@ def joined(each: list[Tensor], chain: list[Call]) -> Run:
             "expected as many in every call, or fewer, where they go on from one another"
         )
     if counts[0] == counts[-1]:
-        return Run(torch.cat(each, dim=1), None, False)
+        return LayerRun(torch.cat(each, dim=1), None, False)
     # The first sequences go on when the others have ended.
     steps = torch.tensor([h.shape[1] for h in each])
     going = torch.arange(counts[0])[:, None] < torch.tensor(counts)
     filled = [nn.functional.pad(h, (0, 0) * (h.ndim - 1) + (0, counts[0] - len(h))) for h in each]
-    return Run(torch.cat(filled, dim=1), (going * steps).sum(1), False)
+    return LayerRun(torch.cat(filled, dim=1), (going * steps).sum(1), False)

@@ -11,7 +11,7 @@ from tefast.nn import series
 from tefast.nn._layers.recurrent import Layer
 from tefast.nn._runs.batches import Batch, Forward, FromResult, Place, labels_of
 from tefast.nn._runs.held import Question, are_steps, over_steps, steps_first
-from tefast.nn._runs.observe import Calls, Run
+from tefast.nn._runs.observe import Calls, LayerRun
 from tefast.nn._runs.restore import Snapshot
 
 _CLASSES = (series.label_probability, series.cross_entropy)
@@ -23,7 +23,7 @@ _LOSS_OF: dict[FromResult, FromResult] = {
 
 
 @dataclass(frozen=True)
-class Results:
+class StepResults:
     """Reads the results of a model.
 
     Attributes
@@ -59,7 +59,7 @@ class Results:
         self,
         result: Any,
         batch: Batch,
-        runs: Sequence[Run],
+        runs: Sequence[LayerRun],
         lengths: Sequence[Tensor | None],
         before: Snapshot | None,
     ) -> list[Any]:
@@ -93,7 +93,7 @@ class Results:
         self,
         result: Any,
         batch: Batch,
-        runs: Sequence[Run],
+        runs: Sequence[LayerRun],
         lengths: Sequence[Tensor | None],
         before: Snapshot | None,
     ) -> Any:
@@ -119,7 +119,7 @@ class Results:
         result: Any,
         batch: Batch,
         before: Snapshot | None,
-        run: Run,
+        run: LayerRun,
         lengths: Tensor | None,
     ) -> tuple[Any, Any]:
         """A result of (n, T, ...) or (n, ...), and a batch as the functions of `series` take it."""
@@ -132,7 +132,9 @@ class Results:
             result = result[..., None] if steps else result.reshape(len(result), -1)
         return result, (None, labels, None if _without_steps(result) else lengths)
 
-    def _check_order(self, result: Tensor, batch: Batch, before: Snapshot | None, run: Run) -> None:
+    def _check_order(
+        self, result: Tensor, batch: Batch, before: Snapshot | None, run: LayerRun
+    ) -> None:
         """Raise if steps come first, where the shape alone does not say so."""
         n, steps = run.h.shape[:2]
         if n != steps or n == 1 or result.shape[:2] != (n, steps) or self._square:
@@ -150,7 +152,7 @@ class Results:
         self._square.add(n)
 
     def _columns_are_steps(
-        self, result: Tensor, batch: Batch, before: Snapshot | None, run: Run
+        self, result: Tensor, batch: Batch, before: Snapshot | None, run: LayerRun
     ) -> bool:
         """Whether a result (n, K) is one number a step, and not K numbers a sequence."""
         steps, columns = run.h.shape[1], result.shape[1]

@@ -16,7 +16,7 @@ Turn: TypeAlias = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class Seen:
+class SeenLayer:
     """The outputs of one layer and direction in one call.
 
     Attributes
@@ -76,7 +76,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Call:
+class LayerCall:
     """One call of a layer.
 
     Attributes
@@ -93,7 +93,7 @@ class Call:
     """
 
     given: Tensor | None
-    seen: dict[Part, Seen]
+    seen: dict[Part, SeenLayer]
     result: Any
     returned: Tensor
     state: Any
@@ -123,7 +123,7 @@ class Watch:
     """
 
     layer: Layer
-    calls: list[Call] = field(default_factory=list)
+    calls: list[LayerCall] = field(default_factory=list)
     _handles: list[Any] = field(default_factory=list)
     _given: Tensor | None = None
 
@@ -169,7 +169,7 @@ class Watch:
             after = result[1]
         returned = _first(after)
         assert returned is not None
-        self.calls.append(Call(self._given, found, result, returned, state))
+        self.calls.append(LayerCall(self._given, found, result, returned, state))
         return result
 
 
@@ -181,7 +181,9 @@ def packed_lengths(packed: PackedSequence) -> Tensor:
     return lengths if unsorted is None else lengths[unsorted.to(lengths.device)]
 
 
-def _seen(output: Any, part: Part, batch_first: bool, module: Any, input: Any, hx: Any) -> Seen:
+def _seen(
+    output: Any, part: Part, batch_first: bool, module: Any, input: Any, hx: Any
+) -> SeenLayer:
     """Return what is seen of a layer of one direction; reverse ones run on turned sequences."""
     lengths, reordered = None, False
     if isinstance(output, PackedSequence):
@@ -195,7 +197,7 @@ def _seen(output: Any, part: Part, batch_first: bool, module: Any, input: Any, h
         turn = _time_first_backwards if part[1] else turn
     if torch.is_grad_enabled() and not data.requires_grad:
         data.requires_grad_()  # of a frozen layer
-    return Seen(data, turn, lengths, reordered, module, input, hx, output)
+    return SeenLayer(data, turn, lengths, reordered, module, input, hx, output)
 
 
 def _batch_first(x: Tensor) -> Tensor:
@@ -225,7 +227,7 @@ def _padded(packed: PackedSequence, *, backwards: bool) -> Turn:
     return turn
 
 
-def _cell(layer: Any, input: Any, hx: Any, result: Any) -> tuple[Seen, Any]:
+def _cell(layer: Any, input: Any, hx: Any, result: Any) -> tuple[SeenLayer, Any]:
     """What is seen of one step, and what the model goes on with."""
     h, *c = result if isinstance(result, tuple) else (result,)
     if h.ndim != 2:
@@ -233,7 +235,7 @@ def _cell(layer: Any, input: Any, hx: Any, result: Any) -> tuple[Seen, Any]:
     alias = h
     if torch.is_grad_enabled():
         alias = h.view_as(h) if h.requires_grad else h.detach().requires_grad_()
-    one = Seen(alias, _one_step, None, False, layer, input, hx, h, c[0] if c else None)
+    one = SeenLayer(alias, _one_step, None, False, layer, input, hx, h, c[0] if c else None)
     return one, (alias, *c) if c else alias
 
 
@@ -256,12 +258,14 @@ def _by_way_of_outputs(result: Any, batch_first: bool) -> Any:
     return output, (h[None], state[1]) if isinstance(state, tuple) else h[None]
 
 
-def _one_by_one(stack: RecurrentStack, input: Any, hx: Any) -> tuple[dict[Part, Seen], Any, Any]:
+def _one_by_one(
+    stack: RecurrentStack, input: Any, hx: Any
+) -> tuple[dict[Part, SeenLayer], Any, Any]:
     """Run a stack: what is seen of every part, the final state by itself, and the result.
 
     Inside, time comes first, and reverse directions run backwards.
     """
-    found: dict[Part, Seen] = {}
+    found: dict[Part, SeenLayer] = {}
     states: dict[Part, Any] = {}
 
     def keep(part: Part) -> Any:

@@ -261,6 +261,42 @@ def shortened(arguments: Arguments, lengths: Sequence[int]) -> Iterator[Argument
         yield changed(own, functools.partial(change, kinds=kinds))
 
 
+def of_one_step(arguments: Arguments, count: int, steps: int) -> Arguments:
+    """Return arguments in which sequences end after their first step.
+
+    Parameters
+    ----------
+    arguments : Arguments
+        Not changed.
+    count, steps : int
+        Sequences that a recurrent layer ran for, and their steps: tensors with these axes first, in
+        any order, are cut, and lengths of up to so many steps become 1.
+    """
+
+    def change(value: Any) -> Any:
+        if isinstance(value, PackedSequence):
+            padded, _ = pad_packed_sequence(value)
+            return pack_padded_sequence(padded[:1], torch.ones(padded.shape[1], dtype=torch.int64))
+        if isinstance(value, list) and value and all(type(one) is int for one in value):
+            return [1] * count if len(value) == count and max(value) <= steps else value
+        if isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind in "iu":
+            return np.ones_like(value) if _are_lengths(value.tolist(), count, steps) else value
+        if not isinstance(value, Tensor) or value.layout != torch.strided:
+            return value
+        if value.ndim == 1 and not value.is_floating_point() and value.dtype != torch.bool:
+            return torch.ones_like(value) if _are_lengths(value.tolist(), count, steps) else value
+        if value.shape[:2] == (count, steps):
+            return value[:, :1].contiguous()
+        return value[:1].contiguous() if value.shape[:2] == (steps, count) else value
+
+    return cast(Arguments, changed(deep_copy(arguments, name="example"), change))
+
+
+def _are_lengths(numbers: list[int], count: int, steps: int) -> bool:
+    """Whether numbers can be the lengths of sequences."""
+    return len(numbers) == count and 1 <= min(numbers) <= max(numbers) <= steps
+
+
 def changed(value: Any, change: Callable[[Any], Any]) -> Any:
     """Return `value` with what is nested in it changed; objects are changed in place."""
     new = change(value)

@@ -26,6 +26,7 @@ from tefast.nn._trace.examples import (
     called,
     evaluated,
     frozen,
+    of_one_step,
     parts,
     shortened,
     shuffled,
@@ -39,7 +40,7 @@ from tefast.nn._trace.precision import Raised
 from tefast.nn._trace.reading import Reader
 from tefast.nn._trace.sight import Run
 from tefast.nn._trace.states import (
-    States,
+    StateLabels,
     given_states,
     kept_entries,
     starts,
@@ -74,7 +75,7 @@ class Found:
     readings: Readings
     ties: list[Tie]
     runs: list[Run] = field(default_factory=list)
-    states: list[States] = field(default_factory=list)
+    states: list[StateLabels] = field(default_factory=list)
     returned: list[dict[str, Tensor]] = field(default_factory=list)
     dtype: torch.dtype = torch.float64
 
@@ -111,7 +112,9 @@ class Trace(Reader):
         """Modules that read something else, and what says so."""
         self.empty: set[str] = set()
         """Modules that read what would hold units' outputs if there were any entries."""
-        self.states: States = {}
+        self.states: StateLabels = {}
+        self.sizes: set[tuple[int, int]] = set()
+        """Sequences that the layers ran for, and their steps."""
 
     def on(self, arguments: Arguments) -> None:
         """Run the model on an example and on others made of it."""
@@ -129,6 +132,9 @@ class Trace(Reader):
         for lengths in packed:
             if len(set(lengths)) == 1:
                 self._on_shorter(arguments, lengths)
+        for count, steps in sorted(self.sizes):
+            if steps > 1:
+                self._on_one_step(of_one_step(arguments, count, steps))
 
     def _on_shorter(self, arguments: Arguments, lengths: list[int]) -> None:
         for shorter in shortened(arguments, lengths):
@@ -139,6 +145,28 @@ class Trace(Reader):
                 for each in (self.found.runs, self.found.states, self.found.returned):
                     each.pop()
 
+    def _on_one_step(self, arguments: Arguments) -> None:
+        """Run the model on sequences of one step, whose first step is their last.
+
+        The pruned model is compared there as well. What modules read is not learned from it:
+        sequences so short may have no values, such as a deviation over steps or differences.
+        """
+        found = self.found
+        readings = {name: dict(one) for name, one in found.readings.items()}
+        runs, ties, norms = len(found.runs), len(found.ties), len(self.norms)
+        elsewhere, empty = dict(self.elsewhere), set(self.empty)
+        found.readings.clear()
+        try:
+            self._another(arguments)
+            found.runs[-1].what = "the first step of the example"
+        except (_NoRunError, UnfitError):
+            for each in (found.runs, found.states, found.returned):
+                del each[runs:]
+        found.readings.clear()
+        found.readings.update(readings)
+        del found.ties[ties:], self.norms[norms:]
+        self.elsewhere, self.empty = elsewhere, empty
+
     def _another(self, arguments: Arguments) -> None:
         try:
             self.run(arguments, calls=1)
@@ -147,7 +175,7 @@ class Trace(Reader):
         except Exception as error:  # not every model takes what was made of its example
             raise _NoRunError from error
 
-    def _starts(self, arguments: Arguments, error: _StartError) -> States:
+    def _starts(self, arguments: Arguments, error: _StartError) -> StateLabels:
         """Return which arguments are the states that layers start from."""
         found = given_states(self.masked, self.members, self.numbering, arguments, self.dtype)
         if not found:
@@ -298,6 +326,7 @@ class Trace(Reader):
         first = args[0] if args else next(iter(kwargs.values()))
         first = first.data if isinstance(first, PackedSequence) else first
         if isinstance(module, RECURRENT):
+            self._note_size(module, args[0] if args else next(iter(kwargs.values())))
             state = args[1] if len(args) > 1 else kwargs.get("hx")
             for tensor, labels in starts(module, self.numbering, name, state):
                 self._start(name, tensor, labels)
@@ -319,6 +348,14 @@ class Trace(Reader):
         for tensor, labels in starts(module, self.numbering, name, state):
             self.watching.states[id(tensor)] = tensor
             self._begin(tensor, labels, state=True)
+
+    def _note_size(self, module: nn.Module, given: Any) -> None:
+        """Note for how many sequences a layer runs, and of how many steps."""
+        if isinstance(given, PackedSequence):
+            self.sizes.add((int(given.batch_sizes[0]), len(given.batch_sizes)))
+        elif given.ndim == 3:
+            count, steps = given.shape[:2] if module.batch_first else given.shape[1::-1]
+            self.sizes.add((int(count), int(steps)))
 
     def _start(self, name: str, tensor: Tensor, labels: Tensor) -> None:
         """Check that a layer starts from 0 where its units are masked."""

@@ -10,7 +10,7 @@ from torch.utils import _pytree as pytree
 
 from tefast.nn._trace.fields import EMPTY, OTHER, Fields, address, four, leaves, unknown, varying
 from tefast.nn._trace.flow import Flow
-from tefast.nn._trace.rules import RULES, Call, Rule, is_pointwise, rule
+from tefast.nn._trace.rules import RULES, Call, OperationRule, is_pointwise, rule
 
 # PyTorch tags the others as pointwise itself.
 _ALSO_POINTWISE = ("hardswish", "_prelu_kernel", "log_sigmoid_forward")
@@ -62,7 +62,7 @@ def apply(flow: Flow, func: Any, args: Any, kwargs: Any, again: Callable[[], Any
     return call.result
 
 
-def _note(call: Call, chosen: Rule | None, followed: bool, before: set[Any]) -> None:
+def _note(call: Call, chosen: OperationRule | None, followed: bool, before: set[Any]) -> None:
     """Note what an operation has done, or refuse it."""
     func, flow = call.func, call.flow
     found = [leaf for leaf in leaves(call.result) if isinstance(leaf, Tensor)]
@@ -81,7 +81,7 @@ def _note(call: Call, chosen: Rule | None, followed: bool, before: set[Any]) -> 
         call.refuse("the operation {name}")
 
 
-def _rule(call: Call) -> Rule | None:
+def _rule(call: Call) -> OperationRule | None:
     if call.func.namespace != "aten" or call.func._schema.is_mutable > call.in_place:
         return RULES[call.name] if call.name == "rrelu_with_noise" else None
     if call.name in RULES:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from tefast.nn._trace.fields import OTHER, Fields, joined, unknown
-from tefast.nn._trace.reductions import _axes
+from tefast.nn._trace.reductions import axes_of
 from tefast.nn._trace.rules import Call, rule
 
 _EXACT_ROWS = 25
@@ -24,7 +24,7 @@ def _add_at(call: Call) -> None:
         call.refuse("{name} with an index made of them")
     if any(call.open(one) for one in each):
         call.refuse("the operation {name} on what a LayerNorm gives")
-    axis = _axes(call["dim"], tensors[0].ndim)
+    axis = axes_of(call["dim"], tensors[0].ndim)
     ours, theirs = (joined(one.labels, axis) for one in each)
     if ours is None or theirs is None or ours.shape != theirs.shape:
         call.refuse("{name} over the units")

@@ -138,6 +138,7 @@ class Reader:
         self.flow.follow(result, replace(known, masked=masked, other=other))
 
     def refuse(self, reason: str, partner: Tensor | nn.Module | None = None) -> NoReturn:
+        """Raise an error that says what the units reach and where."""
         error = UnfitError(
             f"the outputs of {self.members[0]!r} reach {reason} in {self.path[-1]}, which cannot "
             "be narrowed exactly"

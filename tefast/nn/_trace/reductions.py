@@ -47,7 +47,7 @@ def _reduce(call: Call) -> None:
     known = call.flow.of(call.args[0])
     if known is None:
         return
-    axes = _axes(call["dim"], known.labels.ndim)
+    axes = axes_of(call["dim"], known.labels.ndim)
     keep = bool(call["keepdim"])
     label = joined(known.labels, axes)
     if label is not None and call.name in ("argmax", "argmin"):
@@ -64,7 +64,7 @@ def _reduce(call: Call) -> None:
     call.put_places(dropped)
 
 
-def _axes(given: Any, rank: int) -> list[int]:
+def axes_of(given: Any, rank: int) -> list[int]:
     given = [given] if isinstance(given, int) else list(given or range(rank))
     return [axis - rank if axis >= 0 else axis for axis in given]
 
@@ -175,7 +175,7 @@ def _scan(call: Call) -> None:
     if known is None:
         return
     dim = call["dim"]
-    axis = _axes(-1 if dim is None else dim, known.labels.ndim)
+    axis = axes_of(-1 if dim is None else dim, known.labels.ndim)
     label = joined(known.labels, axis)
     if label is None:
         call.refuse("{name} over the units")

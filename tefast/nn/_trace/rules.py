@@ -10,16 +10,16 @@ from torch import Tensor
 from tefast.nn._trace.fields import Fields, leaves, unknown
 from tefast.nn._trace.flow import Flow
 
-Rule: TypeAlias = Callable[["Call"], None]
+OperationRule: TypeAlias = Callable[["Call"], None]
 
-RULES: dict[str, Rule] = {}
+RULES: dict[str, OperationRule] = {}
 """By the operation's name in ``torch.ops.aten``, that of one in place without its underscore."""
 
 
-def rule(*names: str) -> Callable[[Rule], Rule]:
+def rule(*names: str) -> Callable[[OperationRule], OperationRule]:
     """Register what is done for the operations of these names."""
 
-    def register(function: Rule) -> Rule:
+    def register(function: OperationRule) -> OperationRule:
         for name in names:
             assert name not in RULES
             RULES[name] = function

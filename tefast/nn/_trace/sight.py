@@ -88,12 +88,15 @@ class Run:
     steps : list of Step
     results : list of results, each as `examples.parts` lists it
         Of calls one after the other.
+    what : str
+        What `arguments` are, for messages.
     """
 
     example: Arguments
     arguments: Arguments
     steps: list[Step]
     results: list[list[Leaf]]
+    what: str = "the example"
 
 
 class Operation(NamedTuple):

@@ -18,7 +18,7 @@ from tefast.nn._trace.kinds import is_reader
 from tefast.nn._trace.members import hooked
 from tefast.nn._trace.watching import unseen, watching
 
-States = Mapping[int, Tensor]
+StateLabels = Mapping[int, Tensor]
 """Labels of the units in a tensor of the arguments, by its place among their tensors."""
 
 
@@ -47,7 +47,7 @@ def given_states(
     numbering: Numbering,
     arguments: Arguments,
     dtype: torch.dtype,
-) -> States:
+) -> StateLabels:
     """Find the arguments of a model that layers of it start from, moved or scaled at most.
 
     What reaches several units of one layer from one entry is no state: a time, or a flag.
@@ -161,7 +161,7 @@ def tensors_of(arguments: Arguments) -> list[Tensor]:
 
 
 def replaced(
-    arguments: Arguments, states: States, change: Callable[[Tensor, Tensor], Any]
+    arguments: Arguments, states: StateLabels, change: Callable[[Tensor, Tensor], Any]
 ) -> Arguments:
     """Return a copy of arguments with `change` of each state and its labels in their place."""
     place = -1
@@ -176,7 +176,7 @@ def replaced(
     return cast(Arguments, changed(deep_copy(arguments, name="example"), one))
 
 
-def zeroed_states(arguments: Arguments, states: States, gone: Tensor) -> Arguments:
+def zeroed_states(arguments: Arguments, states: StateLabels, gone: Tensor) -> Arguments:
     """Return a copy of arguments in which the states of removed units are 0."""
     return replaced(
         arguments,
@@ -185,7 +185,7 @@ def zeroed_states(arguments: Arguments, states: States, gone: Tensor) -> Argumen
     )
 
 
-def cut_states(arguments: Arguments, states: States, gone: Tensor) -> Arguments:
+def cut_states(arguments: Arguments, states: StateLabels, gone: Tensor) -> Arguments:
     """Return a copy of arguments in which the states of removed units are missing."""
     return replaced(arguments, states, lambda t, labels: cut(t, labels, gone))
 

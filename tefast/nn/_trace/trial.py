@@ -26,7 +26,7 @@ from tefast.nn._trace.members import whole
 from tefast.nn._trace.outcomes import compare_kinds, compare_results
 from tefast.nn._trace.precision import Raised
 from tefast.nn._trace.sight import Run
-from tefast.nn._trace.states import States, cut_states, joined_entries, kept_entries
+from tefast.nn._trace.states import StateLabels, cut_states, joined_entries, kept_entries
 from tefast.nn._trace.tracing import find_readings
 
 M = TypeVar("M", bound=nn.Module)
@@ -123,12 +123,12 @@ class Trial(Generic[M]):
             theirs = kept_entries(expected, labels, self.group.gone)
             compare_kinds(joined_entries(result, labels), theirs, _refuse)
 
-    def _follow(self, twin: M, run: Run, states: States, labels: Mapping[str, Tensor]) -> None:
+    def _follow(self, twin: M, run: Run, states: StateLabels, labels: Mapping[str, Tensor]) -> None:
         refusals: list[ValueError] = []
 
         def refuse(reason: str) -> NoReturn:
             try:
-                _refuse(reason)
+                _refuse(reason, run.what)
             except ValueError as error:
                 refusals.append(error)  # the model's own code may catch it
                 raise
@@ -148,7 +148,7 @@ class Trial(Generic[M]):
                     result = called(twin, arguments)
             except Exception as error:
                 if not refusals:
-                    raise _fails(error, path[-1]) from error
+                    raise _fails(error, path[-1], run.what) from error
             if refusals:
                 raise refusals[0]
             found = joined_entries(parts(result), labels)
@@ -214,16 +214,16 @@ def _results(
     return found
 
 
-def _refuse(reason: str) -> NoReturn:
+def _refuse(reason: str, what: str = "the example") -> NoReturn:
     raise MisfitError(
-        f"the pruned model does not give on the example what the masked one gives: {reason}; does "
+        f"the pruned model does not give on {what} what the masked one gives: {reason}; does "
         "the model's code hold the layer's size as a number, or draw random numbers of that size?"
     )
 
 
-def _fails(error: Exception, where: str) -> MisfitError:
+def _fails(error: Exception, where: str, what: str = "the example") -> MisfitError:
     failure = MisfitError(
-        f"the pruned model does not run on the example, in {where}; does its code hold the layer's "
+        f"the pruned model does not run on {what}, in {where}; does its code hold the layer's "
         "size as a number, or does what it computes pass something that shows nothing of it, such "
         "as a scripted function or torch.vmap? "
         f"{type(error).__name__}: {str(error)[:300].rstrip('.')}"

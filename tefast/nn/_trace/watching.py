@@ -9,6 +9,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from tefast.nn._trace import products  # noqa: F401 - its rules are registered
 from tefast.nn._trace.fillings import FUNCTIONS
 from tefast.nn._trace.flow import Flow
 from tefast.nn._trace.operations import apply
