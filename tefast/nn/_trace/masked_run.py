@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from torch.nn.utils.rnn import PackedSequence
 from tefast.nn._layers.numbering import Numbering, check_together
 from tefast.nn._layers.recurrent import Cell
 from tefast.nn._trace.comparison import TOLERANCES, Recorder
+from tefast.nn._trace.computed import computed_weights, own_parameter
 from tefast.nn._trace.consumers import (
     RECURRENT,
     Normed,
@@ -218,7 +219,7 @@ class Trace(Reader):
         self.path: list[str] = ["the model itself"]
         self.flow = Flow(self.numbering.count, self.refuse)
         self.flow.parameters = {
-            address(parameter): _parameter(module, self.names[module], name)
+            address(parameter): own_parameter(module, self.names[module], name)
             for module in self.names
             for name, parameter in module.named_parameters(recurse=False)
         }
@@ -291,7 +292,7 @@ class Trace(Reader):
         computed = parametrize.is_parametrized(module) and kind_of(module) is not None
         with unseen():
             if computed and self.flow.any_of((args, kwargs)) is not None:
-                self.refuse(_computed(module))
+                self.refuse(computed_weights(module))
         for one in (self.flow, self.watching):
             one.inside += self._is_whole(module)
 
@@ -390,23 +391,3 @@ class Trace(Reader):
         steps = 0 if places is None else tensor.shape[-2]
         places = torch.full((), OTHER).expand(labels.shape) if places is None else places
         self.flow.follow(tensor, Fields(labels, zeros, zeros, places, steps, 0, state))
-
-
-def _computed(module: nn.Module) -> str:
-    weights = cast(nn.ModuleDict, module.parametrizations)
-    name, kinds = next(iter(weights.items()))
-    kind = ", ".join(type(one).__name__.strip("_") for one in cast(nn.ModuleList, kinds))
-    return (
-        f"a module whose {name!r} is computed by a parametrization ({kind}; make it permanent with "
-        f"torch.nn.utils.parametrize.remove_parametrizations(module, {name!r}) first)"
-    )
-
-
-def _parameter(module: nn.Module, name: str, own: str) -> str:
-    """Say what a parameter is that the model's code reads itself, and how it could be narrowed."""
-    if kind_of(module) is not None:
-        return f"with {f'{name}.{own}'!r} (call {name!r} instead)"
-    full = f"{name}.{own}" if name else own
-    if isinstance(module, nn.Embedding):
-        return f"with {full!r}"
-    return f"with the parameter {full!r} (hold it in an nn.Linear, bias=False, and call that)"
