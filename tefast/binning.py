@@ -11,7 +11,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, Self, get_args
+from typing import Any, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -19,9 +19,7 @@ import numpy.typing as npt
 from tefast._inputs.numbers import floats
 from tefast._inputs.values import ROLES, Values
 from tefast._support.mistakes import SymbolError
-from tefast.typing import BinningName
 
-BINNINGS: tuple[str, ...] = get_args(BinningName)
 MAX_BINS = 256
 """What the kernels' codes hold, one byte each."""
 MAX_SYMBOLS = 2**15 - 1
@@ -172,8 +170,9 @@ class Binning(Rule):
         return Binning(self.bins, self.edges[start:stop])
 
 
-NAMED: dict[str, Rule] = dict(zip(BINNINGS, (Uniform(), Quantile(), Symbols()), strict=True))
+NAMED: dict[str, Rule] = {"uniform": Uniform(), "quantile": Quantile(), "symbols": Symbols()}
 """Rules that can be asked for by name."""
+BINNINGS = tuple(NAMED)
 
 
 def shown(rule: Rule) -> str:
