@@ -1,15 +1,13 @@
 """Every measure by its one definition: at once, in batches, by chi-square; rules of binning."""
 
 from dataclasses import dataclass
-from typing import get_args
 
 import numpy as np
 import pytest
 
 import tefast
 from tefast import measures
-from tefast.binning import NAMED, Binning, Rule
-from tefast.typing import BinningName
+from tefast.binning import Binning, Rule
 
 BESIDE = {
     "transfer_entropy": tefast.TransferEntropy,
@@ -175,7 +173,3 @@ def test_a_rule_of_ones_own():
         ValueError, match="h_range goes with binning='uniform', got binning=a Signs"
     ):
         tefast.transfer_entropy(h, y, 2, binning=Signs(), h_range=(0, 1))
-
-
-def test_type_checkers_know_the_names_of_rules():
-    assert tuple(NAMED) == get_args(BinningName)
