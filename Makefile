@@ -24,7 +24,7 @@ test: $(VENV)/installed
 	$(BIN)/python -c "import tefast"
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
-# The same tests, a third slower, and which lines of the Python code none of them runs.
+# The same tests, about half as slow again, and which lines of the Python code none of them runs.
 coverage:
 	$(MAKE) test ARGS="--cov --cov-report=term-missing $(ARGS)"
 

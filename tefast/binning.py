@@ -80,7 +80,7 @@ class Rule:
         raise NotImplementedError
 
     def settings(self) -> Any:
-        """What two of a kind have in common, as arrays and strings."""
+        """What counts must share to be added up. Of a dataclass that is its class and fields."""
         return repr(self)
 
 
@@ -319,6 +319,32 @@ def _check_rows(edges: Edges, values: Values) -> None:
             f"binning has edges for {len(edges)} units, but {values.name} {values.reading}, which "
             f"has {units}; pass binning={{'h': ..., 'y': ...}} for edges of their own"
         )
+
+
+def check_learned(found: Binning, rule: Rule, bins: int, values: Values) -> None:
+    """Raise a ValueError for bins that a rule gave, or a caller made, and that numbers do not fit.
+
+    Parameters
+    ----------
+    found : Binning
+        Of floats.
+    rule : Rule
+        What gave it.
+    bins : int
+        How many were asked for.
+    """
+    name, expected = f"binning={shown(rule)} of {values.name}", rule.count(bins)
+    if found.edges is None:
+        raise ValueError(f"{name}: floats take inner edges, got none")
+    edges, units = np.asarray(found.edges), values.array.shape[2]
+    shapes = ((1, expected - 1), (units, expected - 1))
+    if found.bins != expected or edges.shape not in shapes or edges.dtype != np.float64:
+        raise ValueError(
+            f"{name}: expected {expected} bins and float64 edges of shape {shapes[0]} or "
+            f"{shapes[1]}, got {found.bins} bins and {edges.dtype} edges of shape {edges.shape}"
+        )
+    if not np.isfinite(edges).all() or (np.diff(edges) < 0).any():
+        raise ValueError(f"{name}: inner edges must be finite and rise")
 
 
 def uniform_edges(low: Edges, high: Edges, bins: int) -> Edges:

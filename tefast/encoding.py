@@ -11,12 +11,7 @@ from tefast._counting.inputs import Inputs
 from tefast._counting.options import Options
 from tefast._inputs import values
 from tefast.binning import Binning
-from tefast.typing import (
-    BackendName,
-    BinningLike,
-    BinningName,
-    NanPolicy,
-)
+from tefast.typing import BackendName, BinningLike, BinningName, NanPolicy
 
 
 def encode(

@@ -16,13 +16,7 @@ from tefast._tables.states import (
     check_steps,
     own_embedding,
 )
-from tefast.measures import (
-    ACTIVE_INFORMATION,
-    ENTROPY,
-    ENTROPY_RATE,
-    MUTUAL_INFORMATION,
-    Measure,
-)
+from tefast.measures import ACTIVE_INFORMATION, ENTROPY, ENTROPY_RATE, MUTUAL_INFORMATION, Measure
 from tefast.typing import (
     ArrayLike,
     BackendName,

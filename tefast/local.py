@@ -12,14 +12,9 @@ from tefast._counting import evaluation, windows
 from tefast._counting.inputs import Inputs
 from tefast._counting.options import Options
 from tefast._inputs import values
-from tefast._tables.states import (
-    Embedding,
-    JointState,
-)
+from tefast._tables.states import Embedding, JointState
 from tefast._tables.types import MISSING
-from tefast.measures import (
-    TRANSFER_ENTROPY,
-)
+from tefast.measures import TRANSFER_ENTROPY
 from tefast.typing import (
     ArrayLike,
     BackendName,

@@ -10,9 +10,7 @@ from tefast._counting.inputs import Inputs
 from tefast._counting.options import Options
 from tefast._inputs import values
 from tefast._tables import entropies
-from tefast._tables.states import (
-    Embedding,
-)
+from tefast._tables.states import Embedding
 from tefast.measures import (
     CONDITIONAL_TRANSFER_ENTROPY,
     RATE_BESIDE_SOURCE,

@@ -173,3 +173,36 @@ def test_a_rule_of_ones_own():
         ValueError, match="h_range goes with binning='uniform', got binning=a Signs"
     ):
         tefast.transfer_entropy(h, y, 2, binning=Signs(), h_range=(0, 1))
+
+
+@dataclass(frozen=True)
+class Wrong(Rule):
+    """A rule whose bins do not fit."""
+
+    bins: int
+    edges: np.ndarray | None
+
+    def known(self, bins, limits):
+        return Binning(self.bins, self.edges)
+
+
+@pytest.mark.parametrize(
+    ("bins", "edges", "message"),
+    [
+        (3, np.zeros((1, 2)), r"expected 2 bins and float64 edges of shape \(1, 1\).*got 3 bins"),
+        (2, np.zeros((1, 3)), r"shape \(1, 1\) or \(3, 1\), got 2 bins .* of shape \(1, 3\)"),
+        (2, np.zeros((2, 1)), r"edges (of shape \(2, 1\)|for 2 units)"),
+        (2, np.zeros((1, 1), np.float32), "float32 edges"),
+        (2, np.array([[np.nan]]), "inner edges must be finite and rise"),
+        (2, None, "floats take inner edges, got none"),
+    ],
+)
+def test_bins_that_do_not_fit_are_refused(bins, edges, message):
+    h, y = np.random.default_rng(0).random((2, 5, 9, 3))
+    for how in (Wrong(bins, edges), Binning(bins, edges)):
+        if isinstance(how, Binning) and bins == 3:
+            continue  # three bins of one's own are three bins
+        with pytest.raises(ValueError, match=message):
+            tefast.transfer_entropy(h, y[..., 0], 2, binning={"h": how})
+        with pytest.raises(ValueError, match=message):
+            tefast.TransferEntropy(3, 2, binning={"h": how}, y_range=(0, 1)).update(h, y[..., 0])

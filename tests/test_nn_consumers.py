@@ -379,6 +379,8 @@ def test_attention_as_torch_computes_it() -> None:
                     assert one is None
                 else:
                     torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
+        nothing = torch.zeros((4, 0, 6) if batch_first else (0, 4, 6)).double()
+        assert ours(nothing, nothing, nothing)[0].shape == nothing.shape
         single = [m(x[0], x[1], x[2])[1] for m in (ours, theirs)]
         torch.testing.assert_close(*single, rtol=1e-12, atol=1e-12)
     with pytest.raises(ValueError, match="is_causal is a hint"):

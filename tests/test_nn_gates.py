@@ -768,3 +768,23 @@ def test_models_that_cannot_be_pruned() -> None:
     model.other.weight_hh_l0 = model.rnn.weight_hh_l0
     with pytest.raises(ValueError, match=r"rnn\.weight_hh_l0 and other\.weight_hh_l0 in one"):
         prune_gates(model, {}, 0)
+
+
+@pytest.mark.parametrize("h_range", [(-1.0, 1.0), None])
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_a_series_of_ones_own_leaves_the_gates_their_ranges(cell: str, h_range) -> None:  # type: ignore[no-untyped-def]
+    model, batches = make(cell), uneven()
+
+    def source(result, batch):  # type: ignore[no-untyped-def]
+        return result[..., 0]
+
+    series = torch.cat([model(x)[..., 0].detach() for x, *_ in batches])
+    gates = torch.cat([gates for gates, *_ in capture_gates(model, batches)])
+    how = {"bins": 4, "source": source, "of": "gates", "h_range": h_range}
+    found = score(model, batches, "transfer_entropy", **how)[0, 0]
+    for number, gate in enumerate(GATES[model.rnn.mode]):
+        expected = tefast.transfer_entropy(
+            gates[..., number], series, 4, h_range=(-1 if gate in "gn" else 0, 1),
+            y_range=(series.min().item(), series.max().item()),
+        )  # fmt: skip
+        assert torch.equal(found[:, number], torch.as_tensor(expected))

@@ -14,7 +14,7 @@ from tefast._inputs.values import Values
 from tefast._support.mistakes import MistakeError, SymbolError
 from tefast._tables import entropies
 from tefast._tables.types import BackendTable, Lengths, Scan
-from tefast.binning import Binning, Edges, Rule
+from tefast.binning import Binning, Edges, Quantile, Rule, check_learned
 from tefast.typing import NanPolicy
 
 NAN_POLICIES: tuple[str, ...] = get_args(NanPolicy)
@@ -88,7 +88,8 @@ class Options:
             return known, ""
         rule = self.binning[data.role]
         learned = rule.learn(self.bins, ScannedInput(found.low, found.high, self, data, lengths))
-        if rule.takes_range or learned.edges is None:
+        check_learned(learned, rule, self.bins, data)
+        if not isinstance(rule, Quantile) or learned.edges is None:
             return learned, ""
         sequences, steps, _ = data.array.shape
         most = sequences * steps if lengths is None else int(np.sum(lengths))
@@ -98,7 +99,11 @@ class Options:
         """The bins, if they do not depend on what the data are."""
         if data.is_symbols:
             return Binning(self.bins_of(data.role), None)
-        return self.binning[data.role].known(self.bins, limits)
+        rule = self.binning[data.role]
+        known = rule.known(self.bins, limits)
+        if known is not None:
+            check_learned(known, rule, self.bins, data)
+        return known
 
     def scan(self, data: Values, lengths: Lengths, bins: int) -> Scan:
         """What one pass over the data finds; raise if it must not be counted."""

@@ -10,10 +10,7 @@ from tefast._counting import evaluation
 from tefast._inputs import values
 from tefast._streaming.accumulation import Accumulated
 from tefast._streaming.updates import Beside
-from tefast._tables.states import (
-    Embedding,
-    check_positive,
-)
+from tefast._tables.states import Embedding, check_positive
 from tefast.typing import BackendName, Bias, BinningLike, NanPolicy
 
 EMBEDDED = ("target_history", "source_history", "delay", "target_step", "source_step")

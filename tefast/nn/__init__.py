@@ -21,13 +21,7 @@ from tefast.nn._trace.examples import Arguments
 from tefast.nn.capture import capture
 from tefast.nn.classifier import SequenceClassifier
 from tefast.nn.context import Context
-from tefast.nn.gate_removal import (
-    GateSavings,
-    gate_savings,
-    mask_gates,
-    prune_gates,
-    remove_gates,
-)
+from tefast.nn.gate_removal import GateSavings, gate_savings, mask_gates, prune_gates, remove_gates
 from tefast.nn.gate_selection import GATES, select_gates
 from tefast.nn.gates import capture_gates, gate_activations, gate_means
 from tefast.nn.layer_scores import LayerScores

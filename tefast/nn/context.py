@@ -103,7 +103,12 @@ class Context:
         check_range(self.layer, self.h_range, self.batches, self.what)
         read_again(self.batches, "y_range")
         units, of_series = both_ranges(self.observed())
-        return (units if self.h_range is None else self.h_range), of_series
+        return (units if self._has_own_ranges else self.unit_range), of_series
+
+    @property
+    def _has_own_ranges(self) -> bool:
+        """Whether each unit is binned over its own range."""
+        return self.h_range is None
 
     @property
     def units(self) -> int:

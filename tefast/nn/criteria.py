@@ -238,7 +238,7 @@ def active_information(
 
 @criterion(descending=False)
 def l1_norm(context: Context) -> UnitScores:
-    """Sum of |w| over a unit's rows in ``weight_ih`` and ``weight_hh``, of all gates."""
+    """Sum of ``|w|`` over a unit's rows in ``weight_ih`` and ``weight_hh``, of all gates."""
     return _row_sums(context, Tensor.abs)
 
 
@@ -250,7 +250,7 @@ def l2_norm(context: Context) -> UnitScores:
 
 @criterion(descending=False)
 def activation_magnitude(context: Context) -> UnitScores:
-    """Mean of a unit's |output| over all valid steps."""
+    """Mean of a unit's ``|output|`` over all valid steps."""
     total, steps = torch.zeros(context.units, dtype=torch.float64), 0
     for h, lengths in context.outputs():
         valid = h.flatten(0, 1) if lengths is None else h[valid_steps(h, lengths)]
@@ -263,7 +263,7 @@ def activation_magnitude(context: Context) -> UnitScores:
 
 @criterion(descending=False)
 def taylor(context: Context) -> UnitScores:
-    """|sum over steps of output times the loss's gradient|, its mean over sequences.
+    """``|sum over steps of output times the loss's gradient|``, its mean over sequences.
 
     To first order, by how much the loss of a sequence changes when what reads the unit gets 0 from
     it (P. Molchanov et al., ICLR 2017). What the unit does inside the layer at later steps is not
@@ -343,8 +343,9 @@ def _codes(context: Context) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.int
     for h, y, lengths in context.observed():
         steps = torch.full(h.shape[:1], h.shape[1]) if lengths is None else lengths.cpu()
         how: Any = {"backend": context.backend, "threads": context.threads}
-        every_h.append(tefast.encode(h, context.bins, h_range=units, **how).cpu().numpy())
-        codes = tefast.encode(y, context.bins, h_range=of_series, layout="NT", **how)
+        codes = tefast.encode(h, context.bins, h_range=units, lengths=steps, **how)
+        every_h.append(codes.cpu().numpy())
+        codes = tefast.encode(y, context.bins, h_range=of_series, lengths=steps, layout="NT", **how)
         every_y.append(codes.cpu().numpy())
         every_length.append(steps.numpy().astype(np.int64))
     longest = max(h.shape[1] for h in every_h)

@@ -141,6 +141,10 @@ class GateContext(Context):
         """Gates of all units."""
         return super().units * len(self._gates)
 
+    @property
+    def _has_own_ranges(self) -> bool:
+        return False  # a gate is binned over what its nonlinearity can give
+
     @cached_property
     def unit_range(self) -> Any:
         """The ranges of the gates' nonlinearities."""

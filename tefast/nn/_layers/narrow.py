@@ -133,7 +133,8 @@ class NarrowAttention(nn.Module):
         for given, project in ((query, self.q_proj), (key, self.k_proj), (value, self.v_proj)):
             x = project(given.transpose(0, 1) if swap else given)
             x = x if batched else x[None]
-            heads.append(x.view(*x.shape[:2], self.num_heads, -1).transpose(1, 2))
+            width = x.shape[2] // self.num_heads  # told, since of no step at all it cannot be found
+            heads.append(x.view(*x.shape[:2], self.num_heads, width).transpose(1, 2))
         q, k, v = heads
         mask = self._mask(q, attn_mask, key_padding_mask)
         dropout = self.dropout if self.training else 0.0

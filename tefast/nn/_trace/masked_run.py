@@ -14,12 +14,7 @@ from tefast.nn._layers.numbering import Numbering, check_together
 from tefast.nn._layers.recurrent import Cell
 from tefast.nn._trace.comparison import TOLERANCES, Recorder
 from tefast.nn._trace.computed import computed_weights, own_parameter
-from tefast.nn._trace.consumers import (
-    RECURRENT,
-    Normed,
-    Readings,
-    UnfitError,
-)
+from tefast.nn._trace.consumers import RECURRENT, Normed, Readings, UnfitError
 from tefast.nn._trace.copies import deep_copy
 from tefast.nn._trace.examples import (
     Arguments,

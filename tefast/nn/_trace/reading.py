@@ -8,11 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from tefast.nn._layers.numbering import Numbering
-from tefast.nn._trace.consumers import (
-    Normed,
-    Reading,
-    UnfitError,
-)
+from tefast.nn._trace.consumers import Normed, Reading, UnfitError
 from tefast.nn._trace.examples import tensors_in
 from tefast.nn._trace.fields import OTHER, Fields, same
 from tefast.nn._trace.flow import Flow

@@ -5,12 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from tefast.nn._trace.consumers import (
-    UnfitError,
-)
-from tefast.nn._trace.examples import (
-    Arguments,
-)
+from tefast.nn._trace.consumers import UnfitError
+from tefast.nn._trace.examples import Arguments
 from tefast.nn._trace.masked_run import Found, Returned, Trace
 
 

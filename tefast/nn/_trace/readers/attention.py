@@ -5,9 +5,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from tefast.nn._layers.narrow import NarrowAttention
-from tefast.nn._layers.recurrent import (
-    check_plain,
-)
+from tefast.nn._layers.recurrent import check_plain
 from tefast.nn._trace.consumers import Reading
 from tefast.nn._trace.kinds import ReaderKind
 from tefast.nn._trace.readers.columns import cut_linear

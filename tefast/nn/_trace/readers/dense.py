@@ -4,9 +4,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from tefast.nn._layers.recurrent import (
-    set_parameter,
-)
+from tefast.nn._layers.recurrent import set_parameter
 from tefast.nn._trace.consumers import Reading
 from tefast.nn._trace.fields import OTHER
 from tefast.nn._trace.kinds import ReaderKind

@@ -5,9 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tefast.nn._layers.recurrent import (
-    set_parameter,
-)
+from tefast.nn._layers.recurrent import set_parameter
 from tefast.nn._trace.consumers import Reading
 from tefast.nn._trace.fields import Fields
 from tefast.nn._trace.kinds import ReaderKind

@@ -7,9 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from tefast.nn._layers.narrow import NarrowLayerNorm
-from tefast.nn._layers.recurrent import (
-    set_parameter,
-)
+from tefast.nn._layers.recurrent import set_parameter
 from tefast.nn._trace.consumers import Normed, Reading
 from tefast.nn._trace.fields import OTHER, Fields, unknown
 from tefast.nn._trace.kinds import ReaderKind

@@ -5,13 +5,7 @@ from typing import Any, get_args
 
 from torch import Tensor, nn
 
-from tefast.nn._layers.recurrent import (
-    Cell,
-    Recurrent,
-    check_recurrent,
-    rebuild,
-    weights,
-)
+from tefast.nn._layers.recurrent import Cell, Recurrent, check_recurrent, rebuild, weights
 from tefast.nn._layers.stack import RecurrentStack, recurrent_layer
 from tefast.nn._trace.consumers import Reading
 from tefast.nn._trace.kinds import ReaderKind
