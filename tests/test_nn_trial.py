@@ -343,3 +343,17 @@ def test_a_constant_that_a_cast_would_round_is_refused(cast) -> None:  # type: i
         torch.testing.assert_close(smaller(x), masked(x), rtol=1e-12, atol=1e-14)
     with pytest.raises(ValueError, match="does not give of a masked unit what is expected"):
         prune(Cast(2).double(), [0, 2, 5])
+
+
+@pytest.mark.parametrize("scale", [None, 0.5])
+def test_a_scale_taken_from_the_width_shows_where_there_is_one_step_to_attend_to(scale):
+    def of(model, o):
+        o = F.avg_pool1d(o.mT, 2).mT
+        return model.fc(F.scaled_dot_product_attention(o, o, o, scale=scale))
+
+    example = torch.randn(3, 3, 4, generator=torch.Generator().manual_seed(0))
+    if scale is None:
+        with pytest.raises(ValueError, match="scaled_dot_product_attention"):
+            prune(Model(of), UNITS, example=example)
+    else:
+        prune(Model(of), UNITS, example=example)

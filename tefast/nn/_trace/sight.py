@@ -162,7 +162,8 @@ class Watching(TorchFunctionMode):
             if found:
                 if lost or not all(one.is_floating_point() for one in found):
                     found = [*found, *given]
-                self.see(Operation(name, numbers_in((args, kwargs)), given, found, before))
+                numbers = [*numbers_in((args, kwargs)), *implied(name, args, kwargs)]
+                self.see(Operation(name, numbers, given, found, before))
         return result
 
     compares = False
@@ -192,6 +193,18 @@ def numbers_in(value: Any) -> list[Any]:
     if not isinstance(value, tuple | list | dict):
         return []
     return [number for one in inner for number in numbers_in(one)]
+
+
+def implied(name: str, args: Any, kwargs: Any) -> list[Any]:
+    """Return numbers that an operation takes from the widths of what it is given.
+
+    The values show them too, but not on every example: attention to a single step gives that step,
+    whatever its scores are divided by.
+    """
+    if name == "scaled_dot_product_attention" and kwargs.get("scale") is None:
+        query = args[0] if args else kwargs["query"]
+        return [query.shape[-1] ** -0.5] if plain(query) else []
+    return []
 
 
 def largest(given: Iterable[Tensor]) -> float:
