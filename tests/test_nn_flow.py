@@ -586,3 +586,24 @@ def test_sequences_of_one_step_are_tried_where_the_example_is_longer() -> None:
             prune(Model(read), UNITS, example=(x, lengths))
     plain = Model(lambda m, o, n: m.fc(PIECES["shift"](o, n)[:, -1]))
     check(plain, (x, n))
+
+
+def test_sequences_of_one_step_are_tried_with_a_cell_too() -> None:
+    """A cell is called step by step, so the steps are those of the example."""
+
+    class Steps(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.rnn, self.fc = nn.GRUCell(3, 8), nn.Linear(8, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            h, found = x.new_zeros(len(x), self.rnn.hidden_size), []
+            for step in x.unbind(1):
+                h = self.rnn(step, h)
+                found.append(h.exp())
+            o = torch.stack(found, 1)
+            return self.fc(torch.cat([torch.zeros_like(o[:, :1]), o[:, :-1]], 1)[:, -1])
+
+    with pytest.raises(ValueError, match="does not give on the first step of the example"):
+        prune(Steps(), [0, 1], example=torch.randn(2, 5, 3))

@@ -111,6 +111,8 @@ class Trace(Reader):
         self.states: StateLabels = {}
         self.sizes: set[tuple[int, int]] = set()
         """Sequences that the layers ran for, and their steps."""
+        self.counts: set[int] = set()
+        """Sequences that they ran for; a cell is not told of steps."""
 
     def on(self, arguments: Arguments) -> None:
         """Run the model on an example and on others made of it."""
@@ -128,9 +130,15 @@ class Trace(Reader):
         for lengths in packed:
             if len(set(lengths)) == 1:
                 self._on_shorter(arguments, lengths)
-        for count, steps in sorted(self.sizes):
+        for count, steps in sorted(self.sizes | self._sizes_of(arguments)):
             if steps > 1:
                 self._on_one_step(of_one_step(arguments, count, steps))
+
+    def _sizes_of(self, arguments: Arguments) -> set[tuple[int, int]]:
+        """Return the numbers of sequences and steps that the tensors of an example may have."""
+        pairs = [one.shape[:2] for one in tensors_of(arguments) if one.ndim > 1]
+        both = [pair for one in pairs for pair in (one, one[::-1])]
+        return {(int(n), int(steps)) for n, steps in both if n in self.counts}
 
     def _on_shorter(self, arguments: Arguments, lengths: list[int]) -> None:
         for shorter in shortened(arguments, lengths):
@@ -349,9 +357,13 @@ class Trace(Reader):
         """Note for how many sequences a layer runs, and of how many steps."""
         if isinstance(given, PackedSequence):
             self.sizes.add((int(given.batch_sizes[0]), len(given.batch_sizes)))
+            self.counts.add(int(given.batch_sizes[0]))
         elif given.ndim == 3:
             count, steps = given.shape[:2] if module.batch_first else given.shape[1::-1]
             self.sizes.add((int(count), int(steps)))
+            self.counts.add(int(count))
+        elif isinstance(module, Cell) and given.ndim == 2:
+            self.counts.add(len(given))
 
     def _start(self, name: str, tensor: Tensor, labels: Tensor) -> None:
         """Check that a layer starts from 0 where its units are masked."""
