@@ -27,13 +27,16 @@ def weights(rnn):
     return parts
 
 
-def run(rnn, x, start=None, constants=None, seen=None):
+def run(rnn, x, start=None, constants=None, seen=None, told=None):
     """Outputs (T, features) and final (h, c) of every part, for one sequence x (T, D).
 
     `start` holds (h, c) of every part; by default all is 0. `constants` holds, for units by their
     number, what stands in for some of their gates, by the gate's number. The gates (T, U, G) are
-    appended to `seen`.
+    appended to `seen`. ``told(place, vector)`` gives what is read in the place of a vector: of the
+    outputs of a part, (layer, direction), of those of a layer, a number, or of the units of a part
+    before its projection, ("units", part).
     """
+    told = told or (lambda place, vector: vector)
     parts, end = weights(rnn), {}
     kind = getattr(rnn, "mode", type(rnn).__name__.removesuffix("Cell"))
     if kind == "RNN":
@@ -45,11 +48,17 @@ def run(rnn, x, start=None, constants=None, seen=None):
             h, c = start[part] if start else zeros(parts[part])
             outputs = []
             for step in x[::way]:
-                h, c = one_step(kind, parts[part], step, h, c, constants or {}, seen)
+                read = told(part, h)
+                h, c = one_step(
+                    kind, parts[part], step, h, c, constants or {}, seen, read,
+                    lambda units, part=part: told(("units", part), units),
+                )  # fmt: skip
                 outputs.append(h)
             both.append(outputs[::way])
             end[part] = h, c
         x = [[value for way in ways for value in way] for ways in zip(*both, strict=True)]
+        if (layer + 1, 0) in parts:
+            x = [told(layer, step) for step in x]
     return x, end
 
 
@@ -61,15 +70,15 @@ def zeros(named):
     )
 
 
-def one_step(kind, named, step, h, c, constants, seen):
-    """(h, c) after one step."""
+def one_step(kind, named, step, h, c, constants, seen, read, projected):
+    """(h, c) after one step; `read` is what the weights read of h."""
     rows, units = len(named["weight_hh"]), len(c)
     nothing = [0.0] * rows
     next_h, next_c, values = [], [], []
     for unit in range(units):
         gates = range(unit, rows, units)
         a = [dot(named["weight_ih"][r], step, named.get("bias_ih", nothing)[r]) for r in gates]
-        b = [dot(named["weight_hh"][r], h, named.get("bias_hh", nothing)[r]) for r in gates]
+        b = [dot(named["weight_hh"][r], read, named.get("bias_hh", nothing)[r]) for r in gates]
         if kind == "LSTM":
             values.append(lstm_gates(a, b, constants.get(unit, {})))
             i, f, g, o = values[-1]
@@ -85,7 +94,8 @@ def one_step(kind, named, step, h, c, constants, seen):
     if seen is not None:
         seen.append(values)
     if "weight_hr" in named:
-        next_h = [dot(row, next_h, 0.0) for row in named["weight_hr"]]
+        units_read = projected(next_h)
+        next_h = [dot(row, units_read, 0.0) for row in named["weight_hr"]]
     return next_h, next_c if kind == "LSTM" else c
 
 

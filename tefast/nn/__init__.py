@@ -26,6 +26,7 @@ from tefast.nn.gate_selection import GATES, select_gates
 from tefast.nn.gates import capture_gates, gate_activations, gate_means
 from tefast.nn.layer_scores import LayerScores
 from tefast.nn.masks import UnitMask, mask_in_place, masked_units, remove_masked
+from tefast.nn.moments import Moments, moments
 from tefast.nn.removal import mask, mask_units, prune, remove_units, slice_state
 from tefast.nn.saving import load, save
 from tefast.nn.schedules import PruningStep, prune_in_steps, write_steps
@@ -52,6 +53,7 @@ __all__ = [
     "GateReducedLSTM",
     "GateSavings",
     "LayerScores",
+    "Moments",
     "NarrowAttention",
     "NarrowLayerNorm",
     "PruningStep",
@@ -74,6 +76,7 @@ __all__ = [
     "mask_in_place",
     "mask_units",
     "masked_units",
+    "moments",
     "objective",
     "penalty",
     "predict",

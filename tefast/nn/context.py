@@ -218,7 +218,7 @@ class Context:
         if in_order:
             for run, one in zip(runs, given, strict=True):
                 _check_order(run, one)
-        return [_checked(run, one) for run, one in zip(runs, given, strict=True)]
+        return [checked_lengths(run, one) for run, one in zip(runs, given, strict=True)]
 
 
 def one_by_one(found: list[Any]) -> Iterator[Any]:
@@ -227,7 +227,7 @@ def one_by_one(found: list[Any]) -> Iterator[Any]:
         yield found.pop(0)
 
 
-def _checked(run: LayerRun, given: Any) -> Tensor | None:
+def checked_lengths(run: LayerRun, given: Any) -> Tensor | None:
     """The lengths of a run: those that it was packed with, or that the batch holds."""
     if given is None:
         return run.lengths

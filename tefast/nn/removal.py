@@ -7,26 +7,121 @@ from typing import Any, TypeVar, cast
 import torch
 from torch import nn
 
-from tefast.nn._layers.layers import keep, mask_units, remove_units, slice_state
+from tefast.nn._layers.layers import Chosen, choose_units, keep, shrink, slice_state, zeroed
 from tefast.nn._layers.numbering import Numbering
-from tefast.nn._layers.recurrent import check_untied, find_module, find_recurrent
+from tefast.nn._layers.recurrent import Layer, check_recurrent, check_untied, find_recurrent
 from tefast.nn._layers.units import Selection
 from tefast.nn._trace.advice import Request, builder, numbers_and_widths, tied_layers
-from tefast.nn._trace.consumers import RECURRENT, Reading, Readings, UnfitError
+from tefast.nn._trace.consumers import Readings, UnfitError
 from tefast.nn._trace.copies import copy_with
-from tefast.nn._trace.group import Group, about
+from tefast.nn._trace.folding import Folding, folded, own_places
+from tefast.nn._trace.group import Group
 from tefast.nn._trace.masked_run import Returned
-from tefast.nn._trace.readers import check_reader
+from tefast.nn._trace.reader_names import known_readers, named_readings
 from tefast.nn._trace.sizes import SizeNames, checked_sizes, set_sizes
 from tefast.nn._trace.trial import MisfitError, check_outputs, check_ready
-from tefast.nn.classifier import SequenceClassifier
+from tefast.nn.moments import Moments
 
 __all__ = ["mask", "mask_units", "prune", "remove_units", "slice_state"]
 
+L = TypeVar("L", bound=Layer)
 M = TypeVar("M", bound=nn.Module)
 
 
-def mask(model: M, units: Selection, rnn: str = "rnn", projections: Selection | None = None) -> M:
+def mask_units(
+    rnn: L,
+    units: Selection,
+    projections: Selection | None = None,
+    *,
+    moments: Moments | None = None,
+) -> L:
+    """Copy a recurrent layer so that `units` give exactly 0 when they start from 0.
+
+    Parameters
+    ----------
+    rnn : nn.LSTM, nn.GRU, nn.RNN, one of their cells, or RecurrentStack
+        Not changed.
+    units : LongTensor, integer array or sequence of int, shape (K,), or a mapping to such
+        Distinct units in 0..U-1, in any order; may be empty, may be all. A layer with several
+        layers or directions takes a mapping from ``(layer, direction)``, or from PyTorch's name
+        for it such as ``"l0"`` or ``"l1_reverse"``, to units; what is not named loses none.
+    projections : the same, of an LSTM with proj_size, optional
+        Projected outputs in 0..proj_size-1. `units` are then those the gates compute, and
+        without them the projected outputs are there as before.
+    moments : Moments, optional
+        As `tefast.nn.moments` takes them of the model that holds the layer. In the layer itself the
+        other units then stand in for these, as in `prune`; what reads the layer is left as it is.
+
+    Returns
+    -------
+    Module of the same class, sizes, dtype, device, requires_grad and training mode. Gradients
+    and hooks are not copied.
+
+    Raises
+    ------
+    TypeError
+        If `rnn` is no such layer, or `units` are not integers, or no mapping where one is needed.
+    ValueError
+        If `units` are out of range, repeated, or of a direction that is not there; if there are
+        no projections; or if a weight of the layer is computed from others or shared.
+    """
+    check_recurrent(rnn)
+    if moments is not None:
+        rnn = _layer_with_moments(rnn, keep(rnn, units, projections), moments)
+    return cast(L, zeroed(rnn, choose_units(rnn, units, projections, may_be_all=True)))
+
+
+def remove_units(
+    rnn: Layer,
+    units: Selection,
+    projections: Selection | None = None,
+    *,
+    moments: Moments | None = None,
+) -> Layer:
+    """Build the smaller layer that is left when `units` are taken away.
+
+    When they start from 0, its outputs equal those of the kept units in
+    ``mask_units(rnn, units)``: the sums are the same but for terms that are exactly 0. (A matrix
+    product may add the terms that are left in another order, and then differs by rounding.) An
+    initial state that is given goes through `slice_state`; what the removed units would have
+    started from is lost, so the result is that of the masked layer where they start from 0.
+
+    Parameters
+    ----------
+    rnn : nn.LSTM, nn.GRU, nn.RNN, one of their cells, or RecurrentStack
+        Not changed.
+    units, projections, moments
+        As in `mask_units`, but not all of a direction. PyTorch wants more units than projected
+        outputs.
+
+    Returns
+    -------
+    Module of the same class with the other units in their former order, or a `RecurrentStack`
+    where the layers or directions are not left with equally many. (Where those of a stack are,
+    PyTorch's own class.) It has the same dtype, device, requires_grad and training mode.
+    Gradients and hooks are not copied.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `mask_units`, and ValueError if all units of a direction are given, or no more are
+        left than projected outputs. Nothing is built then.
+    """
+    check_recurrent(rnn)
+    kept = keep(rnn, units, projections)
+    if moments is not None:
+        rnn = _layer_with_moments(rnn, kept, moments)
+    return cast(Layer, shrink(rnn, kept))
+
+
+def mask(
+    model: M,
+    units: Selection,
+    rnn: str = "rnn",
+    projections: Selection | None = None,
+    *,
+    moments: Moments | None = None,
+) -> M:
     """Copy a model so that `units` of its recurrent layer give exactly 0.
 
     Parameters
@@ -37,6 +132,8 @@ def mask(model: M, units: Selection, rnn: str = "rnn", projections: Selection | 
         As in `mask_units`.
     rnn : str
         Name of the recurrent layer in `model`, with dots for nesting.
+    moments : Moments, optional
+        As in `prune`.
 
     Returns
     -------
@@ -50,6 +147,9 @@ def mask(model: M, units: Selection, rnn: str = "rnn", projections: Selection | 
     """
     layer = find_recurrent(model, rnn)
     check_untied(model, [layer])
+    if moments is not None:
+        group = Group(model, rnn, keep(layer, units, projections))
+        return group.masked(_with_moments(model, group, moments))
     return copy_with(model, {layer: mask_units(layer, units, projections)})
 
 
@@ -60,6 +160,7 @@ def prune(
     consumers: Iterable[str] | None = None,
     projections: Selection | None = None,
     *,
+    moments: Moments | None = None,
     example: Any = None,
     examples: Iterable[Any] | None = None,
     returned: Returned = None,
@@ -83,6 +184,10 @@ def prune(
         and following the layer's outputs and final states: ``nn.Linear``, ``nn.Bilinear``,
         convolutions over steps, recurrent layers, ``nn.LayerNorm``, ``nn.BatchNorm1d`` and
         ``nn.MultiheadAttention``, behind whatever acts on each entry or moves entries.
+    moments : Moments, optional
+        As `tefast.nn.moments` takes them of `model`. The units that stay then stand in for those
+        that go: what reads a removed unit reads a linear function of the others instead. Without
+        them it reads nothing.
     example : Tensor, tuple, mapping, Arguments or another object, optional
         What the model is called with; small. A plain tuple holds its arguments by place, a mapping
         whose keys are names of arguments of ``model.forward`` holds them by name, and `Arguments`
@@ -134,13 +239,16 @@ def prune(
         raise ValueError("consumers: expected no names beside examples, returned or tied")
     check_ready(model)
     with torch.inference_mode(False), torch.no_grad():
-        # Of its own class the reader is known, and a run of large layers takes its time.
-        ours = type(model) is SequenceClassifier and rnn == "rnn" and group.names == [rnn]
-        if consumers is None and not ours:
+        if moments is not None:
+            model = _with_moments(model, group, moments)
+        known = known_readers(model, group.names, consumers)
+        if known is None:
             values = {} if group.open else checked_sizes(sizes, group, model)
             request = Request(model, rnn, kept, tied, example, examples, returned, values)
-            return cast(M, _found(request, group, sizes))
-        readings = _named_readings(model, rnn, ("fc1",) if consumers is None else consumers)
+            return cast(M, _found(request, group, sizes, moments))
+        readings = named_readings(model, rnn, known)
+        if moments is not None:
+            _check_readers(moments, readings)
         values = checked_sizes(sizes, group, model)
 
         def build(twin: M) -> M:
@@ -151,7 +259,9 @@ def prune(
         return build(model)
 
 
-def _found(request: Request, group: Group, sizes: SizeNames | None) -> nn.Module:
+def _found(
+    request: Request, group: Group, sizes: SizeNames | None, moments: Moments | None
+) -> nn.Module:
     """Build the smaller model when what reads the layers has been found."""
     try:
         trial = request.trial(group)
@@ -160,6 +270,8 @@ def _found(request: Request, group: Group, sizes: SizeNames | None) -> nn.Module
         if not advice:
             raise
         raise UnfitError(f"{error}{advice}") from None
+    if moments is not None:
+        _check_readers(moments, trial.readings)
     request = replace(request, sizes=checked_sizes(sizes, group, request.model))
     build = builder(group, trial, request.sizes)
     smaller: nn.Module = build(request.model)
@@ -170,39 +282,49 @@ def _found(request: Request, group: Group, sizes: SizeNames | None) -> nn.Module
     return smaller
 
 
+def _with_moments(model: M, group: Group, moments: Moments) -> M:
+    """Copy a model in which the units that stay stand in for the others."""
+    if moments.members != group.names:
+        raise ValueError(
+            f"moments: expected those of {group.names}, got those of {moments.members}; give the "
+            "same rnn and tied to moments"
+        )
+    moments.check(model, group.names[0])
+    if group.open:
+        group.follow(moments.ties)
+    folding = Folding(moments.grams, group.gone, moments.ridge, moments.intercept)
+    return folded(model, group.names, group.numbering, moments.labels, folding)
+
+
+def _layer_with_moments(rnn: L, kept: Chosen, moments: Moments) -> L:
+    """Copy a layer in which the units that stay stand in for the others at the next step."""
+    name = moments.members[0]
+    numbering = Numbering({name: rnn})
+    moments.check_layer(name, rnn)
+    folding = Folding(
+        moments.grams,
+        ~numbering.flags(name, kept.outputs, kept.hidden),
+        moments.ridge,
+        moments.intercept,
+    )
+    twin = copy_with(rnn, {})
+    with torch.no_grad():
+        folding.apply(own_places(name, twin, numbering))
+    return twin
+
+
+def _check_readers(moments: Moments, readings: Readings) -> None:
+    """Raise ValueError if something reads the layers of which there are no moments."""
+    for name, roles in readings.items():
+        for role, reading in roles.items():
+            labels = moments.labels.get(name, {}).get(role)
+            if labels is None or not torch.equal(labels, reading.labels):
+                raise ValueError(
+                    f"moments: there are none of what {name!r} reads; take them with the same "
+                    "example, examples and consumers"
+                )
+
+
 def _check_returned(returned: Any) -> None:
     if returned not in (None, "states", "all"):
         raise ValueError(f"returned: expected 'states' or 'all', got {returned!r}")
-
-
-def _named_readings(model: nn.Module, rnn: str, names: Iterable[str]) -> Readings:
-    if isinstance(names, str):
-        raise TypeError(f"consumers: expected a sequence of names, got the string {names!r}")
-    layer = find_module(model, rnn)
-    numbering = Numbering({rnn: layer})
-    labels = numbering.last(rnn)
-    zeros = torch.zeros(len(labels), dtype=torch.float64)
-    readings: Readings = {}
-    for name in names:
-        module = find_module(model, name)
-        # A subclass of Linear may read its input in another way.
-        if module is layer or type(module) not in (nn.Linear, *RECURRENT):
-            raise TypeError(
-                f"consumer {name!r}: expected nn.Linear or another recurrent layer, got "
-                f"{type(module).__name__}; leave consumers out to have what reads the layer "
-                "found, with returned= if the model returns states and examples= if it goes "
-                "different ways"
-            )
-        with about(f"consumer {name!r}"):
-            check_reader(module)
-        linear = isinstance(module, nn.Linear)
-        features = module.in_features if linear else cast(Any, module).input_size
-        if features != len(labels):
-            raise ValueError(
-                f"consumer {name!r}: expected {'in_features' if linear else 'input_size'} "
-                f"{len(labels)}, the recurrent layer's output features, got {features}"
-            )
-        if any(module is model.get_submodule(before) for before in readings):
-            raise ValueError(f"consumer {name!r} is given more than once")
-        readings[name] = {"input": Reading(numbering.count, labels, zeros, [])}
-    return readings

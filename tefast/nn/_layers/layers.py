@@ -9,7 +9,7 @@ projection, whose outputs are there as before. A projected output is 0 when its 
 """
 
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
@@ -34,40 +34,7 @@ from tefast.nn._layers.stack import (
 )
 from tefast.nn._layers.units import Selection, choose, others
 
-L = TypeVar("L", bound=Layer)
 KeptIndices: TypeAlias = dict[Part, Tensor]
-
-
-def mask_units(rnn: L, units: Selection, projections: Selection | None = None) -> L:
-    """Copy a recurrent layer so that `units` give exactly 0 when they start from 0.
-
-    Parameters
-    ----------
-    rnn : nn.LSTM, nn.GRU, nn.RNN, one of their cells, or RecurrentStack
-        Not changed.
-    units : LongTensor, integer array or sequence of int, shape (K,), or a mapping to such
-        Distinct units in 0..U-1, in any order; may be empty, may be all. A layer with several
-        layers or directions takes a mapping from ``(layer, direction)``, or from PyTorch's name
-        for it such as ``"l0"`` or ``"l1_reverse"``, to units; what is not named loses none.
-    projections : the same, of an LSTM with proj_size, optional
-        Projected outputs in 0..proj_size-1. `units` are then those the gates compute, and
-        without them the projected outputs are there as before.
-
-    Returns
-    -------
-    Module of the same class, sizes, dtype, device, requires_grad and training mode. Gradients
-    and hooks are not copied.
-
-    Raises
-    ------
-    TypeError
-        If `rnn` is no such layer, or `units` are not integers, or no mapping where one is needed.
-    ValueError
-        If `units` are out of range, repeated, or of a direction that is not there; if there are
-        no projections; or if a weight of the layer is computed from others or shared.
-    """
-    check_recurrent(rnn)
-    return cast(L, zeroed(rnn, choose_units(rnn, units, projections, may_be_all=True)))
 
 
 def zeroed(layer: nn.Module, chosen: "Chosen") -> nn.Module:
@@ -91,40 +58,6 @@ def zeroed(layer: nn.Module, chosen: "Chosen") -> nn.Module:
             zero = chosen.outputs[part] if role == "weight_hr" else rows
             tensor.index_fill_(0, zero.to(tensor.device), 0)
     return rebuild(rnn, masked, stacked=isinstance(rnn, RecurrentStack))
-
-
-def remove_units(rnn: Layer, units: Selection, projections: Selection | None = None) -> Layer:
-    """Build the smaller layer that is left when `units` are taken away.
-
-    When they start from 0, its outputs equal those of the kept units in
-    ``mask_units(rnn, units)``: the sums are the same but for terms that are exactly 0. (A matrix
-    product may add the terms that are left in another order, and then differs by rounding.) An
-    initial state that is given goes through `slice_state`; what the removed units would have
-    started from is lost, so the result is that of the masked layer where they start from 0.
-
-    Parameters
-    ----------
-    rnn : nn.LSTM, nn.GRU, nn.RNN, one of their cells, or RecurrentStack
-        Not changed.
-    units, projections
-        As in `mask_units`, but not all of a direction. PyTorch wants more units than projected
-        outputs.
-
-    Returns
-    -------
-    Module of the same class with the other units in their former order, or a `RecurrentStack`
-    where the layers or directions are not left with equally many. (Where those of a stack are,
-    PyTorch's own class.) It has the same dtype, device, requires_grad and training mode.
-    Gradients and hooks are not copied.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As in `mask_units`, and ValueError if all units of a direction are given, or no more are
-        left than projected outputs. Nothing is built then.
-    """
-    check_recurrent(rnn)
-    return cast(Layer, shrink(rnn, keep(rnn, units, projections)))
 
 
 def slice_state(

@@ -44,6 +44,22 @@ class Normed:
 
 
 @dataclass(frozen=True)
+class Columns:
+    """Where a module reads features: columns of a weight, and the bias beside them.
+
+    Attributes
+    ----------
+    weight : Tensor (outputs, features, ...)
+        A view of the parameter, so that it may be changed in place.
+    bias : Tensor (outputs,), optional
+        Likewise; None where a constant feature cannot be moved to it.
+    """
+
+    weight: Tensor
+    bias: Tensor | None
+
+
+@dataclass(frozen=True)
 class Reading:
     """The input features of a module.
 

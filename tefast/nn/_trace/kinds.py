@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from tefast.nn._trace.consumers import Reading
+    from tefast.nn._trace.consumers import Columns, Reading
     from tefast.nn._trace.fields import Fields
     from tefast.nn._trace.reading import Reader
 
@@ -53,6 +53,23 @@ class ReaderKind:
     def narrow(self, module: Any, readings: Mapping[str, Reading], kept: Tensor) -> nn.Module:
         """Build what computes the same as `module` from the kept units alone."""
         raise NotImplementedError
+
+    def inputs(self, module: Any, args: Any, kwargs: Any) -> dict[str, Any]:
+        """Return what a module is given, by the roles that readings name."""
+        return {"input": args[0] if args else next(iter(kwargs.values()))}
+
+    def columns(self, module: Any, role: str) -> list[Columns]:
+        """Return where a module reads features linearly; none if it acts on each alone.
+
+        Raises
+        ------
+        ValueError
+            If it mixes features in another way.
+        """
+        raise ValueError(
+            f"{type(module).__name__} does not read the units linearly, so the others cannot stand "
+            "in for them; remove them without moments"
+        )
 
     def describe(self, module: Any) -> dict[str, Any] | None:
         """Return the arguments that build a module, or None if no file describes it."""

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from tefast.nn._layers.narrow import NarrowAttention
 from tefast.nn._layers.recurrent import check_plain
-from tefast.nn._trace.consumers import Reading
+from tefast.nn._trace.consumers import Columns, Reading
 from tefast.nn._trace.kinds import ReaderKind
 from tefast.nn._trace.readers.columns import cut_linear
 from tefast.nn._trace.reading import Reader
@@ -27,8 +27,14 @@ class AttentionKind(ReaderKind):
     def narrow(self, module: Any, readings: Any, kept: Tensor) -> nn.Module:
         return _attention(module, readings, kept)
 
+    def inputs(self, module: Any, args: Any, kwargs: Any) -> dict[str, Any]:
+        return {**dict(zip(("query", "key", "value"), args, strict=False)), **kwargs}
+
+    def columns(self, module: Any, role: str) -> list[Columns]:
+        return [Columns(*_projections(module)[role])]
+
     def follow(self, reader: Reader, module: Any, args: Any, kwargs: Any, result: Any) -> None:
-        inputs = {**dict(zip(("query", "key", "value"), args, strict=False)), **kwargs}
+        inputs = self.inputs(module, args, kwargs)
         roles = {"query", "key", "value"}
         if any(
             reader.flow.of(one) is not None for role, one in inputs.items() if role not in roles

@@ -5,7 +5,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from tefast.nn._layers.recurrent import set_parameter
-from tefast.nn._trace.consumers import Reading
+from tefast.nn._trace.consumers import Columns, Reading
 from tefast.nn._trace.kinds import ReaderKind
 from tefast.nn._trace.readers.columns import cut_columns, new_bias
 
@@ -31,6 +31,9 @@ class ConvolutionKind(ReaderKind):
     def narrow(self, module: Any, readings: Any, kept: Tensor) -> nn.Module:
         return _convolution(module, readings["input"], kept)
 
+    def columns(self, module: Any, role: str) -> list[Columns]:
+        return [Columns(module.weight, None if _padded_with_zeros(module) else module.bias)]
+
 
 class TransposedKind(ConvolutionKind):
     classes = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
@@ -39,11 +42,13 @@ class TransposedKind(ConvolutionKind):
     def narrow(self, module: Any, readings: Any, kept: Tensor) -> nn.Module:
         return _transposed(module, readings["input"], kept)
 
+    def columns(self, module: Any, role: str) -> list[Columns]:
+        return [Columns(module.weight.transpose(0, 1), None)]  # fewer rows are summed at the ends
+
 
 def _convolution(module: Any, reading: Reading, kept: Tensor) -> nn.Module:
     weight, added = cut_columns(module.weight, reading, kept)
-    padded = module.padding not in ("valid", (0,) * weight[0, 0].ndim)
-    if padded and module.padding_mode == "zeros" and bool(added.any()):
+    if _padded_with_zeros(module) and bool(added.any()):
         raise ValueError(
             "what removed units leave behind is not there where the steps are padded with "
             "zeros; expected no padding, or padding_mode='replicate'"
@@ -65,6 +70,11 @@ def _convolution(module: Any, reading: Reading, kept: Tensor) -> nn.Module:
     if bias is not None:
         set_parameter(twin, "bias", bias, module.bias)
     return twin
+
+
+def _padded_with_zeros(module: Any) -> bool:
+    padded = module.padding not in ("valid", (0,) * len(module.kernel_size))
+    return padded and bool(module.padding_mode == "zeros")
 
 
 def _transposed(module: Any, reading: Reading, kept: Tensor) -> nn.Module:

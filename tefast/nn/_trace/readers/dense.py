@@ -5,7 +5,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from tefast.nn._layers.recurrent import set_parameter
-from tefast.nn._trace.consumers import Reading
+from tefast.nn._trace.consumers import Columns, Reading
 from tefast.nn._trace.fields import OTHER
 from tefast.nn._trace.kinds import ReaderKind
 from tefast.nn._trace.readers.columns import cut_columns, cut_linear
@@ -21,6 +21,9 @@ class LinearKind(ReaderKind):
     def narrow(self, module: Any, readings: Any, kept: Tensor) -> nn.Module:
         return cut_linear(module.weight, module.bias, readings["input"], kept)
 
+    def columns(self, module: Any, role: str) -> list[Columns]:
+        return [Columns(module.weight, module.bias)]
+
 
 class BilinearKind(ReaderKind):
     classes = (nn.Bilinear,)
@@ -30,8 +33,16 @@ class BilinearKind(ReaderKind):
     def narrow(self, module: Any, readings: Any, kept: Tensor) -> nn.Module:
         return _bilinear(module, readings, kept)
 
+    def inputs(self, module: Any, args: Any, kwargs: Any) -> dict[str, Any]:
+        return {**dict(zip(("input1", "input2"), args, strict=False)), **kwargs}
+
+    def columns(self, module: Any, role: str) -> list[Columns]:
+        # A constant of one input would be a linear function of the other, for which is no place.
+        weight = module.weight
+        return [Columns(weight if role == "input1" else weight.transpose(1, 2), None)]
+
     def follow(self, reader: Reader, module: Any, args: Any, kwargs: Any, result: Any) -> None:
-        inputs = {**dict(zip(("input1", "input2"), args, strict=False)), **kwargs}
+        inputs = self.inputs(module, args, kwargs)
         found = {r: reader.reading(one) for r, one in inputs.items() if reader.flow.of(one)}
         for reading in found.values():
             units = reading.labels != OTHER

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from tefast.nn._layers.recurrent import set_parameter
-from tefast.nn._trace.consumers import Reading
+from tefast.nn._trace.consumers import Columns, Reading
 from tefast.nn._trace.fields import Fields
 from tefast.nn._trace.kinds import ReaderKind
 from tefast.nn._trace.readers.columns import is_gone
@@ -28,6 +28,9 @@ class PReLUKind(ReaderKind):
     def narrow(self, module: Any, readings: Any, kept: Tensor) -> nn.Module:
         return _prelu(module, readings["input"], kept)
 
+    def columns(self, module: Any, role: str) -> list[Columns]:
+        return []  # what reads the result has moments of its own
+
     def give(self, reader: Reader, module: Any, known: Fields, result: Any) -> None:
         reader.each(module, known, result, prelu)
 
@@ -42,6 +45,9 @@ class BatchNormKind(ReaderKind):
 
     def narrow(self, module: Any, readings: Any, kept: Tensor) -> nn.Module:
         return _batch_norm(module, readings["input"], kept)
+
+    def columns(self, module: Any, role: str) -> list[Columns]:
+        return []  # what reads the result has moments of its own
 
     def give(self, reader: Reader, module: Any, known: Fields, result: Any) -> None:
         reader.each(module, known, result, batch_normed)

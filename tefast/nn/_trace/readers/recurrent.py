@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from tefast.nn._layers.recurrent import Cell, Recurrent, check_recurrent, rebuild, weights
 from tefast.nn._layers.stack import RecurrentStack, recurrent_layer
-from tefast.nn._trace.consumers import Reading
+from tefast.nn._trace.consumers import Columns, Reading
 from tefast.nn._trace.kinds import ReaderKind
 from tefast.nn._trace.readers.columns import cut_columns, new_bias
 
@@ -26,6 +26,13 @@ class LayerKind(ReaderKind):
 
     def narrow(self, module: Any, readings: Any, kept: Tensor) -> nn.Module:
         return _recurrent(module, readings["input"], kept)
+
+    def columns(self, module: Any, role: str) -> list[Columns]:
+        return [
+            Columns(named["weight_ih"], named.get("bias_ih"))
+            for (layer, _), named in weights(module).items()
+            if layer == 0
+        ]
 
     def argument(self, module: Any, name: str) -> Any:
         return getattr(module, name)
