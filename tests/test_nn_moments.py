@@ -1,4 +1,4 @@
-"""Units that stay stand in for those that go: moments, folded weights, and a twin in plain Python."""
+"""Units that stay stand in for those that go: moments, folded weights, a twin in plain Python."""
 
 import numpy as np
 import pytest
