@@ -27,6 +27,12 @@ from tefast.nn.gates import capture_gates, gate_activations, gate_means
 from tefast.nn.layer_scores import LayerScores
 from tefast.nn.masks import UnitMask, mask_in_place, masked_units, remove_masked
 from tefast.nn.moments import Moments, moments
+from tefast.nn.reconstruction import (
+    ReconstructionError,
+    TriedAmount,
+    prune_to,
+    reconstruction_error,
+)
 from tefast.nn.removal import mask, mask_units, prune, remove_units, slice_state
 from tefast.nn.saving import load, save
 from tefast.nn.schedules import PruningStep, prune_in_steps, write_steps
@@ -57,9 +63,11 @@ __all__ = [
     "NarrowAttention",
     "NarrowLayerNorm",
     "PruningStep",
+    "ReconstructionError",
     "RecurrentStack",
     "SequenceClassifier",
     "TrainingState",
+    "TriedAmount",
     "UnitMask",
     "accuracy",
     "capture",
@@ -83,6 +91,8 @@ __all__ = [
     "prune",
     "prune_gates",
     "prune_in_steps",
+    "prune_to",
+    "reconstruction_error",
     "remove_gates",
     "remove_masked",
     "remove_units",

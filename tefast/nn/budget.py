@@ -119,6 +119,7 @@ def without(
     consumers: Iterable[str] | Mapping[str, Iterable[str]] | None = None,
     example: Any = None,
     pruning: Mapping[str, Any] | None = None,
+    take: Callable[..., Any] | None = None,
 ) -> M:
     """Copy a model without units of several layers: one layer after the other, or all together.
 
@@ -131,6 +132,9 @@ def without(
     example : Any, optional
     pruning : mapping, optional
         Further arguments of `prune`.
+    take : callable, optional
+        ``take(model, rnn, consumers, **pruning)`` gives moments of a layer of a model, as it is by
+        then.
 
     Raises
     ------
@@ -141,22 +145,31 @@ def without(
     for (name, part), units in chosen.items():
         by_name.setdefault(name, {})[part] = units
     how = {"example": example, **(pruning or {})}
+
+    def shrink(model: M, parts: Any, name: str, readers: Any = None, **more: Any) -> M:
+        found = take(model, name, readers, **how, **more) if take and _any(parts) else None
+        return prune(model, parts, name, readers, moments=found, **how, **more)
+
     smaller = model
     try:
         for name, parts in by_name.items():
             readers = consumers.get(name) if isinstance(consumers, Mapping) else consumers
-            smaller = prune(smaller, parts, name, readers, **how)
+            smaller = shrink(smaller, parts, name, readers)
     except (TypeError, ValueError) as error:
         if len(by_name) < 2 or consumers is not None or "tied" in how:
             raise
         # Layers of a group may have to be as wide as one another.
         (first, parts), *others = by_name.items()
         try:
-            return prune(model, parts, first, tied=dict(others), **how)
+            return shrink(model, parts, first, tied=dict(others))
         except (TypeError, ValueError) as together:
             names = ", ".join(map(repr, by_name))
             raise ValueError(f"{error}; and with {names} together: {together}") from error
     return smaller
+
+
+def _any(parts: Mapping[Any, Tensor]) -> bool:
+    return any(len(units) for units in parts.values())
 
 
 def cost(model: nn.Module, of: str, example: Any = None) -> int:

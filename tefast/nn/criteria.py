@@ -15,6 +15,7 @@ from torch import Tensor
 
 import tefast
 from tefast._streaming.accumulation import Accumulated
+from tefast.nn._layers.grams import RIDGE, Gram, eliminated
 from tefast.nn._runs.ranges import valid_steps
 from tefast.nn.context import Context
 from tefast.typing import Bias, Method
@@ -262,6 +263,27 @@ def activation_magnitude(context: Context) -> UnitScores:
 
 
 @criterion(descending=False)
+def redundancy(context: Context, *, ridge: float = RIDGE) -> UnitScores:
+    """How much of a unit's output the units that stay leave open when its turn to go comes.
+
+    The unit that the others tell best by a linear function goes first, then the one that the rest
+    tell best, and so on. Scores are mean squared residuals, each direction of a layer by itself.
+    The lowest are those of units for which others can stand in, as `prune` has them do with
+    `moments`.
+    """
+    widths = list(context.parts.values())
+    widths = widths if sum(widths) == context.units else [context.units]
+    grams = [Gram(width) for width in widths]
+    for h, lengths in context.outputs():
+        valid = h.flatten(0, 1) if lengths is None else h[valid_steps(h, lengths)]
+        for gram, rows in zip(grams, torch.split(valid, widths, dim=1), strict=True):
+            gram.add(rows)
+    if not all(gram.count for gram in grams):
+        raise ValueError("batches: expected a valid step, got none")
+    return torch.cat([eliminated(gram.whole() / gram.count, ridge) for gram in grams])
+
+
+@criterion(descending=False)
 def taylor(context: Context) -> UnitScores:
     """``|sum over steps of output times the loss's gradient|``, its mean over sequences.
 
@@ -306,6 +328,7 @@ NAMED: dict[str, Criterion] = {
     "l1": l1_norm,
     "l2": l2_norm,
     "activation_magnitude": activation_magnitude,
+    "redundancy": redundancy,
     "taylor": taylor,
     "random": random,
 }

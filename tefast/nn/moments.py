@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from tefast._support.memory import check_copy
 from tefast.nn._layers.grams import RIDGE, Gram
 from tefast.nn._layers.layers import keep
-from tefast.nn._layers.numbering import Numbering, widths
+from tefast.nn._layers.numbering import widths
 from tefast.nn._layers.recurrent import find_recurrent, weights
 from tefast.nn._runs.arguments import arguments_of
 from tefast.nn._runs.batches import Batch, Forward, Place, each_of, lengths_of, run_model
@@ -22,7 +22,7 @@ from tefast.nn._runs.restore import as_it_was
 from tefast.nn._runs.results import for_each
 from tefast.nn._runs.seen import LayerCall, Watch
 from tefast.nn._trace.flow import Tie
-from tefast.nn._trace.folding import Labels, inner_names, places_of
+from tefast.nn._trace.folding import Labels, inner_names, reader_places
 from tefast.nn._trace.group import Group
 from tefast.nn._trace.masked_run import Returned
 from tefast.nn._trace.reader_names import find_labels
@@ -109,11 +109,12 @@ class Moments:
         found.ridge, found.intercept = state["ridge"], state["intercept"]
         return found
 
-    def check(self, model: nn.Module, rnn: str) -> None:
-        """Raise ValueError unless they can be those of a model's layer."""
-        if rnn != self.members[0]:
+    def check(self, model: nn.Module, names: Iterable[str]) -> None:
+        """Raise ValueError unless they can be those of layers of a model."""
+        if self.members != list(names):
             raise ValueError(
-                f"moments: expected those of {rnn!r}, got those of {self.members[0]!r}"
+                f"moments: expected those of {list(names)}, got those of {self.members}; take them "
+                "with the same rnn and tied"
             )
         for name in self.members:
             self.check_layer(name, model.get_submodule(name))
@@ -186,12 +187,11 @@ def moments(
         example = arguments_of(model, first, forward)
     group = Group(model, rnn, keep(find_recurrent(model, rnn), _nothing(model, rnn), None), tied)
     labels, ties = find_labels(model, rnn, group, consumers, example, examples, returned)
-    for name in labels:
-        _check_linear(model, group.numbering, {name: labels[name]})
+    read = {place.name: len(place.labels) for place in reader_places(model, labels)}
     sizes: dict[str, int] = {}
     for name in group.names:
         sizes |= _inner_sizes(name, model.get_submodule(name))
-    sizes |= {f"{n}.{role}": len(one) for n, some in labels.items() for role, one in some.items()}
+    sizes |= read
     for name, size in sizes.items():
         check_copy(24 * size**2, f"moments of the {size} features at {name!r}", "use fewer")
     found = Moments(group.names, sizes, labels, ties, next(model.parameters()).device)
@@ -212,7 +212,10 @@ class _Taking:
         self.lengths, self.calls = lengths, calls
         members = {name: model.get_submodule(name) for name in found.members}
         self.layers = {n: m for n, m in members.items() if not isinstance(m, _FLAT)}
-        self.roles = {name: list(some) for name, some in found.labels.items()}
+        self.roles = {
+            name: [role for role in some if f"{name}.{role}" in found.grams]
+            for name, some in found.labels.items()
+        }
 
     def take(self, batch: Batch) -> None:
         layers = cast(Any, list(self.layers.values()))
@@ -270,19 +273,6 @@ def _side_by_side(call: LayerCall, parts: Any, place: str) -> Tensor:
 
 def _valid(run: LayerRun, lengths: Tensor | None) -> Tensor:
     return run.h.flatten(0, 1) if lengths is None else run.h[valid_steps(run.h, lengths)]
-
-
-def _check_linear(model: nn.Module, numbering: Numbering, labels: Labels) -> None:
-    for name, roles in labels.items():
-        for one in roles.values():
-            if bool((one >= numbering.count).any()):
-                raise ValueError(
-                    f"consumer {name!r} reads the units behind an nn.LayerNorm, whose mean and "
-                    "variance are those of all of them, so the others cannot stand in for some "
-                    "exactly; remove them without moments"
-                )
-    for _ in places_of(model, [], numbering, labels):
-        pass
 
 
 def _inner_sizes(name: str, layer: nn.Module) -> dict[str, int]:

@@ -284,12 +284,7 @@ def _found(
 
 def _with_moments(model: M, group: Group, moments: Moments) -> M:
     """Copy a model in which the units that stay stand in for the others."""
-    if moments.members != group.names:
-        raise ValueError(
-            f"moments: expected those of {group.names}, got those of {moments.members}; give the "
-            "same rnn and tied to moments"
-        )
-    moments.check(model, group.names[0])
+    moments.check(model, group.names)
     if group.open:
         group.follow(moments.ties)
     folding = Folding(moments.grams, group.gone, moments.ridge, moments.intercept)

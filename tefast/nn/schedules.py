@@ -19,6 +19,7 @@ from tefast.nn._runs.batches import Batch, Forward, read_again, run_model
 from tefast.nn.budget import BUDGETS, Budget, without
 from tefast.nn.choice import Choice
 from tefast.nn.criteria import NAMED, Criterion, order_of, random
+from tefast.nn.moments import Moments, moments
 from tefast.nn.scores import score
 from tefast.nn.selection import check_ways
 
@@ -100,6 +101,7 @@ def prune_in_steps(
     consumers: Iterable[str] | Mapping[str, Iterable[str]] | None = None,
     example: Any = None,
     pruning: Mapping[str, Any] | None = None,
+    reconstruct: bool = False,
     **scoring: Any,
 ) -> tuple[M, list[PruningStep]]:
     """Remove units step by step; each step scores the model as the one before left it.
@@ -144,6 +146,9 @@ def prune_in_steps(
         sequences where that is possible.
     pruning : mapping, optional
         Further arguments of `prune`, such as ``{"sizes": ["hidden_size"]}``.
+    reconstruct : bool
+        In every step, take `moments` on `batches` too, and have the units that stay stand in for
+        those that go.
     **scoring
         Other arguments of `score`.
 
@@ -175,6 +180,9 @@ def prune_in_steps(
                 "descending: expected True or False, since the criterion does not say whether the "
                 "highest or the lowest scores go first; see tefast.nn.criteria.criterion"
             )
+    take = partial(_moments, batches, scoring) if reconstruct else None
+    if reconstruct:
+        read_again(batches)
     target = _Target(
         way, limit, bool(descending), scope, round_to, keep, equal, consumers, example, pruning
     )
@@ -187,7 +195,7 @@ def prune_in_steps(
         there = there or {key: torch.arange(len(one)) for key, one in scores.items()}
         original = {key: _original(rows, key, len(one)) for key, one in scores.items()}
         chosen = target.select(model, scores, original, whole, partial(_due, pace, step / steps))
-        model = without(model, chosen, consumers, example, pruning)
+        model = without(model, chosen, consumers, example, pruning, take)
         metric = float(evaluate(model)) if evaluate else float("nan")
         if fine_tune is not None:
             fine_tune(model, step)
@@ -264,6 +272,22 @@ def _scores(
             model, batches, criterion, rnn=name, parts=parts, **scoring
         ).items()
     }
+
+
+def _moments(
+    batches: Iterable[Batch],
+    scoring: Mapping[str, Any],
+    model: nn.Module,
+    rnn: str,
+    consumers: Any,
+    **pruning: Any,
+) -> Moments:
+    """Take the moments that `prune` needs, with the same arguments."""
+    running = {key: scoring[key] for key in ("forward", "lengths", "calls") if key in scoring}
+    finding = {
+        key: pruning[key] for key in ("example", "examples", "returned", "tied") if key in pruning
+    }
+    return moments(model, batches, rnn, consumers=consumers, **running, **finding)
 
 
 def _original(rows: Iterable[PruningStep], key: Key, left: int) -> int:

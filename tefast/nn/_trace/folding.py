@@ -32,14 +32,14 @@ class Place:
         The unit's number, or below 0 where a feature is none.
     columns : list of Columns
         What reads them linearly.
-    titles : list of str
-        Names of the weights.
+    title : str
+        What reads them, for messages and tables.
     """
 
     name: str
     labels: Tensor
     columns: list[Columns]
-    titles: list[str]
+    title: str
 
     def split(self, gone: Tensor) -> tuple[Tensor, Tensor]:
         """Return which features stay and which go, given the units (count,) that do."""
@@ -75,7 +75,7 @@ def own_places(name: str, layer: nn.Module, numbering: Numbering) -> Iterator[Pl
             f"{name}.l{number}" + ("" if bool(own.all()) else f" {end}"),
             outputs[part],
             [Columns(tensors["weight_hh"], tensors.get("bias_hh"))],
-            [f"{name}.weight_hh_{end}"],
+            f"{name}.weight_hh_{end}",
         )
         if number:
             below = torch.cat([outputs[one] for one in outputs if one[0] == number - 1])
@@ -83,14 +83,14 @@ def own_places(name: str, layer: nn.Module, numbering: Numbering) -> Iterator[Pl
                 f"{name}.l{number - 1}",
                 below,
                 [Columns(tensors["weight_ih"], tensors.get("bias_ih"))],
-                [f"{name}.weight_ih_{end}"],
+                f"{name}.weight_ih_{end}",
             )
         if "weight_hr" in tensors:
             yield Place(
                 f"{name}.{end}.units",
                 hidden[part],
                 [Columns(tensors["weight_hr"], None)],
-                [f"{name}.weight_hr_{end}"],
+                f"{name}.weight_hr_{end}",
             )
 
 
@@ -106,7 +106,7 @@ def reader_places(model: nn.Module, readings: Labels) -> Iterator[Place]:
             except ValueError as error:
                 raise ValueError(f"consumer {name!r}: {error}") from None
             if columns:
-                yield Place(f"{name}.{role}", labels, columns, [f"{name}.{role}"])
+                yield Place(f"{name}.{role}", labels, columns, f"{name}.{role}")
 
 
 class Folding:
@@ -135,7 +135,7 @@ class Folding:
         constant = self.intercept and all(c.bias is not None for c in place.columns)
         key = place.name, constant
         if key not in self._found:
-            gram = self._gram(place)
+            gram = self.gram(place)
             kept, gone = place.split(self.gone)
             # What was always 0 is left as it is: it goes as it would without moments.
             seen = gram.second.diagonal().cpu() > 0
@@ -153,7 +153,8 @@ class Folding:
             for columns in place.columns:
                 _fold(columns, found)
 
-    def _gram(self, place: Place) -> Gram:
+    def gram(self, place: Place) -> Gram:
+        """Return the moments of a place."""
         name, _, end = place.name.partition(" ")
         gram = self.grams[name]
         if not end:
