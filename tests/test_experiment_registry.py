@@ -155,6 +155,7 @@ def test_names_are_taken_once(ramps):
 
 
 NEW_FILE = '''
+from tefast.experiment.config import Config
 from tefast.experiment.datasets.ucf101 import UCF101Layout
 
 
@@ -168,6 +169,7 @@ ASK = """
 import sys
 # An editable install would be found before the copy.
 sys.meta_path[:] = [each for each in sys.meta_path if each.__module__.startswith("_frozen")]
+import tefast.experiment.config  # first, as it and the new file must not need each other
 from tefast.experiment import cli, datasets
 print(datasets.__file__, *datasets.names())
 print(cli.configure(cli.parser().parse_args(["--dataset", "kinetics", "--data-root", "."])).dataset)

@@ -6,8 +6,6 @@ import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from tefast.experiment import datasets
-
 SPLITS = ("random", "group", "official-1", "official-2", "official-3")
 REGULARIZERS = ("none", "l1", "l2")
 CRITERIA = ("transfer_entropy", "entropy", "l1", "random")
@@ -150,6 +148,8 @@ PRESETS = {
 
 def check(config: Config) -> Config:
     """Return `config`, or raise ConfigError for the first setting that cannot be run."""
+    from tefast.experiment import datasets  # which import the settings
+
     _known("dataset", [config.dataset], datasets.names())
     _known("split", [config.split], SPLITS)
     _known("loss", [config.loss], ("last", "all"))

@@ -6,13 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-if TYPE_CHECKING:
-    from tefast.experiment.config import Config
+from tefast.experiment.config import Config
 
 PAPERS_DATA = "The paper uses filmed human actions, HMDB-51 (51 classes) and UCF101 (101 classes)."
 """The end of the caveat of a data set that is not one of these."""

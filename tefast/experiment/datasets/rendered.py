@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from tefast.experiment.config import Config
 from tefast.experiment.datasets.base import PAPERS_DATA, Maker, Progress
 from tefast.experiment.datasets.ucf101 import UCF101Layout
-
-if TYPE_CHECKING:
-    from tefast.experiment.config import Config
 
 
 class Rendered(UCF101Layout):

@@ -6,12 +6,10 @@ import os
 from abc import abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from tefast.experiment.config import Config
 from tefast.experiment.datasets.base import Dataset, DatasetError, Found, Reader, Sample
-
-if TYPE_CHECKING:
-    from tefast.experiment.config import Config
 
 UCF101_FOLDER = "UCF-101"
 
