@@ -50,6 +50,7 @@ def write_report(
     page = environment.get_template("report.html.j2").render(
         summary=summary,
         config=summary["config"],
+        dataset=named(summary["config"]["dataset"]),
         tables={"units": _table(results)} | ({"gates": _table(gates)} if gates else {}),
         caveats=caveats(summary),
         figures=[base64.b64encode(figure.read_bytes()).decode("ascii") for figure in figures],

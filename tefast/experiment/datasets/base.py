@@ -152,8 +152,8 @@ class Dataset(ABC, Generic[AnySample]):
         Users see the names in this order; those of the same place by the alphabet.
     needs_root : bool
         Whether the user says by --data-root where it lies.
-    shared_by_group : str
-        What the samples of a group have in common.
+    samples, steps, shared_by_group : str
+        What the report calls its samples, the steps of one, and what a group has in common.
     paper : tuple of PaperFigure
         What the paper reports on it.
     """
@@ -161,6 +161,8 @@ class Dataset(ABC, Generic[AnySample]):
     name: ClassVar[str]
     place: ClassVar[int] = 100
     needs_root: ClassVar[bool] = True
+    samples: ClassVar[str] = "sequences"
+    steps: ClassVar[str] = "steps"
     shared_by_group: ClassVar[str] = "their origin"
     paper: ClassVar[tuple[PaperFigure, ...]] = ()
 
@@ -220,6 +222,16 @@ class Dataset(ABC, Generic[AnySample]):
             If there is no such split, or its lists cannot be read.
         """
         raise DatasetError(f"{self.name} has no official splits; --split takes random or group")
+
+    def features(self, described: str) -> str:
+        """Where the features come from, in the report's words.
+
+        Parameters
+        ----------
+        described : str
+            What the reader says of it.
+        """
+        return described
 
     def caveats(self, summary: dict[str, Any]) -> list[str]:
         """What makes results on these samples not comparable with the paper's, one sentence each.

@@ -24,6 +24,8 @@ class Clip(Sample):
 class Videos(Dataset[Clip]):
     """A data set of videos."""
 
+    samples = "video clips"
+    steps = "frames"
     shared_by_group = "the background"
 
     @abstractmethod
@@ -68,6 +70,10 @@ class Videos(Dataset[Clip]):
         from tefast.experiment.features import FrameReader
 
         return FrameReader.of(config)
+
+    def features(self, described: str) -> str:
+        """The network, and its weights."""
+        return f"ResNet-18 with {described}"
 
     def caveats(self, summary: dict[str, Any]) -> list[str]:
         """How the frames, and the network that reads them, differ from the paper's."""
