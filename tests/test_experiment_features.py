@@ -11,7 +11,8 @@ from torch import nn
 
 from tefast.experiment import features, resnet
 from tefast.experiment.datasets import DatasetError, find_clips
-from tefast.experiment.features import ClipProblem, extract
+from tefast.experiment.datasets.base import ClipProblem
+from tefast.experiment.features import extract
 from tefast.experiment.resnet import (
     BasicBlock,
     ResNet18,

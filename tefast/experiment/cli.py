@@ -11,9 +11,9 @@ from typing import Any
 
 from tefast._support.console import INTERRUPTED, complain
 from tefast._support.files import WriteError
+from tefast.experiment import datasets
 from tefast.experiment.config import (
     CRITERIA,
-    DATASETS,
     GRANULARITIES,
     PRESETS,
     REGULARIZERS,
@@ -105,7 +105,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _add_data(group: Any) -> None:
-    _add(group, "--dataset", choices=DATASETS, help="where the clips come from")
+    _add(group, "--dataset", choices=datasets.names(), help="where the clips come from")
     _add(group, "--data-root", metavar="DIR", help="the folder the clips are in")
     _add(group, "--split", choices=SPLITS, help="of the clips into training and test")
     _add(group, "--weights", help="of the ResNet-18: imagenet, random, or a file")

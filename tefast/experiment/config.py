@@ -6,7 +6,6 @@ import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-DATASETS = ("rendered", "ucf101", "hmdb51")
 SPLITS = ("random", "group", "official-1", "official-2", "official-3")
 REGULARIZERS = ("none", "l1", "l2")
 CRITERIA = ("transfer_entropy", "entropy", "l1", "random")
@@ -33,7 +32,8 @@ class Config:
 
     Attributes
     ----------
-    dataset : {"rendered", "ucf101", "hmdb51"}
+    dataset : str
+        One of `tefast.experiment.datasets.names`.
     data_root : str or None
         Folder of the clips; None: rendered ones, made in the output folder.
     groups, clips_per_group : int
@@ -148,7 +148,9 @@ PRESETS = {
 
 def check(config: Config) -> Config:
     """Return `config`, or raise ConfigError for the first setting that cannot be run."""
-    _known("dataset", [config.dataset], DATASETS)
+    from tefast.experiment import datasets  # which import the settings
+
+    _known("dataset", [config.dataset], datasets.names())
     _known("split", [config.split], SPLITS)
     _known("loss", [config.loss], ("last", "all"))
     _known("regularizers", config.regularizers, REGULARIZERS)
@@ -175,7 +177,7 @@ def check(config: Config) -> Config:
     if config.lr == 0:
         raise ConfigError("lr must be above 0")
     _check_removed(config)
-    if config.dataset != "rendered" and config.data_root is None:
+    if datasets.named(config.dataset).needs_root and config.data_root is None:
         raise ConfigError(f"--dataset {config.dataset} needs --data-root DIR, the folder it is in")
     # 0 is where every curve starts and what the findings compare with.
     return replace(config, removed=tuple(sorted({0.0, *config.removed})))

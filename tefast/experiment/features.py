@@ -19,8 +19,10 @@ from safetensors.torch import save_file
 from torch import nn
 
 from tefast._support.files import whole_file
-from tefast.experiment.datasets import Clip, Dataset, DatasetError
-from tefast.experiment.resnet import FEATURES, normalize
+from tefast.experiment.config import Config
+from tefast.experiment.datasets.base import ClipProblem, DatasetError, Features, Found
+from tefast.experiment.datasets.videos import Clip
+from tefast.experiment.resnet import FEATURES, load_backbone, normalize
 from tefast.experiment.video import ClipError, SampledClip, sample_frames
 
 SHARD = 16
@@ -28,33 +30,39 @@ SHARD = 16
 
 
 @dataclass(frozen=True)
-class ClipProblem:
-    """A clip that is "damaged", of which the readable frames were used, or "unreadable"."""
+class FrameReader:
+    """Reads the features of clips: frames of theirs through a ResNet-18."""
 
-    name: str
-    kind: str
-    reason: str
+    backbone: nn.Module
+    described: str
+    inputs: tuple[Path, ...]
+    frames: int
+    size: tuple[int, int]
 
+    @classmethod
+    def of(cls, config: Config) -> FrameReader:
+        """The reader of these settings; raises WeightsError if there are no such weights."""
+        backbone, described = load_backbone(config.weights)
+        weights = Path(config.weights)
+        inputs = (weights,) if weights.exists() else ()
+        return cls(backbone, described, inputs, config.frames, (config.height, config.width))
 
-@dataclass(frozen=True)
-class Features:
-    """Features of a data set.
-
-    Attributes
-    ----------
-    values : ndarray of float32, shape (N, T, 512)
-        0 for an unreadable clip.
-    usable : ndarray of bool, shape (N,)
-    problems : list of ClipProblem
-    """
-
-    values: npt.NDArray[np.float32]
-    usable: npt.NDArray[np.bool_]
-    problems: list[ClipProblem]
+    def read(
+        self, found: Found[Clip], *, cache_dir: Path, progress: Callable[[int, int], None]
+    ) -> Features:
+        """The features of all clips: see `extract`."""
+        return extract(
+            found,
+            self.backbone,
+            frames=self.frames,
+            size=self.size,
+            cache_dir=cache_dir,
+            progress=progress,
+        )
 
 
 def extract(
-    dataset: Dataset,
+    found: Found[Clip],
     backbone: nn.Module,
     *,
     frames: int,
@@ -83,7 +91,7 @@ def extract(
         If no clip can be read.
     """
     key = _backbone_key(backbone, frames, size)
-    clips = dataset.clips
+    clips = found.clips
     values = np.zeros((len(clips), frames, FEATURES), np.float32)
     problems: list[ClipProblem] = []
 
@@ -98,14 +106,14 @@ def extract(
         if shard is None:
             shard = _compute(backbone, part, frames, size, partial(tell, start))
             _write(path, *shard)
-        values[start : start + len(part)], found = shard
-        problems += found
+        values[start : start + len(part)], told = shard
+        problems += told
         tell(start, len(part))
     unreadable = {problem.name for problem in problems if problem.kind == "unreadable"}
     usable = np.array([clip.name not in unreadable for clip in clips])
     if not usable.any():
         raise DatasetError(
-            f"none of the {len(clips)} clips in {dataset.root} can be read; the first: "
+            f"none of the {len(clips)} clips in {found.root} can be read; the first: "
             f"{problems[0].reason}"
         )
     return Features(values, usable, problems)

@@ -12,6 +12,7 @@ import jinja2
 
 from tefast._support.files import write_text
 from tefast.experiment.config import CRITERIA, NAMES, ORDERS, REGULARIZER_NAMES, REGULARIZERS
+from tefast.experiment.datasets import named
 from tefast.experiment.findings import percent
 from tefast.experiment.results import Curve, Spread, StudyResults
 
@@ -49,6 +50,7 @@ def write_report(
     page = environment.get_template("report.html.j2").render(
         summary=summary,
         config=summary["config"],
+        dataset=named(summary["config"]["dataset"]),
         tables={"units": _table(results)} | ({"gates": _table(gates)} if gates else {}),
         caveats=caveats(summary),
         figures=[base64.b64encode(figure.read_bytes()).decode("ascii") for figure in figures],
@@ -61,24 +63,8 @@ def write_report(
 def caveats(summary: dict[str, Any]) -> list[str]:
     """What makes these numbers not comparable with the paper's, as far as it applies."""
     config, dataset = summary["config"], summary["dataset"]
-    found = []
-    if config["dataset"] == "rendered":
-        found.append(
-            "The clips are rendered: one moving shape before a still background, "
-            f"{len(dataset['classes'])} classes that differ in motion alone. The paper uses "
-            "filmed human actions, HMDB-51 (51 classes) and UCF101 (101 classes)."
-        )
-    if config["weights"] != "imagenet":
-        found.append(
-            f"The features come from a ResNet-18 with {summary['backbone']}. The paper's is "
-            "trained on ImageNet."
-        )
-    if (config["height"], config["width"]) != (240, 320):
-        found.append(
-            f"Frames have {config['height']} x {config['width']} pixels, the paper's 240 x 320."
-        )
-    if config["frames"] != 25:
-        found.append(f"{config['frames']} frames of a clip are used, 25 in the paper.")
+    known = named(config["dataset"])
+    found = known.caveats(summary)
     if config["hidden"] != 1024:
         found.append(f"The LSTM has {config['hidden']} units, 1024 in the paper.")
     if config["split"] == "random":
@@ -87,7 +73,7 @@ def caveats(summary: dict[str, Any]) -> list[str]:
         )
         found.append(
             "The split is random, as the paper's. So many test clips stand beside a training clip "
-            f"of their own group, with which they share the background: {shares}. (With "
+            f"of their own group, with which they share {known.shared_by_group}: {shares}. (With "
             "UCF101's own lists of clips it is 99.7%, with HMDB-51's 83%.) Numbers from a random "
             "split cannot be compared with results on the official splits or on held-out groups."
         )

@@ -14,12 +14,10 @@ import torch
 from tqdm import tqdm
 
 from tefast.experiment.config import ORDERS, Config
-from tefast.experiment.datasets import Dataset, find_clips
-from tefast.experiment.features import Features, extract
+from tefast.experiment.datasets import Found, find_clips, named
+from tefast.experiment.datasets.base import Features, Reader
 from tefast.experiment.figures import figure2, figure3, figure4
-from tefast.experiment.rendering import RenderSettings, render
 from tefast.experiment.report import write_report
-from tefast.experiment.resnet import load_backbone
 from tefast.experiment.results import Row, StudyResults, write_rows
 from tefast.experiment.splits import Split, group_overlap, split
 from tefast.experiment.summary import build_summary, write_summary
@@ -73,40 +71,40 @@ def run(
     space = Workspace(out)
     root = Path(config.data_root) if config.data_root is not None else space.data
     # What may be wrong with weights and clips is found out before anything is written or deleted.
-    backbone, described = load_backbone(config.weights)
-    rendering = _rendering(config)
-    weights = Path(config.weights) if Path(config.weights).exists() else None
-    space.refuse_inputs(weights, root if rendering is None else None)
-    if rendering is None:
+    dataset = named(config.dataset)
+    reader, make = dataset.reader(config), dataset.maker(config)
+    is_users = config.data_root is not None and make is None
+    space.refuse_inputs(*reader.inputs, *([root] if is_users else []))
+    if make is None:
         _find_and_split(config, root)
     with space.locked():
         space.begin(config, fresh=fresh, must_resume=must_resume)
-        if rendering is not None:
+        if make is not None:
             with space.stage("clips"), _Bar("rendering", "clip") as progress:
-                render(root, rendering, progress)
-        dataset, splits = _find_and_split(config, root)
-        print(f"{len(dataset.clips)} clips of {len(dataset.classes)} classes in {dataset.root}")
+                make(root, progress)
+        found, splits = _find_and_split(config, root)
+        print(f"{len(found.clips)} clips of {len(found.classes)} classes in {found.root}")
         with space.stage("features"):
-            features = _features(config, dataset, backbone, feature_cache or space.features)
+            features = _features(found, reader, feature_cache or space.features)
         splits = {seed: _usable(part, features.usable) for seed, part in splits.items()}
-        space.pin("clips", _digest(features.values, [clip.name for clip in dataset.clips]))
+        space.pin("clips", _digest(features.values, [clip.name for clip in found.clips]))
         for seed, part in splits.items():
             space.pin(f"training and test clips of seed {seed}", _digest(part.train, part.test))
-        trained = _train(config, space, dataset, features, splits)
+        trained = _train(config, space, found, features, splits)
         rows, shuffled = _sweep(config, space, trained)
         units, gates = (
             StudyResults(rows["unit"]),
             StudyResults(rows["gate"]) if "gate" in rows else None,
         )
         with space.stage("report"):
-            figures = _figures(space, rows, classes=len(dataset.classes))
+            figures = _figures(space, rows, classes=len(found.classes))
         summary = build_summary(
             config,
             units,
             gates,
             command=command,
-            backbone=described,
-            dataset=_described(dataset, features, splits),
+            backbone=reader.described,
+            dataset=_described(found, features, splits),
             shuffled=shuffled,
             problems=[asdict(problem) for problem in features.problems],
             seconds=space.seconds,
@@ -116,34 +114,15 @@ def run(
     print(f"report: {space.report}")
 
 
-def _rendering(config: Config) -> RenderSettings | None:
-    """What is to be rendered; None if the clips are the user's own."""
-    if config.dataset != "rendered":
-        return None
-    return RenderSettings(
-        groups=config.groups,
-        clips_per_group=config.clips_per_group,
-        height=config.height,
-        width=config.width,
-    )
-
-
-def _find_and_split(config: Config, root: Path) -> tuple[Dataset, dict[int, Split]]:
+def _find_and_split(config: Config, root: Path) -> tuple[Found[Any], dict[int, Split]]:
     """Find the clips and split them for every seed."""
-    dataset = find_clips(config.dataset, root)
-    return dataset, {seed: split(dataset, config.split, seed, root) for seed in config.seeds}
+    found = find_clips(config.dataset, root)
+    return found, {seed: split(found, config.split, seed, root) for seed in config.seeds}
 
 
-def _features(config: Config, dataset: Dataset, backbone: torch.nn.Module, cache: Path) -> Features:
+def _features(found: Found[Any], reader: Reader[Any], cache: Path) -> Features:
     with _Bar("features", "clip") as progress:
-        features = extract(
-            dataset,
-            backbone,
-            frames=config.frames,
-            size=(config.height, config.width),
-            cache_dir=cache,
-            progress=progress,
-        )
+        features = reader.read(found, cache_dir=cache, progress=progress)
     for problem in features.problems:
         print(f"{problem.kind} clip {problem.name}: {problem.reason}", flush=True)
     return features
@@ -152,13 +131,13 @@ def _features(config: Config, dataset: Dataset, backbone: torch.nn.Module, cache
 def _train(
     config: Config,
     space: Workspace,
-    dataset: Dataset,
+    found: Found[Any],
     features: Features,
     splits: dict[int, Split],
 ) -> list[Trained]:
     """Train every model, and score its units, and gates, on its own training clips."""
     values = torch.from_numpy(features.values)
-    labels = torch.tensor([clip.label for clip in dataset.clips])
+    labels = torch.tensor([clip.label for clip in found.clips])
     trained = []
     for seed, part in splits.items():
         material = prepare(values, labels, part.train, part.test, space.scaling(seed))
@@ -168,7 +147,7 @@ def _train(
                 model = train_model(
                     config,
                     material,
-                    len(dataset.classes),
+                    len(found.classes),
                     regularizer,
                     seed,
                     space.model(regularizer, seed),
@@ -244,21 +223,21 @@ def _figures(space: Workspace, rows: dict[str, list[Row]], *, classes: int) -> l
     return [*space.figures, space.gate_figure]
 
 
-def _described(dataset: Dataset, features: Features, splits: dict[int, Split]) -> dict[str, Any]:
+def _described(found: Found[Any], features: Features, splits: dict[int, Split]) -> dict[str, Any]:
     """The clips as the summary has them."""
     parts = [
         {
             "seed": seed,
             "train": len(part.train),
             "test": len(part.test),
-            "group_overlap": group_overlap(dataset, part.train, part.test),
+            "group_overlap": group_overlap(found, part.train, part.test),
         }
         for seed, part in splits.items()
     ]
     return {
-        "name": dataset.name,
-        "classes": list(dataset.classes),
-        "clips": len(dataset.clips),
+        "name": found.name,
+        "classes": list(found.classes),
+        "clips": len(found.clips),
         "usable": int(features.usable.sum()),
         "missing": max(part.missing for part in splits.values()),
         "splits": parts,

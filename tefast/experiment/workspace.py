@@ -99,12 +99,12 @@ class Workspace:
             part.unlink(missing_ok=True)
         self._remember()
 
-    def refuse_inputs(self, *paths: Path | None) -> None:
+    def refuse_inputs(self, *paths: Path) -> None:
         """Raise if an input lies where a run writes, and where --fresh would delete it."""
         for path in paths:
             for name in FOLDERS:
                 place = (self.out / name).resolve()
-                if path is not None and path.resolve().is_relative_to(place):
+                if path.resolve().is_relative_to(place):
                     raise ConfigError(f"{path} lies in {place}, which a run in --out writes itself")
 
     @contextmanager
