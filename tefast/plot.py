@@ -17,6 +17,7 @@ from matplotlib.ticker import MaxNLocator
 
 if TYPE_CHECKING:
     from tefast._significance.result import Significance
+    from tefast.nn.reconstruction import TriedAmount
 
 
 # Okabe and Ito's palette, told apart by readers of any colour vision; chance is grey.
@@ -237,4 +238,37 @@ def histories(curves: Floats, chosen: Any, *, title: str) -> Figure:
     # Beside the axes: curves fill them from end to end.
     axes.legend(title="chosen history" if few else None, title_fontsize=8, fontsize=8,
                 frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))  # fmt: skip
+    return figure
+
+
+def amounts(tried: Sequence[TriedAmount]) -> Figure:
+    """Draw the metric of every amount that `tefast.nn.prune_to` tried against the model's size.
+
+    Parameters
+    ----------
+    tried : sequence of TriedAmount
+        The whole model first.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    figure, axes = _empty()
+    for good, color, label in ((True, OTHERS, "within the loss"), (False, CHANCE, "beyond it")):
+        some = [one for one in tried if one.good == good]
+        sizes, metrics = [one.parameters for one in some], [one.metric for one in some]
+        axes.plot(sizes, metrics, "o", color=color, label=label)
+    for one in tried:
+        axes.annotate(
+            _units(one.removed), (one.parameters, one.metric), (4, 5), fontsize=8,
+            textcoords="offset points",
+        )  # fmt: skip
+    axes.axhline(tried[0].metric, color="black", linewidth=0.6, label="whole model")
+    axes.set_xscale("log")
+    axes.margins(x=0.12)
+    axes.set_title("Units removed, and what the metric is then", fontsize=11)
+    axes.set_xlabel("parameters")
+    axes.set_ylabel("metric")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(fontsize=8, frameon=False)
     return figure

@@ -70,8 +70,9 @@ def zeros(named):
     )
 
 
-def one_step(kind, named, step, h, c, constants, seen, read, projected):
-    """(h, c) after one step; `read` is what the weights read of h."""
+def one_step(kind, named, step, h, c, constants, seen, read=None, projected=None):
+    """(h, c) after one step; `read` is what the weights read of h, by default h itself."""
+    read = h if read is None else read
     rows, units = len(named["weight_hh"]), len(c)
     nothing = [0.0] * rows
     next_h, next_c, values = [], [], []
@@ -94,7 +95,7 @@ def one_step(kind, named, step, h, c, constants, seen, read, projected):
     if seen is not None:
         seen.append(values)
     if "weight_hr" in named:
-        units_read = projected(next_h)
+        units_read = projected(next_h) if projected else next_h
         next_h = [dot(row, units_read, 0.0) for row in named["weight_hr"]]
     return next_h, next_c if kind == "LSTM" else c
 

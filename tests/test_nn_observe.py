@@ -535,3 +535,60 @@ def test_an_object_that_the_model_counts_in_is_as_it_was() -> None:
     score(model, [(torch.randn(2, 5, 3), torch.tensor([0, 1]))], "activation_magnitude")
     assert model.meter is meter
     assert vars(meter) == {"count": 0, "seen": []}
+
+
+class InPlace(nn.Module):
+    """Changes what its layer gave, and what it was given, in place."""
+
+    def __init__(self, layer: nn.Module, in_place: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.rnn, self.in_place = layer, in_place
+        for parameter in layer.parameters():
+            nn.init.uniform_(parameter, -0.9, 0.9)
+        self.fc = nn.Linear(getattr(layer, "proj_size", 0) or 4, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = x.clone()
+        if isinstance(self.rnn, nn.GRUCell):
+            found, h = [], None
+            for step in x.unbind(1):
+                h = self.rnn(step, h)
+                found.append(h.clone().relu_() if not self.in_place else h.relu_())
+                h = found[-1]
+            return self.fc(torch.stack(found, 1))
+        o, _ = self.rnn(x)
+        o = o.relu_() if self.in_place else o.relu()
+        x.zero_() if self.in_place else None
+        return self.fc(o)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        lambda: nn.LSTM(3, 4, batch_first=True),
+        lambda: nn.GRU(3, 4, batch_first=True, bidirectional=False, num_layers=2),
+        lambda: nn.LSTM(3, 5, batch_first=True, proj_size=4),
+        lambda: nn.GRUCell(3, 4),
+    ],
+)
+@pytest.mark.parametrize("criterion", ["activation_magnitude", "transfer_entropy", "taylor"])
+def test_what_is_changed_in_place_afterwards_was_another_value(kind, criterion) -> None:  # type: ignore[no-untyped-def]
+    generator = torch.Generator().manual_seed(0)
+    batches = [(torch.randn(5, 7, 3, generator=generator), torch.arange(5) % 2)]
+    ours, theirs = (
+        score(
+            InPlace(kind(), flag),
+            batches,
+            criterion,
+            calls="steps" if "Cell" in str(kind()) else "auto",
+        )
+        for flag in (True, False)
+    )
+    for part in theirs:
+        assert torch.equal(ours[part], theirs[part])
+    if isinstance(kind(), nn.LSTM) and not kind().proj_size and criterion != "taylor":
+        gates = [
+            score(InPlace(kind(), flag), batches, criterion, of="gates") for flag in (True, False)
+        ]
+        assert torch.equal(gates[0][0, 0], gates[1][0, 0])

@@ -19,6 +19,9 @@ Turn: TypeAlias = Callable[[Tensor], Tensor]
 class SeenLayer:
     """The outputs of one layer and direction in one call.
 
+    All of it is as it was when the layer ran: what the model changes in place afterwards are other
+    tensors.
+
     Attributes
     ----------
     data : Tensor
@@ -186,6 +189,8 @@ def _seen(
 ) -> SeenLayer:
     """Return what is seen of a layer of one direction; reverse ones run on turned sequences."""
     lengths, reordered = None, False
+    if not torch.is_grad_enabled():
+        output = _kept(output)
     if isinstance(output, PackedSequence):
         data, turn = output.data, _padded(output, backwards=bool(part[1]))
         lengths = packed_lengths(output)
@@ -197,7 +202,16 @@ def _seen(
         turn = _time_first_backwards if part[1] else turn
     if torch.is_grad_enabled() and not data.requires_grad:
         data.requires_grad_()  # of a frozen layer
-    return SeenLayer(data, turn, lengths, reordered, module, input, hx, output)
+    return SeenLayer(data, turn, lengths, reordered, module, _kept(input), _kept(hx), output)
+
+
+def _kept(value: Any) -> Any:
+    """Return copies of tensors, packed ones too, that later changes in place do not reach."""
+    if isinstance(value, PackedSequence):
+        return PackedSequence(value.data.detach().clone(), *value[1:])
+    if isinstance(value, tuple | list):
+        return type(value)(_kept(one) for one in value)
+    return value.detach().clone() if isinstance(value, Tensor) else value
 
 
 def _batch_first(x: Tensor) -> Tensor:
@@ -232,15 +246,17 @@ def _cell(layer: Any, input: Any, hx: Any, result: Any) -> tuple[SeenLayer, Any]
     h, *c = result if isinstance(result, tuple) else (result,)
     if h.ndim != 2:
         raise ValueError(f"expected a batch of sequences, got an output {tuple(h.shape)}")
-    alias = h
+    data, given = _kept(h), h
     if torch.is_grad_enabled():
-        alias = h.view_as(h) if h.requires_grad else h.detach().requires_grad_()
-    one = SeenLayer(alias, _one_step, None, False, layer, input, hx, h, c[0] if c else None)
-    return one, (alias, *c) if c else alias
+        data = h.view_as(h) if h.requires_grad else h.detach().requires_grad_()
+        given = data.clone()
+    cell = _kept(c[0]) if c else None
+    one = SeenLayer(data, _one_step, None, False, layer, _kept(input), _kept(hx), _kept(h), cell)
+    return one, (given, *c) if c else given
 
 
 def _by_way_of_outputs(result: Any, batch_first: bool) -> Any:
-    """Return the result of one direction with h_n taken from its outputs.
+    """Return the result of one direction, a copy, with h_n taken from its outputs.
 
     The values are the same, and so the gradient at the outputs is that of all that reads them.
     """
@@ -253,9 +269,11 @@ def _by_way_of_outputs(result: Any, batch_first: bool) -> Any:
         lengths = (sizes[:, None] > sequence).sum(0)
         h = output.data[((sizes.cumsum(0) - sizes)[lengths - 1] + sequence).to(output.data.device)]
         h = h if output.unsorted_indices is None else h[output.unsorted_indices]
+        given: Any = PackedSequence(output.data.clone(), *output[1:])
     else:
-        h = output[:, -1] if batch_first else output[-1]
-    return output, (h[None], state[1]) if isinstance(state, tuple) else h[None]
+        h = (output[:, -1] if batch_first else output[-1]).clone()
+        given = output.clone()
+    return given, (h[None], state[1]) if isinstance(state, tuple) else h[None]
 
 
 def _one_by_one(
