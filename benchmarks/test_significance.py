@@ -14,6 +14,7 @@ from workloads import H_RANGE, WORKLOADS
 
 import tefast
 from tefast import _backends, binning
+from tefast._backends.inputs import BinnedValues
 from tefast._inputs import values
 
 THREADS = len(os.sched_getaffinity(0))
@@ -38,10 +39,10 @@ def test_surrogates(in_turn, name, threads):
     work = WORKLOADS[name]
     target, sources = values.target(work.h), shuffled(work)
     edges = binning.uniform_edges(*(np.array([end]) for end in H_RANGE), work.bins)
-    cuts = binning.Binning(work.bins, edges)
+    binned = BinnedValues(target, binning.Binning(work.bins, edges), None)
 
     def together():
-        return CPU.transfer_entropies(target, cuts, None, sources, work.bins, False, threads)[0]
+        return CPU.transfer_entropies(binned, sources, work.bins, False, threads)[0]
 
     options = {"bins": work.bins, "h_range": H_RANGE, "base": math.e, "threads": threads}
     for source, nats in list(zip(sources, together(), strict=True))[::7]:

@@ -14,6 +14,7 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "cpu/codes.hpp"
@@ -60,26 +61,53 @@ Array3 array3(const py::array& array, const std::string& dtype, bool mapped = fa
     return out;
 }
 
-Edges edges_of(const std::optional<Dense<double>>& inner, int bins, const Array3& values) {
-    if (tefast::holds_symbols(values.dtype) == inner.has_value())
+// One side of a call, target or source. It keeps the arrays that it points into, and Python keeps
+// it until the call has returned, so that they outlast the time without the GIL.
+class Input {
+  public:
+    // inner: edges, or none: of symbols, and of what is only scanned.
+    Input(py::array values, const std::string& dtype, bool mapped,
+          std::optional<Dense<double>> inner, int bins, std::optional<Dense<std::int64_t>> lengths)
+        : kept_(std::move(values)),
+          inner_(std::move(inner)),
+          lengths_(std::move(lengths)),
+          values_(array3(kept_, dtype, mapped)),
+          bins_(bins) {}
+
+    const Array3& values() const { return values_; }
+    std::int64_t units() const { return values_.shape[2]; }
+    int bins() const { return bins_; }
+    Edges edges() const;
+    const std::int64_t* lengths() const;
+
+  private:
+    py::array kept_;
+    std::optional<Dense<double>> inner_;
+    std::optional<Dense<std::int64_t>> lengths_;
+    Array3 values_;
+    int bins_;
+};
+
+Edges Input::edges() const {
+    if (tefast::holds_symbols(values_.dtype) == inner_.has_value())
         throw std::invalid_argument("floats need edges, symbols none");
-    if (!inner) return {nullptr, 0, bins};
-    const py::ssize_t rows = inner->ndim() == 2 ? inner->shape(0) : 0;
-    if ((rows != 1 && rows != values.shape[2]) || inner->shape(1) != bins - 1)
+    if (!inner_) return {nullptr, 0, bins_};
+    const py::ssize_t rows = inner_->ndim() == 2 ? inner_->shape(0) : 0;
+    if ((rows != 1 && rows != units()) || inner_->shape(1) != bins_ - 1)
         throw std::invalid_argument("edges must have shape (U or 1, bins - 1)");
-    return {inner->data(), rows == 1 ? 0 : bins - 1, bins};
+    return {inner_->data(), rows == 1 ? 0 : bins_ - 1, bins_};
 }
 
-const std::int64_t* lengths_of(const std::optional<Dense<std::int64_t>>& lengths,
-                               const Array3& values) {
-    if (!lengths) return nullptr;
-    if (lengths->ndim() != 1 || lengths->shape(0) != values.shape[0])
+// Looked at in each call, since the caller may have written to them after the last one.
+const std::int64_t* Input::lengths() const {
+    if (!lengths_) return nullptr;
+    if (lengths_->ndim() != 1 || lengths_->shape(0) != values_.shape[0])
         throw std::invalid_argument("lengths must have shape (N,)");
-    for (py::ssize_t n = 0; n < lengths->shape(0); ++n) {
-        if (lengths->at(n) < 0 || lengths->at(n) > values.shape[1])
+    for (py::ssize_t n = 0; n < lengths_->shape(0); ++n) {
+        if (lengths_->at(n) < 0 || lengths_->at(n) > values_.shape[1])
             throw std::invalid_argument("lengths must lie in 0 .. T");
     }
-    return lengths->data();
+    return lengths_->data();
 }
 
 // Values below which starting another thread costs more than it saves.
@@ -96,16 +124,15 @@ int threads_of(int threads, const Array3& work, std::int64_t times = 1) {
     return static_cast<int>(std::min<std::int64_t>(worth, omp_get_max_threads()));
 }
 
-py::dict scan(const py::array& values, const std::string& dtype, bool mapped,
-              const std::optional<Dense<std::int64_t>>& lengths, int bins, int threads) {
-    const Array3 array = array3(values, dtype, mapped);
-    const std::int64_t* valid = lengths_of(lengths, array);
-    Dense<double> low(array.shape[2]), high(array.shape[2]);
+py::dict scan(const Input& input, int threads) {
+    const std::int64_t* lengths = input.lengths();
+    Dense<double> low(input.units()), high(input.units());
     double *low_data = low.mutable_data(), *high_data = high.mutable_data();
     tefast::ScanResult found;
     {
         py::gil_scoped_release release;
-        found = tefast::scan(array, valid, bins, low_data, high_data, threads_of(threads, array));
+        found = tefast::scan(input.values(), lengths, input.bins(), low_data, high_data,
+                             threads_of(threads, input.values()));
     }
     return py::dict(py::arg("nan") = found.nan, py::arg("infinite") = found.infinite,
                     py::arg("outside") = found.outside, py::arg("first_nan") = found.first_nan,
@@ -113,31 +140,25 @@ py::dict scan(const py::array& values, const std::string& dtype, bool mapped,
                     py::arg("high") = high);
 }
 
-Dense<std::int16_t> encode(const py::array& values, const std::string& dtype,
-                           const std::optional<Dense<double>>& inner, int bins,
-                           const std::optional<Dense<std::int64_t>>& lengths, int threads) {
-    const Array3 array = array3(values, dtype);
-    const Edges edges = edges_of(inner, bins, array);
-    const std::int64_t* valid = lengths_of(lengths, array);
-    Dense<std::int16_t> codes({array.shape[0], array.shape[1], array.shape[2]});
+Dense<std::int16_t> encode(const Input& input, int threads) {
+    const Array3& values = input.values();
+    const Edges edges = input.edges();
+    const std::int64_t* lengths = input.lengths();
+    Dense<std::int16_t> codes({values.shape[0], values.shape[1], values.shape[2]});
     std::int16_t* out = codes.mutable_data();
     py::gil_scoped_release release;
-    tefast::encode(array, edges, valid, out, threads_of(threads, array));
+    tefast::encode(values, edges, lengths, out, threads_of(threads, values));
     return codes;
 }
 
-void count_values(const py::array& values, const std::string& dtype, bool mapped,
-                  const std::optional<Dense<double>>& inner, int bins,
-                  const std::optional<Dense<std::int64_t>>& lengths, Dense<std::int64_t> counts,
-                  int threads) {
-    const Array3 array = array3(values, dtype, mapped);
-    const Edges edges = edges_of(inner, bins, array);
-    const std::int64_t* valid = lengths_of(lengths, array);
-    if (counts.size() != array.shape[2] * bins)
+void count_values(const Input& input, Dense<std::int64_t> counts, int threads) {
+    const Edges edges = input.edges();
+    const std::int64_t* lengths = input.lengths();
+    if (counts.size() != input.units() * input.bins())
         throw std::invalid_argument("counts must have shape (U, bins)");
     std::int64_t* out = counts.mutable_data();
     py::gil_scoped_release release;
-    tefast::count_values(array, edges, valid, out, threads_of(threads, array));
+    tefast::count_values(input.values(), edges, lengths, out, threads_of(threads, input.values()));
 }
 
 void check_states(const Dense<std::int16_t>& source, std::int64_t states) {
@@ -148,41 +169,30 @@ void check_states(const Dense<std::int16_t>& source, std::int64_t states) {
 }
 
 // Checked arguments of a count of transitions; what it refers to must outlive it.
-tefast::Transitions transitions_of(const py::array& target, const std::string& dtype, bool mapped,
-                                   const std::optional<Dense<double>>& inner, int bins,
-                                   const std::optional<Dense<std::int64_t>>& lengths,
-                                   const Dense<std::int16_t>& source, std::int64_t states,
-                                   bool omit) {
-    const Array3 array = array3(target, dtype, mapped);
-    if (source.size() != array.shape[0] * array.shape[1])
+tefast::Transitions transitions_of(const Input& target, const Dense<std::int16_t>& source,
+                                   std::int64_t states, bool omit) {
+    const Array3& values = target.values();
+    if (source.size() != values.shape[0] * values.shape[1])
         throw std::invalid_argument("source must have shape (N, T)");
     check_states(source, states);
-    return {array, edges_of(inner, bins, array), lengths_of(lengths, array), source.data(), states,
-            omit};
+    return {values, target.edges(), target.lengths(), source.data(), states, omit};
 }
 
-bool count_transitions(const py::array& target, const std::string& dtype, bool mapped,
-                       const std::optional<Dense<double>>& inner, int bins,
-                       const std::optional<Dense<std::int64_t>>& lengths,
-                       const Dense<std::int16_t>& source, std::int64_t states, bool omit,
+void count_transitions(const Input& target, const Dense<std::int16_t>& source,
                        Dense<std::int64_t> counts, int threads) {
-    const auto work =
-        transitions_of(target, dtype, mapped, inner, bins, lengths, source, states, omit);
-    if (counts.size() != work.target.shape[2] * bins * bins * states)
+    const std::int64_t bins = target.bins(), states = counts.ndim() == 4 ? counts.shape(3) : 0;
+    if (counts.ndim() != 4 || counts.size() != target.units() * bins * bins * states)
         throw std::invalid_argument("counts must have shape (U, bins, bins, states)");
+    const auto work = transitions_of(target, source, states, true);
     std::int64_t* out = counts.mutable_data();
     py::gil_scoped_release release;
-    return tefast::count_transitions(work, out, threads_of(threads, work.target));
+    tefast::count_transitions(work, out, threads_of(threads, work.target));
 }
 
-py::tuple transfer_entropy(const py::array& target, const std::string& dtype, bool mapped,
-                           const std::optional<Dense<double>>& inner, int bins,
-                           const std::optional<Dense<std::int64_t>>& lengths,
-                           const Dense<std::int16_t>& source, std::int64_t states, bool omit,
-                           int threads) {
-    const auto work =
-        transitions_of(target, dtype, mapped, inner, bins, lengths, source, states, omit);
-    Dense<double> nats(work.target.shape[2]);
+py::tuple transfer_entropy(const Input& target, const Dense<std::int16_t>& source,
+                           std::int64_t states, bool omit, int threads) {
+    const auto work = transitions_of(target, source, states, omit);
+    Dense<double> nats(target.units());
     double* out = nats.mutable_data();
     bool clean;
     {
@@ -192,26 +202,22 @@ py::tuple transfer_entropy(const py::array& target, const std::string& dtype, bo
     return py::make_tuple(nats, clean);
 }
 
-py::tuple transfer_entropies(const py::array& target, const std::string& dtype, bool mapped,
-                             const std::optional<Dense<double>>& inner, int bins,
-                             const std::optional<Dense<std::int64_t>>& lengths,
-                             const Dense<std::int16_t>& sources, std::int64_t states, bool omit,
-                             int threads) {
-    const Array3 array = array3(target, dtype, mapped);
-    if (sources.ndim() != 3 || sources.shape(1) != array.shape[0] ||
-        sources.shape(2) != array.shape[1])
+py::tuple transfer_entropies(const Input& target, const Dense<std::int16_t>& sources,
+                             std::int64_t states, bool omit, int threads) {
+    const Array3& values = target.values();
+    if (sources.ndim() != 3 || sources.shape(1) != values.shape[0] ||
+        sources.shape(2) != values.shape[1])
         throw std::invalid_argument("sources must have shape (S, N, T)");
     check_states(sources, states);
-    const tefast::Transitions work{
-        array, edges_of(inner, bins, array), lengths_of(lengths, array), nullptr, states, omit};
+    const tefast::Transitions work{values, target.edges(), target.lengths(), nullptr, states, omit};
     const std::int64_t S = sources.shape(0);
-    Dense<double> nats({S, array.shape[2]});
+    Dense<double> nats({S, target.units()});
     double* out = nats.mutable_data();
     const std::int16_t* in = sources.data();
     bool clean;
     {
         py::gil_scoped_release release;
-        clean = tefast::transfer_entropies(work, in, S, out, threads_of(threads, array, S));
+        clean = tefast::transfer_entropies(work, in, S, out, threads_of(threads, values, S));
     }
     return py::make_tuple(nats, clean);
 }
@@ -232,16 +238,21 @@ Dense<double> score_counts(const Dense<std::int64_t>& counts, int threads) {
     return nats;
 }
 
-void count_windows(const Dense<std::int16_t>& codes, int bins,
-                   const std::vector<std::int64_t>& back, const Dense<std::int64_t>& shared,
-                   std::int64_t states, Dense<std::int64_t> counts, int threads) {
+// Windows of codes, and the arrays that hold them, as `Input` keeps those of a side.
+struct Windows {
+    Dense<std::int16_t> codes;
+    int bins;
+    std::vector<std::int64_t> back;
+    Dense<std::int64_t> shared;
+    std::int64_t states;
+};
+
+// Checked in each call, since the caller may have written to the arrays after the last one.
+tefast::Windows checked(const Windows& windows) {
+    const auto& [codes, bins, back, shared, states] = windows;
     if (codes.ndim() != 3) throw std::invalid_argument("codes must have shape (N, T, U)");
     const int length = static_cast<int>(back.size());
-    const tefast::Windows work{codes.data(), {codes.shape(0), codes.shape(1), codes.shape(2)},
-                               bins,         back.data(),
-                               length,       shared.data(),
-                               states};
-    if (shared.size() != work.shape[0] * work.shape[1])
+    if (shared.size() != codes.shape(0) * codes.shape(1))
         throw std::invalid_argument("shared must have shape (N, T)");
     if (bins < 1 || length < 1 || states < 1)
         throw std::invalid_argument("bins, the steps back and states must be positive in number");
@@ -253,11 +264,19 @@ void count_windows(const Dense<std::int16_t>& codes, int bins,
     };
     if (outside(codes, bins) || outside(shared, states))
         throw std::invalid_argument("a code or state is not below their number");
+    return {codes.data(), {codes.shape(0), codes.shape(1), codes.shape(2)},
+            bins,         back.data(),
+            length,       shared.data(),
+            states};
+}
+
+void count_windows(const Windows& windows, Dense<std::int64_t> counts, int threads) {
+    const tefast::Windows work = checked(windows);
     // Divided, not multiplied: the product could be beyond 64 bits.
     std::int64_t left = counts.size();
     int divided = 0;
-    for (; divided < length && left % bins == 0; ++divided) left /= bins;
-    if (divided < length || left != work.shape[2] * states)
+    for (; divided < work.length && left % work.bins == 0; ++divided) left /= work.bins;
+    if (divided < work.length || left != work.shape[2] * work.states)
         throw std::invalid_argument("counts must have shape (U, bins**len(back), states)");
     std::int64_t* out = counts.mutable_data();
     const Array3 size{nullptr, DType::i16, {work.shape[0], work.shape[1], work.shape[2]}, {}};
@@ -320,32 +339,38 @@ py::dict build_info() {
 }  // namespace
 
 PYBIND11_MODULE(_native, m) {
-    // Counts are written in place, so an array of another type must not be converted to a copy.
+    py::class_<Input>(m, "Input")
+        .def(py::init<py::array, const std::string&, bool, std::optional<Dense<double>>, int,
+                      std::optional<Dense<std::int64_t>>>());
+    py::class_<Windows>(m, "Windows")
+        .def(py::init<Dense<std::int16_t>, int, std::vector<std::int64_t>, Dense<std::int64_t>,
+                      std::int64_t>());
     m.def("scan", &scan);
     m.def("encode", &encode);
-    m.def("count_values", &count_values, py::arg("values"), py::arg("dtype"), py::arg("mapped"),
-          py::arg("inner"), py::arg("bins"), py::arg("lengths"), py::arg("counts").noconvert(),
-          py::arg("threads"));
-    m.def("count_transitions", &count_transitions, py::arg("target"), py::arg("dtype"),
-          py::arg("mapped"), py::arg("inner"), py::arg("bins"), py::arg("lengths"),
-          py::arg("source"), py::arg("states"), py::arg("omit"), py::arg("counts").noconvert(),
+    // Counts are written in place, so an array of another type must not be converted to a copy.
+    const auto counts = py::arg("counts").noconvert();
+    m.def("count_values", &count_values, py::arg("input"), counts, py::arg("threads"));
+    m.def("count_transitions", &count_transitions, py::arg("target"), py::arg("source"), counts,
           py::arg("threads"));
     m.def("transfer_entropy", &transfer_entropy);
     m.def("transfer_entropies", &transfer_entropies);
     m.def("score_counts", &score_counts);
-    m.def("count_windows", &count_windows, py::arg("codes"), py::arg("bins"), py::arg("back"),
-          py::arg("shared"), py::arg("states"), py::arg("counts").noconvert(), py::arg("threads"));
+    m.def("count_windows", &count_windows, py::arg("windows"), counts, py::arg("threads"));
     m.def("conditional_surrogates", &conditional_surrogates);
     // What tests look at and turn.
     m.def("all_guessed", &all_guessed);
     m.def("use_level", &tefast::use_level);
-    m.def("use_limits",
-          [](std::int64_t chunk_bytes, std::int64_t least_rows, std::int64_t resident_bytes,
-             std::int64_t table_bytes, std::int64_t apart_bytes, std::int64_t window_rows,
-             std::int64_t kept_bytes, std::int64_t schedule_bytes) {
-              tefast::use_limits({chunk_bytes, least_rows, resident_bytes, table_bytes, apart_bytes,
-                                  window_rows, kept_bytes, schedule_bytes});
-          });
-    m.def("use_limits", [] { tefast::use_limits({}); });
+    using tefast::Limits;
+    py::class_<Limits>(m, "Limits")
+        .def(py::init<>())
+        .def_readwrite("chunk_bytes", &Limits::chunk_bytes)
+        .def_readwrite("least_rows", &Limits::least_rows)
+        .def_readwrite("resident_bytes", &Limits::resident_bytes)
+        .def_readwrite("table_bytes", &Limits::table_bytes)
+        .def_readwrite("apart_bytes", &Limits::apart_bytes)
+        .def_readwrite("window_rows", &Limits::window_rows)
+        .def_readwrite("kept_bytes", &Limits::kept_bytes)
+        .def_readwrite("schedule_bytes", &Limits::schedule_bytes);
+    m.def("use_limits", &tefast::use_limits);
     m.def("build_info", &build_info);
 }

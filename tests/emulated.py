@@ -18,7 +18,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tefast._backends.inputs import BinnedValues
 from tefast._inputs import values
+from tefast.binning import Binning
 
 ROOT = Path(__file__).parent.parent
 NATIVE = ROOT / "tests" / "native"
@@ -141,8 +143,9 @@ def _at(array):
     return None if array is None else ctypes.c_void_p(array.ctypes.data)
 
 
-def _passed(data, binning, lengths):
+def _passed(binned):
     """Keeps no reference: the caller's arrays must outlive the call."""
+    data, binning, lengths = binned.values, binned.binning, binned.lengths
     edges = binning.edges
     return Passed(
         data.array.ctypes.data,
@@ -160,30 +163,31 @@ def scan(data, bins, lengths=None):
     """found (5,), low and high (U,)."""
     found = np.full(5, 77, np.int64)
     low, high = np.full((2, data.array.shape[2]), 77.0)
-    passed = _passed(data, values_binning(bins), lengths)
+    passed = _passed(BinnedValues(data, Binning(bins, None), lengths))
     _call("tefast_scan", ctypes.byref(passed), _at(found), _at(low), _at(high))
     return found, low, high
 
 
-def encode(data, binning, lengths=None):
+def encode(data):
     """Codes (N, T, U)."""
-    codes = np.full(data.array.shape, 77, np.int16)
-    _call("tefast_encode", ctypes.byref(_passed(data, binning, lengths)), _at(codes))
+    codes = np.full(data.values.array.shape, 77, np.int16)
+    _call("tefast_encode", ctypes.byref(_passed(data)), _at(codes))
     return codes
 
 
-def count_values(data, binning, lengths=None):
+def count_values(data):
     """Counts (U, bins)."""
-    counts = np.zeros((data.array.shape[2], binning.bins), np.int64)
-    _call("tefast_count_values", ctypes.byref(_passed(data, binning, lengths)), _at(counts))
+    counts = np.zeros((data.values.array.shape[2], data.binning.bins), np.int64)
+    _call("tefast_count_values", ctypes.byref(_passed(data)), _at(counts))
     return counts
 
 
-def count_transitions(target, binning, source, states, lengths=None):
+def count_transitions(target, source, states):
     """Counts (U, bins, bins, states)."""
-    counts = np.zeros((target.array.shape[2], binning.bins, binning.bins, states), np.int64)
-    passed = _passed(target, binning, lengths)
-    _call("tefast_count_transitions", ctypes.byref(passed), _at(source), states, _at(counts))
+    bins = target.binning.bins
+    counts = np.zeros((target.values.array.shape[2], bins, bins, states), np.int64)
+    passed = ctypes.byref(_passed(target))
+    _call("tefast_count_transitions", passed, _at(source), states, _at(counts))
     return counts
 
 
@@ -195,19 +199,12 @@ def score_counts(counts):
     return nats
 
 
-def transfer_entropy(target, h_binning, source, y_binning, lengths=None, omit=False):
+def transfer_entropy(target, source, omit=False):
     """Nats (U,) and what was seen."""
-    nats, seen = np.full(target.array.shape[2], 77.0), np.full(1, 77, np.int32)
-    passed = [_passed(target, h_binning, lengths), _passed(source, y_binning, lengths)]
+    nats, seen = np.full(target.values.array.shape[2], 77.0), np.full(1, 77, np.int32)
+    passed = [_passed(target), _passed(source)]
     _call("tefast_transfer_entropy", *map(ctypes.byref, passed), int(omit), _at(nats), _at(seen))
     return nats, int(seen[0])
-
-
-def values_binning(bins):
-    """A binning without edges."""
-    from tefast.binning import Binning
-
-    return Binning(bins, None)
 
 
 def inputs(h, y):

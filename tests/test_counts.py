@@ -9,6 +9,7 @@ from hypothesis.extra import numpy as hnp
 
 import tefast
 from tefast import _backends, binning
+from tefast._backends.inputs import BinnedValues
 from tefast._inputs import values
 from tefast._tables import counts
 
@@ -26,15 +27,15 @@ def joint(h, y, bins, backend, threads=None, lengths=None, h_range=(-1.0, 1.0), 
 
     def binned(data, limits):
         if data.is_symbols:
-            return binning.Binning(bins, None)
+            return BinnedValues(data, binning.Binning(bins, None), valid)
         low, high = (np.array([float(end)]) for end in limits)
-        return binning.Binning(bins, binning.uniform_edges(low, high, bins))
+        cuts = binning.Binning(bins, binning.uniform_edges(low, high, bins))
+        return BinnedValues(data, cuts, valid)
 
     target, source = engine.place(target, source)
-    codes = engine.encode(source, binned(source, y_range), valid, threads)[:, :, 0]
-    limits = binned(target, h_range)
+    codes = engine.encode(binned(source, y_range), threads)[:, :, 0]
     table = engine.table(counts.allocate((target.array.shape[2], bins, bins, bins)), target)
-    engine.count_transitions(target, limits, valid, codes, table, threads)
+    engine.count_transitions(binned(target, h_range), codes, table, threads)
     return values.to_numpy(table)
 
 
@@ -104,9 +105,10 @@ def test_values_on_edges_fall_where_naive_says(low, width, bins, data):
     h = np.array(points)[np.newaxis, :, np.newaxis]
     target = values.target(h)
     limits = binning.uniform_edges(np.array([low]), np.array([high]), bins)
+    binned = BinnedValues(target, binning.Binning(bins, limits), None)
     expected = [naive.code(v, edges) for v in points]
     for backend in ("reference", "cpu"):
-        codes = _backends.load(backend).encode(target, binning.Binning(bins, limits), None, 1)
+        codes = _backends.load(backend).encode(binned, 1)
         assert codes.ravel().tolist() == expected
 
 
@@ -148,9 +150,8 @@ def test_every_half_float():
         kept = np.isfinite(every)
         h = np.arange(65_536, dtype=np.uint16)[kept].view(dtype)[np.newaxis, :, np.newaxis]
         edges = np.array([[-1e30, -3.0, -6e-8, 0.0, 6e-8, 1.0, 60_000.0]])
-        codes = _backends.load("cpu").encode(
-            values.target(h), binning.Binning(8, edges), None, None
-        )
+        binned = BinnedValues(values.target(h), binning.Binning(8, edges), None)
+        codes = _backends.load("cpu").encode(binned, None)
         expected = np.searchsorted(edges[0], every[kept], side="right")
         np.testing.assert_array_equal(codes.ravel(), expected)
 

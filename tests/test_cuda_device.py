@@ -5,6 +5,7 @@ import pytest
 
 import tefast
 from tefast import _backends
+from tefast._backends.inputs import BinnedValues
 from tefast._inputs import values
 from tefast.binning import Binning, uniform_edges
 
@@ -206,8 +207,8 @@ def test_edges_of_each_unit_and_quantiles():
     uneven = torch.rand(70, 15, dtype=torch.float64).sort(dim=1).values * 2 - 1
     cuda = _backends.load("cuda")
     (target,) = cuda.place(values.target(h))
-    codes = cuda.encode(target, Binning(16, uneven.numpy()), None, None)
-    expected = _backends.load("cpu").encode(
-        values.target(h.cpu()), Binning(16, uneven.numpy()), None, None
-    )
+    cuts = Binning(16, uneven.numpy())
+    codes = cuda.encode(BinnedValues(target, cuts, None), None)
+    here = BinnedValues(values.target(h.cpu()), cuts, None)
+    expected = _backends.load("cpu").encode(here, None)
     np.testing.assert_array_equal(codes.cpu().numpy(), expected)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from test_counts import naive_joint
 
 from tefast import _backends
+from tefast._backends.inputs import BinnedValues
 from tefast.binning import Binning, uniform_edges
 
 ml_dtypes = pytest.importorskip("ml_dtypes")
@@ -25,8 +26,8 @@ def device():
     emulated.limit()
 
 
-def shared_edges(bins, low=-1.0, high=1.0):
-    return Binning(bins, uniform_edges(np.array([low]), np.array([high]), bins))
+def shared_edges(bins):
+    return Binning(bins, uniform_edges(np.array([-1.0]), np.array([1.0]), bins))
 
 
 def sample(shape, dtype, bins, seed=0):
@@ -36,29 +37,33 @@ def sample(shape, dtype, bins, seed=0):
     return rng.uniform(-1.2, 1.2, shape).astype(dtype), rng.uniform(-1.2, 1.2, shape[:2])
 
 
-def binned(data, bins):
-    return Binning(bins, None) if data.is_symbols else shared_edges(bins)
+def inputs(h, y, bins, lengths=None, h_binning=None):
+    """Target and source with their bins."""
+
+    def binned(data, cuts=None):
+        cuts = cuts or (Binning(bins, None) if data.is_symbols else shared_edges(bins))
+        return BinnedValues(data, cuts, lengths)
+
+    target, source = emulated.inputs(h, y)
+    return binned(target, h_binning), binned(source)
 
 
 def check(h, y, bins, lengths=None, h_binning=None):
     """Codes, counts and scores of the emulated device against the CPU's."""
-    target, source = emulated.inputs(h, y)
-    h_cuts, y_cuts = h_binning or binned(target, bins), binned(source, bins)
-    units = target.array.shape[2]
-    codes = emulated.encode(source, y_cuts, lengths)
-    np.testing.assert_array_equal(codes, CPU.encode(source, y_cuts, lengths, 1))
-    np.testing.assert_array_equal(
-        emulated.encode(target, h_cuts, lengths), CPU.encode(target, h_cuts, lengths, 1)
-    )
+    target, source = inputs(h, y, bins, lengths, h_binning)
+    units = target.values.array.shape[2]
+    codes = emulated.encode(source)
+    np.testing.assert_array_equal(codes, CPU.encode(source, 1))
+    np.testing.assert_array_equal(emulated.encode(target), CPU.encode(target, 1))
     states = np.ascontiguousarray(codes[:, :, 0])
     expected = np.zeros((units, bins, bins, bins), np.int64)
-    CPU.count_transitions(target, h_cuts, lengths, states, expected, 1)
-    counts = emulated.count_transitions(target, h_cuts, states, bins, lengths)
+    CPU.count_transitions(target, states, expected, 1)
+    counts = emulated.count_transitions(target, states, bins)
     np.testing.assert_array_equal(counts, expected)
     occupied = np.zeros((units, bins), np.int64)
-    CPU.count_values(target, h_cuts, lengths, occupied, 1)
-    np.testing.assert_array_equal(emulated.count_values(target, h_cuts, lengths), occupied)
-    nats, seen = emulated.transfer_entropy(target, h_cuts, source, y_cuts, lengths, True)
+    CPU.count_values(target, occupied, 1)
+    np.testing.assert_array_equal(emulated.count_values(target), occupied)
+    nats, seen = emulated.transfer_entropy(target, source, True)
     np.testing.assert_allclose(nats, CPU.score_counts(expected, 1), rtol=0, atol=1e-13)
     np.testing.assert_array_equal(emulated.score_counts(counts), nats)
     assert bool(seen & COUNTED) == expected.any()
@@ -74,9 +79,9 @@ def test_every_dtype_and_layout(dtype):
 
 def test_equal_to_plain_loops():
     h, y = sample((4, 9, 5), "f4", 4)
-    target, source = emulated.inputs(h, y)
-    states = np.ascontiguousarray(emulated.encode(source, shared_edges(4))[:, :, 0])
-    counts = emulated.count_transitions(target, shared_edges(4), states, 4)
+    target, source = inputs(h, y, 4)
+    states = np.ascontiguousarray(emulated.encode(source)[:, :, 0])
+    counts = emulated.count_transitions(target, states, 4)
     np.testing.assert_array_equal(counts, naive_joint(h, y, 4, y_range=(-1.0, 1.0)))
 
 
@@ -116,9 +121,7 @@ def test_memory_stays_within_its_limits_and_changes_nothing(bins, tables):
         emulated.set_device(threads=threads, processors=20)
         emulated.limit(tables, joint)
         check(h, y, bins)
-        target, source = emulated.inputs(h, y)
-        cuts = shared_edges(bins)
-        emulated.transfer_entropy(target, cuts, source, cuts)
+        emulated.transfer_entropy(*inputs(h, y, bins))
         fits = bins == 4  # into shared memory; the margins of all units then lie there at once
         tables_taken = max(tables, 4 * 32 * bins**3 // 2) if fits else 0
         margins = (8 * bins**2 + 16) * (70 if fits else 1)
@@ -149,8 +152,8 @@ def test_codes_on_and_beside_edges(dtype, low, width, bins):
     points = [near, np.nextafter(near, -np.inf, dtype=dtype), np.nextafter(near, np.inf)]
     h = np.concatenate([*points, np.array([-3e38, 3e38], dtype)])
     expected = [naive.code(float(v), edges[0].tolist()) for v in h]
-    target, _ = emulated.inputs(h, h)
-    assert emulated.encode(target, Binning(bins, edges)).ravel().tolist() == expected
+    target, _ = inputs(h, h, bins, None, Binning(bins, edges))
+    assert emulated.encode(target).ravel().tolist() == expected
 
 
 def test_pieces_keep_16_bit_counters_from_overflowing():
@@ -186,15 +189,12 @@ def test_scan(dtype, lengths):
 def test_what_must_not_be_there_is_seen_and_withheld(where, value, flag):
     h, y = sample((5, 30, 40), "f4", 4)
     {"h": h[2, 29], "y": y[2]}[where][-1] = value  # the very last step of a sequence
-    target, source = emulated.inputs(h, y)
-    cuts = shared_edges(4)
     for omit in (False, True):
-        nats, seen = emulated.transfer_entropy(target, cuts, source, cuts, None, omit)
+        nats, seen = emulated.transfer_entropy(*inputs(h, y, 4), omit)
         assert seen == flag | COUNTED
         assert np.isnan(nats).all() == (not omit or flag in (H_BAD, Y_BAD))
-    nats, seen = emulated.transfer_entropy(
-        target, cuts, source, cuts, np.array([30, 30, 29, 30, 30])
-    )
+    lengths = np.array([30, 30, 29, 30, 30])
+    nats, seen = emulated.transfer_entropy(*inputs(h, y, 4, lengths))
     assert seen == COUNTED
     assert np.isfinite(nats).all()
 
@@ -202,23 +202,22 @@ def test_what_must_not_be_there_is_seen_and_withheld(where, value, flag):
 def test_symbols_outside_are_seen():
     h, y = sample((3, 9, 4), "u8", 4)
     h[1, 2, 3] = 2**63 + 1
-    target, source = emulated.inputs(h, y)
-    nats, seen = emulated.transfer_entropy(target, Binning(4, None), source, Binning(4, None))
+    nats, seen = emulated.transfer_entropy(*inputs(h, y, 4))
     assert seen == H_BAD | COUNTED
     assert np.isnan(nats).all()
 
 
 def test_a_failed_launch_is_an_error():
     h, y = sample((3, 9, 4), "f4", 4)
-    target, source = emulated.inputs(h, y)
+    target, source = inputs(h, y, 4)
     before = emulated.library().emulated_launches()
-    emulated.transfer_entropy(target, shared_edges(4), source, shared_edges(4))
+    emulated.transfer_entropy(target, source)
     launches = emulated.library().emulated_launches() - before
     assert launches > 4
     for n in range(1, launches + 1):
         emulated.library().emulated_fail_after(n)
         with pytest.raises(RuntimeError, match=r"CUDA error while .*invalid configuration"):
-            emulated.transfer_entropy(target, shared_edges(4), source, shared_edges(4))
+            emulated.transfer_entropy(target, source)
     emulated.library().emulated_fail_after(0)
 
 

@@ -7,6 +7,7 @@ import pytest
 torch = pytest.importorskip("torch")
 from tefast import binning  # noqa: E402
 from tefast._backends import cpu, operators  # noqa: E402
+from tefast._backends.inputs import BinnedValues  # noqa: E402
 from tefast._inputs import values  # noqa: E402
 
 pytestmark = pytest.mark.skipif(not emulated.COMPILER, reason="needs a C++ compiler")
@@ -44,12 +45,15 @@ def cuts(h):
 
 def expected_counts(h, y, lengths=None):
     """The CPU kernel's."""
-    target, source = (values.target(x) for x in (h, y))
-    binnings = [binning.Binning(BINS, None if x is None else x.numpy()) for x in (cuts(h), cuts(y))]
     valid = None if lengths is None else lengths.numpy()
-    codes = cpu.encode(source, binnings[1], valid, 1)[:, :, 0]
+
+    def binned(x):
+        edges = None if cuts(x) is None else cuts(x).numpy()
+        return BinnedValues(values.target(x), binning.Binning(BINS, edges), valid)
+
+    codes = cpu.encode(binned(y), 1)[:, :, 0]
     counts = np.zeros((h.shape[2], BINS, BINS, BINS), np.int64)
-    cpu.count_transitions(target, binnings[0], valid, codes, counts, 1)
+    cpu.count_transitions(binned(h), codes, counts, 1)
     return codes, counts
 
 

@@ -15,7 +15,9 @@ from test_counts import joint
 
 import tefast
 from tefast import _backends, binning
+from tefast._backends.inputs import BinnedValues, CodeWindows
 from tefast._inputs import values
+from tefast._tables.states import JointState
 
 ml_dtypes = pytest.importorskip("ml_dtypes")
 
@@ -24,40 +26,43 @@ LIMITS = {"h_range": (-1.0, 1.0), "y_range": (0.0, 1.0)}
 
 
 @contextmanager
-def limits(
-    *,
-    chunk_bytes=2**22,
-    least_rows=256,
-    resident=40 * 2**20,
-    tables=2**25,
-    apart=48 * 2**20,
-    window=2**21,
-    kept=256 * 2**20,
-    schedules=16 * 2**20,
-):
-    NATIVE.use_limits(chunk_bytes, least_rows, resident, tables, apart, window, kept, schedules)
+def limits(**changed):
+    chosen = NATIVE.Limits()
+    for name, value in changed.items():
+        setattr(chosen, name, value)
+    NATIVE.use_limits(chosen)
     try:
         yield
     finally:
-        NATIVE.use_limits()
+        NATIVE.use_limits(NATIVE.Limits())
 
 
 WAYS = {
     "as it comes": {},
-    "chunks of one row": {"chunk_bytes": 1, "least_rows": 1, "resident": 0},
-    "chunks of 7 rows": {"chunk_bytes": 1, "least_rows": 7, "resident": 0},
-    "one chunk for all threads": {"chunk_bytes": 1, "least_rows": 7, "resident": 0, "apart": 0},
-    "windows of 13 rows": {"chunk_bytes": 1, "least_rows": 5, "resident": 0, "window": 13},
+    "chunks of one row": {"chunk_bytes": 1, "least_rows": 1, "resident_bytes": 0},
+    "chunks of 7 rows": {"chunk_bytes": 1, "least_rows": 7, "resident_bytes": 0},
+    "one chunk for all threads": {
+        "chunk_bytes": 1,
+        "least_rows": 7,
+        "resident_bytes": 0,
+        "apart_bytes": 0,
+    },
+    "windows of 13 rows": {
+        "chunk_bytes": 1,
+        "least_rows": 5,
+        "resident_bytes": 0,
+        "window_rows": 13,
+    },
     "windows for all threads": {
         "chunk_bytes": 1,
         "least_rows": 5,
-        "resident": 0,
-        "window": 13,
-        "apart": 0,
+        "resident_bytes": 0,
+        "window_rows": 13,
+        "apart_bytes": 0,
     },
-    "blocks of units": {"chunk_bytes": 1, "least_rows": 50, "resident": 0, "tables": 1},
-    "all codes at once": {"chunk_bytes": 1, "tables": 0},
-    "all codes of some units": {"chunk_bytes": 1, "tables": 0, "resident": 3000},
+    "blocks of units": {"chunk_bytes": 1, "least_rows": 50, "resident_bytes": 0, "table_bytes": 1},
+    "all codes at once": {"chunk_bytes": 1, "table_bytes": 0},
+    "all codes of some units": {"chunk_bytes": 1, "table_bytes": 0, "resident_bytes": 3000},
 }
 
 
@@ -146,9 +151,10 @@ def test_codes_of_values_on_and_beside_edges(data):
         [naive.code(float(v), edges[u % rows]) for v in row] for u, row in enumerate(points)
     ]
     target = values.target(np.ascontiguousarray(points.T)[np.newaxis])
+    binned = BinnedValues(target, binning.Binning(bins, edges), None)
     for level in levels.RUNNABLE:
         with levels.using(level):
-            codes = NATIVE.encode(target.array, target.dtype, edges, bins, None, 1)
+            codes = _backends.load("cpu").encode(binned, 1)
         np.testing.assert_array_equal(codes[0].T, expected)
 
 
@@ -161,7 +167,7 @@ def test_counters_that_overflow_16_bits(level, states, apart):
     h[0, ::1000, 1:] = 1
     y = np.zeros((1, steps), np.int64)
     y[0, ::7] = states - 1
-    with limits(apart=apart):
+    with limits(apart_bytes=apart):
         counts = joint(h, y, 3, "cpu", 2)
         te = tefast.transfer_entropy(h, y, 3, threads=2)
     np.testing.assert_array_equal(counts, joint(h, y, 3, "reference"))
@@ -264,7 +270,8 @@ def test_edges_learned_for_each_unit_stay_exact(level):
     target = values.target(h)
     low, high = h.min(axis=(0, 1)).astype("f8"), h.max(axis=(0, 1)).astype("f8")
     cuts = binning.Binning(16, binning.uniform_edges(low, high, 16))
-    codes = [_backends.load(name).encode(target, cuts, None, 1) for name in ("cpu", "reference")]
+    binned = BinnedValues(target, cuts, None)
+    codes = [_backends.load(name).encode(binned, 1) for name in ("cpu", "reference")]
     np.testing.assert_array_equal(*codes)
     assert tefast.transfer_entropy(h, y)[7] == 0
 
@@ -280,28 +287,95 @@ def test_windows_are_those_of_the_reference(data):
     shared = rng.integers(-1, states, shape[:2])
     start = rng.integers(0, 5, (shape[2], bins ** len(back), states))
     expected = start.copy()
-    given = (codes, bins, back, shared, states)
-    _backends.load("reference").count_windows(*given, expected, None)
+    windows = CodeWindows(codes, bins, back, JointState(shared, states))
+    _backends.load("reference").count_windows(windows, expected, None)
     for threads in (1, 3):
         counts = start.copy()
-        _backends.load("cpu").count_windows(*given, counts, threads)
+        _backends.load("cpu").count_windows(windows, counts, threads)
         np.testing.assert_array_equal(counts, expected)
 
 
 def test_windows_refuse_what_would_reach_beyond_their_memory():
     codes, shared = np.zeros((2, 5, 3), np.int16), np.zeros((2, 5), np.int64)
     counts = np.zeros((3, 4, 2), np.int64)
-    NATIVE.count_windows(codes, 2, (1, 0), shared, 2, counts, 1)
-    for wrong in (
-        (codes + 2, 2, (1, 0), shared, 2, counts, 1),
-        (codes, 2, (1, 0), shared + 2, 2, counts, 1),
-        (codes, 2, (1, 0), shared[:1], 2, counts, 1),
-        (codes, 2, (2, 1, 0), shared, 2, counts, 1),
-        (codes, 2, (1, 0), shared, 1, counts, 1),
-        (codes[0], 2, (1, 0), shared, 2, counts, 1),
-        (codes, 2, (), shared, 2, counts, 1),
-        (codes, 2, (1, -1), shared, 2, counts, 1),
-        (codes[..., :1], 2, (2, 1, 0), shared, 1, np.zeros((1, 1, 1), np.int64), 1),
+    NATIVE.count_windows(NATIVE.Windows(codes, 2, (1, 0), shared, 2), counts, 1)
+    for wrong, table in (
+        ((codes + 2, 2, (1, 0), shared, 2), counts),
+        ((codes, 2, (1, 0), shared + 2, 2), counts),
+        ((codes, 2, (1, 0), shared[:1], 2), counts),
+        ((codes, 2, (2, 1, 0), shared, 2), counts),
+        ((codes, 2, (1, 0), shared, 1), counts),
+        ((codes[0], 2, (1, 0), shared, 2), counts),
+        ((codes, 2, (), shared, 2), counts),
+        ((codes, 2, (1, -1), shared, 2), counts),
+        ((codes[..., :1], 2, (2, 1, 0), shared, 1), np.zeros((1, 1, 1), np.int64)),
     ):
         with pytest.raises(ValueError, match=r"must|not below"):
-            NATIVE.count_windows(*wrong)
+            NATIVE.count_windows(NATIVE.Windows(*wrong), table, 1)
+
+
+def test_an_input_keeps_what_it_points_into():
+    h, sources = np.random.default_rng(0).random((40, 30, 20)), np.zeros((40, 30), np.int16)
+    edges, lengths = binning.uniform_edges(h.min((0, 1)), h.max((0, 1)), 5), np.full(40, 29)
+
+    def scores(made):
+        return NATIVE.transfer_entropy(made, sources, 1, False, 1)[0]
+
+    def copies():
+        # Lists are converted, so that what holds them is known to the input alone.
+        return NATIVE.Input(h.copy(), "float64", False, edges.tolist(), 5, lengths.tolist())
+
+    expected = scores(NATIVE.Input(h, "float64", False, edges, 5, lengths))
+    kept = [copies() for _ in range(20)]
+    for made in kept:
+        gone = [np.full_like(h, np.nan), np.full_like(edges, np.nan), np.full_like(lengths, -1)]
+        np.testing.assert_array_equal(scores(made), expected)
+        del gone
+    held = sys.getrefcount(h)
+    made = NATIVE.Input(h, "float64", False, edges, 5, None)
+    assert sys.getrefcount(h) == held + 1
+    del made
+    assert sys.getrefcount(h) == held
+
+
+def test_what_changed_after_an_input_was_made_is_checked_again():
+    h, lengths = np.zeros((4, 5, 3), np.uint8), np.full(4, 5)
+    made = NATIVE.Input(h, "uint8", False, None, 2, lengths)
+    assert NATIVE.scan(made, 1)["outside"] == 0
+    lengths[2] = 6
+    for call in (NATIVE.scan, NATIVE.encode):
+        with pytest.raises(ValueError, match=r"lengths must lie in 0 \.\. T"):
+            call(made, 1)
+    codes, shared = np.zeros((2, 5, 3), np.int16), np.zeros((2, 5), np.int64)
+    windows, counts = NATIVE.Windows(codes, 2, (1, 0), shared, 2), np.zeros((3, 4, 2), np.int64)
+    NATIVE.count_windows(windows, counts, 1)
+    shared[1, 3] = 2
+    with pytest.raises(ValueError, match="not below"):
+        NATIVE.count_windows(windows, counts, 1)
+
+
+def test_inputs_that_do_not_fit_are_refused():
+    h, edges = np.zeros((4, 5, 3)), np.zeros((1, 1))
+    for arguments, message in (
+        ((h, "complex128", False, edges, 2, None), "unknown dtype complex128"),
+        ((h, "float32", False, edges, 2, None), "item size does not fit float32"),
+        ((h[0], "float64", False, edges, 2, None), "expected an array of rank 3"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            NATIVE.Input(*arguments)
+    symbols = h.astype(np.int64)
+    for arguments, message in (
+        ((h, "float64", False, None, 2, None), "floats need edges, symbols none"),
+        ((symbols, "int64", False, edges, 2, None), "floats need edges, symbols none"),
+        ((h, "float64", False, edges, 3, None), r"edges must have shape \(U or 1, bins - 1\)"),
+        ((h, "float64", False, np.zeros((2, 1)), 2, None), "edges must have shape"),
+        ((h, "float64", False, edges, 2, np.full(3, 5)), r"lengths must have shape \(N,\)"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            NATIVE.encode(NATIVE.Input(*arguments), 1)
+    target, source = NATIVE.Input(h, "float64", False, edges, 2, None), np.zeros((4, 5), np.int16)
+    for table in (np.zeros((3, 2, 2, 2, 1), np.int64), np.zeros((3, 2, 1, 2), np.int64)):
+        with pytest.raises(ValueError, match=r"counts must have shape \(U, bins, bins, states\)"):
+            NATIVE.count_transitions(target, source, table, 1)
+    with pytest.raises(TypeError):  # a copy would be counted in
+        NATIVE.count_transitions(target, source, np.zeros((3, 2, 2, 2)), 1)

@@ -72,12 +72,14 @@ def test_codes_for_many_sources_stay_within_256_megabytes():
     code = """
 from tefast import binning
 from tefast import _backends
+from tefast._backends.inputs import BinnedValues
 from tefast._inputs import values
 some, shape = np.random.default_rng(0).integers(0, 2, (1, 100, 2048), np.uint8), (3000, 100, 2048)
 target = values.target(np.broadcast_to(some, shape))  # 614 million values
 sources = np.random.default_rng(1).integers(0, 2, (2, *shape[:2]), np.int16)
 cpu, before = _backends.load("cpu"), peak()
-nats, clean = cpu.transfer_entropies(target, binning.Binning(2, None), None, sources, 2, False, 2)
+binned = BinnedValues(target, binning.Binning(2, None), None)
+nats, clean = cpu.transfer_entropies(binned, sources, 2, False, 2)
 print(peak() - before)
 assert clean and np.isfinite(nats).all()
 """

@@ -10,6 +10,7 @@ from hypothesis.extra import numpy as hnp
 from test_kernel import NATIVE, limits
 
 from tefast import _backends, binning
+from tefast._backends.inputs import BinnedValues
 from tefast._inputs import values
 from tefast._tables.types import MISSING
 
@@ -17,10 +18,10 @@ ml_dtypes = pytest.importorskip("ml_dtypes")
 
 WAYS = {
     "all units at once": {},
-    "a strip at a time": {"kept": 1},
-    "two strips at a time": {"kept": 2500},
-    "as few sources at a time as can be": {"schedules": 1},
-    "both": {"kept": 2500, "schedules": 700},
+    "a strip at a time": {"kept_bytes": 1},
+    "two strips at a time": {"kept_bytes": 2500},
+    "as few sources at a time as can be": {"schedule_bytes": 1},
+    "both": {"kept_bytes": 2500, "schedule_bytes": 700},
 }
 EVERY_LEVEL = pytest.mark.parametrize("level", levels.RUNNABLE)
 
@@ -49,21 +50,16 @@ def bins_of(target, bins):
 def together(h, sources, bins, states, *, lengths=None, omit=False, threads=2, backend="cpu"):
     """(S, U) nats from one call, and whether the values were clean."""
     target = values.target(h)
-    return _backends.load(backend).transfer_entropies(
-        target, bins_of(target, bins), lengths, sources, states, omit, threads
-    )
+    binned = BinnedValues(target, bins_of(target, bins), lengths)
+    return _backends.load(backend).transfer_entropies(binned, sources, states, omit, threads)
 
 
 def one_by_one(h, sources, bins, states, *, lengths=None, omit=False):
     """The same from a call for each source."""
     target = values.target(h)
     cuts = bins_of(target, bins)
-    calls = [
-        NATIVE.transfer_entropy(
-            target.array, target.dtype, False, cuts.edges, bins, lengths, source, states, omit, 1
-        )
-        for source in sources
-    ]
+    alone = NATIVE.Input(target.array, target.dtype, False, cuts.edges, bins, lengths)
+    calls = [NATIVE.transfer_entropy(alone, source, states, omit, 1) for source in sources]
     return np.array([nats for nats, _ in calls]), all(clean for _, clean in calls)
 
 

@@ -107,7 +107,7 @@ def check_marginals(dense, sparse, plan):
 
 def place(codes):
     target = values.target(codes)
-    return windows.Binned(_backends.load("cpu"), target, binning.Binning(BINS, None), None, 1)
+    return windows.Binned(target, binning.Binning(BINS, None), None, _backends.load("cpu"), 1)
 
 
 @pytest.mark.parametrize(("block", "sizes"), [(2**26, [7]), (8 * 64 * 3, [3, 3, 1]), (1, [1] * 7)])

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import operator
+from functools import cache
 from importlib import import_module
 from typing import Any, NamedTuple, Protocol, cast, get_args
 
 import numpy as np
 
+from tefast._backends.inputs import BinnedValues, CodeWindows
 from tefast._inputs.values import Values
 from tefast._support.warn import warn
-from tefast._tables.types import BackendTable, Codes, Counts, Lengths, Nats, Orders, Scan, Steps
-from tefast.binning import Binning, Edges
+from tefast._tables.types import BackendTable, Codes, Counts, Lengths, Nats, Orders, Scan
+from tefast.binning import Edges
 from tefast.typing import BackendName
 
 NAMES: tuple[str, ...] = get_args(BackendName)[1:]
@@ -60,26 +62,15 @@ class Backend(Protocol):
         first infinity or outside symbol. `low` and `high` (U,) span the finite values.
         """
 
-    def encode(
-        self, values: Values, binning: Binning, lengths: Lengths, threads: int | None
-    ) -> BackendTable:
+    def encode(self, data: BinnedValues, threads: int | None) -> BackendTable:
         """Codes of shape (N, T, U)."""
 
-    def count_values(
-        self,
-        values: Values,
-        binning: Binning,
-        lengths: Lengths,
-        counts: BackendTable,
-        threads: int | None,
-    ) -> None:
+    def count_values(self, data: BinnedValues, counts: BackendTable, threads: int | None) -> None:
         """Add to counts (U, bins) the occupancy of every bin."""
 
     def count_transitions(
         self,
-        target: Values,
-        binning: Binning,
-        lengths: Lengths,
+        target: BinnedValues,
         source: BackendTable,
         counts: BackendTable,
         threads: int | None,
@@ -89,44 +80,23 @@ class Backend(Protocol):
         `source` (N, T) holds the source's state at each step. What touches a NaN is left out.
         """
 
-    def count_windows(
-        self,
-        codes: Codes,
-        bins: int,
-        back: Steps,
-        shared: Counts,
-        states: int,
-        counts: Counts,
-        threads: int | None,
-    ) -> None:
-        """Add to counts (U, bins**len(back), states) a window for every step of codes (N, T, U).
+    def count_windows(self, windows: CodeWindows, counts: Counts, threads: int | None) -> None:
+        """Add to counts (U, bins**len(back), states) a window for every step.
 
-        All of it lies in the host's memory. A window holds the codes of the steps `back` from its
-        own step, the last of them the least significant. `shared` (N, T) holds a state for the
-        window of each step, or `MISSING`. Windows that touch a missing code, or a step before the
-        first, are left out.
+        Windows that touch a missing code, or a step before the first, are left out.
         """
 
     def score_counts(self, counts: BackendTable, threads: int | None) -> BackendTable:
         """Transfer entropy (U,) of such counts; NaN for a unit without transitions."""
 
     def transfer_entropy(
-        self,
-        target: Values,
-        h_binning: Binning,
-        source: Values,
-        y_binning: Binning,
-        lengths: Lengths,
-        omit: bool,
-        threads: int | None,
+        self, target: BinnedValues, source: BinnedValues, omit: bool, threads: int | None
     ) -> BackendScores:
         """All of the above from values to scores, without keeping the counts."""
 
     def transfer_entropies(
         self,
-        target: Values,
-        binning: Binning,
-        lengths: Lengths,
+        target: BinnedValues,
         sources: Codes,
         states: int,
         omit: bool,
@@ -135,7 +105,7 @@ class Backend(Protocol):
         """Scores (S, U) from each of many sources (S, N, T), for one quantising of the target.
 
         `states` is how many a source has, which need not be the bins of the target. The second
-        is False where a value may have been there that must not be, as in `Scored.clean`.
+        is False where a value may have been there that must not be, as in `BackendScores.clean`.
         """
 
     def conditional_surrogates(
@@ -194,6 +164,7 @@ def check_threads(threads: Any) -> int | None:
     return number
 
 
+@cache
 def load(name: str) -> Backend:
     """The module of a backend by its name."""
     return cast(Backend, import_module(f"tefast._backends.{name}"))

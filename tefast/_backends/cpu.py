@@ -6,9 +6,9 @@ import numpy as np
 
 from tefast._backends import BackendScores, unbuilt
 from tefast._backends.host import place, quantile_edges, table
+from tefast._backends.inputs import BinnedValues, CodeWindows
 from tefast._inputs.values import Values
-from tefast._tables.types import Codes, Counts, Lengths, Nats, Orders, Scan, Steps
-from tefast.binning import Binning
+from tefast._tables.types import Codes, Counts, Lengths, Nats, Orders, Scan
 
 __all__ = ["place", "quantile_edges", "table"]
 
@@ -25,71 +25,41 @@ def missing() -> str | None:
     return _reason
 
 
+def _input(data: BinnedValues) -> _native.Input:
+    values, binning = data.values, data.binning
+    return _native.Input(
+        values.array, values.dtype, values.is_mapped, binning.edges, binning.bins, data.lengths
+    )
+
+
 def scan(values: Values, bins: int, lengths: Lengths, threads: int | None) -> Scan:
     """See `tefast._backends.Backend.scan`."""
-    return Scan(
-        **_native.scan(values.array, values.dtype, values.is_mapped, lengths, bins, threads or 0)
-    )
+    data = _native.Input(values.array, values.dtype, values.is_mapped, None, bins, lengths)
+    return Scan(**_native.scan(data, threads or 0))
 
 
-def encode(values: Values, binning: Binning, lengths: Lengths, threads: int | None) -> Codes:
+def encode(data: BinnedValues, threads: int | None) -> Codes:
     """See `tefast._backends.Backend.encode`."""
-    return _native.encode(
-        values.array, values.dtype, binning.edges, binning.bins, lengths, threads or 0
-    )
+    return _native.encode(_input(data), threads or 0)
 
 
-def count_values(
-    values: Values, binning: Binning, lengths: Lengths, counts: Counts, threads: int | None
-) -> None:
+def count_values(data: BinnedValues, counts: Counts, threads: int | None) -> None:
     """See `tefast._backends.Backend.count_values`."""
-    _native.count_values(
-        values.array,
-        values.dtype,
-        values.is_mapped,
-        binning.edges,
-        binning.bins,
-        lengths,
-        counts,
-        threads or 0,
-    )
+    _native.count_values(_input(data), counts, threads or 0)
 
 
 def count_transitions(
-    target: Values,
-    binning: Binning,
-    lengths: Lengths,
-    source: Codes,
-    counts: Counts,
-    threads: int | None,
+    target: BinnedValues, source: Codes, counts: Counts, threads: int | None
 ) -> None:
     """See `tefast._backends.Backend.count_transitions`."""
-    _native.count_transitions(
-        target.array,
-        target.dtype,
-        target.is_mapped,
-        binning.edges,
-        binning.bins,
-        lengths,
-        source,
-        counts.shape[-1],
-        True,
-        counts,
-        threads or 0,
-    )
+    _native.count_transitions(_input(target), source, counts, threads or 0)
 
 
-def count_windows(
-    codes: Codes,
-    bins: int,
-    back: Steps,
-    shared: Counts,
-    states: int,
-    counts: Counts,
-    threads: int | None,
-) -> None:
+def count_windows(windows: CodeWindows, counts: Counts, threads: int | None) -> None:
     """See `tefast._backends.Backend.count_windows`."""
-    _native.count_windows(codes, bins, back, shared, states, counts, threads or 0)
+    shared = windows.shared
+    given = _native.Windows(windows.codes, windows.bins, windows.back, shared.codes, shared.size)
+    _native.count_windows(given, counts, threads or 0)
 
 
 def score_counts(counts: Counts, threads: int | None) -> Nats:
@@ -98,57 +68,26 @@ def score_counts(counts: Counts, threads: int | None) -> Nats:
 
 
 def transfer_entropy(
-    target: Values,
-    h_binning: Binning,
-    source: Values,
-    y_binning: Binning,
-    lengths: Lengths,
-    omit: bool,
-    threads: int | None,
+    target: BinnedValues, source: BinnedValues, omit: bool, threads: int | None
 ) -> BackendScores:
     """See `tefast._backends.Backend.transfer_entropy`."""
     # One series beside all units: a pass of its own costs next to nothing.
-    found = scan(source, y_binning.bins, lengths, threads)
-    if found.infinite or found.outside or (found.nan and not omit):
-        return BackendScores(np.full(target.array.shape[2], np.nan), True, False)
-    codes = encode(source, y_binning, lengths, threads)
+    series = _input(source)
+    found = _native.scan(series, threads or 0)
+    if found["infinite"] or found["outside"] or (found["nan"] and not omit):
+        return BackendScores(np.full(target.values.array.shape[2], np.nan), True, False)
+    codes = _native.encode(series, threads or 0)
     nats, clean = _native.transfer_entropy(
-        target.array,
-        target.dtype,
-        target.is_mapped,
-        h_binning.edges,
-        h_binning.bins,
-        lengths,
-        codes[:, :, 0],
-        y_binning.bins,
-        omit,
-        threads or 0,
+        _input(target), codes[:, :, 0], source.binning.bins, omit, threads or 0
     )
     return BackendScores(nats, not np.isnan(nats).all(), clean)
 
 
 def transfer_entropies(
-    target: Values,
-    binning: Binning,
-    lengths: Lengths,
-    sources: Codes,
-    states: int,
-    omit: bool,
-    threads: int | None,
+    target: BinnedValues, sources: Codes, states: int, omit: bool, threads: int | None
 ) -> tuple[Nats, bool]:
     """See `tefast._backends.Backend.transfer_entropies`."""
-    return _native.transfer_entropies(
-        target.array,
-        target.dtype,
-        target.is_mapped,
-        binning.edges,
-        binning.bins,
-        lengths,
-        sources,
-        states,
-        omit,
-        threads or 0,
-    )
+    return _native.transfer_entropies(_input(target), sources, states, omit, threads or 0)
 
 
 def conditional_surrogates(

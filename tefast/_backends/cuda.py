@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from tefast._backends import BackendScores, fastest, load, operators
+from tefast._backends.inputs import BinnedValues, CodeWindows
 from tefast._inputs.values import Values
 from tefast._tables import counts as tables
 from tefast._tables.quantiles import Places, tied_edges
-from tefast._tables.types import BackendTable, Codes, Counts, Lengths, Nats, Orders, Scan, Steps
-from tefast.binning import Binning, Edges
+from tefast._tables.types import BackendTable, Codes, Counts, Lengths, Nats, Orders, Scan
+from tefast.binning import Edges
 
 KIND = "cuda"
 """The type of the devices whose tensors are read where they lie; others are copied there."""
@@ -91,45 +92,29 @@ def quantile_edges(values: Values, bins: int, lengths: Lengths) -> Edges:
     return edges
 
 
-def encode(values: Values, binning: Binning, lengths: Lengths, threads: int | None) -> BackendTable:
+def encode(data: BinnedValues, threads: int | None) -> BackendTable:
     """See `tefast._backends.Backend.encode`."""
-    edges = _uploaded(binning.edges, values)
-    return _ops().encode(values.array, edges, binning.bins, _uploaded(lengths, values))
+    edges, lengths = _beside(data)
+    return _ops().encode(data.values.array, edges, data.binning.bins, lengths)
 
 
-def count_values(
-    values: Values, binning: Binning, lengths: Lengths, counts: BackendTable, threads: int | None
-) -> None:
+def count_values(data: BinnedValues, counts: BackendTable, threads: int | None) -> None:
     """See `tefast._backends.Backend.count_values`."""
-    edges = _uploaded(binning.edges, values)
-    _ops().count_values_(counts, values.array, edges, _uploaded(lengths, values))
+    edges, lengths = _beside(data)
+    _ops().count_values_(counts, data.values.array, edges, lengths)
 
 
 def count_transitions(
-    target: Values,
-    binning: Binning,
-    lengths: Lengths,
-    source: BackendTable,
-    counts: BackendTable,
-    threads: int | None,
+    target: BinnedValues, source: BackendTable, counts: BackendTable, threads: int | None
 ) -> None:
     """See `tefast._backends.Backend.count_transitions`."""
-    edges = _uploaded(binning.edges, target)
-    _ops().count_transitions_(counts, target.array, edges, source, _uploaded(lengths, target))
+    edges, lengths = _beside(target)
+    _ops().count_transitions_(counts, target.values.array, edges, source, lengths)
 
 
-def count_windows(
-    codes: Codes,
-    bins: int,
-    back: Steps,
-    shared: Counts,
-    states: int,
-    counts: Counts,
-    threads: int | None,
-) -> None:
+def count_windows(windows: CodeWindows, counts: Counts, threads: int | None) -> None:
     """See `tefast._backends.Backend.count_windows`: windows are counted on the CPU."""
-    host = load(fastest(None))
-    host.count_windows(codes, bins, back, shared, states, counts, threads)
+    load(fastest(None)).count_windows(windows, counts, threads)
 
 
 def score_counts(counts: BackendTable, threads: int | None) -> BackendTable:
@@ -138,22 +123,17 @@ def score_counts(counts: BackendTable, threads: int | None) -> BackendTable:
 
 
 def transfer_entropy(
-    target: Values,
-    h_binning: Binning,
-    source: Values,
-    y_binning: Binning,
-    lengths: Lengths,
-    omit: bool,
-    threads: int | None,
+    target: BinnedValues, source: BinnedValues, omit: bool, threads: int | None
 ) -> BackendScores:
     """See `tefast._backends.Backend.transfer_entropy`."""
+    h, y, (edges, lengths) = target.values, source.values, _beside(target)
     nats, seen = _ops().transfer_entropy(
-        target.array,
-        _uploaded(h_binning.edges, target),
-        source.array,
-        _uploaded(y_binning.edges, target),
-        h_binning.bins,
-        _uploaded(lengths, target),
+        h.array,
+        edges,
+        y.array,
+        _uploaded(source.binning.edges, h),
+        target.binning.bins,
+        lengths,
         omit,
     )
     flags = int(seen)  # waits
@@ -162,27 +142,20 @@ def transfer_entropy(
 
 
 def transfer_entropies(
-    target: Values,
-    binning: Binning,
-    lengths: Lengths,
-    sources: Codes,
-    states: int,
-    omit: bool,
-    threads: int | None,
+    target: BinnedValues, sources: Codes, states: int, omit: bool, threads: int | None
 ) -> tuple[BackendTable, bool]:
     """See `tefast._backends.Backend.transfer_entropies`."""
     import torch
 
-    bins, units = binning.bins, target.array.shape[2]
+    bins, units, device = target.binning.bins, target.values.array.shape[2], target.values.device
     shape = (bins, bins, states)
-    nats = torch.empty(len(sources), units, dtype=torch.float64, device=target.array.device)
-    on_device = torch.tensor(sources, device=target.array.device)
+    nats = torch.empty(len(sources), units, dtype=torch.float64, device=device)
+    on_device = torch.tensor(sources, device=device)
     for some in tables.blocks(units, 8 * math.prod(shape)):
-        part, cuts = target.units(some.start, some.stop), binning.units(some.start, some.stop)
-        size = (some.stop - some.start, *shape)
-        counts = torch.empty(size, dtype=torch.int64, device=target.array.device)
+        part, size = target.units(some), (some.stop - some.start, *shape)
+        counts = torch.empty(size, dtype=torch.int64, device=device)
         for row, source in zip(nats, on_device, strict=True):
-            count_transitions(part, cuts, lengths, source, counts.zero_(), threads)
+            count_transitions(part, source, counts.zero_(), threads)
             row[some] = score_counts(counts, threads)
     return nats, False  # nothing was looked at
 
@@ -192,6 +165,11 @@ def conditional_surrogates(
 ) -> Nats:
     """See `tefast._backends.Backend.conditional_surrogates`: they are counted on the CPU."""
     return load(fastest(None)).conditional_surrogates(own, nexts, source, orders, threads)
+
+
+def _beside(data: BinnedValues) -> tuple[Any, Any]:
+    """Edges and lengths as tensors on the device of the values."""
+    return _uploaded(data.binning.edges, data.values), _uploaded(data.lengths, data.values)
 
 
 def _uploaded(array: Edges | Lengths, beside: Values) -> Any:

@@ -9,13 +9,13 @@ import numpy.typing as npt
 
 from tefast._backends import BackendScores
 from tefast._backends.host import place, quantile_edges, table
+from tefast._backends.inputs import BinnedValues, CodeWindows
 from tefast._inputs.numbers import as_float64
 from tefast._inputs.values import Values
 from tefast._tables import counts as tables
 from tefast._tables import entropies
 from tefast._tables.states import JointState, history
-from tefast._tables.types import MISSING, Codes, Counts, Lengths, Nats, Orders, Scan, Steps
-from tefast.binning import Binning
+from tefast._tables.types import MISSING, Codes, Counts, Lengths, Nats, Orders, Scan
 
 __all__ = ["place", "quantile_edges", "table"]
 
@@ -41,41 +41,35 @@ def scan(values: Values, bins: int, lengths: Lengths, threads: int | None) -> Sc
     return Scan(int(nan.sum()), int(infinite.sum()), 0, _first(nan), _first(infinite), low, high)
 
 
-def encode(values: Values, binning: Binning, lengths: Lengths, threads: int | None) -> Codes:
+def encode(data: BinnedValues, threads: int | None) -> Codes:
     """See `tefast._backends.Backend.encode`."""
-    valid = _valid(values, lengths)
-    if binning.edges is None:
+    values, rows = data.values, data.binning.edges
+    valid = _valid(values, data.lengths)
+    if rows is None:
         symbols = np.where(valid, values.array, 0).astype(np.int16)
         return np.where(valid, symbols, np.int16(MISSING))
     codes: Codes = np.full(values.array.shape, MISSING, np.int16)
     for u in range(values.array.shape[2]):
         numbers = as_float64(values.array[:, :, u], values.dtype)
-        edges = binning.edges[u if len(binning.edges) > 1 else 0]
+        edges = rows[u if len(rows) > 1 else 0]
         kept = valid[:, :, 0] & ~np.isnan(numbers)
         codes[:, :, u][kept] = np.searchsorted(edges, numbers[kept], side="right")
     return codes
 
 
-def count_values(
-    values: Values, binning: Binning, lengths: Lengths, counts: Counts, threads: int | None
-) -> None:
+def count_values(data: BinnedValues, counts: Counts, threads: int | None) -> None:
     """See `tefast._backends.Backend.count_values`."""
-    codes = encode(values, binning, lengths, threads)
+    codes = encode(data, threads)
     for u, row in enumerate(counts):
         unit = codes[:, :, u]
         row += np.bincount(unit[unit != MISSING], minlength=row.size)
 
 
 def count_transitions(
-    target: Values,
-    binning: Binning,
-    lengths: Lengths,
-    source: Codes,
-    counts: Counts,
-    threads: int | None,
+    target: BinnedValues, source: Codes, counts: Counts, threads: int | None
 ) -> None:
     """See `tefast._backends.Backend.count_transitions`."""
-    codes = encode(target, binning, lengths, threads)
+    codes = encode(target, threads)
     state = source[:, :-1].astype(np.int64)
     for u, unit in enumerate(counts):
         past, following = codes[:, :-1, u].astype(np.int64), codes[:, 1:, u].astype(np.int64)
@@ -84,19 +78,11 @@ def count_transitions(
         unit += np.bincount(cell, minlength=unit.size).reshape(unit.shape)
 
 
-def count_windows(
-    codes: Codes,
-    bins: int,
-    back: Steps,
-    shared: Counts,
-    states: int,
-    counts: Counts,
-    threads: int | None,
-) -> None:
+def count_windows(windows: CodeWindows, counts: Counts, threads: int | None) -> None:
     """See `tefast._backends.Backend.count_windows`."""
     for u, unit in enumerate(counts.reshape(len(counts), -1)):
-        window = history(JointState(codes[:, :, u].astype(np.int64), bins), back)
-        cell = window.beside(JointState(shared, states)).codes
+        codes = JointState(windows.codes[:, :, u].astype(np.int64), windows.bins)
+        cell = history(codes, windows.back).beside(windows.shared).codes
         unit += np.bincount(cell[cell != MISSING], minlength=unit.size)
 
 
@@ -106,44 +92,30 @@ def score_counts(counts: Counts, threads: int | None) -> Nats:
 
 
 def transfer_entropy(
-    target: Values,
-    h_binning: Binning,
-    source: Values,
-    y_binning: Binning,
-    lengths: Lengths,
-    omit: bool,
-    threads: int | None,
+    target: BinnedValues, source: BinnedValues, omit: bool, threads: int | None
 ) -> BackendScores:
     """See `tefast._backends.Backend.transfer_entropy`."""
-    found = scan(source, y_binning.bins, lengths, threads)
+    found = scan(source.values, source.binning.bins, source.lengths, threads)
     if found.infinite or found.outside or (found.nan and not omit):
-        return BackendScores(np.full(target.array.shape[2], np.nan), True, False)
-    codes = encode(source, y_binning, lengths, threads)[np.newaxis, :, :, 0]
-    (nats,), clean = transfer_entropies(
-        target, h_binning, lengths, codes, y_binning.bins, omit, threads
-    )
+        return BackendScores(np.full(target.values.array.shape[2], np.nan), True, False)
+    codes = encode(source, threads)[np.newaxis, :, :, 0]
+    (nats,), clean = transfer_entropies(target, codes, source.binning.bins, omit, threads)
     return BackendScores(nats, not np.isnan(nats).all(), clean)
 
 
 def transfer_entropies(
-    target: Values,
-    binning: Binning,
-    lengths: Lengths,
-    sources: Codes,
-    states: int,
-    omit: bool,
-    threads: int | None,
+    target: BinnedValues, sources: Codes, states: int, omit: bool, threads: int | None
 ) -> tuple[Nats, bool]:
     """See `tefast._backends.Backend.transfer_entropies`."""
-    found = scan(target, binning.bins, lengths, threads)
-    units, bins = target.array.shape[2], binning.bins
+    units, bins = target.values.array.shape[2], target.binning.bins
+    found = scan(target.values, bins, target.lengths, threads)
     nats = np.full((len(sources), units), np.nan)
     if not found.outside:
         for some in tables.blocks(units, 8 * bins**2 * states):
-            part, cuts = target.units(some.start, some.stop), binning.units(some.start, some.stop)
+            part = target.units(some)
             for row, source in zip(nats, sources, strict=True):
                 counts = tables.allocate((some.stop - some.start, bins, bins, states))
-                count_transitions(part, cuts, lengths, source, counts, threads)
+                count_transitions(part, source, counts, threads)
                 row[some] = score_counts(counts, threads)
     return nats, not (found.nan or found.infinite or found.outside)
 

@@ -53,13 +53,7 @@ def of_steps(inputs: Inputs) -> Any:
     """Transfer entropy in nats (U,) from one step of the source over one step: the fastest way."""
     options, target, (source,) = inputs.options, inputs.target, inputs.others
     found = options.backend.transfer_entropy(
-        target,
-        inputs.known_or_learned(target),
-        source,
-        inputs.known_or_learned(source),
-        inputs.lengths,
-        options.omit,
-        options.threads,
+        inputs.unscanned(target), inputs.unscanned(source), options.omit, options.threads
     )
     if not found.clean:
         inputs.scan(target)
@@ -76,9 +70,7 @@ def of_states(inputs: Inputs, states: npt.NDArray[Any], size: int) -> Any:
     """
     options, target = inputs.options, inputs.target
     nats, clean = options.backend.transfer_entropies(
-        target,
-        inputs.known_or_learned(target),
-        inputs.lengths,
+        inputs.unscanned(target),
         np.ascontiguousarray(states, dtype=np.int16),
         size,
         options.omit,

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tefast import binning as binnings
+from tefast._backends.inputs import BinnedValues
 from tefast._counting import masks, symbols
 from tefast._counting.options import Options, check_scan
 from tefast._counting.windows import Binned, Windows
@@ -111,21 +112,20 @@ class Inputs:
             asked = f"binning='quantile' with bins={self.options.bins}"
             warn(f"{asked}: {'; '.join(remarks)}")
 
-    def known_or_learned(self, data: Values) -> Binning:
-        """The same, but where the bins do not depend on the data these are not looked at."""
-        known = self._binnings.get(data.role)
-        known = known or self.options.known_binning(data, self.ranges[data.role])
-        return known or self.learned(data)
-
     def scan(self, data: Values) -> None:
         """Look for what must not be counted, where a kernel may have met it; raise if it did."""
         self.options.scan(data, self.lengths, self.bins_of(data))
 
     def binned(self, data: Values | None = None) -> Binned:
         """The target, or another input, with its bins."""
-        data = self.target if data is None else data
-        options = self.options
-        return Binned(options.backend, data, self.learned(data), self.lengths, options.threads)
+        data, options = self.target if data is None else data, self.options
+        return Binned(data, self.learned(data), self.lengths, options.backend, options.threads)
+
+    def unscanned(self, data: Values) -> BinnedValues:
+        """The same, but the data are looked at only where their bins depend on them."""
+        known = self._binnings.get(data.role)
+        known = known or self.options.known_binning(data, self.ranges[data.role])
+        return BinnedValues(data, known or self.learned(data), self.lengths)
 
     def series(self, role: str) -> JointState:
         """Another input than the target as a state at every step (N, T).

@@ -16,11 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from tefast._backends import Backend
-from tefast._inputs.values import Values, to_numpy
+from tefast._backends.inputs import BinnedValues, CodeWindows
+from tefast._inputs.values import to_numpy
 from tefast._tables.counts import CountTable, Dense, Sparse, allocate, blocks, kept
 from tefast._tables.states import JointState, history, moved, together
-from tefast._tables.types import MISSING, Codes, Counts, Lengths, Steps
-from tefast.binning import MAX_BINS, Binning
+from tefast._tables.types import MISSING, Codes, Counts, Steps
+from tefast.binning import MAX_BINS
 
 MOST_STATES = 2**15 - 1
 """The largest number of shared states that the kernels of single steps take."""
@@ -91,29 +92,17 @@ class Windows:
 
 
 @dataclass(frozen=True)
-class Binned:
+class Binned(BinnedValues):
     """An input and its bins, where a backend reads it: all that counting takes.
 
     Attributes
     ----------
     backend : Backend
-    values : Values
-        Shape (N, T, U).
-    binning : Binning
-    lengths : ndarray of int64, shape (N,), or None
     threads : int or None
     """
 
     backend: Backend
-    values: Values
-    binning: Binning
-    lengths: Lengths
     threads: int | None
-
-    def units(self, some: slice) -> Binned:
-        """Some of the units."""
-        part = self.values.units(some.start, some.stop)
-        return replace(self, values=part, binning=self.binning.units(some.start, some.stop))
 
     def steps(self, start: int, stop: int) -> Binned:
         """Some of the steps."""
@@ -125,7 +114,7 @@ class Binned:
     def encoded(self) -> Any:
         """Codes (N, T, U) where the backend keeps them, or in the host's memory."""
         if self.binning.bins <= MAX_BINS:
-            return self.backend.encode(self.values, self.binning, self.lengths, self.threads)
+            return self.backend.encode(self, self.threads)
         codes = to_numpy(self.values.array)  # symbols that are codes, or -1, already
         if self.lengths is None:
             return codes
@@ -147,7 +136,7 @@ class Binned:
                 counts[u] = np.bincount(unit[unit != MISSING], minlength=bins)
             return counts
         table = self.backend.table(counts, self.values)
-        self.backend.count_values(self.values, self.binning, self.lengths, table, self.threads)
+        self.backend.count_values(self, table, self.threads)
         return to_numpy(table)
 
     def tables(self, windows: Windows) -> Iterator[tuple[slice, CountTable]]:
@@ -197,19 +186,15 @@ class Binned:
         # The kernel wants the shared state at the first of two steps.
         shared = moved(windows.shared(sequences, steps).codes, -1)
         states = self.backend.table(np.ascontiguousarray(shared, dtype=np.int16), self.values)
-        self.backend.count_transitions(
-            self.values, self.binning, self.lengths, states, counts, self.threads
-        )
+        self.backend.count_transitions(self, states, counts, self.threads)
 
 
 def count_dense(backend: Backend, codes: Codes, windows: Windows, threads: int | None) -> Dense:
     """Counts of all cells of the units of codes (N, T, U)."""
     sequences, steps, units = codes.shape
     counts: Counts = allocate((units, windows.cells))
-    shared = windows.shared(sequences, steps)
-    backend.count_windows(
-        codes, windows.bins, windows.back, shared.codes, shared.size, counts, threads
-    )
+    given = CodeWindows(codes, windows.bins, windows.back, windows.shared(sequences, steps))
+    backend.count_windows(given, counts, threads)
     return Dense(counts.reshape(-1, *windows.shape), windows.axes)
 
 
