@@ -122,6 +122,7 @@ def test_all_functions_that_give_scores_say_of_which_kind():
         "conditional_transfer_entropy",
         "entropy",
         "entropy_rate",
+        "evaluate",
         "local_transfer_entropy",
         "mutual_information",
         "normalized_transfer_entropy",

@@ -19,7 +19,7 @@ from tefast._backends import Backend
 from tefast._inputs.values import Values, to_numpy
 from tefast._tables.counts import CountTable, Dense, Sparse, allocate, blocks, kept
 from tefast._tables.states import JointState, history, moved, together
-from tefast._tables.types import MISSING, Codes, Counts, Lengths, Steps
+from tefast._tables.types import MISSING, Axes, Codes, Counts, Lengths, Steps
 from tefast.binning import MAX_BINS, Binning
 
 MOST_STATES = 2**15 - 1
@@ -79,10 +79,13 @@ class Windows:
         nothing = JointState(np.zeros((sequences, steps), np.int64), 1)
         return together(self.beside.values()) if self.beside else nothing
 
-    def moves(self, codes: npt.NDArray[np.int16]) -> JointState:
-        """The axes `own` in one state, the last the least significant, of codes (N, T[, U])."""
+    def moves(self, codes: npt.NDArray[np.int16], axes: Axes) -> JointState:
+        """Some of the axes `own` in one state, the last the least significant.
+
+        Of codes (N, T) or (N, T, U).
+        """
         units = JointState(codes.astype(np.int64), self.bins)
-        return together(history(units, back) for back in self.own.values())
+        return together(history(units, self.own[axis]) for axis in axes)
 
     def states(self, codes: npt.NDArray[np.int16]) -> dict[str, JointState]:
         """The state (N, T) along each axis, for one unit of codes (N, T)."""
@@ -172,7 +175,7 @@ class Binned:
         The counts lie where the backend has them.
         """
         sequences, steps, units = self.values.array.shape
-        if windows.are_steps:
+        if windows.are_steps and kept(windows.axes) != windows.axes:
             self._add_steps(windows, counts.reshape(*counts.shape[:3], -1))
             return
         for some in blocks(units, max(8 * windows.cells, 2 * sequences * steps)):
