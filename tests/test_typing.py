@@ -160,7 +160,8 @@ def test_hints_of_the_types_of_arguments_are_those_of_the_functions():
 def test_names_are_those_that_are_checked():
     kinds = tefast.typing
     assert typing.get_args(kinds.Bias) == entropies.BIASES[1:]
-    assert typing.get_args(kinds.BinningName) == binning.BINNINGS
+    # A rule may have a name before type checkers know it.
+    assert set(typing.get_args(kinds.BinningName)) <= set(binning.BINNINGS)
     assert typing.get_args(kinds.NanPolicy) == options.NAN_POLICIES
     assert typing.get_args(kinds.Method) == drawing.METHODS
     assert typing.get_args(kinds.BackendName) == ("auto", *_backends.NAMES)
