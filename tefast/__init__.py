@@ -11,6 +11,7 @@ from typing import Any
 from tefast._backends.build import build_info
 from tefast._significance.significance import Significance, benjamini_hochberg, significance
 from tefast.binning import Binning
+from tefast.by_definition import evaluate
 from tefast.encoding import encode, learn_binning, learn_edges
 from tefast.history_choice import ChosenHistory, choose_history
 from tefast.information import active_information, entropy, entropy_rate, mutual_information
@@ -25,6 +26,7 @@ from tefast.streaming import (
     MutualInformation,
     NormalizedTransferEntropy,
     ReverseTransferEntropy,
+    Streaming,
     TransferEntropy,
 )
 from tefast.transfer import (
@@ -48,6 +50,7 @@ __all__ = [
     "NormalizedTransferEntropy",
     "ReverseTransferEntropy",
     "Significance",
+    "Streaming",
     "TransferEntropy",
     "active_information",
     "benjamini_hochberg",
@@ -57,6 +60,7 @@ __all__ = [
     "encode",
     "entropy",
     "entropy_rate",
+    "evaluate",
     "find_ranges",
     "learn_binning",
     "learn_edges",

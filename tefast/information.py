@@ -5,17 +5,8 @@ from __future__ import annotations
 from typing import Any, Unpack, overload
 
 from tefast._counting import evaluation
-from tefast._counting.inputs import Inputs
 from tefast._counting.options import Options
-from tefast._inputs import values
-from tefast._tables import entropies
-from tefast._tables.states import (
-    Embedding,
-    check_not_negative,
-    check_own_steps,
-    check_steps,
-    own_embedding,
-)
+from tefast._tables.states import Embedding, own_embedding
 from tefast.measures import ACTIVE_INFORMATION, ENTROPY, ENTROPY_RATE, MUTUAL_INFORMATION, Measure
 from tefast.typing import (
     ArrayLike,
@@ -71,9 +62,10 @@ def entropy(
         Before any counting, saying what was expected and what came.
     """
     options = Options.check(bins, binning, nan_policy, base, backend, threads)
-    target = values.alone(h, layout)
-    inputs = Inputs.check(options, target, [], lengths, {"h": h_range}, mask)
-    return target.wrap(evaluation.scores(ENTROPY, inputs, Embedding(), None))
+    return evaluation.evaluated(
+        ENTROPY, Embedding(), options, {"h": h}, {"h": h_range},
+        lengths=lengths, mask=mask, layout=layout,
+    )  # fmt: skip
 
 
 @overload
@@ -122,14 +114,13 @@ def mutual_information(
     -------
     float64 array, shape (U,), or a scalar where `h` has no axis of units
     """
-    delay = check_not_negative(delay, "delay")
-    target, source = values.read(h, y, layout, joint)
-    check_steps(target, delay + 1, f"h[t] beside y[t - delay] with delay={delay}")
-    bias = entropies.check_bias(bias)
+    embedding = Embedding.check(1, 1, delay, least_delay=0)
     options = Options.check(bins, binning, nan_policy, base, backend, threads)
-    inputs = Inputs.check(options, target, [source], lengths, {"h": h_range, "y": y_range}, mask)
-    embedding = Embedding(delay=delay)
-    return target.wrap(evaluation.scores(MUTUAL_INFORMATION, inputs, embedding, bias))
+    return evaluation.evaluated(
+        MUTUAL_INFORMATION, embedding, options, {"h": h, "y": y}, {"h": h_range, "y": y_range},
+        bias=bias, lengths=lengths, mask=mask, layout=layout, joint=joint,
+        window=f"h[t] beside y[t - delay] with delay={embedding.delay}",
+    )  # fmt: skip
 
 
 @overload
@@ -225,10 +216,9 @@ def _of_units(
     backend: Any, threads: Any,
 ) -> Any:  # fmt: skip
     """A measure of (past, next) of every unit alone."""
-    target = values.alone(h, layout)
     embedding = own_embedding(history, step)
-    check_own_steps(target, embedding)
-    bias = entropies.check_bias(bias)
     options = Options.check(bins, binning, nan_policy, base, backend, threads)
-    inputs = Inputs.check(options, target, [], lengths, {"h": h_range}, mask)
-    return target.wrap(evaluation.scores(measure, inputs, embedding, bias))
+    return evaluation.evaluated(
+        measure, embedding, options, {"h": h}, {"h": h_range}, bias=bias, lengths=lengths,
+        mask=mask, layout=layout, window=embedding.own_transition,
+    )  # fmt: skip

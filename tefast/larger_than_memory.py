@@ -27,6 +27,7 @@ def stream(
     bins: int = 16,
     *,
     lengths: Any = None,
+    mask: Any = None,
     rows: int | None = None,
     layout: str | None = None,
     target_history: int = 1,
@@ -53,11 +54,15 @@ def stream(
         The target: anything with a shape that slices can be taken of, such as a memory map, a
         dataset of HDF5 or Zarr, an array of Dask; or a list of sequences ``(T, U)`` of unequal
         lengths, with a list `y`. Or, without `y`, an iterable of batches
-        ``(h, y)`` or ``(h, y, lengths)``, such as a list, a ``DataLoader`` or a generator.
+        ``(h, y)``, ``(h, y, lengths)`` or ``(h, y, lengths, mask)``, such as a list, a
+        ``DataLoader`` or a generator.
     y : array, shape (N, T) or (T,); with `joint` (N, T, S) or (T, S)
         The source.
     lengths : array_like of int, shape (N,), optional
         Valid steps of each sequence; of batches each brings its own.
+    mask : array of bool, shape (N, T) or that of `h`, optional
+        True where something counts, as in `transfer_entropy`; sliced as the data are, so that it
+        may lie in a file too. A list, beside lists of sequences; of batches each brings its own.
     rows : int, optional
         Sequences read at once, or steps where `h` has no axis of sequences. Default: as many as
         take 64 MiB. Counts are the same for any.
@@ -109,7 +114,7 @@ def stream(
         backend=backend,
         threads=threads,
     )
-    pieces = _pieces(h, y, lengths, rows, embedding.first + 1, layout, joint)
+    pieces = _pieces(h, y, lengths, mask, rows, embedding.first + 1, layout, joint)
     ranges = {"h": h_range, "y": y_range}
     # Raises for what is wrong before anything is read.
     units, columns = pieces.units or _columns(h_range), pieces.sources or _columns(y_range)
@@ -126,14 +131,14 @@ def stream(
         ranges |= _search(pieces, unknown, options, joint, told)
     te = None
     for piece in pieces:
-        h, y, *rest = piece.batch
+        h, y = piece.series
         with located(piece):
             if te is None:
                 both = values.read(h, y, piece.layout, joint)
                 units, columns = (each.array.shape[2] for each in both)
                 sources = columns if joint else None
                 te = make(units, sources=sources, h_range=ranges["h"], y_range=ranges["y"])
-            te.update(h, y, rest[0] if rest else None, layout=piece.layout)
+            te.update(h, y, piece.lengths, piece.mask, piece.layout)
         told.step()
     if te is None:
         raise ValueError("there is nothing to count: the iterable gave no batch")
@@ -145,6 +150,7 @@ def find_ranges(
     y: Any = None,
     *,
     lengths: Any = None,
+    mask: Any = None,
     rows: int | None = None,
     layout: str | None = None,
     joint: bool = False,
@@ -158,7 +164,7 @@ def find_ranges(
 
     Parameters
     ----------
-    h, y, lengths, rows, layout, joint, nan_policy, backend, threads
+    h, y, lengths, mask, rows, layout, joint, nan_policy, backend, threads
         As in `stream`.
 
     Returns
@@ -176,7 +182,7 @@ def find_ranges(
     {'h_range': (array([0.5, 2. ]), array([1.5, 3. ]))}
     """
     options = Options.check(2**8, "uniform", nan_policy, 2, backend, threads)
-    pieces = _pieces(h, y, lengths, rows, 0, layout, joint)
+    pieces = _pieces(h, y, lengths, mask, rows, 0, layout, joint)
     found = _search(pieces, ["h", "y"], options, joint, _Told(None, 0))
     return {f"{role}_range": limits for role, limits in found.items()}
 
@@ -203,18 +209,21 @@ def _columns(limits: Any) -> int:
 
 
 def _pieces(
-    h: Any, y: Any, lengths: Any, rows: Any, overlap: int, layout: str | None, joint: bool
+    h: Any, y: Any, lengths: Any, mask: Any, rows: Any, overlap: int, layout: Any, joint: bool
 ) -> Pieces:
     if y is not None:
-        return slices(h, y, lengths, rows, overlap, layout, joint)
+        return slices(h, y, lengths, rows, overlap, layout, joint, mask)
     if hasattr(h, "shape") or not isinstance(h, Iterable):
         raise TypeError(
             "expected a target h and a source y, or an iterable of batches (h, y) alone, got "
             f"{type(h).__name__} alone"
         )
-    if lengths is not None or rows is not None:
-        name = "rows" if lengths is None else "lengths"
-        raise ValueError(f"{name} goes with arrays; batches are (h, y) or (h, y, lengths)")
+    for name, one in {"lengths": lengths, "mask": mask, "rows": rows}.items():
+        if one is not None:
+            raise ValueError(
+                f"{name} goes with arrays; batches are (h, y), (h, y, lengths) or "
+                "(h, y, lengths, mask)"
+            )
     return Batches(h, layout)
 
 
@@ -225,13 +234,13 @@ def _search(
     found: dict[str, tuple[Edges, Edges]] = {}
     for piece in pieces:
         with located(piece):
-            h, y, *rest = piece.batch
+            h, y = piece.series
             given = list(values.read(h, y, piece.layout, joint))
             if all(each.is_symbols for each in given if each.role in roles):
                 told.passes -= 1
                 break
-            lengths = rest[0] if rest else None
-            inputs = Inputs.check(options, given[0], given[1:], lengths, dict.fromkeys("hy"))
+            ranges = dict.fromkeys("hy")
+            inputs = Inputs.check(options, given[0], given[1:], piece.lengths, ranges, piece.mask)
             for data in (inputs.target, *inputs.others):
                 if data.role in roles and not data.is_symbols:
                     scan = inputs.options.scan(data, inputs.lengths, inputs.bins_of(data))

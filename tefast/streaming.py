@@ -1,5 +1,6 @@
 """Streaming: each measure of data that comes in batches, with the habits of torchmetrics."""
 
+from tefast._streaming.by_definition import Streaming
 from tefast._streaming.information import ActiveInformation, Entropy, EntropyRate, MutualInformation
 from tefast._streaming.transfer import (
     ConditionalTransferEntropy,
@@ -16,5 +17,6 @@ __all__ = [
     "MutualInformation",
     "NormalizedTransferEntropy",
     "ReverseTransferEntropy",
+    "Streaming",
     "TransferEntropy",
 ]

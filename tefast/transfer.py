@@ -6,10 +6,7 @@ import math
 from typing import Any, Unpack, overload
 
 from tefast._counting import evaluation
-from tefast._counting.inputs import Inputs
 from tefast._counting.options import Options
-from tefast._inputs import values
-from tefast._tables import entropies
 from tefast._tables.states import Embedding
 from tefast.measures import (
     CONDITIONAL_TRANSFER_ENTROPY,
@@ -167,13 +164,12 @@ def transfer_entropy(
     array([1., 0.])
     """
     embedding = Embedding.check(target_history, source_history, delay, target_step, source_step)
-    bias = entropies.check_bias(bias)
     options = Options.check(bins, binning, nan_policy, base, backend, threads)
-    target, source = values.read(h, y, layout, joint)
-    embedding.check_steps(target)
-    ranges = {"h": h_range, "y": y_range}
-    inputs = Inputs.check(options, target, [source], lengths, ranges, mask)
-    return target.wrap(evaluation.scores(TRANSFER_ENTROPY, inputs, embedding, bias))
+    return evaluation.evaluated(
+        TRANSFER_ENTROPY, embedding, options, {"h": h, "y": y}, {"h": h_range, "y": y_range},
+        bias=bias, lengths=lengths, mask=mask, layout=layout, joint=joint,
+        window=embedding.transition,
+    )  # fmt: skip
 
 
 @overload
@@ -239,14 +235,13 @@ def conditional_transfer_entropy(
     float64 array, shape (U,), or a scalar where `h` has no axis of units
     """
     embedding = Embedding.check(target_history, source_history, delay, target_step, source_step)
-    target, source = values.read(h, y, layout, joint)
-    others = [source, values.conditions(z, target)]
-    embedding.check_steps(target)
-    ranges = {"h": h_range, "y": y_range, "z": z_range}
-    bias = entropies.check_bias(bias)
     options = Options.check(bins, binning, nan_policy, base, backend, threads)
-    inputs = Inputs.check(options, target, others, lengths, ranges, mask)
-    return target.wrap(evaluation.scores(CONDITIONAL_TRANSFER_ENTROPY, inputs, embedding, bias))
+    ranges = {"h": h_range, "y": y_range, "z": z_range}
+    return evaluation.evaluated(
+        CONDITIONAL_TRANSFER_ENTROPY, embedding, options, {"h": h, "y": y, "z": z}, ranges,
+        bias=bias, lengths=lengths, mask=mask, layout=layout, joint=joint,
+        window=embedding.transition,
+    )  # fmt: skip
 
 
 @overload
@@ -296,15 +291,15 @@ def normalized_transfer_entropy(
     float64 array, shape (U,), or a scalar where `h` has no axis of units
     """
     embedding = Embedding.check(target_history, source_history, delay, target_step, source_step)
-    target, source = values.read(h, y, layout, joint)
-    embedding.check_steps(target)
     options = Options.check(bins, binning, nan_policy, math.e, backend, threads)
-    ranges = {"h": h_range, "y": y_range}
-    inputs = Inputs.check(options, target, [source], lengths, ranges, mask)
+    inputs = evaluation.read(
+        TRANSFER_ENTROPY, embedding, options, {"h": h, "y": y}, {"h": h_range, "y": y_range},
+        lengths=lengths, mask=mask, layout=layout, joint=joint, window=embedding.transition,
+    )  # fmt: skip
     counted = inputs.windows(TRANSFER_ENTROPY, embedding)
     both = TRANSFER_ENTROPY, RATE_BESIDE_SOURCE
     te, rate = evaluation.of_windows(inputs, counted, both, None)
-    return target.wrap(evaluation.normalized(te, rate))
+    return inputs.target.wrap(evaluation.normalized(te, rate))
 
 
 @overload
@@ -359,9 +354,9 @@ def reverse_transfer_entropy(
     float64 array, shape (U,), or a scalar where `h` has no axis of units
     """
     embedding = Embedding.check(target_history, source_history, delay, target_step, source_step)
-    units, series = values.read(h, y, layout, joint)
-    embedding.check_steps(units)
-    bias = entropies.check_bias(bias)
     options = Options.check(bins, binning, nan_policy, base, backend, threads)
-    inputs = Inputs.check(options, units, [series], lengths, {"h": h_range, "y": y_range}, mask)
-    return units.wrap(evaluation.scores(REVERSE_TRANSFER_ENTROPY, inputs, embedding, bias))
+    return evaluation.evaluated(
+        REVERSE_TRANSFER_ENTROPY, embedding, options, {"h": h, "y": y},
+        {"h": h_range, "y": y_range}, bias=bias, lengths=lengths, mask=mask, layout=layout,
+        joint=joint, window=embedding.transition,
+    )  # fmt: skip

@@ -123,3 +123,19 @@ class ConditionalOptions(TransferOptions, total=False):
     """Those of `tefast.conditional_transfer_entropy`."""
 
     z_range: Any
+
+
+class EvaluateOptions(CommonOptions, total=False):
+    """Those of `tefast.evaluate`."""
+
+    bins: int
+    y_range: Any
+    z_range: Any
+    target_history: int
+    source_history: int
+    delay: int | None
+    target_step: int
+    source_step: int
+    joint: bool
+    base: float
+    bias: Bias | None

@@ -16,9 +16,9 @@ from tefast._counting.windows import DENSE_CELLS, Windows
 from tefast._inputs import values
 from tefast._tables import entropies
 from tefast._tables.counts import allocate, blocks
-from tefast._tables.entropies import Axes, Scores, Sums
+from tefast._tables.entropies import Scores, Sums
 from tefast._tables.states import Embedding, JointState, check_positive, together
-from tefast._tables.types import MISSING
+from tefast._tables.types import MISSING, Axes
 from tefast.measures import TRANSFER_ENTROPY
 from tefast.typing import (
     ArrayLike,

@@ -114,10 +114,11 @@ def test_what_has_nothing_to_be_told_by_has_no_test():
 
 def test_each_measure_has_one_definition():
     found = [m for m in vars(measures).values() if isinstance(m, measures.Measure)]
-    names = [measure.name for measure in found]
-    assert sorted(set(names)) == sorted({*BESIDE, *ALONE} - {"normalized_transfer_entropy"})
-    for measure in found:
-        assert {*measure.x, *measure.y, *measure.given} <= set(measure.axes)
+    found.remove(measures.RATE_BESIDE_SOURCE)
+    assert {measure.name: measure for measure in found} == measures.NAMED
+    assert len(found) == len(measures.NAMED)
+    for name in {*BESIDE, *ALONE} - {"normalized_transfer_entropy"}:
+        assert measures.find(name) is (BESIDE | ALONE)[name].measure
 
 
 def test_codes_of_values():

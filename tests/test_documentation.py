@@ -22,6 +22,7 @@ README = Path(__file__).parent.parent / "README.md"
 
 
 MODULES = (
+    "tefast.by_definition", "tefast._streaming.by_definition", "tefast.measures",
     "tefast.encoding", "tefast.history_choice", "tefast.interop", "tefast.larger_than_memory",
     "tefast.ordinal", "tefast.windowed", "tefast._streaming.transfer", "tefast.transfer",
     "tefast._significance.significance",

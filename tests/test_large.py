@@ -67,6 +67,63 @@ def test_sequences_are_cut_where_one_alone_is_too_large(limit, monkeypatch):
     np.testing.assert_array_equal(entropy.compute(), expected)
 
 
+def masked_pairs(shape):
+    """A mask of the steps, and one of the target's values."""
+    local = np.random.default_rng(8)
+    return local.random(shape[:-1]) < 0.9, local.random(shape) < 0.9
+
+
+@pytest.mark.parametrize("of_all", [True, False])
+@pytest.mark.parametrize("limits", [LIMITS, {}])
+@pytest.mark.parametrize("rows", [1, 5, None])
+def test_masks_are_sliced_as_the_data_are(of_all, limits, rows, tmp_path):
+    mask = masked_pairs(H.shape)[0 if of_all else 1]
+    valid = np.random.default_rng(4).integers(0, 10, 12)
+    h = H.copy()
+    h[~mask] = 9e9  # what is masked is not looked at, not even for the range
+    options = {"bins": 4, "lengths": valid, "mask": mask, **limits}
+    expected = tefast.transfer_entropy(h, Y, **options)
+    np.save(tmp_path / "mask.npy", mask)
+    options["mask"] = np.load(tmp_path / "mask.npy", mmap_mode="r")
+    np.testing.assert_array_equal(tefast.stream(h, Y, rows=rows, **options).compute(), expected)
+    batches = [(h[a:b], Y[a:b], valid[a:b], mask[a:b]) for a, b in ((0, 5), (5, 12))]
+    found = tefast.stream(batches, bins=4, **limits)
+    np.testing.assert_array_equal(found.compute(), expected)
+    del options["lengths"]
+    expected = tefast.transfer_entropy(h, Y, **options)
+    options["mask"] = mask if of_all else mask.transpose(0, 2, 1)
+    found = tefast.stream(h.transpose(0, 2, 1), Y, rows=rows, layout="NUT", **options)
+    np.testing.assert_array_equal(found.compute(), expected)
+
+
+@pytest.mark.parametrize("of_all", [True, False])
+@pytest.mark.parametrize("rows", [3, 11])
+def test_masks_are_cut_along_steps_with_their_overlap(of_all, rows):
+    local = np.random.default_rng(5)
+    h, y = local.integers(0, 3, (60, 4)), local.integers(0, 3, 60)
+    mask = masked_pairs(h.shape)[0 if of_all else 1]
+    options = {"target_history": 2, "delay": 3, "mask": mask}
+    found = tefast.stream(h, y, 3, rows=rows, **options)
+    np.testing.assert_array_equal(found.compute(), tefast.transfer_entropy(h, y, 3, **options))
+    own = tefast.ActiveInformation(4, 3, history=2)
+    own.update_from(h, mask=mask, rows=rows)
+    expected = tefast.active_information(h, 3, history=2, mask=mask)
+    np.testing.assert_array_equal(own.compute(), expected)
+
+
+def test_masks_of_lists(monkeypatch):
+    h = [H[0, :4], H[1], H[2, :7], H[3, :5]]
+    y = [Y[i, : len(one)] for i, one in enumerate(h)]
+    mask = [np.arange(len(one)) != 2 for one in h]
+    options = {"bins": 4, "mask": mask, **LIMITS}
+    found = tefast.stream(h, y, rows=2, **options)
+    np.testing.assert_array_equal(found.compute(), tefast.transfer_entropy(h, y, **options))
+    with pytest.raises(ValueError, match=r"mask is a list of 3 sequences, and h .* one of 4"):
+        tefast.stream(h, y, **{**options, "mask": mask[:3]})
+    with pytest.raises(ValueError, match="mask is not; pass both as such lists"):
+        tefast.stream(h, y, **{**options, "mask": np.ones((4, 9), bool)})
+
+
 class Chunked:
     """An array in a file: a shape, a type, chunks, and slices that are read when asked for."""
 
@@ -186,7 +243,9 @@ def test_a_failed_update_from_counts_nothing():
         ({"h": 3}, TypeError, "a target h and a source y, or an iterable of batches .*int"),
         ({"h": [(H, Y)], "rows": 3}, ValueError, "rows goes with arrays"),
         ({"h": [(H, Y)], "lengths": [3]}, ValueError, "lengths goes with arrays"),
-        ({"h": [(H,)]}, TypeError, r"batch 0 must be \(h, y\) or \(h, y, lengths\), got tuple of"),
+        ({"h": [(H, Y)], "mask": Y > 0}, ValueError, "mask goes with arrays"),
+        ({"h": H, "y": Y, "mask": Y[:5] > 0}, ValueError, r"mask must have shape \(12, 9\), or"),
+        ({"h": [(H,)]}, TypeError, r"batch 0 must be \(h, y\), .*lengths, mask\), got tuple of 1"),
         ({"h": [H]}, TypeError, "batch 0 must be .* got ndarray"),
         ({"h": []}, ValueError, "the iterable gave no batch"),
         ({"h": iter([(H, Y)])}, ValueError, r"in batch 0: .*pass h_range=\(low, high\)"),

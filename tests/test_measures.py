@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 from tefast._tables import entropies
 from tefast._tables.counts import Dense
-from tefast.measures import TRANSFER_ENTROPY, Measure
+from tefast.measures import TRANSFER_ENTROPY, Axis, Measure
 
 tables = hnp.arrays(
     np.int64,
@@ -147,6 +147,7 @@ def test_grassberger_equals_its_recurrence():
 @given(table=hnp.arrays(np.int64, (2, 3, 2, 2), elements=st.integers(0, 3)))
 def test_information_of_a_table_equals_naive(table):
     axes = ("x", "y", "z")
+    counted = {axis: Axis("h", lambda embedding: (0,)) for axis in axes}
     for u, unit in enumerate(table):
         rows = [
             (x, y, given)
@@ -159,10 +160,10 @@ def test_information_of_a_table_equals_naive(table):
         one = Dense(table[u : u + 1], axes)
         for bias in entropies.BIASES:
             grassberger = bias == "grassberger"
-            found = Measure("any", {}, ("x",), ("y",), ("z",)).sums(one, grassberger)
+            found = Measure("any", counted, ("x",), ("y",), ("z",)).sums(one, grassberger)
             result = entropies.mean(found, one.total, 2, bias)
             assert result[0] == pytest.approx(naive.information(rows, 2, bias), abs=1e-12)
-            found = Measure("any", {}, ("x",), (), ("y",)).sums(one, grassberger)
+            found = Measure("any", counted, ("x",), (), ("y",)).sums(one, grassberger)
             result = entropies.mean(found, one.total, 2, bias)
             alone = naive.open_information([(x, y, ()) for x, y, _ in rows], 2, bias)
             assert result[0] == pytest.approx(alone, abs=1e-12)

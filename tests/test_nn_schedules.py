@@ -74,6 +74,22 @@ def test_paces(pace: str, left: list[int]) -> None:
     assert [row.left for row in rows] == left
 
 
+@pytest.mark.parametrize("pace", ["linear", "geometric", "cubic"])
+def test_numbers_of_units(pace: str) -> None:
+    for steps in (1, 3):
+        options = {"steps": steps, "pace": pace, "descending": False}
+        rows = prune_in_steps(Chain(), data(), "l2", amount=3, rnn=NAMES, **options)[1]
+        assert [row.left for row in rows[-3:]] == [5, 3, 3]
+        rows = prune_in_steps(Chain(), data(), "l2", amount=7, rnn=NAMES, scope="all", **options)[1]
+        assert sum(row.left for row in rows[-3:]) == 8 + 6 + 6 - 7
+        assert sum(row.removed for row in rows) == 7
+    third, number = (
+        prune_in_steps(Chain(), data(), "l2", amount=amount, steps=3, pace=pace, rnn="first")[1]
+        for amount in (0.75, 6)
+    )
+    assert [row.units for row in number] == [row.units for row in third]
+
+
 def test_rescoring_tuning_and_the_record(tmp_path) -> None:  # type: ignore[no-untyped-def]
     seen, tuned, done = [], [], []
 
@@ -159,7 +175,15 @@ def test_over_all_layers_and_thresholds() -> None:
     [
         ({"steps": 0}, ValueError, "steps: expected an int, at least 1, got 0"),
         ({"pace": "slow"}, ValueError, "pace: expected one of linear, geometric, cubic"),
-        ({"amount": 2}, ValueError, "amount: expected a float fraction"),
+        ({"amount": 1.5}, ValueError, "amount: expected a float fraction"),
+        (
+            {"amount": -1},
+            ValueError,
+            "amount: expected a float fraction .* or an int count, got -1",
+        ),
+        ({"amount": True}, ValueError, "amount: expected a float fraction .* got True"),
+        ({"amount": 9}, ValueError, r"amount: expected a count in 0\.\.8, got 9"),
+        ({"amount": 9, "scope": "all"}, ValueError, r"expected a count in 0\.\.8, got 9"),
         ({"amount": None}, ValueError, "one of amount, above, below, .* got none"),
         ({"above": 0.1}, ValueError, "got amount and above"),
         ({"rnn": []}, ValueError, "rnn: expected one name or several"),

@@ -163,6 +163,37 @@ def test_one_file_holds_a_layer(layer: nn.Module, tmp_path) -> None:  # type: ig
     layer.train()
 
 
+class Normed(nn.Module):
+    """A layer behind which a norm stands that has no weights."""
+
+    def __init__(self, norm: str) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.rnn = nn.LSTM(3, 8, batch_first=True)
+        self.features_first = norm != "layer"
+        self.norm = {
+            "layer": nn.LayerNorm(8, elementwise_affine=False),
+            "batch": nn.BatchNorm1d(8, affine=False),
+            "batch's own": nn.BatchNorm1d(8, affine=False, track_running_stats=False),
+        }[norm]
+        self.fc = nn.Linear(8, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        output = self.rnn(x)[0]
+        if not self.features_first:
+            return self.fc(self.norm(output))
+        return self.fc(self.norm(output.transpose(1, 2)).transpose(1, 2))
+
+
+@pytest.mark.parametrize("norm", ["layer", "batch", "batch's own"])
+def test_one_file_holds_norms_without_weights(norm: str, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    model, x = Normed(norm).eval(), torch.randn(5, 6, 3)
+    found = tnn.prune(model, [1, 4, 5], example=x)
+    tnn.save(found, tmp_path / "model.safetensors")
+    again = tnn.load(tmp_path / "model.safetensors", Normed(norm).eval())
+    torch.testing.assert_close(again(x), found(x), rtol=0, atol=0)
+
+
 def test_files_that_do_not_fit(tmp_path) -> None:  # type: ignore[no-untyped-def]
     path = tmp_path / "m.safetensors"
     tnn.save(Model(), path)

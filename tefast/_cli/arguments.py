@@ -15,10 +15,11 @@ import tefast
 from tefast._cli.recordings import SUFFIXES
 from tefast._significance.significance import METHODS
 from tefast.binning import BINNINGS
+from tefast.measures import TRANSFER_ENTROPY
 
 DEFAULTS = {
     name: each.default for name, each in inspect.signature(tefast.significance).parameters.items()
-}
+} | {"delay": TRANSFER_ENTROPY.least_delay}
 TESTS = {
     "auto": "trials for ten or more sequences alike, else circular",
     "trials": "permute the sources of the sequences, which keeps their memory",

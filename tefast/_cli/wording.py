@@ -15,7 +15,11 @@ from tefast._significance.significance import METHODS
 from tefast._support.mistakes import MistakeError, SymbolError
 from tefast.binning import BINNINGS
 
-FLAGS = {name: f"--{name.replace('_', '-')}" for name in DEFAULTS if name not in ("h", "y", "mask")}
+FLAGS = {
+    name: f"--{name.replace('_', '-')}"
+    for name in DEFAULTS
+    if name not in ("h", "y", "mask", "measure")
+}
 FLAGS |= {"h_range": "--target-range", "y_range": "--source-range", "method": "--significance"}
 """The options that arguments of the library are."""
 SYMBOLS = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,12 +16,47 @@ from tefast._inputs import values
 from tefast._tables import entropies
 from tefast._tables.counts import Dense
 from tefast._tables.entropies import Scores
-from tefast._tables.states import Embedding
+from tefast._tables.states import Embedding, check_steps
 from tefast.binning import MAX_BINS
 from tefast.measures import ENTROPY, TRANSFER_ENTROPY, Measure
 
 MOST_AT_ONCE = 2**28
 """Cells of a unit up to which the kernels of single steps pass over all states of a source."""
+
+
+def read(
+    measure: Measure,
+    embedding: Embedding,
+    options: Options,
+    given: Mapping[str, Any],
+    ranges: Mapping[str, Any],
+    *,
+    lengths: Any = None,
+    mask: Any = None,
+    layout: Any = None,
+    joint: Any = False,
+    window: str | None = None,
+) -> Inputs:
+    """What was given for each role that a measure has, checked; `window` names one in messages."""
+    target, others = values.take_all(given, layout, joint, values.alone)
+    check_steps(target, measure.reach(embedding) + 1, window or measure.window(embedding))
+    return Inputs.check(options, target, others, lengths, ranges, mask)
+
+
+def evaluated(
+    measure: Measure,
+    embedding: Embedding,
+    options: Options,
+    given: Mapping[str, Any],
+    ranges: Mapping[str, Any],
+    *,
+    bias: Any = None,
+    **told: Any,
+) -> Any:
+    """A measure of what was given for each role, in the caller's kind: see `read`."""
+    bias = entropies.check_bias(bias)
+    inputs = read(measure, embedding, options, given, ranges, **told)
+    return inputs.target.wrap(scores(measure, inputs, embedding, bias))
 
 
 def scores(measure: Measure, inputs: Inputs, embedding: Embedding, bias: str | None) -> Any:
@@ -104,6 +139,14 @@ def of_windows(
     if np.isnan(found).all():
         raise_nothing_left()
     return found
+
+
+def count(measure: Measure, inputs: Inputs, embedding: Embedding, counts: Any) -> None:
+    """Add all windows to counts (U, ...) with the axes as they are kept, where the backend is."""
+    if measure is ENTROPY:
+        counts += inputs.options.backend.table(inputs.binned().value_counts(), inputs.target)
+    else:
+        inputs.binned().add(inputs.windows(measure, embedding), counts)
 
 
 def of_counts(measure: Measure, options: Options, counts: Any, bias: str | None) -> Any:

@@ -77,13 +77,19 @@ def check_mask(mask: Any, target: Values) -> Mask | None:
     array = _as_array(mask, target)
     if array.dtype != bool:
         raise TypeError(f"mask must hold booleans, True where a value counts, got {array.dtype}")
-    if array.shape == series_shape(target):
-        return Mask(layouts.moved(array, layouts.of_series(target.layout)), True)
-    if array.shape == target.shape:
-        return Mask(layouts.moved(array, target.layout), False)
+    layout = layout_of(array.shape, target)
+    return Mask(layouts.moved(array, layout), layout != target.layout or "U" not in layout)
+
+
+def layout_of(shape: tuple[int, ...], target: Values) -> str:
+    """What the axes of a mask of this shape hold; raise a ValueError if it does not fit."""
+    if shape == series_shape(target):
+        return layouts.of_series(target.layout)
+    if shape == target.shape:
+        return target.layout
     raise ValueError(
         f"mask must have shape {series_shape(target)}, or {target.shape} for the target alone, to "
-        f"go with {target.name} of shape {target.shape}, got {array.shape}; {target.name} was read "
+        f"go with {target.name} of shape {target.shape}, got {shape}; {target.name} was read "
         f"as {layouts.reading(target.shape, target.layout)}"
     )
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tefast._counting.masks import layout_of
 from tefast._inputs import values
 from tefast._inputs.layouts import check_layout, of_series
 from tefast._inputs.sequences import is_unequal
@@ -26,20 +27,24 @@ class Piece:
 
     Attributes
     ----------
-    batch : tuple
-        What `update` takes.
+    series : tuple
+        The target, and what is beside it.
     where : str
         The part of the data that it is, for messages; empty where it is all.
     layout : str or None
         What the axes of the target in it hold.
     start : tuple of int
         Where in the data it starts, by the target's axes.
+    lengths, mask
+        Those of what is in it, or None.
     """
 
-    batch: tuple[Any, ...]
+    series: tuple[Any, ...]
     where: str
     layout: str | None = None
     start: tuple[int, ...] = ()
+    lengths: Any = None
+    mask: Any = None
 
 
 @contextmanager
@@ -62,7 +67,8 @@ class Batches:
     Parameters
     ----------
     batches : iterable of tuple
-        A list, a ``DataLoader``, a generator: whatever gives what `update` takes.
+        A list, a ``DataLoader``, a generator: whatever gives ``(h, y)``, ``(h, y, lengths)`` or
+        ``(h, y, lengths, mask)``.
     layout : str or None
         What the axes of every target hold.
 
@@ -82,12 +88,14 @@ class Batches:
 
     def __iter__(self) -> Iterator[Piece]:
         for i, batch in enumerate(self._batches):
-            if not isinstance(batch, (tuple, list)) or len(batch) not in (2, 3):
+            if not isinstance(batch, (tuple, list)) or len(batch) not in (2, 3, 4):
                 many = f" of {len(batch)}" if isinstance(batch, (tuple, list)) else ""
                 raise TypeError(
-                    f"batch {i} must be (h, y) or (h, y, lengths), got {type(batch).__name__}{many}"
+                    f"batch {i} must be (h, y), (h, y, lengths) or (h, y, lengths, mask), got "
+                    f"{type(batch).__name__}{many}"
                 )
-            yield Piece(tuple(batch), f"batch {i}", self._layout)
+            lengths, mask = [*batch[2:], None, None][:2]
+            yield Piece(tuple(batch[:2]), f"batch {i}", self._layout, (), lengths, mask)
 
     def __len__(self) -> int:
         """How many there are, 0 where that cannot be known."""
@@ -108,6 +116,8 @@ class Lists:
     layout : str or None
     joint : bool
         Whether `y` holds several sources.
+    mask : sequence of array_like of bool, or None
+    z : sequence of array_like, shape (T,) or (T, Z), or None
     """
 
     again = True
@@ -120,18 +130,23 @@ class Lists:
         overlap: int,
         layout: str | None = None,
         joint: bool = False,
+        mask: Any = None,
+        z: Any = None,
     ) -> None:
-        if y is not None and not is_unequal(y):
-            raise ValueError(
-                f"{values.ROLES['h']} is a list of sequences of unequal lengths, and "
-                f"{values.ROLES['y']} is not; pass both as such lists"
-            )
-        if y is not None and len(y) != len(h):
-            raise ValueError(
-                f"{values.ROLES['y']} is a list of {len(y)} sequences, and {values.ROLES['h']} is "
-                f"one of {len(h)}"
-            )
-        self._h, self._y = h, y
+        beside = {values.ROLES["y"]: y, values.ROLES["z"]: z, "mask": mask}
+        for name, one in beside.items():
+            if one is not None and not is_unequal(one):
+                raise ValueError(
+                    f"{values.ROLES['h']} is a list of sequences of unequal lengths, and {name} is "
+                    "not; pass both as such lists"
+                )
+            if one is not None and len(one) != len(h):
+                raise ValueError(
+                    f"{name} is a list of {len(one)} sequences, and {values.ROLES['h']} is one of "
+                    f"{len(h)}"
+                )
+        self._h, self._mask = h, mask
+        self._beside = [one for one in (y, z) if one is not None]
         shapes = [np.shape(each) for each in h]
         default = "NTU" if len(shapes[0]) > 1 else "NT"
         self._layout = check_layout(
@@ -157,9 +172,10 @@ class Lists:
 
     def __iter__(self) -> Iterator[Piece]:
         for some in self._parts:
-            series = () if self._y is None else (self._y[some],)
+            series = [one[some] for one in (self._h, *self._beside)]
             where = f"sequences {some.start} to {some.stop - 1}" if len(self) > 1 else ""
-            yield Piece((self._h[some], *series, None), where, self._layout)
+            mask = None if self._mask is None else self._mask[some]
+            yield Piece(tuple(series), where, self._layout, (), None, mask)
 
 
 def _groups(sizes: list[int], rows: int | None) -> list[slice]:
@@ -182,13 +198,15 @@ def slices(
     overlap: int,
     layout: str | None = None,
     joint: bool = False,
+    mask: Any = None,
+    z: Any = None,
 ) -> Arrays | Lists:
     """Pieces of arrays, or of lists of sequences of unequal lengths."""
     if not is_unequal(h):
-        return Arrays(h, y, lengths, rows, overlap, layout, joint)
+        return Arrays(h, y, lengths, rows, overlap, layout, joint, mask, z)
     if lengths is not None:
         raise ValueError("lengths goes with arrays; sequences in a list have lengths of their own")
-    return Lists(h, y, rows, overlap, layout, joint)
+    return Lists(h, y, rows, overlap, layout, joint, mask, z)
 
 
 class Arrays:
@@ -212,6 +230,8 @@ class Arrays:
     layout : str or None
     joint : bool
         Whether `y` holds several sources, in an axis more at the end.
+    mask : array of bool, of the shape of one series or that of `h`, or None
+    z : array, of the shape of one series, or with an axis more at the end; or None
     """
 
     again = True
@@ -225,17 +245,20 @@ class Arrays:
         overlap: int,
         layout: str | None = None,
         joint: bool = False,
+        mask: Any = None,
+        z: Any = None,
     ) -> None:
-        self._h = _sliceable(h)
-        self._y = None if y is None else _sliceable(y)
-        self.sources: int | None = 1
-        if self._y is None:
-            target = values.target(_stand_in(self._h), layout)
-        else:
-            both = _stand_in(self._h), _stand_in(self._y)
-            target, source = values.read(*both, layout, joint)
-            self.sources = source.array.shape[2]
+        given = {"h": h, "y": y, "z": z}
+        series = {role: _sliceable(x) for role, x in given.items() if x is not None}
+        self._h, *self._beside = series.values()
+        stand_ins = {role: _stand_in(x) for role, x in series.items()}
+        target, others = values.take_all(stand_ins, layout, joint)
+        self.sources: int | None = next((x.array.shape[2] for x in others if x.role == "y"), 1)
         self._lengths = values.sequence_lengths(lengths, target)
+        self._mask: Any = None
+        if mask is not None:
+            self._mask = _sliceable(mask)
+            self._mask_layout = layout_of(tuple(self._mask.shape), target)
         self._whole: tuple[int, int, int] = target.array.shape
         self.units: int | None = self._whole[2]
         self._layout = target.layout
@@ -274,15 +297,18 @@ class Arrays:
         lengths = self._lengths
         if lengths is not None:
             lengths = np.clip(lengths[some] - when.start, 0, when.stop - when.start)
-        series = () if self._y is None else (self._y[_key(of_series(self._layout), places)],)
+        beside = _key(of_series(self._layout), places)
+        series = (self._h[_key(self._layout, places)], *(one[beside] for one in self._beside))
+        mask = self._mask
+        if mask is not None:
+            mask = mask[_key(self._mask_layout, places)]
         parts = [] if self._flat else [f"sequences {some.start} to {some.stop - 1}"]
         if self._flat or not whole:
             parts.append(f"steps {when.start} to {when.stop - 1}")
-        batch = (self._h[_key(self._layout, places)], *series, lengths)
         where = " in ".join(reversed(parts)) if len(self) > 1 else ""
         first = {"N": some.start, "T": when.start}
         start = tuple(first.get(letter, 0) for letter in self._layout)
-        return Piece(batch, where, self._layout, start)
+        return Piece(series, where, self._layout, start, lengths, mask)
 
 
 def _key(layout: str, places: dict[str, slice]) -> Any:

@@ -20,7 +20,7 @@ from tefast._backends.inputs import BinnedValues, CodeWindows
 from tefast._inputs.values import to_numpy
 from tefast._tables.counts import CountTable, Dense, Sparse, allocate, blocks, kept
 from tefast._tables.states import JointState, history, moved, together
-from tefast._tables.types import MISSING, Codes, Counts, Steps
+from tefast._tables.types import MISSING, Axes, Codes, Counts, Steps
 from tefast.binning import MAX_BINS
 
 MOST_STATES = 2**15 - 1
@@ -80,10 +80,13 @@ class Windows:
         nothing = JointState(np.zeros((sequences, steps), np.int64), 1)
         return together(self.beside.values()) if self.beside else nothing
 
-    def moves(self, codes: npt.NDArray[np.int16]) -> JointState:
-        """The axes `own` in one state, the last the least significant, of codes (N, T[, U])."""
+    def moves(self, codes: npt.NDArray[np.int16], axes: Axes) -> JointState:
+        """Some of the axes `own` in one state, the last the least significant.
+
+        Of codes (N, T) or (N, T, U).
+        """
         units = JointState(codes.astype(np.int64), self.bins)
-        return together(history(units, back) for back in self.own.values())
+        return together(history(units, self.own[axis]) for axis in axes)
 
     def states(self, codes: npt.NDArray[np.int16]) -> dict[str, JointState]:
         """The state (N, T) along each axis, for one unit of codes (N, T)."""
@@ -161,7 +164,7 @@ class Binned(BinnedValues):
         The counts lie where the backend has them.
         """
         sequences, steps, units = self.values.array.shape
-        if windows.are_steps:
+        if windows.are_steps and kept(windows.axes) != windows.axes:
             self._add_steps(windows, counts.reshape(*counts.shape[:3], -1))
             return
         for some in blocks(units, max(8 * windows.cells, 2 * sequences * steps)):

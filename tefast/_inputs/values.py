@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -29,6 +29,7 @@ __all__ = [
     "sequence_lengths",
     "series_shape",
     "source",
+    "take_all",
     "target",
     "to_numpy",
 ]
@@ -191,6 +192,27 @@ def read(h: Any, y: Any, layout: str | None = None, joint: bool = False) -> tupl
         layouts.check_names(taken.kind.dims, layout, ROLES["h"])
     found = _target(taken, layout)
     return found, _sources(beside, found) if joint else _source(beside, found)
+
+
+def take_all(
+    given: Mapping[str, Any],
+    layout: str | None = None,
+    joint: bool = False,
+    alone: Callable[[Any, str | None], Values] | None = None,
+) -> tuple[Values, list[Values]]:
+    """Take what was given for each role: the target, and what is beside it.
+
+    `alone` takes a target that has nothing beside it; by default `target` does.
+    """
+    h, others = given["h"], []
+    if "y" in given:
+        found, series = read(h, given["y"], layout, joint)
+        others.append(series)
+    else:
+        found = (target if alone is None or "z" in given else alone)(h, layout)
+    if "z" in given:
+        others.append(conditions(given["z"], found))
+    return found, others
 
 
 def alone(h: Any, layout: str | None = None) -> Values:

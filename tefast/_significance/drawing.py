@@ -19,8 +19,8 @@ from tefast._inputs.values import Values
 from tefast._support.warn import warn
 from tefast._tables.counts import blocks
 from tefast._tables.states import Embedding, JointState, States, history
-from tefast._tables.types import MISSING, Lengths
-from tefast.measures import TRANSFER_ENTROPY
+from tefast._tables.types import MISSING, Codes, Lengths
+from tefast.measures import TRANSFER_ENTROPY, Measure
 from tefast.typing import Method
 
 METHODS: tuple[str, ...] = get_args(Method)
@@ -50,10 +50,23 @@ class Source:
     embedding : Embedding
     method : str
         One of `METHODS`; afterwards the attribute `method` says what "auto" means here.
+    measure : Measure
+        One that `check_tested` lets pass.
     """
 
-    def __init__(self, inputs: Inputs, embedding: Embedding, method: str) -> None:
-        self.inputs, self.embedding = inputs, embedding
+    def __init__(
+        self,
+        inputs: Inputs,
+        embedding: Embedding,
+        method: str,
+        measure: Measure = TRANSFER_ENTROPY,
+    ) -> None:
+        self.inputs, self.embedding, self.measure = inputs, embedding, measure
+        (self._axis,) = measure.y
+        self._back = measure.axes[self._axis].steps(embedding)
+        # States are kept where a transition starts, a step before the window's own, unless they
+        # have what the source is at that step.
+        self._ahead = min(1, *self._back)
         self.series = inputs.series("y")
         self.states = self._at_start(self.series)
         self.counted: Windows = self._windows(self.states)
@@ -83,7 +96,14 @@ class Source:
     @property
     def shared(self) -> States:
         """The source's state (N, T) for the transitions that lead to each step."""
-        return self.counted.beside["source"].codes
+        return self.counted.beside[self._axis].codes
+
+    def own(self, codes: Codes) -> States:
+        """What a measure has of units in one integer, X the least significant of its digits.
+
+        Of codes (N, T) or (N, T, U).
+        """
+        return self.counted.moves(codes, (*self.measure.given, *self.measure.x)).codes
 
     @cached_property
     def ways(self) -> float:
@@ -130,11 +150,12 @@ class Source:
 
     def _at_start(self, series: JointState) -> JointState:
         """The state of a series (N, T) for the transitions that start at each step."""
-        return history(series, [back - 1 for back in self.embedding.source])
+        return history(series, [back - self._ahead for back in self._back])
 
     def _windows(self, states: JointState) -> Windows:
         """What is counted beside such states; a window belongs to the step it leads to."""
-        return self.inputs.windows(TRANSFER_ENTROPY, self.embedding, source=states.moved(1))
+        given = {self._axis: states.moved(self._ahead)}
+        return self.inputs.windows(self.measure, self.embedding, **given)
 
     def _with(self, codes: States) -> JointState:
         return JointState(codes, self.states.size)
@@ -169,13 +190,13 @@ class Source:
         found = []
         for i in numbers:
             counted = self._windows(self.draw(seed, i))
-            scores = evaluation.of_windows(self.inputs, counted, [TRANSFER_ENTROPY], None)
+            scores = evaluation.of_windows(self.inputs, counted, [self.measure], None)
             found.append(scores[0] * math.log(self.inputs.options.base))
         return np.stack(found)
 
     def _exchanged(self, seed: int, numbers: range) -> Floats:
         """Of surrogates that exchange states among transitions with the same past of a unit."""
-        inputs, counted = self.inputs, self.counted
+        inputs = self.inputs
         options, target = inputs.options, inputs.target
         places = np.flatnonzero(self.shared != MISSING)
         positions = np.arange(len(places), dtype=np.uint32)
@@ -187,7 +208,7 @@ class Source:
         nats = np.empty((len(orders), units))
         for some in blocks(units, 32 * sequences * steps):
             codes = inputs.binned().units(some).codes()
-            own = counted.moves(codes).codes.reshape(sequences * steps, -1)
+            own = self.own(codes).reshape(sequences * steps, -1)
             nats[:, some] = options.backend.conditional_surrogates(
                 own[places], inputs.bins, source, orders, options.threads
             )
@@ -196,7 +217,8 @@ class Source:
     @property
     def _are_steps(self) -> bool:
         """Whether the kernel of many sources for single steps takes them."""
-        return evaluation.goes_at_once(self.inputs, self.embedding)
+        single = self.measure is TRANSFER_ENTROPY
+        return single and evaluation.goes_at_once(self.inputs, self.embedding)
 
     @cached_property
     def _valid(self) -> Booleans:
@@ -205,8 +227,10 @@ class Source:
     @cached_property
     def _starts(self) -> Booleans:
         """Where a transition can start: its next step is there, and so are both histories."""
-        starts = np.zeros(self.states.codes.shape, bool)
-        starts[:, self.embedding.first : -1] = self._valid[:, self.embedding.first + 1 :]
+        sequences, steps = self.states.codes.shape
+        starts = np.zeros((sequences, steps), bool)
+        reach = self.measure.reach(self.embedding)
+        starts[:, reach - self._ahead : steps - self._ahead] = self._valid[:, reach:]
         return np.asarray(starts & (self.states.codes != MISSING))
 
     @cached_property
@@ -250,6 +274,21 @@ class Source:
         order = np.argsort(kinds, kind="stable")
         groups = np.split(order, np.flatnonzero(np.diff(kinds[order])) + 1)
         return [group for group in groups if there[group[0]].any()]
+
+
+def check_tested(measure: Measure, embedding: Embedding) -> None:
+    """Raise a ValueError for a measure that surrogates of the source say nothing of."""
+    step = len(measure.x) == 1 and len(measure.axes[measure.x[0]].steps(embedding)) == 1
+    own, source = (
+        {name for name, axis in measure.axes.items() if axis.role == role} for role in ("h", "y")
+    )
+    alone = len(source) == 1 and source == {*measure.y} and "z" not in measure.roles
+    if not (step and alone and own == {*measure.x, *measure.given}):
+        raise ValueError(
+            "significance tests I(X; Y | Z) with X a step of the units, Y steps of the series and "
+            f"Z all other steps of the units, got {measure.name} = {measure.formula(embedding)}. "
+            "What a tefast.Streaming has counted is tested by its method significance"
+        )
 
 
 def _within(target: Values, lengths: Lengths) -> Booleans:

@@ -87,7 +87,7 @@ def _own_keys(source: Source, u: int, rows: slice, steps: slice) -> States:
     part = replace(inputs.target, array=inputs.target.array[rows, steps])
     found = replace(inputs.binned(), values=part, lengths=lengths).units(slice(u, u + 1))
     codes = found.codes()
-    return source.counted.moves(codes[:, :, 0]).codes
+    return source.own(codes[:, :, 0])
 
 
 class Recurrence:

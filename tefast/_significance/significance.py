@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tefast._counting.evaluation import raise_nothing_left
+from tefast import measures
+from tefast._counting import evaluation
 from tefast._counting.inputs import Inputs
 from tefast._counting.options import Options
-from tefast._inputs import values
 from tefast._significance.chi_square import Estimate, import_scipy
-from tefast._significance.drawing import METHODS, Source
+from tefast._significance.drawing import METHODS, Source, check_tested
 from tefast._significance.persistence import warn_of_memory
 from tefast._significance.result import (
     FIELDS,
@@ -26,8 +26,8 @@ from tefast._significance.result import (
 )
 from tefast._support.progress import Bar, Progress
 from tefast._support.warn import warn
-from tefast._tables.states import Embedding, check_not_negative, check_positive
-from tefast.measures import TRANSFER_ENTROPY
+from tefast._tables.states import check_not_negative, check_positive
+from tefast.measures import TRANSFER_ENTROPY, Measure
 from tefast.typing import BackendName, BinningLike, Method, NanPolicy
 
 __all__ = ["METHODS", "Progress", "Significance", "benjamini_hochberg", "significance"]
@@ -60,7 +60,7 @@ def significance(
     alpha: float = 0.05,
     target_history: int = 1,
     source_history: int = 1,
-    delay: int = 1,
+    delay: int | None = None,
     target_step: int = 1,
     source_step: int = 1,
     joint: bool = False,
@@ -75,8 +75,9 @@ def significance(
     backend: BackendName = "auto",
     threads: int | None = None,
     progress: Progress | None = None,
+    measure: str | Measure = "transfer_entropy",
 ) -> Significance:
-    """Test transfer entropy from `y` to every unit of `h` against its absence.
+    """Test transfer entropy from `y` to every unit of `h` against its absence, or another measure.
 
     Parameters
     ----------
@@ -113,6 +114,9 @@ def significance(
     progress : callable, optional
         Called as ``progress(done, surrogates)`` after every batch of surrogates. Default: a bar of
         tqdm for long jobs, if it is installed and standard error is a terminal.
+    measure : str or tefast.measures.Measure, default "transfer_entropy"
+        As in `evaluate`, and so is `delay`: one that says what steps of the source tell of one step
+        of a unit, alone or beyond other steps of it. The result's `te` holds it, whichever it is.
 
     Returns
     -------
@@ -148,44 +152,47 @@ def significance(
     >>> (tefast.significance(h, y, bins=2).q_value < 0.05).nonzero()[0]
     array([1])
     """
-    embedding = Embedding.check(target_history, source_history, delay, target_step, source_step)
+    defined = measures.find(measure)
+    embedding = defined.embedding(target_history, source_history, delay, target_step, source_step)
+    check_tested(defined, embedding)
     if method not in METHODS:
         raise ValueError(f"unknown method {method!r}; known are {', '.join(map(repr, METHODS))}")
     count = None if surrogates is None else check_positive(surrogates, "surrogates")
     root, level = check_not_negative(seed, "seed"), check_alpha(alpha)
     options = Options.check(bins, binning, nan_policy, base, backend, threads)
-    target, source = values.read(h, y, layout, joint)
-    embedding.check_steps(target)
+    if method == "chi2":
+        import_scipy()
+    inputs = evaluation.read(
+        defined, embedding, options, {"h": h, "y": y}, {"h": h_range, "y": y_range},
+        lengths=lengths, mask=mask, layout=layout, joint=joint,
+        window=embedding.transition if defined is TRANSFER_ENTROPY else None,
+    )  # fmt: skip
+    target = inputs.target
     if method == "trials" and target.array.shape[0] < 2:
         raise ValueError(
             "method='trials' exchanges the sources of sequences, and there is one sequence alone; "
             "use 'circular' or 'shuffle'"
         )
-    if method == "chi2":
-        import_scipy()
-    inputs = Inputs.check(options, target, [source], lengths, {"h": h_range, "y": y_range}, mask)
-    found = _test(inputs, embedding, method, count, root, level, progress)
+    found = _test(inputs, Source(inputs, embedding, method, defined), count, root, level, progress)
     return replace(found, **{name: target.wrap(getattr(found, name)) for name in FIELDS})
 
 
 def _test(
     inputs: Inputs,
-    embedding: Embedding,
-    method: str,
+    source: Source,
     count: int | None,
     seed: int,
     alpha: float,
     progress: Progress | None,
 ) -> Significance:
     options, units = inputs.options, inputs.target.array.shape[2]
-    source = Source(inputs, embedding, method)
-    found = Estimate.of(TRANSFER_ENTROPY, inputs.binned().tables(source.counted), units)
+    found = Estimate.of(source.measure, inputs.binned().tables(source.counted), units)
     if np.isnan(found.te).all():
-        raise_nothing_left()
+        evaluation.raise_nothing_left()
     if source.method in WITHOUT_MEMORY:
         warn_of_memory(source)
     told = {"method": source.method, "alpha": alpha}
-    if method == "chi2":
+    if source.method == "chi2":
         found.warn_of_few()
         return found.against(found.chi_square(), options.base, **told)
     each = _seconds_each(source, units)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import asdict
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -13,14 +13,14 @@ from tefast import binning as binnings
 from tefast._counting import evaluation
 from tefast._counting.inputs import Inputs
 from tefast._counting.options import Options
-from tefast._counting.pieces import Piece, located
+from tefast._counting.pieces import located, slices
 from tefast._inputs import layouts, values
 from tefast._inputs.values import Values
 from tefast._significance.chi_square import Estimate
 from tefast._significance.result import Significance, check_alpha
 from tefast._tables import counts, entropies
 from tefast._tables.counts import Dense
-from tefast._tables.states import Embedding, check_positive
+from tefast._tables.states import Embedding, check_positive, check_steps
 from tefast._tables.types import BackendTable, Counts
 from tefast.binning import shown
 from tefast.measures import Measure
@@ -29,11 +29,10 @@ from tefast.measures import Measure
 class Accumulated:
     """Counts of some units for a measure, and what they were counted with.
 
-    A subclass names its `measure`, and those parameters of an `Embedding` that it takes.
+    A subclass names its `measure`, or an object of it has one before it is initialised.
     """
 
-    measure: ClassVar[Measure]
-    embedded: ClassVar[tuple[str, ...]] = ()
+    measure: Measure
 
     def __init__(
         self,
@@ -228,18 +227,17 @@ class Accumulated:
 
     def _count(self, target: Values, others: list[Values], lengths: Any, mask: Any) -> None:
         """Count a batch; if it raises, nothing was counted."""
-        self._check_steps(target)
+        needed = self.measure.reach(self._embedding) + 1
+        check_steps(target, needed, self._window())
         symbols = {data.role: data.is_symbols for data in (target, *others)}
         inputs = self._inputs(target, others, lengths, mask, symbols)
         self._counts = inputs.options.backend.table(self._counts, inputs.target)
-        self._add(inputs)
+        evaluation.count(self.measure, inputs, self._embedding, self._counts)
         self._symbols, self._wrap = symbols, target.wrap_units
 
-    def _check_steps(self, target: Values) -> None:
-        self._embedding.check_steps(target)
-
-    def _add(self, inputs: Inputs) -> None:
-        inputs.binned().add(inputs.windows(self.measure, self._embedding), self._counts)
+    def _window(self) -> str:
+        """What a step's window is called in messages."""
+        return self.measure.window(self._embedding)
 
     def _measure(self, table: BackendTable) -> BackendTable:
         return evaluation.of_counts(self.measure, self._options, table, self._bias)
@@ -252,18 +250,17 @@ class Accumulated:
             table = self._counts.new_tensor(table)
         return table.to(self._counts.device)
 
-    def _read(self, h: Any, y: Any, layout: str | None) -> tuple[Values, Values]:
-        """Target and source of a batch."""
-        target, source = values.read(h, y, layout, self._sources is not None)
-        if source.array.shape[2] != (self._sources or 1):
-            raise ValueError(
-                f"{source.name} must hold sources={self._sources} series, got "
-                f"{source.array.shape[2]} in shape {source.shape}"
-            )
-        return self._checked(target), source
-
-    def _target(self, h: Any, layout: str | None = None) -> Values:
-        return self._checked(values.target(h, layout))
+    def _take(self, given: Mapping[str, Any], lengths: Any, mask: Any, layout: str | None) -> None:
+        """Count a batch of what the measure counts; if it raises, nothing was counted."""
+        target, others = values.take_all(given, layout, self._sources is not None)
+        for data in others:
+            expected = self._columns[data.role]
+            if data.array.shape[2] != expected:
+                raise ValueError(
+                    f"{data.name} must hold {_SEVERAL[data.role]}={expected} series, got "
+                    f"{data.array.shape[2]} in shape {data.shape}"
+                )
+        self._count(self._checked(target), others, lengths, mask)
 
     def _checked(self, target: Values) -> Values:
         if target.array.shape[2] != self.units:
@@ -300,27 +297,34 @@ class Accumulated:
             settings[f"{role}_binning"] = self._options.binning[role].settings()
             settings[f"{role}_range"] = None if limits is None else np.stack(limits)
         given = asdict(self._embedding)
-        settings |= {name: given[name] for name in self.embedded}
-        return settings | ({"sources": self._sources} if "y" in self.measure.roles else {})
+        settings |= {name: given[name] for name in self.measure.embedded}
+        several = {"sources": self._sources, "conditions": self._columns["z"]}
+        roles = [role for role in _SEVERAL if role in self.measure.roles]
+        return settings | {_SEVERAL[role]: several[_SEVERAL[role]] for role in roles}
 
-    def _update_all(self, pieces: Iterable[Piece]) -> None:
-        """Count every piece, or none if one of them raises."""
+    def _update_from(
+        self, given: Mapping[str, Any], lengths: Any, mask: Any, rows: Any, layout: str | None
+    ) -> None:
+        """Count what the measure counts, slice by slice, or none of it if one of them raises."""
+        joint, reach = self._sources is not None, self.measure.reach(self._embedding)
+        pieces = slices(
+            given["h"], given.get("y"), lengths, rows, reach, layout, joint, mask, given.get("z")
+        )
         before = deepcopy(self._counts) if bool(self._counts.any()) else None
         kept = self._symbols, self._wrap
         try:
             for piece in pieces:
                 with located(piece):
-                    self.update(*piece.batch, layout=piece.layout)
+                    series = dict(zip(given, piece.series, strict=True))
+                    self._take(series, piece.lengths, piece.mask, piece.layout)
         except BaseException:
             self._counts = counts.allocate(self._shape()) if before is None else before
             self._symbols, self._wrap = kept
             raise
 
-    def update(self, *batch: Any, **options: Any) -> None:
-        """Count a batch; if it raises, nothing was counted."""
-        raise NotImplementedError
 
-
+_SEVERAL = {"y": "sources", "z": "conditions"}
+"""What says how many series of a role there are."""
 _ADDED = {"target_step": 1, "source_step": 1, "sources": None}
 """What states of older versions do not hold, as they meant it."""
 

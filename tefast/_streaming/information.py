@@ -5,16 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from tefast import measures
-from tefast._counting.inputs import Inputs
-from tefast._inputs.values import Values
 from tefast._streaming.updates import Alone, Beside
-from tefast._tables.states import (
-    Embedding,
-    check_not_negative,
-    check_own_steps,
-    check_steps,
-    own_embedding,
-)
+from tefast._tables.states import Embedding, own_embedding
 from tefast.typing import BackendName, Bias, BinningLike, NanPolicy
 
 
@@ -30,7 +22,6 @@ class MutualInformation(Beside):
     """
 
     measure = measures.MUTUAL_INFORMATION
-    embedded = ("delay",)
 
     def __init__(
         self,
@@ -48,16 +39,15 @@ class MutualInformation(Beside):
         backend: BackendName = "auto",
         threads: int | None = None,
     ) -> None:
-        embedding = Embedding(delay=check_not_negative(delay, "delay"))
+        embedding = Embedding.check(1, 1, delay, least_delay=0)
         super().__init__(
             units, bins, embedding=embedding,
             ranges={"h": h_range, "y": y_range}, bias=bias, sources=sources,
             binning=binning, nan_policy=nan_policy, base=base, backend=backend, threads=threads,
         )  # fmt: skip
 
-    def _check_steps(self, target: Values) -> None:
-        delay = self._embedding.delay
-        check_steps(target, delay + 1, f"h[t] beside y[t - delay] with delay={delay}")
+    def _window(self) -> str:
+        return f"h[t] beside y[t - delay] with delay={self._embedding.delay}"
 
 
 class ActiveInformation(Alone):
@@ -72,7 +62,6 @@ class ActiveInformation(Alone):
     """
 
     measure = measures.ACTIVE_INFORMATION
-    embedded = ("target_history", "target_step")
 
     def __init__(
         self,
@@ -96,8 +85,8 @@ class ActiveInformation(Alone):
             binning=binning, nan_policy=nan_policy, base=base, backend=backend, threads=threads,
         )  # fmt: skip
 
-    def _check_steps(self, target: Values) -> None:
-        check_own_steps(target, self._embedding)
+    def _window(self) -> str:
+        return self._embedding.own_transition
 
 
 class EntropyRate(Alone):
@@ -112,7 +101,6 @@ class EntropyRate(Alone):
     """
 
     measure = measures.ENTROPY_RATE
-    embedded = ("target_history", "target_step")
 
     def __init__(
         self,
@@ -136,8 +124,8 @@ class EntropyRate(Alone):
             binning=binning, nan_policy=nan_policy, base=base, backend=backend, threads=threads,
         )  # fmt: skip
 
-    def _check_steps(self, target: Values) -> None:
-        check_own_steps(target, self._embedding)
+    def _window(self) -> str:
+        return self._embedding.own_transition
 
 
 class Entropy(Alone):
@@ -150,7 +138,6 @@ class Entropy(Alone):
     """
 
     measure = measures.ENTROPY
-    embedded = ()
 
     def __init__(
         self,
@@ -169,9 +156,3 @@ class Entropy(Alone):
             ranges={"h": h_range},
             binning=binning, nan_policy=nan_policy, base=base, backend=backend, threads=threads,
         )  # fmt: skip
-
-    def _check_steps(self, target: Values) -> None:
-        """A value is enough."""
-
-    def _add(self, inputs: Inputs) -> None:
-        self._counts += inputs.options.backend.table(inputs.binned().value_counts(), inputs.target)

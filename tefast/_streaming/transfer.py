@@ -7,16 +7,20 @@ from typing import Any
 
 from tefast import measures
 from tefast._counting import evaluation
-from tefast._inputs import values
 from tefast._streaming.accumulation import Accumulated
 from tefast._streaming.updates import Beside
 from tefast._tables.states import Embedding, check_positive
 from tefast.typing import BackendName, Bias, BinningLike, NanPolicy
 
-EMBEDDED = ("target_history", "source_history", "delay", "target_step", "source_step")
+
+class OfTransitions(Accumulated):
+    """A measure whose windows are transitions."""
+
+    def _window(self) -> str:
+        return self._embedding.transition
 
 
-class TransferEntropy(Beside):
+class TransferEntropy(OfTransitions, Beside):
     """Transfer entropy of data that comes in batches, exactly that of all data at once.
 
     Parameters
@@ -49,7 +53,6 @@ class TransferEntropy(Beside):
     """
 
     measure = measures.TRANSFER_ENTROPY
-    embedded = EMBEDDED
 
     def __init__(
         self,
@@ -79,7 +82,7 @@ class TransferEntropy(Beside):
         )  # fmt: skip
 
 
-class ReverseTransferEntropy(Beside):
+class ReverseTransferEntropy(OfTransitions, Beside):
     """Transfer entropy the other way, from every unit to the series, of data in batches.
 
     See `reverse_transfer_entropy` for which history is whose.
@@ -92,7 +95,6 @@ class ReverseTransferEntropy(Beside):
     """
 
     measure = measures.REVERSE_TRANSFER_ENTROPY
-    embedded = EMBEDDED
 
     def __init__(
         self,
@@ -122,7 +124,7 @@ class ReverseTransferEntropy(Beside):
         )  # fmt: skip
 
 
-class NormalizedTransferEntropy(Beside):
+class NormalizedTransferEntropy(OfTransitions, Beside):
     """The fraction of every unit's entropy rate that the source explains, of data in batches.
 
     See `normalized_transfer_entropy`.
@@ -135,7 +137,6 @@ class NormalizedTransferEntropy(Beside):
     """
 
     measure = measures.TRANSFER_ENTROPY
-    embedded = EMBEDDED
 
     def __init__(
         self,
@@ -168,7 +169,7 @@ class NormalizedTransferEntropy(Beside):
         return evaluation.normalized(*found)
 
 
-class ConditionalTransferEntropy(Accumulated):
+class ConditionalTransferEntropy(OfTransitions):
     """Transfer entropy beyond what conditions tell, of data in batches.
 
     Parameters
@@ -183,7 +184,6 @@ class ConditionalTransferEntropy(Accumulated):
     """
 
     measure = measures.CONDITIONAL_TRANSFER_ENTROPY
-    embedded = EMBEDDED
 
     def __init__(
         self,
@@ -225,11 +225,18 @@ class ConditionalTransferEntropy(Accumulated):
         layout: str | None = None,
     ) -> None:
         """Count a batch; `z` holds the conditions, and all else is as in `TransferEntropy`."""
-        target, source = self._read(h, y, layout)
-        others = values.conditions(z, target)
-        if others.array.shape[2] != self._columns["z"]:
-            raise ValueError(
-                f"{others.name} must hold conditions={self._columns['z']} series, got "
-                f"{others.array.shape[2]} in shape {others.shape}"
-            )
-        self._count(target, [source, others], lengths, mask)
+        self._take({"h": h, "y": y, "z": z}, lengths, mask, layout)
+
+    def update_from(
+        self,
+        h: Any,
+        y: Any,
+        z: Any,
+        lengths: Any = None,
+        *,
+        mask: Any = None,
+        rows: int | None = None,
+        layout: str | None = None,
+    ) -> None:
+        """Count arrays that need not fit into memory: see `TransferEntropy.update_from`."""
+        self._update_from({"h": h, "y": y, "z": z}, lengths, mask, rows, layout)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from tefast._counting.pieces import slices
 from tefast._streaming.accumulation import Accumulated
 
 
@@ -29,8 +28,7 @@ class Beside(Accumulated):
         layout : str, optional
             What the axes of `h` hold, as in `transfer_entropy`.
         """
-        target, source = self._read(h, y, layout)
-        self._count(target, [source], lengths, mask)
+        self._take({"h": h, "y": y}, lengths, mask, layout)
 
     def update_from(
         self,
@@ -38,6 +36,7 @@ class Beside(Accumulated):
         y: Any,
         lengths: Any = None,
         *,
+        mask: Any = None,
         rows: int | None = None,
         layout: str | None = None,
     ) -> None:
@@ -55,14 +54,16 @@ class Beside(Accumulated):
             The source.
         lengths : array_like of int, shape (N,), optional
             Valid steps of each sequence.
+        mask : array of bool, shape (N, T) or that of `h`, optional
+            True where something counts, as in `transfer_entropy`. It is sliced as the data are, so
+            that it may lie in a file too; a list, beside lists of sequences.
         rows : int, optional
             Sequences in a slice, or steps where `h` has no axis of sequences. Default: as many as
             take 64 MiB. Counts are the same for any.
         layout : str, optional
             What the axes of `h` hold, as in `transfer_entropy`.
         """
-        joint, reach = self._sources is not None, self.measure.reach(self._embedding)
-        self._update_all(slices(h, y, lengths, rows, reach, layout, joint))
+        self._update_from({"h": h, "y": y}, lengths, mask, rows, layout)
 
 
 class Alone(Accumulated):
@@ -72,11 +73,16 @@ class Alone(Accumulated):
         self, h: Any, lengths: Any = None, mask: Any = None, layout: str | None = None
     ) -> None:
         """Count a batch (N, T, U), (T, U) or (T,); if it raises, nothing was counted."""
-        self._count(self._target(h, layout), [], lengths, mask)
+        self._take({"h": h}, lengths, mask, layout)
 
     def update_from(
-        self, h: Any, lengths: Any = None, *, rows: int | None = None, layout: str | None = None
+        self,
+        h: Any,
+        lengths: Any = None,
+        *,
+        mask: Any = None,
+        rows: int | None = None,
+        layout: str | None = None,
     ) -> None:
         """Count an array that need not fit into memory: see `TransferEntropy.update_from`."""
-        reach = self.measure.reach(self._embedding)
-        self._update_all(slices(h, None, lengths, rows, reach, layout))
+        self._update_from({"h": h}, lengths, mask, rows, layout)

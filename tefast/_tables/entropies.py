@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from tefast._tables.counts import CountTable
+from tefast._tables.types import Axes
 from tefast.typing import Bias
 
 Counts = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float64]
-Axes = tuple[str, ...]
 
 BLOCK_CELLS = 2**16
 """Cells worked on at a time, few enough to stay in a processor's cache."""

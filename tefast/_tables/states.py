@@ -56,8 +56,12 @@ class Embedding:
         delay: Any,
         target_step: Any = 1,
         source_step: Any = 1,
+        least_delay: int = 1,
     ) -> Embedding:
-        """Raise TypeError or ValueError for what is no positive integer."""
+        """Raise TypeError or ValueError for what is no positive integer.
+
+        With a `least_delay` of 0 the delay may be 0 too.
+        """
         given = {
             "target_history": target_history,
             "source_history": source_history,
@@ -65,7 +69,10 @@ class Embedding:
             "target_step": target_step,
             "source_step": source_step,
         }
-        checked = {name: check_positive(number, name) for name, number in given.items()}
+        checked = {}
+        for name, number in given.items():
+            zero = name == "delay" and not least_delay
+            checked[name] = (check_not_negative if zero else check_positive)(number, name)
         for role in ("target", "source"):
             # A single entry has no next one: its embedding is the same whatever the step.
             if checked[f"{role}_history"] == 1:
@@ -87,17 +94,26 @@ class Embedding:
         """The first step t from which a transition can start."""
         return max(self.past[0], self.source[0]) - 1
 
+    @property
+    def transition(self) -> str:
+        """A transition, and the histories that it has, for messages."""
+        if self == Embedding():
+            return "a transition"
+        apart = {"target_step": self.target_step, "source_step": self.source_step}
+        return (
+            f"a transition with target_history={self.target_history}, "
+            f"source_history={self.source_history} and delay={self.delay}"
+        ) + "".join(f", {name}={step}" for name, step in apart.items() if step != 1)
+
+    @property
+    def own_transition(self) -> str:
+        """A transition of a series alone, by the names that its history has there."""
+        step = f" and step={self.target_step}" if self.target_step > 1 else ""
+        return f"a transition with history={self.target_history}{step}"
+
     def check_steps(self, target: Values) -> None:
         """Raise unless the sequences have the steps that a transition takes."""
-        what = "a transition"
-        if self != Embedding():
-            what += (
-                f" with target_history={self.target_history}, "
-                f"source_history={self.source_history} and delay={self.delay}"
-            )
-            apart = {"target_step": self.target_step, "source_step": self.source_step}
-            what += "".join(f", {name}={step}" for name, step in apart.items() if step != 1)
-        check_steps(target, self.first + 2, what)
+        check_steps(target, self.first + 2, self.transition)
 
 
 def steps_back(length: int, step: int, last: int) -> Steps:
@@ -121,13 +137,6 @@ def own_embedding(history: Any, step: Any) -> Embedding:
     """The embedding of a series alone."""
     length, apart = check_positive(history, "history"), check_positive(step, "step")
     return Embedding.check(length, 1, 1, apart)
-
-
-def check_own_steps(target: Values, embedding: Embedding) -> None:
-    """Raise unless the sequences have the steps that a series' own transition takes."""
-    length, apart = embedding.target_history, embedding.target_step
-    what = f"a transition with history={length}" + (f" and step={apart}" if apart > 1 else "")
-    check_steps(target, embedding.first + 2, what)
 
 
 def check_positive(number: Any, name: str) -> int:

@@ -13,6 +13,8 @@ Codes = npt.NDArray[np.int16]
 Counts = npt.NDArray[np.int64]
 Lengths = npt.NDArray[np.int64] | None
 Orders = npt.NDArray[np.uint32]
+Axes = tuple[str, ...]
+"""Names of axes of a table of counts."""
 Steps = Sequence[int]
 """Steps back from some step, the earliest first: (3, 2, 1) are the three steps before it."""
 Nats = npt.NDArray[np.float64]

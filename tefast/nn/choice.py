@@ -61,8 +61,8 @@ class Choice(Generic[K]):
     def amount(self, amount: float) -> dict[K, Tensor]:
         """Return an amount of each layer, or of all together."""
         if self.scope == "all":
-            return self.of_all(_count(amount, self.total))
-        return self.each({key: _count(amount, len(one)) for key, one in self.values.items()})
+            return self.of_all(count_of(amount, self.total))
+        return self.each({key: count_of(amount, len(one)) for key, one in self.values.items()})
 
     def each(self, counts: Mapping[K, int]) -> dict[K, Tensor]:
         """Return so many of each layer, if they may go."""
@@ -217,7 +217,8 @@ def _values(scores: Tensor | NDArray[np.generic]) -> Tensor:
     return values
 
 
-def _count(amount: float, units: int) -> int:
+def count_of(amount: float, units: int) -> int:
+    """Return how many of so many units an amount is: a fraction of them, or a number."""
     if isinstance(amount, bool | np.bool_):
         raise TypeError("amount: expected a float fraction or an int count, got a bool")
     if isinstance(amount, float | np.floating):

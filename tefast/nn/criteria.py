@@ -91,11 +91,11 @@ def count(context: Context, counters: Sequence[Any]) -> None:
         for h, y, lengths in context.observed():
             for counter in counters:
                 given = (h, y) if "y" in counter.measure.roles else (h,)
-                counter.update(*given, lengths)
+                counter.update(*given, lengths=lengths)
     else:
         for h, lengths in context.outputs():
             for counter in counters:
-                counter.update(h, lengths)
+                counter.update(h, lengths=lengths)
 
 
 @_counted(descending=True)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from itertools import chain
 from typing import Any
 
 import torch
@@ -106,7 +107,8 @@ def filled(
 
 def _materialise(old: nn.Module, new: nn.Module) -> None:
     """Give a module on the meta device memory, and the flags of the one that it replaces."""
-    device = next(old.parameters()).device
+    # A module without weights, such as a norm with affine=False, has no device.
+    device = next((one.device for one in chain(old.parameters(), old.buffers())), None)
     flags = _flags(old, new)
     for path, module in new.named_modules():
         module.training = old.training

@@ -17,7 +17,7 @@ from tefast.nn._layers.stack import Part, part_name
 from tefast.nn._runs.arguments import arguments_of
 from tefast.nn._runs.batches import Batch, Forward, read_again, run_model
 from tefast.nn.budget import BUDGETS, Budget, without
-from tefast.nn.choice import Choice
+from tefast.nn.choice import Choice, count_of
 from tefast.nn.criteria import NAMED, Criterion, order_of, random
 from tefast.nn.moments import Moments, moments
 from tefast.nn.scores import score
@@ -114,8 +114,9 @@ def prune_in_steps(
         As in `score`; read in every step.
     criterion : str or callable
         As in `score`.
-    amount : float
-        The fraction of units, in [0, 1], that is gone after the last step.
+    amount : float or int
+        What is gone after the last step: a fraction of units, in [0, 1], or a number of units. It
+        is one of each direction, or of all together with ``scope="all"``.
     above, below, descending, scope, round_to, equal
         As in `select`; with `above` or `below`, every step removes what is beyond.
     parameters, operations, bytes : float or int
@@ -239,8 +240,12 @@ def _check(
         raise ValueError(f"steps: expected an int, at least 1, got {steps!r}")
     if pace not in _PACES:
         raise ValueError(f"pace: expected one of {', '.join(_PACES)}, got {pace!r}")
-    if amount is not None and not (isinstance(amount, float) and 0.0 <= amount <= 1.0):
-        raise ValueError(f"amount: expected a float fraction in [0, 1], got {amount!r}")
+    fraction = isinstance(amount, float) and 0.0 <= amount <= 1.0
+    count = isinstance(amount, int) and not isinstance(amount, bool) and amount >= 0
+    if amount is not None and not fraction and not count:
+        raise ValueError(
+            f"amount: expected a float fraction in [0, 1] or an int count, got {amount!r}"
+        )
     if not names or len(set(names)) < len(names):
         raise ValueError(f"rnn: expected one name or several distinct ones, got {list(names)}")
     if steps * len(names) > 1:
@@ -351,12 +356,12 @@ class _Target:
             limit = max(1, int((1.0 - gone) * whole + 1e-6))
             chosen = self._budget(model, limit).within(choice.level, choice.levels)
         elif self.scope == "all":
-            gone, left = due(self.limit), sum(map(len, scores.values()))
-            chosen = choice.of_all(_more(gone, sum(original.values()), left))
+            chosen = choice.of_all(
+                self._more(due, sum(original.values()), sum(map(len, scores.values())))
+            )
         else:
-            gone = due(self.limit)
             chosen = choice.each(
-                {key: _more(gone, original[key], len(one)) for key, one in scores.items()}
+                {key: self._more(due, original[key], len(one)) for key, one in scores.items()}
             )
         choice.warn_of_ties(chosen)
         return chosen
@@ -364,10 +369,11 @@ class _Target:
     def _budget(self, model: nn.Module, limit: Any) -> Budget:
         return Budget(self.way, limit, model, None, self.consumers, self.example, self.pruning)
 
-
-def _more(due: float, before: int, left: int) -> int:
-    """How many more are to go until the fraction `due` of `before` is gone."""
-    return max(0, int(due * before + 0.5 + 1e-9) - (before - left))
+    def _more(self, due: Callable[[float], float], before: int, left: int) -> int:
+        """How many more of `before` units, of which some are `left`, are to go in a step."""
+        number = isinstance(self.limit, int)
+        gone = due(count_of(self.limit, before) / before if number else self.limit)
+        return max(0, int(gone * before + 0.5 + 1e-9) - (before - left))
 
 
 def _row(

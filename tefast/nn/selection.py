@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from tefast.nn.choice import Choice, K, _count, _sorted, _values, _warn_of_ties
+from tefast.nn.choice import Choice, K, _sorted, _values, _warn_of_ties, count_of
 from tefast.nn.layer_scores import LayerScores
 
 
@@ -51,7 +51,7 @@ def select_units(
     tensor([1, 3])
     """
     values = _values(scores)
-    chosen = _sorted(values, descending)[: _count(amount, len(values))]
+    chosen = _sorted(values, descending)[: count_of(amount, len(values))]
     _warn_of_ties(values, chosen, "scores")
     return chosen
 
