@@ -8,6 +8,7 @@ from tefast import measures
 from tefast._counting.inputs import Inputs
 from tefast._inputs.values import Values
 from tefast._streaming.updates import Alone, Beside
+from tefast._support.parameters import documented
 from tefast._tables.states import (
     Embedding,
     check_not_negative,
@@ -18,15 +19,18 @@ from tefast._tables.states import (
 from tefast.typing import BackendName, Bias, BinningLike, NanPolicy
 
 
+@documented
 class MutualInformation(Beside):
     """Mutual information of every unit and the source, ``I(h[t]; y[t - delay])``, in batches.
 
     Parameters
     ----------
-    delay : int, default 0
-        Steps from the source to the unit, not negative.
-    units, bins, binning, h_range, y_range, sources, bias, nan_policy, base, backend, threads
-        As in `TransferEntropy`.
+    {units, bins, delay:mutual, sources, binning:batches, h_range:batches, y_range:batches}
+    {nan_policy, bias, base, backend, threads}
+
+    Raises
+    ------
+    {errors:made}
     """
 
     measure = measures.MUTUAL_INFORMATION
@@ -60,15 +64,18 @@ class MutualInformation(Beside):
         check_steps(target, delay + 1, f"h[t] beside y[t - delay] with delay={delay}")
 
 
+@documented
 class ActiveInformation(Alone):
     """Active information storage of every unit, of data in batches.
 
     Parameters
     ----------
-    history, step : int, default 1
-        As in `active_information`.
-    units, bins, binning, h_range, bias, nan_policy, base, backend, threads
-        As in `TransferEntropy`.
+    {units, bins, history, step, binning:batches, h_range:batches, nan_policy, bias, base}
+    {backend, threads}
+
+    Raises
+    ------
+    {errors:made}
     """
 
     measure = measures.ACTIVE_INFORMATION
@@ -100,15 +107,18 @@ class ActiveInformation(Alone):
         check_own_steps(target, self._embedding)
 
 
+@documented
 class EntropyRate(Alone):
     """Entropy rate of every unit, of data in batches.
 
     Parameters
     ----------
-    history, step : int, default 1
-        As in `entropy_rate`.
-    units, bins, binning, h_range, bias, nan_policy, base, backend, threads
-        As in `TransferEntropy`.
+    {units, bins, history, step, binning:batches, h_range:batches, nan_policy, bias, base}
+    {backend, threads}
+
+    Raises
+    ------
+    {errors:made}
     """
 
     measure = measures.ENTROPY_RATE
@@ -140,13 +150,17 @@ class EntropyRate(Alone):
         check_own_steps(target, self._embedding)
 
 
+@documented
 class Entropy(Alone):
     """Shannon entropy of units whose values come in batches.
 
     Parameters
     ----------
-    units, bins, binning, h_range, nan_policy, base, backend, threads
-        As in `TransferEntropy`.
+    {units, bins, binning:batches, h_range:batches, nan_policy, base, backend, threads}
+
+    Raises
+    ------
+    {errors:made}
     """
 
     measure = measures.ENTROPY

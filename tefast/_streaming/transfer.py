@@ -10,32 +10,32 @@ from tefast._counting import evaluation
 from tefast._inputs import values
 from tefast._streaming.accumulation import Accumulated
 from tefast._streaming.updates import Beside
+from tefast._support.parameters import documented
 from tefast._tables.states import Embedding, check_positive
 from tefast.typing import BackendName, Bias, BinningLike, NanPolicy
 
 EMBEDDED = ("target_history", "source_history", "delay", "target_step", "source_step")
 
 
+@documented
 class TransferEntropy(Beside):
     """Transfer entropy of data that comes in batches, exactly that of all data at once.
 
     Parameters
     ----------
-    units : int
-        Number of units of the target.
-    bins : int, default 16
-    binning : "uniform", array_like or mapping
-        As in `transfer_entropy`, but for "quantile", which needs all data at once: learn edges on
-        a part of them (`learn_edges`).
-    h_range, y_range : (low, high), optional
-        Needed for floats with uniform bins: the range of data that is still to come is unknown.
-    sources : int, optional
-        Take S sources at once, (N, T, S) or (T, S), as `transfer_entropy` does with ``joint=True``.
-    target_history, source_history, delay, target_step, source_step
-        As in `transfer_entropy`. Counts of all joint states are kept, 8 bytes for each of
-        ``units * bins**(1 + target_history + S * source_history)``.
-    bias, nan_policy, base, backend, threads
-        As in `transfer_entropy`.
+    {units, bins}
+    {target_history, source_history, delay, target_step, source_step}
+    {sources, binning:batches, h_range:batches, y_range:batches}
+    {nan_policy, bias, base, backend, threads}
+
+    Raises
+    ------
+    {errors:made}
+
+    Notes
+    -----
+    Counts of all joint states are kept. They take 8 bytes for each of
+    ``units * bins**(1 + target_history + S * source_history)``.
 
     Examples
     --------
@@ -79,16 +79,27 @@ class TransferEntropy(Beside):
         )  # fmt: skip
 
 
+@documented
 class ReverseTransferEntropy(Beside):
     """Transfer entropy the other way, from every unit to the series, of data in batches.
 
-    See `reverse_transfer_entropy` for which history is whose.
+    Each unit is a **source**, and the series is the **target**. So `target_history` and
+    `target_step` are those of the series, and `source_history` and `source_step` are those of the
+    units.
 
     Parameters
     ----------
-    units, bins, binning, h_range, y_range, sources, bias, nan_policy, base, backend, threads
-    target_history, source_history, delay, target_step, source_step
-        As in `TransferEntropy`.
+    {units, bins}
+    {target_history, source_history, delay, target_step, source_step}
+    sources : int, optional
+        S, the number of series that are taken at once, as one target. They then have the shape
+        (N, T, S) or (T, S). Default: one series without such an axis.
+    {binning:batches, h_range:batches, y_range:batches}
+    {nan_policy, bias, base, backend, threads}
+
+    Raises
+    ------
+    {errors:made}
     """
 
     measure = measures.REVERSE_TRANSFER_ENTROPY
@@ -122,16 +133,23 @@ class ReverseTransferEntropy(Beside):
         )  # fmt: skip
 
 
+@documented
 class NormalizedTransferEntropy(Beside):
     """The fraction of every unit's entropy rate that the source explains, of data in batches.
 
-    See `normalized_transfer_entropy`.
+    It is transfer entropy divided by the entropy rate of the unit: see
+    `normalized_transfer_entropy`.
 
     Parameters
     ----------
-    units, bins, binning, h_range, y_range, sources, nan_policy, backend, threads
-    target_history, source_history, delay, target_step, source_step
-        As in `TransferEntropy`.
+    {units, bins}
+    {target_history, source_history, delay, target_step, source_step}
+    {sources, binning:batches, h_range:batches, y_range:batches}
+    {nan_policy, backend, threads}
+
+    Raises
+    ------
+    {errors:made}
     """
 
     measure = measures.TRANSFER_ENTROPY
@@ -168,18 +186,24 @@ class NormalizedTransferEntropy(Beside):
         return evaluation.normalized(*found)
 
 
+@documented
 class ConditionalTransferEntropy(Accumulated):
     """Transfer entropy beyond what conditions tell, of data in batches.
 
     Parameters
     ----------
-    conditions : int, default 1
-        Take Z conditions at once, (N, T, Z) or (T, Z), each in as many bins.
-    z_range : (low, high), optional
-        As `y_range`, of the conditions.
-    units, bins, binning, h_range, y_range, sources, bias, nan_policy, base, backend, threads
-    target_history, source_history, delay, target_step, source_step
-        As in `TransferEntropy`. Counts take ``bins**conditions`` times as much.
+    {units, bins}
+    {target_history, source_history, delay, target_step, source_step}
+    {sources, conditions, binning:batches, h_range:batches, y_range:batches, z_range:batches}
+    {nan_policy, bias, base, backend, threads}
+
+    Raises
+    ------
+    {errors:made}
+
+    Notes
+    -----
+    Counts take ``bins**conditions`` times as much memory as those of `TransferEntropy`.
     """
 
     measure = measures.CONDITIONAL_TRANSFER_ENTROPY
@@ -215,6 +239,7 @@ class ConditionalTransferEntropy(Accumulated):
             binning=binning, nan_policy=nan_policy, base=base, backend=backend, threads=threads,
         )  # fmt: skip
 
+    @documented
     def update(
         self,
         h: Any,
@@ -224,7 +249,19 @@ class ConditionalTransferEntropy(Accumulated):
         mask: Any = None,
         layout: str | None = None,
     ) -> None:
-        """Count a batch; `z` holds the conditions, and all else is as in `TransferEntropy`."""
+        """Count a batch of sequences; if it raises, nothing was counted.
+
+        Parameters
+        ----------
+        {h:batch, y:batch}
+        z : array_like, shape (N, T) or (T,); with several `conditions` (N, T, Z) or (T, Z)
+            The conditions.
+        {lengths, mask, layout}
+
+        Raises
+        ------
+        {errors:batch}
+        """
         target, source = self._read(h, y, layout)
         others = values.conditions(z, target)
         if others.array.shape[2] != self._columns["z"]:
