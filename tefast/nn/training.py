@@ -235,7 +235,25 @@ def predict(model: nn.Module, x: Tensor, batch_size: int = 256) -> Tensor:
 def accuracy(model: nn.Module, x: Tensor, labels: Tensor, batch_size: int = 256) -> float:
     """Return the fraction of sequences whose class is predicted right, in [0, 1].
 
-    Parameters are as in `predict`; `labels` is an integer Tensor of shape (N,).
+    Parameters
+    ----------
+    model : nn.Module
+        Maps (n, T, D) to logits (n, T, C). Run in evaluation mode; its mode is restored.
+    x : Tensor of shape (N, T, D)
+        The sequences.
+    labels : integer Tensor of shape (N,)
+        The classes, 0..C-1.
+    batch_size : int, default 256
+        Sequences in one pass.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as described.
     """
     _check_labels(x, labels)
     right = predict(model, x, batch_size) == labels.to(x.device)

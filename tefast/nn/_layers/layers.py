@@ -33,25 +33,21 @@ from tefast.nn._layers.stack import (
     split_state,
 )
 from tefast.nn._layers.units import Selection, choose, others
+from tefast.nn._parameters import documented
 
 L = TypeVar("L", bound=Layer)
 KeptIndices: TypeAlias = dict[Part, Tensor]
 
 
+@documented
 def mask_units(rnn: L, units: Selection, projections: Selection | None = None) -> L:
     """Copy a recurrent layer so that `units` give exactly 0 when they start from 0.
 
     Parameters
     ----------
-    rnn : nn.LSTM, nn.GRU, nn.RNN, one of their cells, or RecurrentStack
-        Not changed.
-    units : LongTensor, integer array or sequence of int, shape (K,), or a mapping to such
-        Distinct units in 0..U-1, in any order; may be empty, may be all. A layer with several
-        layers or directions takes a mapping from ``(layer, direction)``, or from PyTorch's name
-        for it such as ``"l0"`` or ``"l1_reverse"``, to units; what is not named loses none.
-    projections : the same, of an LSTM with proj_size, optional
-        Projected outputs in 0..proj_size-1. `units` are then those the gates compute, and
-        without them the projected outputs are there as before.
+    {rnn:layer, units}
+        They may be all.
+    {projections}
 
     Returns
     -------
@@ -93,63 +89,67 @@ def zeroed(layer: nn.Module, chosen: "Chosen") -> nn.Module:
     return rebuild(rnn, masked, stacked=isinstance(rnn, RecurrentStack))
 
 
+@documented
 def remove_units(rnn: Layer, units: Selection, projections: Selection | None = None) -> Layer:
     """Build the smaller layer that is left when `units` are taken away.
 
-    When they start from 0, its outputs equal those of the kept units in
-    ``mask_units(rnn, units)``: the sums are the same but for terms that are exactly 0. (A matrix
-    product may add the terms that are left in another order, and then differs by rounding.) An
-    initial state that is given goes through `slice_state`; what the removed units would have
-    started from is lost, so the result is that of the masked layer where they start from 0.
+    If the removed units start from 0, the outputs equal those of the kept units in
+    ``mask_units(rnn, units)``: the sums differ only by terms that are exactly 0. A matrix product
+    may add the other terms in another order, and then differs by rounding. Use `slice_state` for an
+    initial state. It drops the states of the removed units, so the result is that of the masked
+    layer if they start from 0.
 
     Parameters
     ----------
-    rnn : nn.LSTM, nn.GRU, nn.RNN, one of their cells, or RecurrentStack
-        Not changed.
-    units, projections
-        As in `mask_units`, but not all of a direction. PyTorch wants more units than projected
-        outputs.
+    {rnn:layer, units, projections}
 
     Returns
     -------
-    Module of the same class with the other units in their former order, or a `RecurrentStack`
-    where the layers or directions are not left with equally many. (Where those of a stack are,
-    PyTorch's own class.) It has the same dtype, device, requires_grad and training mode.
-    Gradients and hooks are not copied.
+    Module of the same class, with the other units in their former order
+        If layers or directions have different widths afterwards, it is a `RecurrentStack`. A stack
+        whose widths are equal afterwards becomes PyTorch's own class. It has the same dtype,
+        device, requires_grad and training mode. Gradients and hooks are not copied.
 
     Raises
     ------
-    TypeError, ValueError
-        As in `mask_units`, and ValueError if all units of a direction are given, or no more are
-        left than projected outputs. Nothing is built then.
+    TypeError
+        If `rnn` is no such layer, or `units` are not integers, or no mapping where one is needed.
+    ValueError
+        If `units` are out of range, repeated, or of a direction that is not there; if all units of
+        a direction are given, or no more are left than projected outputs; if there are no
+        projections; or if a weight of the layer is computed from others or shared. Nothing is built
+        then.
     """
     check_recurrent(rnn)
     return cast(Layer, shrink(rnn, keep(rnn, units, projections)))
 
 
+@documented
 def slice_state(
     rnn: Layer, state: Any, units: Selection, projections: Selection | None = None
 ) -> Any:
-    """Take the initial state of `rnn` to the one of ``remove_units(rnn, units, projections)``.
+    """Cut the initial state of `rnn` to that of ``remove_units(rnn, units, projections)``.
 
     Parameters
     ----------
-    rnn : the layer before the removal
+    rnn : nn.LSTM, nn.GRU, nn.RNN, one of their cells, or RecurrentStack
+        The layer before the removal. It is not changed.
     state : h_0, or (h_0, c_0) of an LSTM
-        As `rnn` takes it, batched or not.
-    units, projections
-        As they are removed.
+        The state in the shape that `rnn` takes, with or without an axis of sequences.
+    {units, projections}
 
     Returns
     -------
-    State as the smaller layer takes and returns it: h_0, or (h_0, c_0), each a tensor where all
-    widths are equal, else a tuple of a tensor for each direction of each layer. Gradients flow
-    through.
+    h_0, or (h_0, c_0) of an LSTM
+        The state in the shape that the smaller layer takes: each is a tensor if all widths are
+        equal, and otherwise a tuple with a tensor for each direction of each layer. Gradients flow
+        through.
 
     Raises
     ------
     TypeError, ValueError
-        As in `remove_units`, and if `state` does not fit `rnn`.
+        If `rnn`, `units` or `projections` are not as `remove_units` takes them, or if `state` does
+        not fit `rnn`.
     """
     check_recurrent(rnn)
     kept, widths = keep(rnn, units, projections), sizes(weights(rnn))
