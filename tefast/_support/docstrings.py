@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from textwrap import indent
 from typing import Any, TypeVar
 
 T = TypeVar("T", bound=Callable[..., Any])
@@ -38,6 +37,6 @@ def documenting(descriptions: Mapping[str, str]) -> Callable[[T], T]:
 
     def described(place: re.Match[str]) -> str:
         entries = [descriptions[name.strip()].strip("\n") for name in place[2].split(",")]
-        return indent("\n".join(entries), place[1])
+        return place[1] + "\n".join(entries).replace("\n", f"\n{place[1]}")
 
     return decorate

@@ -151,9 +151,29 @@ device : torch.device or str, optional
 dtype : torch.dtype, optional
     The type of the weights. Default: PyTorch's default type.
 """,
+    "batch": """
+batch : (x, labels) or (x, labels, lengths)
+    labels : integer Tensor (n,) or (n, T), 0..C-1. Those beyond `lengths` are not read.
+""",
+    "batch:targets": """
+batch : (x, targets) or (x, targets, lengths)
+    targets : Tensor (n, T) or (n, T, D), or (n,) or (n, D) for all steps of a sequence.
+""",
     "context": """
 context : Context
     The model, the batches and the layer that is scored.
+""",
+    "reverse": """
+reverse : bool, default False
+    Test transfer entropy from the unit to the series, by "chi2" alone.
+""",
+    "method": """
+method : {"auto", "trials", "circular", "shuffle", "conditional", "chi2"}, default "auto"
+    "auto" is "chi2" with `reverse`. Without it, `tefast.significance` chooses: "trials" for ten or
+    more sequences of the same length, "circular" otherwise. "chi2" streams. It needs SciPy, some 30
+    transitions for every cell, and series without memory beyond a step. Outputs of a layer usually
+    have such memory, and "chi2" then rejects too often. The other methods keep the codes of all
+    outputs in memory, one byte each, and draw from the context's seed.
 """,
     "descending": """
 descending : bool
