@@ -163,6 +163,11 @@ batch : (x, targets) or (x, targets, lengths)
 context : Context
     The model, the batches and the layer that is scored.
 """,
+    "errors:criterion": """
+TypeError, ValueError
+    If an option is not as described, or the model or the batches of the context are not as
+    `tefast.nn.score` takes them.
+""",
     "reverse": """
 reverse : bool, default False
     Test transfer entropy from the unit to the series, by "chi2" alone.

@@ -152,6 +152,10 @@ def transfer_entropy(
     Returns
     -------
     Tensor or ndarray, shape (units,)
+
+    Raises
+    ------
+    {errors:criterion}
     """
     return tefast.TransferEntropy(
         context.units,
@@ -188,6 +192,10 @@ def reverse_transfer_entropy(
     Returns
     -------
     Tensor or ndarray, shape (units,)
+
+    Raises
+    ------
+    {errors:criterion}
     """
     return tefast.ReverseTransferEntropy(
         context.units,
@@ -259,6 +267,10 @@ def effective_transfer_entropy(
     Returns
     -------
     Tensor or ndarray, shape (units,)
+
+    Raises
+    ------
+    {errors:criterion}
     """
     return significance(context, reverse=reverse, method=method).effective_te
 
@@ -279,6 +291,10 @@ def significant_transfer_entropy(
     Returns
     -------
     Tensor or ndarray, shape (units,)
+
+    Raises
+    ------
+    {errors:criterion}
     """
     found = significance(context, reverse=reverse, method=method)
     return np.where(found.q_value <= level, np.maximum(found.effective_te, 0.0), 0.0)
@@ -296,6 +312,10 @@ def q_value(context: Context, *, reverse: bool = False, method: Method = "auto")
     Returns
     -------
     Tensor or ndarray, shape (units,)
+
+    Raises
+    ------
+    {errors:criterion}
     """
     return significance(context, reverse=reverse, method=method).q_value
 
@@ -312,6 +332,10 @@ def entropy(context: Context) -> Accumulated:
     Returns
     -------
     Tensor or ndarray, shape (units,)
+
+    Raises
+    ------
+    {errors:criterion}
     """
     return tefast.Entropy(context.units, context.bins, **_own(context))
 
@@ -330,6 +354,10 @@ def mutual_information(
     Returns
     -------
     Tensor or ndarray, shape (units,)
+
+    Raises
+    ------
+    {errors:criterion}
     """
     return tefast.MutualInformation(context.units, bias=bias, delay=delay, **_binning(context))
 
@@ -348,6 +376,10 @@ def active_information(
     Returns
     -------
     Tensor or ndarray, shape (units,)
+
+    Raises
+    ------
+    {errors:criterion}
     """
     return tefast.ActiveInformation(
         context.units, context.bins, history=history, step=step, bias=bias, **_own(context)
@@ -366,6 +398,10 @@ def l1_norm(context: Context) -> UnitScores:
     Returns
     -------
     Tensor or ndarray, shape (units,)
+
+    Raises
+    ------
+    {errors:criterion}
     """
     return _row_sums(context, Tensor.abs)
 
@@ -382,6 +418,10 @@ def l2_norm(context: Context) -> UnitScores:
     Returns
     -------
     Tensor or ndarray, shape (units,)
+
+    Raises
+    ------
+    {errors:criterion}
     """
     return _row_sums(context, Tensor.square).sqrt()
 
@@ -398,6 +438,10 @@ def activation_magnitude(context: Context) -> UnitScores:
     Returns
     -------
     Tensor or ndarray, shape (units,)
+
+    Raises
+    ------
+    {errors:criterion}
     """
     total, steps = torch.zeros(context.units, dtype=torch.float64), 0
     for h, lengths in context.outputs():
@@ -425,6 +469,10 @@ def taylor(context: Context) -> UnitScores:
     Returns
     -------
     Tensor or ndarray, shape (units,)
+
+    Raises
+    ------
+    {errors:criterion}
     """
     total, sequences = torch.zeros(context.units, dtype=torch.float64), 0
     for h, gradient in context.gradients():
@@ -446,6 +494,10 @@ def random(context: Context) -> UnitScores:
     Returns
     -------
     Tensor or ndarray, shape (units,)
+
+    Raises
+    ------
+    {errors:criterion}
     """
     generator = torch.Generator().manual_seed(context.seed)
     return torch.rand(context.units, generator=generator, dtype=torch.float64)
