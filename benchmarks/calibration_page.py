@@ -118,11 +118,13 @@ def summary(results):
     )
     lines = [
         held(documented(results)),
-        f"From group to group the rejections vary {min(spread):.2f} to {max(spread):.2f} times as "
-        f"much as binomial ones, {np.mean(spread):.2f} times on the average, in those rows, and "
-        f"{min(others(results)):.2f} to {max(others(results)):.2f} times in the others.",
-        f"Sources in another order that give exactly what the source gives: {tied}.",
-        f'By the chi-square law "bits in place of nats" rejects {by_law()} of independent data.',
+        "The variance of the rejections between groups, divided by the binomial variance, is "
+        f"{min(spread):.2f} to {max(spread):.2f} for these tests, and {np.mean(spread):.2f} on "
+        f"average. For all others it is {min(others(results)):.2f} to {max(others(results)):.2f}.",
+        "Sources in a random order whose transfer entropy is exactly that of the source itself: "
+        f"{tied}.",
+        'The chi-square law predicts how much of independent data "bits in place of nats" rejects: '
+        f"{by_law()}.",
     ]
     return "\n".join(f"- {line}" for line in lines)
 
@@ -137,7 +139,7 @@ def held(rows):
     return (
         f"{len(rows)} tests should reject 5 % of independent data. The binomial interval of "
         f"{len(rows) - len(outside)} of them contains 5 %. By chance alone {len(rows) / 20:.1f} of "
-        f"{len(rows)} intervals would miss it. Those that miss it: {named or 'none'}."
+        f"{len(rows)} intervals would miss it. The intervals that miss it: {named or 'none'}."
     )
 
 

@@ -64,19 +64,66 @@ class Rule:
     streams: bool = True
 
     def check(self, bins: int) -> Self:
-        """Raise a ValueError if it does not go with so many `bins`."""
+        """Raise a ValueError if the rule does not go with a number of bins.
+
+        Parameters
+        ----------
+        bins : int
+            The number of bins that is asked for.
+
+        Returns
+        -------
+        Rule
+            The rule itself.
+        """
         return self
 
     def count(self, bins: int) -> int:
-        """How many bins there are where `bins` are asked for; of labels, where they are known."""
+        """Return the number of bins.
+
+        Parameters
+        ----------
+        bins : int
+            The number of bins that is asked for.
+
+        Returns
+        -------
+        int
+            The number of labels if the rule knows them, otherwise `bins`.
+        """
         return bins
 
     def known(self, bins: int, limits: tuple[Edges, Edges] | None) -> Binning | None:
-        """The bins, if they do not depend on the data; `limits` is a range, if one was given."""
+        """Return the bins if they do not depend on the data.
+
+        Parameters
+        ----------
+        bins : int
+            The number of bins that is asked for.
+        limits : (low, high) or None
+            The range that was given, two arrays (U,) or (1,).
+
+        Returns
+        -------
+        Binning or None
+            None if the bins are to be learned from the data.
+        """
         return None
 
     def learn(self, bins: int, data: Scanned) -> Binning:
-        """The bins of data."""
+        """Return the bins of data.
+
+        Parameters
+        ----------
+        bins : int
+            The number of bins that is asked for.
+        data : Scanned
+            The data: their ranges `low` and `high` (U,), and `quantile_edges`.
+
+        Returns
+        -------
+        Binning
+        """
         raise NotImplementedError
 
     def settings(self) -> Any:
@@ -151,20 +198,52 @@ class Binning(Rule):
         return self.labels is not None
 
     def count(self, bins: int) -> int:
-        """See `Rule.count`."""
+        """Return the number of bins.
+
+        Parameters
+        ----------
+        bins : int
+            Not read.
+
+        Returns
+        -------
+        int
+        """
         return self.bins
 
     def known(self, bins: int, limits: tuple[Edges, Edges] | None) -> Binning:
-        """See `Rule.known`."""
+        """Return this binning, which does not depend on data.
+
+        Parameters
+        ----------
+        bins : int
+            Not read.
+        limits : (low, high) or None
+            Not read.
+
+        Returns
+        -------
+        Binning
+        """
         return self
 
     def settings(self) -> Any:
-        """See `Rule.settings`."""
+        """Return the edges or labels, which counts must share to be added up."""
         told = self.edges if self.labels is None else self.labels
         return None if told is None else told.copy()
 
     def units(self, start: int, stop: int) -> Binning:
-        """The binning of units `start` to `stop` alone."""
+        """Return the binning of some units.
+
+        Parameters
+        ----------
+        start, stop : int
+            The first unit, and the one after the last.
+
+        Returns
+        -------
+        Binning
+        """
         if self.edges is None or len(self.edges) == 1:
             return self
         return Binning(self.bins, self.edges[start:stop])

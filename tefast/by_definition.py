@@ -7,6 +7,7 @@ from typing import Any, Unpack, overload
 from tefast import measures
 from tefast._counting import evaluation
 from tefast._counting.options import Options
+from tefast._support.parameters import documented
 from tefast.measures import Measure
 from tefast.typing import (
     ArrayLike,
@@ -40,6 +41,7 @@ def evaluate(
 def evaluate(
     measure: str | Measure, h: Any, y: Any = ..., z: Any = ..., **options: Unpack[EvaluateOptions]
 ) -> Any: ...
+@documented
 def evaluate(
     measure: str | Measure,
     h: Any,
@@ -66,21 +68,25 @@ def evaluate(
     backend: BackendName = "auto",
     threads: int | None = None,
 ) -> Any:
-    """Any measure of every unit of `h`, by its definition.
+    """Return any measure of every unit of `h`, by its definition.
 
     Parameters
     ----------
     measure : str or tefast.measures.Measure
         One of `tefast.measures.NAMED` by its name, or a definition, also of one's own.
     h, y, z : array_like
-        **Target**, **source** and **conditions**, as in `conditional_transfer_entropy`; those that
-        the measure counts, and no others.
-    target_history, source_history, delay, target_step, source_step : int
-        As in `transfer_entropy`; those that the measure has. Without a `delay` it is the least that
-        the measure takes: 0 for mutual information, 1 for transfer entropy.
-    bins, joint, binning, h_range, y_range, z_range, lengths, mask, layout, nan_policy, bias, base
-    backend, threads
-        As in `conditional_transfer_entropy`.
+        The **target**, the **source** and the **conditions**: those that the measure counts, and no
+        others.
+    {bins}
+    {target_history, source_history}
+    delay : int, optional
+        Steps from the source's last symbol to the target's next. Default: the least that the
+        measure takes, 0 for mutual information and 1 for transfer entropy.
+    {target_step, source_step, joint, binning}
+    h_range, y_range, z_range : (low, high), optional
+        The ranges that uniform bins divide: two numbers, or two arrays with one for each unit or
+        series. Values outside fall into the end bins. Default: the range of the data.
+    {lengths, mask, layout, nan_policy, bias, base, backend, threads}
 
     Returns
     -------

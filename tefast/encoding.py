@@ -10,10 +10,12 @@ import numpy.typing as npt
 from tefast._counting.inputs import Inputs
 from tefast._counting.options import Options
 from tefast._inputs import values
+from tefast._support.parameters import documented
 from tefast.binning import Binning
 from tefast.typing import BackendName, BinningLike, BinningName, NanPolicy
 
 
+@documented
 def encode(
     h: Any,
     bins: int = 16,
@@ -31,8 +33,8 @@ def encode(
 
     Parameters
     ----------
-    h : array_like, shape (N, T, U), (T, U) or (T,)
-        Floats, integers or labels. Others as in `transfer_entropy`.
+    {h:alone, bins, binning, h_range, lengths, mask:alone, layout:alone, nan_policy}
+    {backend, threads}
 
     Returns
     -------
@@ -42,8 +44,7 @@ def encode(
 
     Raises
     ------
-    ValueError, TypeError
-        Before any counting, saying what was expected and what came.
+    {errors}
 
     Examples
     --------
@@ -57,6 +58,7 @@ def encode(
     return target.wrap_steps(inputs.binned().codes())
 
 
+@documented
 def learn_binning(
     h: Any,
     bins: int = 16,
@@ -74,18 +76,18 @@ def learn_binning(
 
     Parameters
     ----------
-    h : array_like, shape (N, T, U), (T, U) or (T,)
-        Numbers, or labels for ``binning="symbols"``.
-    binning : {"uniform", "quantile", "symbols"}, default "uniform"
-        Equal-width bins, bins at the quantiles of each unit's own values, or the labels found.
-    bins, h_range, lengths, mask, layout, nan_policy, backend, threads
-        As in `transfer_entropy`.
+    {h:alone, bins, binning:learned, h_range, lengths, mask:alone, layout:alone, nan_policy}
+    {backend, threads}
 
     Returns
     -------
     Binning
         For the argument `binning`, or for one input in a mapping ``{"h": ..., "y": ...}``. It has
         the inner `edges` (U, bins - 1), or the `labels` (bins,).
+
+    Raises
+    ------
+    {errors}
 
     Examples
     --------
@@ -103,6 +105,7 @@ def learn_binning(
     return inputs.learned(inputs.target)
 
 
+@documented
 def learn_edges(
     h: Any,
     bins: int = 16,
@@ -120,13 +123,21 @@ def learn_edges(
 
     Parameters
     ----------
-    h : array_like, shape (N, T, U), (T, U) or (T,)
-        Floats. Others as in `transfer_entropy`.
+    {h:alone, bins}
+    binning : {"uniform", "quantile"}, default "uniform"
+        "uniform" makes bins of equal width. "quantile" makes bins that hold equally many of each
+        unit's own values.
+    {h_range, lengths, mask:alone, layout:alone, nan_policy, backend, threads}
 
     Returns
     -------
     float64 ndarray, shape (U, bins - 1)
         For the argument `binning`.
+
+    Raises
+    ------
+    {errors}
+        Also if `h` holds integers, which are not binned, or `binning` is "symbols".
 
     Examples
     --------

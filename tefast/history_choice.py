@@ -16,6 +16,7 @@ from tefast._counting.options import Options
 from tefast._counting.windows import Windows
 from tefast._inputs import values
 from tefast._significance import hypergeometric
+from tefast._support.parameters import documented
 from tefast._tables import entropies
 from tefast._tables.states import check_positive, check_steps
 from tefast.typing import BackendName, BinningLike, NanPolicy
@@ -26,17 +27,19 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, repr=False)
 class ChosenHistory:
-    """What `choose_history` found, in NumPy arrays; without U where `h` has no axis of units.
+    """The result of `choose_history`, in NumPy arrays.
+
+    If `h` has no axis of units, `history` and `step` are integers, and the others have the shape
+    (most,).
 
     Attributes
     ----------
     history : ndarray of int, shape (U,)
-        k, the steps of each unit's past that tell something about its next value; 1 where none
-        does.
+        k, the number of steps of its past that each unit needs; 1 for a unit without memory.
     step : ndarray of int, shape (U,)
-        s, steps from one entry of the history to the next.
+        s, the steps from one entry of the history to the next.
     active_information : ndarray of float64, shape (U, most)
-        ``I(h[t+1]; h[t], .. h[t-(k-1)s])`` for every k, less what chance gives, along that step.
+        ``I(h[t+1]; h[t], .. h[t-(k-1)s])`` for every k, with that step, less what chance gives.
     noise : ndarray of float64, shape (U, most)
         The standard deviation of what the k-th step alone would add by chance.
     """
@@ -55,7 +58,12 @@ class ChosenHistory:
         return f"ChosenHistory({named}, most={np.shape(self.active_information)[-1]})"
 
     def plot(self, title: str = "Active information") -> Any:
-        """Active information against the history, the chosen one marked.
+        """Plot active information against the history, with a mark at the chosen one.
+
+        Parameters
+        ----------
+        title : str, default "Active information"
+            The title of the figure.
 
         Returns
         -------
@@ -75,6 +83,7 @@ class ChosenHistory:
         return plot.histories(curves, np.atleast_1d(self.history), title=title)
 
 
+@documented
 def choose_history(
     h: Any,
     bins: int = 16,
@@ -92,24 +101,24 @@ def choose_history(
     backend: BackendName = "auto",
     threads: int | None = None,
 ) -> ChosenHistory:
-    """For every unit the history that holds all that its past tells about its next value.
+    """Choose for every unit how many steps of its past tell about its next value.
 
-    It is the shortest one whose active information, less its bias, no longer one exceeds by more
-    than chance makes likely. Without any memory it is 1, the least that there is; whether that one
-    step tells anything shows in `active_information`.
+    It is the shortest history for which every longer one has at most as much active information,
+    apart from differences that chance makes likely. The bias is subtracted before. A unit without
+    memory has the history 1, the least that there is; `active_information` shows whether that one
+    step tells anything.
 
     Parameters
     ----------
-    h : array_like, shape (N, T, U), (T, U) or (T,)
+    {h:alone, bins}
     most : int, default 8
         The longest history that is tried.
     steps : sequence of int, default (1,)
-        Steps from one entry of a history to the next that are tried. Of several that one is taken
-        which leads to the highest active information, the smallest where they are equal.
+        The steps from one entry of a history to the next that are tried. The one with the highest
+        active information is taken, and the smallest of them if several are equal.
     deviations : float, default 3
-        A longer history is taken if it tells more by so many standard deviations of chance.
-    bins, binning, h_range, lengths, mask, layout, nan_policy, base, backend, threads
-        As in `transfer_entropy`.
+        A longer history is taken if it tells more by this many standard deviations of chance.
+    {binning, h_range, lengths, mask:alone, layout:alone, nan_policy, base, backend, threads}
 
     Returns
     -------
@@ -117,19 +126,20 @@ def choose_history(
 
     Raises
     ------
-    ValueError, TypeError
-        Before any counting, saying what was expected and what came.
+    {errors}
 
     Notes
     -----
-    All histories are held against the same transitions, those at which the longest one is there.
+    All histories are compared on the same transitions: those that have all steps of the longest
+    one.
 
-    The k-th step adds ``I(h[t+1]; h[t-(k-1)s] | h[t], .. h[t-(k-2)s])``. Of that its mean is taken
-    off over all permutations of the step's values among the transitions that share the steps after
-    it, which is exact (the mean of ``n ln n`` in every cell by the hypergeometric law), also where
-    cells hold one transition each. There corrections by the number of cells fail: Miller's and
-    Madow's makes the longest history seem the best. The variance is that of the chi-square law
-    with as many degrees of freedom as the permutations leave.
+    The k-th step adds ``I(h[t+1]; h[t-(k-1)s] | h[t], .. h[t-(k-2)s])``. From this its mean by
+    chance is subtracted. That is the exact mean over all permutations of the step's values among
+    the transitions that share the later steps (the mean of ``n ln n`` in every cell by the
+    hypergeometric law). It is exact even if every cell holds one transition. Corrections by the
+    number of cells fail there: with that of Miller and Madow the longest history seems the best.
+    The variance is that of the chi-square law with as many degrees of freedom as the permutations
+    leave.
 
     Asking of each further step whether it tells more than chance is how A. Papapetrou and
     D. Kugiumtzis choose the order of a Markov chain (Physica A 392, 1593, 2013).

@@ -6,6 +6,7 @@ from typing import Any, Unpack, overload
 
 from tefast._counting import evaluation
 from tefast._counting.options import Options
+from tefast._support.parameters import documented
 from tefast._tables.states import Embedding, own_embedding
 from tefast.measures import ACTIVE_INFORMATION, ENTROPY, ENTROPY_RATE, MUTUAL_INFORMATION, Measure
 from tefast.typing import (
@@ -28,6 +29,7 @@ def entropy(h: ArrayLike, bins: int = ..., **options: Unpack[EntropyOptions]) ->
 def entropy(h: TensorLike, bins: int = ..., **options: Unpack[EntropyOptions]) -> TensorLike: ...
 @overload
 def entropy(h: Any, bins: int = ..., **options: Unpack[EntropyOptions]) -> Any: ...
+@documented
 def entropy(
     h: Any,
     bins: int = 16,
@@ -46,20 +48,17 @@ def entropy(
 
     Parameters
     ----------
-    h : array_like, shape (N, T, U), (T, U) or (T,)
-        Floats are binned, integers are symbols; see `transfer_entropy`, also for the other
-        parameters. ``(N, T)`` takes ``layout="NT"``.
+    {h:alone, bins, binning, h_range, lengths, mask:alone, layout:alone, nan_policy}
+    {base, backend, threads}
 
     Returns
     -------
-    float64 array, shape (U,), or a scalar where `h` has no axis of units
-        Plug-in entropy ``-sum p log p`` in units of ``log(base)``, in the kind of array that `h`
-        is; 0 for a constant unit, NaN for one that is NaN throughout.
+    {scores}
+        The plug-in entropy ``-sum p log p``. 0 for a unit that is constant.
 
     Raises
     ------
-    ValueError, TypeError
-        Before any counting, saying what was expected and what came.
+    {errors}
     """
     options = Options.check(bins, binning, nan_policy, base, backend, threads)
     return evaluation.evaluated(
@@ -80,6 +79,7 @@ def mutual_information(
 def mutual_information(
     h: Any, y: Any, bins: int = ..., **options: Unpack[MutualOptions]
 ) -> Any: ...
+@documented
 def mutual_information(
     h: Any,
     y: Any,
@@ -103,16 +103,16 @@ def mutual_information(
 
     Parameters
     ----------
-    h, y
-        As in `transfer_entropy`, and so are all others.
-    delay : int, default 0
-        Steps from the source to the unit, not negative.
-    joint : bool, default False
-        Take `y` as several sources at once, (N, T, S) or (T, S).
+    {h, y, bins, delay:mutual, joint, binning, h_range, y_range, lengths, mask, layout}
+    {nan_policy, bias, base, backend, threads}
 
     Returns
     -------
-    float64 array, shape (U,), or a scalar where `h` has no axis of units
+    {scores}
+
+    Raises
+    ------
+    {errors}
     """
     embedding = Embedding.check(1, 1, delay, least_delay=0)
     options = Options.check(bins, binning, nan_policy, base, backend, threads)
@@ -131,6 +131,7 @@ def active_information(
 ) -> TensorLike: ...
 @overload
 def active_information(h: Any, bins: int = ..., **options: Unpack[OwnOptions]) -> Any: ...
+@documented
 def active_information(
     h: Any,
     bins: int = 16,
@@ -155,16 +156,16 @@ def active_information(
 
     Parameters
     ----------
-    h
-        As in `transfer_entropy`, and so are all others. ``(N, T)`` takes ``layout="NT"``.
-    history : int, default 1
-        k, steps of the past; `choose_history` finds it.
-    step : int, default 1
-        s, steps from one entry of the history to the next.
+    {h:alone, bins, history, step, binning, h_range, lengths, mask:alone, layout:alone}
+    {nan_policy, bias, base, backend, threads}
 
     Returns
     -------
-    float64 array, shape (U,), or a scalar where `h` has no axis of units
+    {scores}
+
+    Raises
+    ------
+    {errors}
     """
     given = (h, bins, history, step, binning, h_range, lengths, mask, layout, nan_policy, bias)
     return _of_units(ACTIVE_INFORMATION, *given, base, backend, threads)
@@ -176,6 +177,7 @@ def entropy_rate(h: ArrayLike, bins: int = ..., **options: Unpack[OwnOptions]) -
 def entropy_rate(h: TensorLike, bins: int = ..., **options: Unpack[OwnOptions]) -> TensorLike: ...
 @overload
 def entropy_rate(h: Any, bins: int = ..., **options: Unpack[OwnOptions]) -> Any: ...
+@documented
 def entropy_rate(
     h: Any,
     bins: int = 16,
@@ -199,12 +201,16 @@ def entropy_rate(
 
     Parameters
     ----------
-    h, history, step
-        As in `active_information`, and so are all others.
+    {h:alone, bins, history, step, binning, h_range, lengths, mask:alone, layout:alone}
+    {nan_policy, bias, base, backend, threads}
 
     Returns
     -------
-    float64 array, shape (U,), or a scalar where `h` has no axis of units
+    {scores}
+
+    Raises
+    ------
+    {errors}
     """
     given = (h, bins, history, step, binning, h_range, lengths, mask, layout, nan_policy, bias)
     return _of_units(ENTROPY_RATE, *given, base, backend, threads)

@@ -16,14 +16,42 @@ from tefast.typing import Method
 
 @dataclass(frozen=True)
 class ScoreFunction:
-    """What `score_func` makes: can be called, copied and pickled."""
+    """The result of `score_func`, which can be called, copied and pickled.
+
+    Attributes
+    ----------
+    method : str or None
+        The method of `significance`; None gives scores alone.
+    steps : int or None
+        Steps of each sequence; None takes all samples as one sequence.
+    options : dict of str to object
+        Other arguments of `significance`, or of `transfer_entropy` if `method` is None.
+    """
 
     method: Method | None
     steps: int | None
     options: dict[str, Any] = field(default_factory=dict)
 
     def __call__(self, X: Any, y: Any) -> Any:
-        """Scores (U,) and p-values (U,) of features X (samples, U) by the source y (samples,)."""
+        """Score features.
+
+        Parameters
+        ----------
+        X : array_like, shape (samples, U)
+            The features, which are the **target**.
+        y : array_like, shape (samples,)
+            The **source**.
+
+        Returns
+        -------
+        tuple of float64 ndarrays (U,)
+            Scores and p-values; the scores alone if `method` is None.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If the shapes do not fit each other or `steps`, and whatever `significance` raises.
+        """
         h, source = np.asarray(X), np.asarray(y)
         if h.ndim != 2:
             raise ValueError(f"X (target) must have shape (samples, features), got {h.shape}")
@@ -48,26 +76,33 @@ class ScoreFunction:
 def score_func(
     bins: int = 16, *, method: Method | None = "auto", steps: int | None = None, **options: Any
 ) -> ScoreFunction:
-    """A ``score_func`` for `sklearn.feature_selection.SelectKBest` and its like.
+    """Make a ``score_func`` for `sklearn.feature_selection.SelectKBest` and similar classes.
 
-    Called with features X, the **target**, and y, the **source**: samples are steps, in their
-    order, and a feature's score is what y tells about its next value.
+    It is called with features X, the **target**, and y, the **source**. Samples are steps, in their
+    order. The score of a feature is how much y tells about its next value.
 
     Parameters
     ----------
     bins : int, default 16
+        Number of bins, or of symbols; 2 to 256.
     method : {"auto", "trials", "circular", "shuffle", "conditional", "chi2", None}, default "auto"
-        Where p-values come from: see `significance`. None gives scores alone, far sooner.
+        Where p-values come from: see `significance`. None gives scores alone, which takes far less
+        time.
     steps : int, optional
-        Steps of each sequence, where the samples are several of one length, one after the other.
-        None: all samples are one sequence.
+        Steps of each sequence, if the samples are several sequences of one length, one after the
+        other. Default: all samples are one sequence.
     **options
-        Others of `significance`, or of `transfer_entropy` where `method` is None.
+        Other arguments of `significance`, or of `transfer_entropy` if `method` is None.
 
     Returns
     -------
-    callable
+    ScoreFunction
         From X (samples, U) and y (samples,) to scores (U,) and p-values (U,).
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `method` or `steps` is not as described.
 
     Examples
     --------
@@ -89,16 +124,16 @@ def score_func(
 def metric(streaming: TransferEntropy | Entropy, **options: Any) -> Any:
     """A `torchmetrics.Metric` that counts as `streaming` does.
 
-    ``update(h, y)`` (``update(h)`` for `Entropy`), ``compute``, ``reset``, ``merge_state`` and
-    ``forward`` are torchmetrics' own habits; counts are a state that is summed over processes. In a
-    `torchmetrics.MetricCollection` pass ``h=`` and ``y=`` by name.
+    Its methods are those of torchmetrics: ``update(h, y)``, or ``update(h)`` for `Entropy`,
+    ``compute``, ``reset``, ``merge_state`` and ``forward``. Counts are a state that is summed over
+    processes. In a `torchmetrics.MetricCollection` pass ``h=`` and ``y=`` by name.
 
     Parameters
     ----------
     streaming : TransferEntropy or Entropy
-        Its settings are taken, not its counts.
+        Its settings are taken, but not its counts.
     **options
-        Of `torchmetrics.Metric`.
+        Arguments of `torchmetrics.Metric`.
 
     Returns
     -------
@@ -108,6 +143,8 @@ def metric(streaming: TransferEntropy | Entropy, **options: Any) -> Any:
     ------
     ImportError
         If torchmetrics is not installed.
+    TypeError
+        If `streaming` is of another class.
     """
     if not isinstance(streaming, (TransferEntropy, Entropy)):
         raise TypeError(

@@ -13,6 +13,7 @@ from tefast._counting.options import Options
 from tefast._counting.pieces import Arrays, Batches, Lists, located, slices
 from tefast._inputs import values
 from tefast._significance.significance import Progress
+from tefast._support.parameters import documented
 from tefast._tables.states import Embedding
 from tefast.binning import Edges
 from tefast.streaming import TransferEntropy
@@ -21,6 +22,7 @@ from tefast.typing import BackendName, Bias, BinningLike, NanPolicy
 Pieces: TypeAlias = Arrays | Lists | Batches
 
 
+@documented
 def stream(
     h: Any,
     y: Any = None,
@@ -50,44 +52,41 @@ def stream(
 
     Parameters
     ----------
-    h : array, shape (N, T, U), (T, U) or (T,); or iterable of batches
-        The target: anything with a shape that slices can be taken of, such as a memory map, a
-        dataset of HDF5 or Zarr, an array of Dask; or a list of sequences ``(T, U)`` of unequal
-        lengths, with a list `y`. Or, without `y`, an iterable of batches
-        ``(h, y)``, ``(h, y, lengths)`` or ``(h, y, lengths, mask)``, such as a list, a
-        ``DataLoader`` or a generator.
-    y : array, shape (N, T) or (T,); with `joint` (N, T, S) or (T, S)
-        The source.
+    h : array, shape (N, T, U), (T, U) or (T,); list of sequences; or iterable of batches
+        The **target**: anything with a shape that slices can be taken of, such as a memory map, a
+        dataset of HDF5 or Zarr, or an array of Dask. A list holds N sequences ``(T, U)`` of unequal
+        lengths; `y` is then a list too. Without `y` it is an iterable of batches ``(h, y)``,
+        ``(h, y, lengths)`` or ``(h, y, lengths, mask)``, such as a list, a ``DataLoader`` or a
+        generator.
+    y : array, shape (N, T) or (T,); with `joint` (N, T, S) or (T, S); or list of sequences
+        The **source**. None if the batches hold it.
+    {bins}
     lengths : array_like of int, shape (N,), optional
-        Valid steps of each sequence; of batches each brings its own.
-    mask : array of bool, shape (N, T) or that of `h`, optional
-        True where something counts, as in `transfer_entropy`; sliced as the data are, so that it
-        may lie in a file too. A list, beside lists of sequences; of batches each brings its own.
-    rows : int, optional
-        Sequences read at once, or steps where `h` has no axis of sequences. Default: as many as
-        take 64 MiB. Counts are the same for any.
-    layout : str, optional
-        What the axes of `h` hold, as in `transfer_entropy`.
-    h_range, y_range : (low, high), optional
-        Where one is needed and not given, a first pass over all data finds it, unit by unit.
-    binning
-        As in `transfer_entropy`, but for "quantile", which needs all data at once.
-    progress : callable, optional
-        Called as ``progress(done, total)`` after every piece; total is 0 where it is not known.
-    target_history, source_history, delay, target_step, source_step, joint
-        As in `transfer_entropy`.
-    bins, nan_policy, bias, base, backend, threads
-        As in `transfer_entropy`.
+        The number of valid steps of each sequence. Batches bring their own.
+    {mask:pieces}
+        Batches bring their own.
+    {rows, layout}
+    {target_history, source_history, delay, target_step, source_step, joint, binning:batches}
+    h_range : (low, high), optional
+        The range of the target that uniform bins divide: two numbers, or two arrays (U,) with one
+        for each unit. Values outside fall into the end bins. Default: if it is needed, a first pass
+        over all data finds it, unit by unit.
+    y_range : (low, high), optional
+        The range of the source that uniform bins divide: two numbers, or two arrays (S,) with one
+        for each source. Values outside fall into the end bins. Default: if it is needed, a first
+        pass over all data finds it.
+    {nan_policy, bias, base, backend, threads, progress}
 
     Returns
     -------
     TransferEntropy
-        With all counts; `compute` measures them, `merge` and `all_reduce` add others to them.
+        It holds all counts. `compute` measures them, and `merge` and `all_reduce` add others.
 
     Raises
     ------
     ValueError, TypeError
-        For shapes and settings before anything is read; for values, naming the piece they are in.
+        If shapes or arguments are not as described; nothing was read then. If values cannot be
+        counted; the message names the piece of the data that they are in.
 
     Examples
     --------
@@ -145,6 +144,7 @@ def stream(
     return te
 
 
+@documented
 def find_ranges(
     h: Any,
     y: Any = None,
@@ -160,19 +160,36 @@ def find_ranges(
 ) -> dict[str, tuple[Edges, Edges]]:
     """The ranges that uniform bins divide by default, found in one pass over data of any size.
 
-    For a `TransferEntropy` that is to be the same on several machines or in several runs.
+    They give several `TransferEntropy` objects, on several machines or in several runs, the same
+    bins.
 
     Parameters
     ----------
-    h, y, lengths, mask, rows, layout, joint, nan_policy, backend, threads
-        As in `stream`.
+    h : array, shape (N, T, U), (T, U) or (T,); list of sequences; or iterable of batches
+        The **target**: anything with a shape that slices can be taken of, such as a memory map, a
+        dataset of HDF5 or Zarr, or an array of Dask. A list holds N sequences ``(T, U)`` of unequal
+        lengths; `y` is then a list too. Without `y` it is an iterable of batches ``(h, y)``,
+        ``(h, y, lengths)`` or ``(h, y, lengths, mask)``.
+    y : array, shape (N, T) or (T,); with `joint` (N, T, S) or (T, S); or list of sequences
+        The **source**. None if the batches hold it.
+    lengths : array_like of int, shape (N,), optional
+        The number of valid steps of each sequence. Batches bring their own.
+    {mask:pieces}
+        Batches bring their own.
+    {rows, layout, joint, nan_policy, backend, threads}
 
     Returns
     -------
     dict
-        ``h_range`` as (low, high), arrays of shape (U,), and ``y_range``, of shape (1,) or, of S
-        sources, (S,); without those that hold symbols. A constant is in a range from it to 0, or
-        from 0 to 1.
+        ``h_range`` is (low, high) with arrays of shape (U,), and ``y_range`` is (low, high) with
+        arrays of shape (1,), or (S,) for S sources. An input that holds symbols has none. If all
+        values of a unit are equal, its range goes from this value to 0, or from 0 to 1.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If shapes or arguments are not as described; nothing was read then. If values cannot be
+        counted; the message names the piece of the data that they are in.
 
     Examples
     --------

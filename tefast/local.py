@@ -12,6 +12,7 @@ from tefast._counting import evaluation, windows
 from tefast._counting.inputs import Inputs
 from tefast._counting.options import Options
 from tefast._inputs import values
+from tefast._support.parameters import documented
 from tefast._tables.states import Embedding, JointState
 from tefast._tables.types import MISSING
 from tefast.measures import TRANSFER_ENTROPY
@@ -38,6 +39,7 @@ def local_transfer_entropy(
 def local_transfer_entropy(
     h: Any, y: Any, bins: int = ..., **options: Unpack[LocalOptions]
 ) -> Any: ...
+@documented
 def local_transfer_entropy(
     h: Any,
     y: Any,
@@ -67,14 +69,19 @@ def local_transfer_entropy(
 
     Parameters
     ----------
-    h, y
-        **Target** and **source**, as in `transfer_entropy`, and so are all others.
+    {h, y, bins}
+    {target_history, source_history, delay, target_step, source_step, joint}
+    {binning, h_range, y_range, lengths, mask, layout, nan_policy, base, backend, threads}
 
     Returns
     -------
     float64 array, shape (N, T - f, U), (T - f, U) or (T - f,), in the axes of `h`
-        With f = max(1 + (k - 1) s, d + (l - 1) r) the first step that a transition leads to: entry
-        i belongs to the transition to step f + i. NaN where that was left out.
+        f = max(1 + (k - 1) s, d + (l - 1) r) is the first step that a transition leads to. Entry i
+        belongs to the transition to step f + i. NaN where a transition was left out.
+
+    Raises
+    ------
+    {errors}
     """
     embedding = Embedding.check(target_history, source_history, delay, target_step, source_step)
     target, source = values.read(h, y, layout, joint)

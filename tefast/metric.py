@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from tefast._support.parameters import documented
 from tefast.streaming import Entropy, TransferEntropy
 
 
@@ -47,7 +48,17 @@ class _StreamingMetric(Metric):
         self.counts += torch.from_numpy(state["counts"]).to(self.counts.device)
 
     def compute(self) -> Tensor:
-        """The measure of everything seen so far, float64 of shape (U,)."""
+        """The measure of everything seen so far.
+
+        Returns
+        -------
+        float64 Tensor, shape (U,)
+
+        Raises
+        ------
+        ValueError
+            If nothing was counted yet.
+        """
         one = deepcopy(self._one)
         state, symbols = one.state_dict(), _symbols(self._roles, self.kinds)
         one.load_state_dict({**state, "counts": self.counts.cpu().numpy(), "symbols": symbols})
@@ -55,18 +66,54 @@ class _StreamingMetric(Metric):
 
 
 class TransferEntropyMetric(_StreamingMetric):
-    """`TransferEntropy` as a metric."""
+    """`TransferEntropy` as a metric of torchmetrics.
 
+    Parameters
+    ----------
+    streaming : TransferEntropy
+        Its settings are taken, but not its counts.
+    **options
+        Arguments of `torchmetrics.Metric`.
+    """
+
+    @documented
     def update(self, h: Any, y: Any, lengths: Any = None) -> None:
-        """Count a batch: see `TransferEntropy.update`."""
+        """Count a batch of sequences; if it raises, nothing was counted.
+
+        Parameters
+        ----------
+        {h:batch, y:batch, lengths}
+
+        Raises
+        ------
+        {errors:batch}
+        """
         self._add(h, y, lengths)
 
 
 class EntropyMetric(_StreamingMetric):
-    """`Entropy` as a metric."""
+    """`Entropy` as a metric of torchmetrics.
 
+    Parameters
+    ----------
+    streaming : Entropy
+        Its settings are taken, but not its counts.
+    **options
+        Arguments of `torchmetrics.Metric`.
+    """
+
+    @documented
     def update(self, h: Any, lengths: Any = None) -> None:
-        """Count a batch: see `Entropy.update`."""
+        """Count a batch of sequences; if it raises, nothing was counted.
+
+        Parameters
+        ----------
+        {h:batch, lengths}
+
+        Raises
+        ------
+        {errors:batch}
+        """
         self._add(h, lengths)
 
 

@@ -20,33 +20,35 @@ from tefast.binning import MAX_BINS
 def ordinal_patterns(x: Any, order: int = 3, *, step: int = 1, axis: int | None = None) -> Any:
     """The order in which values that follow each other rank, as symbols.
 
-    Blind to any rising transformation of the values, and to their range, so nothing has to be
-    binned (C. Bandt and B. Pompe, Phys. Rev. Lett. 88, 174102, 2002).
+    The symbols do not depend on the range of the values, nor on any rising transformation of them.
+    So nothing has to be binned (C. Bandt and B. Pompe, Phys. Rev. Lett. 88, 174102, 2002).
 
     Parameters
     ----------
     x : array_like, shape (N, T, U), (N, T), (T, U) or (T,)
         A target or a source: floats or integers. Of equal values the earlier one ranks first.
     order : int, default 3
-        m, values in a pattern, 2 to 5: there are ``m!`` patterns, which are the `bins` to pass on.
+        m, the number of values in a pattern, 2 to 5. There are ``m!`` patterns; pass this number
+        on as `bins`.
     step : int, default 1
-        Steps from one value of a pattern to the next.
+        The steps from one value of a pattern to the next.
     axis : int, optional
-        That of time: 1 for (N, T, U) and (N, T), 0 for (T, U). A series (T,) has no other. Default:
-        0 for tables of pandas and polars, whose rows are steps; where xarray has a dimension of a
-        name such as "time", that one; and 1 for all else.
+        The axis of time: 1 for (N, T, U) and (N, T), 0 for (T, U) and (T,). Default: 0 for tables
+        of pandas and polars, whose rows are steps; the dimension with a name such as "time" for
+        xarray; otherwise 1, or 0 for one axis.
 
     Returns
     -------
     int16 array, shape as `x` with ``T - (m - 1) * step`` steps
-        Symbols ``0 .. m! - 1``; symbol t belongs to the pattern that ends at step
-        ``t + (m - 1) * step``. 0 where all values rise, ``m! - 1`` where all fall. Sequences with
-        `lengths` are shorter by as much.
+        Symbols ``0 .. m! - 1``. Symbol t belongs to the pattern that ends at step
+        ``t + (m - 1) * step``. It is 0 where all values rise, and ``m! - 1`` where all fall. If you
+        pass `lengths` on, subtract ``(m - 1) * step`` from them.
 
     Raises
     ------
     ValueError, TypeError
-        Also for NaN, which has no rank.
+        If an argument is out of range or of the wrong type, if there are too few steps for a
+        pattern, or if values have no rank: NaN, missing values and labels.
 
     Examples
     --------

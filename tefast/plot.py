@@ -39,7 +39,17 @@ Floats = npt.NDArray[np.float64]
 
 
 def check_format(path: Path) -> None:
-    """Raise a ValueError if the suffix of `path` names no format that can be written."""
+    """Check that a plot can be written in the format that the suffix of `path` names.
+
+    Parameters
+    ----------
+    path : Path
+
+    Raises
+    ------
+    ValueError
+        If matplotlib does not write this format.
+    """
     known = FigureCanvasAgg.get_supported_filetypes()
     if path.suffix.lstrip(".").lower() not in known:
         raise ValueError(f"{path}: a plot ends in one of .{', .'.join(sorted(known))}")
@@ -48,8 +58,21 @@ def check_format(path: Path) -> None:
 def write(figure: Figure, path: Path) -> None:
     """Write a figure in the format that the suffix of `path` names.
 
-    It is drawn in memory: on a full disk, Matplotlib's own files would complain once more when
-    Python gives them up.
+    The figure is drawn in memory: on a full disk, Matplotlib's own files would complain once more
+    when Python gives them up.
+
+    Parameters
+    ----------
+    figure : Figure
+    path : Path
+        An existing file is overwritten.
+
+    Raises
+    ------
+    ValueError
+        If matplotlib does not write this format.
+    OSError
+        If the file cannot be written.
     """
     drawn = io.BytesIO()
     figure.savefig(drawn, format=path.suffix.lstrip(".").lower())
@@ -70,16 +93,21 @@ def scores(
     Parameters
     ----------
     te : ndarray, shape (U,)
-        NaN is left out.
+        The scores. NaN is left out.
     found : Significance or None
-        Without one there are no band and no marks.
+        The test of the scores. Without it there are no band and no marks.
     unit : str
-        Of the scores.
+        The unit of the scores, such as "bits".
     alpha : float
         Units with q up to this are marked.
     title : str
+        The title of the figure.
     names : sequence of str, optional
-        Of the units, in place of their numbers.
+        Names of the units, in place of their numbers.
+
+    Returns
+    -------
+    Figure
     """
     figure, axes = _empty()
     order = np.argsort(-te, kind="stable")
@@ -114,9 +142,19 @@ def delays(
     Parameters
     ----------
     found : mapping
-        From each delay to the scores (U,) at it and their test.
-    unit, alpha, title, names
-        As in `scores`.
+        From each delay to a tuple: the scores (U,) at this delay, and their test or None.
+    unit : str
+        The unit of the scores, such as "bits".
+    alpha : float
+        Units with q up to this are marked.
+    title : str
+        The title of the figure.
+    names : sequence of str, optional
+        Names of the units, in place of their numbers.
+
+    Returns
+    -------
+    Figure
     """
     figure, axes = _empty()
     te = np.stack([scored for scored, _ in found.values()])  # (delays, units)
@@ -214,9 +252,15 @@ def histories(curves: Floats, chosen: Any, *, title: str) -> Figure:
     Parameters
     ----------
     curves : ndarray, shape (U, most)
-        NaN is left out.
+        Active information for histories of 1 to `most` steps. NaN is left out.
     chosen : ndarray of int, shape (U,)
+        The chosen history of each unit.
     title : str
+        The title of the figure.
+
+    Returns
+    -------
+    Figure
     """
     figure, axes = _empty()
     steps = np.arange(1, curves.shape[1] + 1)

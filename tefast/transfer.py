@@ -7,6 +7,7 @@ from typing import Any, Unpack, overload
 
 from tefast._counting import evaluation
 from tefast._counting.options import Options
+from tefast._support.parameters import documented
 from tefast._tables.states import Embedding
 from tefast.measures import (
     CONDITIONAL_TRANSFER_ENTROPY,
@@ -40,6 +41,7 @@ def transfer_entropy(
 def transfer_entropy(
     h: Any, y: Any, bins: int = ..., **options: Unpack[TransferOptions]
 ) -> Any: ...
+@documented
 def transfer_entropy(
     h: Any,
     y: Any,
@@ -72,76 +74,19 @@ def transfer_entropy(
 
     Parameters
     ----------
-    h : array_like, shape (N, T, U), (T, U) or (T,); or (N, T) where `y` has that shape
-        The **target**: N sequences of T steps of U units. NumPy array, torch tensor, table of
-        pandas or polars, xarray, or anything with ``__dlpack__`` or ``__array__``; or a list of N
-        arrays ``(T, U)``, or ``(T,)``, of unequal lengths. Floats (float16, bfloat16, float32,
-        float64) are binned; integers are symbols ``0 .. bins - 1``. Read where it lies, never
-        changed.
-    y : array_like, shape (N, T), or (T,) where `h` has no axis of sequences
-        The **source**, one series that is compared with every unit: the axes of `h` without that of
-        units. With `joint` an axis more at the end, for several.
-    bins : int, default 16
-        Number of bins, or of symbols; 2 to 256.
-    target_history : int, default 1
-        k, steps of the unit's own past.
-    source_history : int, default 1
-        l, steps of the source.
-    delay : int, default 1
-        d, steps from the source's last one to the unit's next.
-    target_step, source_step : int, default 1
-        s and r, steps from one entry of a history to the next.
-    joint : bool, default False
-        Take `y` as several sources at once, (N, T, S) or (T, S): what all of them tell together.
-        Each is binned on its own, in as many bins.
-    binning : {"uniform", "quantile", "symbols"}, array_like, Binning or mapping, default "uniform"
-        "uniform" makes bins of equal width. "quantile" makes bins that hold equally many of each
-        unit's own values. Where ties leave fewer distinct values than bins, fewer bins are filled,
-        and a warning says so. "symbols" takes every distinct value of an input as a symbol, be it
-        an integer, a string or another label, up to 32,767 of them. `bins` is then the number
-        found. An array holds inner edges, shape (bins - 1,), or (U, bins - 1) for edges of each
-        unit. Bin i is ``[edge i-1, edge i)``; values beyond the outermost edges fall into the end
-        bins. A `Binning` that `learn_binning` returned is used as it is. A mapping such as
-        ``{"h": "quantile", "y": [0.5]}`` says it for each input.
-    h_range, y_range : (low, high), optional
-        The range that uniform bins divide: two numbers, or one pair for each unit, or for each of
-        several sources. Values outside fall into the end bins. None: each unit's own range.
-    lengths : array_like of int, shape (N,), optional
-        Valid steps of each sequence; what lies beyond is not looked at.
-    mask : array_like of bool, shape (N, T) or that of `h`, optional
-        False marks steps of target and source, or values of the target, that are left out. So is
-        every transition that touches one of them. This works on a copy of the data.
-    layout : str, optional
-        What the axes of `h` hold, one letter for each in their order: N sequences, T steps, U
-        units. Default: "NTU", "TU" or "T", or "NT" where `y` has the two axes of `h`. "NUT" is for
-        channels before time, "UT" for a transposed ``(T, U)``. `y` and `mask` follow it.
-    nan_policy : {"raise", "omit"}, default "raise"
-        "omit" leaves out every transition that touches a NaN, or a missing value of a masked array
-        or a table.
-    bias : {None, "miller_madow", "grassberger"}, default None
-        A correction of the plug-in estimate's bias, see `tefast._tables.entropies.mean` and
-        `tefast._tables.entropies.grassberger_log`; with one the result may be negative.
-    base : float, default 2
-        Base of the logarithm: 2 gives bits, ``math.e`` nats.
-    backend : {"auto", "cpu", "cuda", "reference"}, default "auto"
-        "auto" counts where `h` lies: on its GPU, if this build of tefast has CUDA, else on the
-        CPU. Only "auto" falls back to another. "cuda" copies what lies elsewhere to the GPU.
-    threads : int, optional
-        Default: as many as OpenMP would use (``OMP_NUM_THREADS``), fewer for little data. In a
-        process that was forked after tefast had been imported it is always 1, since OpenMP does
-        not survive a fork. Of no effect on a GPU.
+    {h, y, bins}
+    {target_history, source_history, delay, target_step, source_step, joint}
+    {binning, h_range, y_range, lengths, mask, layout, nan_policy}
+    {bias, base, backend, threads}
 
     Returns
     -------
-    float64 array, shape (U,), or a scalar where `h` has no axis of units
-        NumPy for NumPy, a tensor on its own device for a tensor, a Series of pandas for a table.
-        Never negative; 0 for a unit that is constant; NaN for a unit that `nan_policy` left
-        without a transition.
+    {scores}
+        Never negative without `bias`. 0 for a unit that is constant.
 
     Raises
     ------
-    ValueError, TypeError
-        Before any counting, saying what was expected and what came.
+    {errors}
 
     Notes
     -----
@@ -184,6 +129,7 @@ def conditional_transfer_entropy(
 def conditional_transfer_entropy(
     h: Any, y: Any, z: Any, bins: int = ..., **options: Unpack[ConditionalOptions]
 ) -> Any: ...
+@documented
 def conditional_transfer_entropy(
     h: Any,
     y: Any,
@@ -216,23 +162,18 @@ def conditional_transfer_entropy(
 
     Parameters
     ----------
-    h : array_like, shape (N, T, U), (T, U) or (T,); or (N, T) where `y` has that shape
-        The **target**.
-    y : array_like, shape (N, T), or (T,) where `h` has no axis of sequences
-        The **source**.
-    z : array_like, of the shape of `y`, or (N, T, Z) or (T, Z) for Z conditions at once
-        The **conditions**, each in as many bins.
-    z_range : (low, high), optional
-        As `y_range`; scalars or one value a condition.
-    target_history, source_history, delay, target_step, source_step
-        k, l, d, s and r, as in `transfer_entropy`.
-    joint, bins, binning, h_range, y_range, lengths, mask, layout, nan_policy, bias, base, backend
-    threads
-        As in `transfer_entropy`.
+    {h, y, z, bins}
+    {target_history, source_history, delay, target_step, source_step, joint}
+    {binning, h_range, y_range, z_range, lengths, mask, layout, nan_policy}
+    {bias, base, backend, threads}
 
     Returns
     -------
-    float64 array, shape (U,), or a scalar where `h` has no axis of units
+    {scores}
+
+    Raises
+    ------
+    {errors}
     """
     embedding = Embedding.check(target_history, source_history, delay, target_step, source_step)
     options = Options.check(bins, binning, nan_policy, base, backend, threads)
@@ -256,6 +197,7 @@ def normalized_transfer_entropy(
 def normalized_transfer_entropy(
     h: Any, y: Any, bins: int = ..., **options: Unpack[NormalizedOptions]
 ) -> Any: ...
+@documented
 def normalized_transfer_entropy(
     h: Any,
     y: Any,
@@ -283,12 +225,17 @@ def normalized_transfer_entropy(
 
     Parameters
     ----------
-    h, y
-        **Target** and **source**, as in `transfer_entropy`, and so are all others.
+    {h, y, bins}
+    {target_history, source_history, delay, target_step, source_step, joint}
+    {binning, h_range, y_range, lengths, mask, layout, nan_policy, backend, threads}
 
     Returns
     -------
-    float64 array, shape (U,), or a scalar where `h` has no axis of units
+    {scores}
+
+    Raises
+    ------
+    {errors}
     """
     embedding = Embedding.check(target_history, source_history, delay, target_step, source_step)
     options = Options.check(bins, binning, nan_policy, math.e, backend, threads)
@@ -314,6 +261,7 @@ def reverse_transfer_entropy(
 def reverse_transfer_entropy(
     h: Any, y: Any, bins: int = ..., **options: Unpack[TransferOptions]
 ) -> Any: ...
+@documented
 def reverse_transfer_entropy(
     h: Any,
     y: Any,
@@ -346,12 +294,42 @@ def reverse_transfer_entropy(
 
     Parameters
     ----------
-    h, y
-        Shapes as in `transfer_entropy`, and so are all others.
+    h : array_like, shape (N, T, U), (T, U) or (T,); or (N, T) where `y` has that shape
+        The **sources**: N sequences of T steps of U units, each of which is a source of its own.
+        `transfer_entropy` says which kinds of arrays are taken.
+    y : array_like, shape (N, T), or (T,) where `h` has no axis of sequences
+        The **target**: one series. With `joint` it has one more axis at the end, (N, T, S) or
+        (T, S), and the S series are one target.
+    bins : int, default 16
+        Number of bins, or of symbols; 2 to 256.
+    target_history : int, default 1
+        k, the number of steps of the past of `y`; 1 or more.
+    source_history : int, default 1
+        l, the number of steps of the unit; 1 or more.
+    delay : int, default 1
+        d, the steps from the last step of the unit to the next step of `y`; 1 or more.
+    target_step : int, default 1
+        s, the steps from one entry of the history of `y` to the next; 1 or more.
+    source_step : int, default 1
+        r, the steps from one entry of the history of the unit to the next; 1 or more.
+    joint : bool, default False
+        Take `y` as several series at once, whose values together are those of the target.
+    {binning}
+    h_range : (low, high), optional
+        The range of the units that uniform bins divide: two numbers, or two arrays (U,) with one
+        for each unit. Values outside fall into the end bins. Default: each unit's own range.
+    y_range : (low, high), optional
+        The range of `y` that uniform bins divide: two numbers, or two arrays (S,) with one for each
+        of several series. Values outside fall into the end bins. Default: the range of the data.
+    {lengths, mask, layout, nan_policy, bias, base, backend, threads}
 
     Returns
     -------
-    float64 array, shape (U,), or a scalar where `h` has no axis of units
+    {scores}
+
+    Raises
+    ------
+    {errors}
     """
     embedding = Embedding.check(target_history, source_history, delay, target_step, source_step)
     options = Options.check(bins, binning, nan_policy, base, backend, threads)

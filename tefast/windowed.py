@@ -14,6 +14,7 @@ from tefast._counting.inputs import Inputs
 from tefast._counting.options import Options
 from tefast._counting.windows import DENSE_CELLS, Windows
 from tefast._inputs import values
+from tefast._support.parameters import documented
 from tefast._tables import entropies
 from tefast._tables.counts import allocate, blocks
 from tefast._tables.entropies import Scores, Sums
@@ -56,6 +57,7 @@ def windowed_transfer_entropy(
 def windowed_transfer_entropy(
     h: Any, y: Any, width: int, step: int, bins: int = ..., **options: Unpack[TransferOptions]
 ) -> Any: ...
+@documented
 def windowed_transfer_entropy(
     h: Any,
     y: Any,
@@ -83,40 +85,38 @@ def windowed_transfer_entropy(
 ) -> Any:
     """Transfer entropy from `y` to every unit of `h` in windows that slide along time.
 
-    Window i holds the steps ``i * step .. i * step + width - 1``, and the transitions that lie
-    entirely within them: its value is that of `transfer_entropy` for ``h[i * step : i * step +
-    width]`` and the same part of `y`, in the same bins. What enters a window is added to its
-    counts and what leaves it is taken away, so that the time does not grow with their overlap.
+    Window i holds the steps ``i * step .. i * step + width - 1`` of all sequences, and the
+    transitions that lie entirely within them. Its value is that of `transfer_entropy` for ``h[i *
+    step : i * step + width]`` and the same part of `y`, in the same bins. When a window moves, the
+    counts of new data are added and those of old data are subtracted. So the time does not grow
+    with the overlap of windows.
 
     Parameters
     ----------
-    h : array_like, shape (N, T, U), (T, U) or (T,); or (N, T) where `y` has that shape
-        The **target**. Of N sequences each window holds the same steps of all of them.
-    y : array_like, shape (N, T) or (T,); with `joint` (N, T, S) or (T, S)
-        The **source**.
+    {h, y}
     width : int
-        Steps of a window, at least as many as a transition takes, and at most T.
+        The number of steps of a window: at least as many as a transition takes, and at most T.
     step : int
-        Steps from the start of one window to that of the next. The last window is the last that
-        lies entirely within the T steps.
-    binning, h_range, y_range
-        As in `transfer_entropy`. Edges are those of all data, the same for every window.
-    target_history, source_history, delay, target_step, source_step, joint
-        As in `transfer_entropy`.
-    bins, lengths, mask, layout, nan_policy, bias, base, backend, threads
-        As in `transfer_entropy`.
+        The steps from the start of one window to the start of the next. The last window is the last
+        one that lies entirely within the T steps.
+    {bins}
+    {target_history, source_history, delay, target_step, source_step, joint}
+    {binning, h_range, y_range, lengths, mask, layout, nan_policy}
+    {bias, base, backend, threads}
 
     Returns
     -------
     float64 array, shape (windows, U), or (windows,) where `h` has no axis of units
-        With ``(T - width) // step + 1`` windows; ``numpy.arange(windows) * step`` are the steps
-        that they start from. NaN where a window holds no transition of a unit.
+        There are ``(T - width) // step + 1`` windows, which start at the steps
+        ``numpy.arange(windows) * step``. NaN where a window holds no transition of a unit.
 
     Raises
     ------
-    ValueError, TypeError
-        Before any counting, saying what was expected and what came; also where no window holds a
-        transition.
+    {errors}
+
+    Notes
+    -----
+    Bins are those of all data, the same for every window.
 
     Examples
     --------

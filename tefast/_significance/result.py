@@ -28,34 +28,38 @@ FIELDS = (
 
 @dataclass(frozen=True, repr=False)
 class Significance:
-    """What `significance` found; the first seven fields have shape (U,), in the kind of `h`.
+    """The result of `significance`.
 
-    They are scalars where `h` has no axis of units.
+    The first seven fields have the shape (U,), in the kind of `h`. They are scalars if `h` has no
+    axis of units.
 
     Attributes
     ----------
     te : array
         Transfer entropy, in units of ``log(base)``.
     p_value : array
-        The chance of as much or more without a coupling.
+        The probability of a transfer entropy at least as high if there is no coupling.
     q_value : array
-        p adjusted for the number of units: rejecting all units with q up to 0.05 keeps the expected
-        share of false ones at 5 % (`benjamini_hochberg`).
-    null_mean, null_std : array
-        Mean and standard deviation of transfer entropy without a coupling.
+        p adjusted for the number of units (`benjamini_hochberg`). If all units with q up to 0.05
+        are called significant, at most 5 % of them are expected to be false.
+    null_mean : array
+        Mean of transfer entropy without a coupling.
+    null_std : array
+        Standard deviation of transfer entropy without a coupling.
     effective_te : array
-        ``te - null_mean``. Without a coupling the bias has been taken off; with a strong one, which
-        leaves cells empty, the null's bias is more than that of `te`, and this is too low.
+        ``te - null_mean``. Without a coupling it has no bias. With a strong coupling, which leaves
+        cells empty, it is too low, because the bias of the null is larger than that of `te`.
     standard_error : array
-        Of `te`, from the spread of its local values over transitions, as if these were independent.
+        Standard error of `te`, from the spread of its local values over transitions, as if these
+        were independent.
     method : str
-        The one that was used, where "auto" was asked for.
+        The method that was used.
     surrogates : int
-        How many there were; 0 by "chi2".
+        The number of surrogates; 0 for "chi2".
     alpha : float
-        Units with a q-value below it are called significant.
+        A unit whose q-value is below it counts as significant.
     base : float
-        Of logarithms.
+        The base of the logarithms.
     """
 
     te: Any
@@ -92,7 +96,7 @@ class Significance:
         Parameters
         ----------
         names : sequence of length U, optional
-            Of the units. Default: those that `h` has, or 0, 1, ...
+            The names of the units. Default: those that `h` has, or 0, 1, ...
 
         Returns
         -------
@@ -103,6 +107,8 @@ class Significance:
         ------
         ImportError
             If pandas is not installed.
+        ValueError
+            If there is not one name for each unit.
         """
         try:
             import pandas
@@ -120,7 +126,14 @@ class Significance:
         return frame
 
     def plot(self, title: str = "Transfer entropy") -> Any:
-        """Scores from the highest to the lowest beside what chance gives, significant ones marked.
+        """Plot scores from the highest to the lowest, beside what chance gives.
+
+        Significant scores are marked.
+
+        Parameters
+        ----------
+        title : str, default "Transfer entropy"
+            The title of the figure.
 
         Returns
         -------
@@ -173,13 +186,18 @@ def benjamini_hochberg(p_value: Any) -> Floats:
     Parameters
     ----------
     p_value : array_like of any shape
-        NaN stays NaN and does not count.
+        The p-values. NaN stays NaN and does not count.
 
     Returns
     -------
     float64 ndarray of the same shape
         ``q = min over j >= i of p(j) m / j``, with p(1) .. p(m) rising (Y. Benjamini and
         Y. Hochberg, J. R. Stat. Soc. B 57, 289, 1995).
+
+    Raises
+    ------
+    ValueError
+        If a p-value lies outside 0 .. 1.
     """
     p = np.asarray(p_value, dtype=np.float64)
     known = ~np.isnan(p)

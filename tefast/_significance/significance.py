@@ -24,6 +24,7 @@ from tefast._significance.result import (
     check_alpha,
     too_few,
 )
+from tefast._support.parameters import documented
 from tefast._support.progress import Bar, Progress
 from tefast._support.warn import warn
 from tefast._tables.states import check_not_negative, check_positive
@@ -49,6 +50,7 @@ BAR_AFTER = 2.0
 Floats = npt.NDArray[np.float64]
 
 
+@documented
 def significance(
     h: Any,
     y: Any,
@@ -81,42 +83,45 @@ def significance(
 
     Parameters
     ----------
-    h, y
-        **Target** and **source**, as in `transfer_entropy`, and so are all parameters that are not
-        described here.
+    {h, y, bins}
     method : {"auto", "trials", "circular", "shuffle", "conditional", "chi2"}, default "auto"
-        What is held against the estimate.
+        What the estimate is compared with.
 
-        - "auto" is "trials" where sequences can be exchanged, ten or more of the same length and
-          gaps on the average whose sources differ, and else "circular". Both keep the source's
-          memory. The result's `method` says which it was.
-        - "trials" gives sequences the source of others of the same length and gaps, which keeps
-          whatever a source is. Those that are like no other keep their own.
+        - "auto" is "trials" if, on average, ten or more sequences share the same length and gaps
+          and their sources differ. Otherwise it is "circular". Both keep the source's memory. The
+          result's `method` says which one was taken.
+        - "trials" gives each sequence the source of another sequence of the same length and gaps.
+          It keeps every source as it is. A sequence that is like no other keeps its own source.
         - "circular" turns the source of every sequence by a random number of steps, around its end.
-          It is right for stationary sources. A short series has few ways to be turned.
-        - "shuffle" permutes the source's states among all transitions. It is right where the source
-          has no memory and `source_history` is 1, or the target has none beyond its history.
+          It is right for stationary sources. A short series can be turned in few ways.
+        - "shuffle" permutes the source's states among all transitions. It is right if the source
+          has no memory and `source_history` is 1, or if the target has none beyond its history.
         - "conditional" permutes the source's states among the transitions with the same past of the
-          unit. It finds what the source adds where it agrees with the target's present, which hides
-          it from the others. It takes as little memory as "shuffle".
+          unit. Use it if the source often agrees with the target's present; the other methods then
+          miss what the source adds. It is right if the source or the unit has no memory beyond the
+          histories.
         - "chi2" needs no surrogates: ``2 N T`` (nats) follows a chi-square law with as many degrees
-          of freedom as the values leave that target and source take beside each past (with
-          Williams' factor). It needs SciPy, as little memory as "shuffle", and some 30 transitions
-          for every cell that can occur.
+          of freedom as the values that target and source take beside each past leave (with
+          Williams' factor). It is right if the source or the unit has no memory beyond the
+          histories and there are some 30 transitions for every cell that can occur. It needs SciPy.
     surrogates : int, optional
-        How many. The least p-value is ``1 / (surrogates + 1)``. Default: ``max(200, U / alpha)``,
-        which can find one unit among U, where that takes seconds; else 200. Where there are not so
-        many different ones, all are taken: a series of T steps can be turned in ``T - 1`` ways.
+        The number of surrogates. The least p-value is ``1 / (surrogates + 1)``. Default:
+        ``max(200, U / alpha)``, which can find one unit among U; or 200 if that would take too
+        long. If there are fewer different surrogates, all of them are taken: a series of T steps
+        can be turned in ``T - 1`` ways.
     seed : int, default 0
-        Surrogate i depends on seed and i: it is the same whatever the threads and batches.
+        Surrogate i depends on `seed` and i alone, not on the number of threads.
     alpha : float, default 0.05
         A unit whose q-value is below it counts as significant.
+    {target_history, source_history, delay, target_step, source_step, joint}
+    {binning, h_range, y_range, lengths, mask, layout, nan_policy, base, backend, threads}
     progress : callable, optional
-        Called as ``progress(done, surrogates)`` after every batch of surrogates. Default: a bar of
+        ``progress(done, surrogates)`` is called after every batch of surrogates. Default: a bar of
         tqdm for long jobs, if it is installed and standard error is a terminal.
     measure : str or tefast.measures.Measure, default "transfer_entropy"
-        As in `evaluate`, and so is `delay`: one that says what steps of the source tell of one step
-        of a unit, alone or beyond other steps of it. The result's `te` holds it, whichever it is.
+        One of `tefast.measures.NAMED` by its name, or a definition. It must say what steps of the
+        source tell of one step of a unit, alone or beyond other steps of it. The result's `te`
+        holds it, whichever it is.
 
     Returns
     -------
@@ -124,23 +129,25 @@ def significance(
 
     Raises
     ------
-    ValueError, TypeError
-        Before any counting, saying what was expected and what came.
+    {errors}
+    ImportError
+        If `method` is "chi2" and SciPy is not installed.
 
     Warns
     -----
     RuntimeWarning
-        Where the method takes steps for independent and both the source and a unit have memory
-        beyond the histories; where "chi2" has few transitions; where units exceed all surrogates
-        and these are too few for any q below `alpha`.
+        If the method assumes independent steps, and both the source and a unit have memory beyond
+        the histories. If "chi2" has few transitions. If units exceed all surrogates, but these are
+        too few for any q below `alpha`.
 
     Notes
     -----
-    ``p = (1 + number of surrogates with as much or more) / (1 + surrogates)``. The target is
-    binned once for as many surrogates as take 64 MB; each costs one pass of counting. A surrogate
-    of "conditional" is one random order of all transitions, shared by all units: walking through
-    them in that order, each is given the next one of the states that the source has at transitions
-    with the same past (the local permutation of J. Runge, AISTATS 2018, for discrete values).
+    ``p = (1 + number of surrogates with as much or more) / (1 + surrogates)``. The target is binned
+    once for as many surrogates as take 64 MB, and each surrogate costs one pass of counting. A
+    surrogate of "conditional" is one random order of all transitions, which all units share. For
+    each unit, the transitions with the same past form a group. Within a group, the source's states
+    are handed out anew, one after the other, to the transitions in the random order (the local
+    permutation of J. Runge, AISTATS 2018, for discrete values).
 
     Examples
     --------

@@ -89,7 +89,19 @@ class Accumulated:
         return view
 
     def merge(self, other: Self) -> None:
-        """Add the counts of another one that was made with the same settings, on any device."""
+        """Add the counts of another object that was made with the same settings.
+
+        Parameters
+        ----------
+        other : object of the same class
+            Its counts may lie on any device. It is not changed.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If `other` is of another class or has other settings, or if an input has symbols here
+            and floats there. Nothing was added then.
+        """
         if type(other) is not type(self):
             raise TypeError(f"merge takes a {type(self).__name__}, got {type(other).__name__}")
         _require(self._settings(), other._settings(), "merge")
@@ -107,15 +119,16 @@ class Accumulated:
         Parameters
         ----------
         group : torch.distributed.ProcessGroup, optional
-            Default: all processes. With NCCL counts go by way of the current CUDA device.
+            Default: all processes. With NCCL the counts pass through the current CUDA device.
 
         Raises
         ------
         RuntimeError
             If there is no process group.
         ValueError, TypeError
-            On every process, if they were made with different settings, have seen symbols here and
-            floats there, or are not all of this class; nothing is changed then.
+            On every process, if the processes have objects of different classes or with different
+            settings, or if an input has symbols in one and floats in another. Nothing is changed
+            then.
         """
         import torch.distributed as dist
 
@@ -147,13 +160,29 @@ class Accumulated:
     def state_dict(self) -> dict[str, Any]:
         """Counts and settings as NumPy arrays, numbers and strings; all of it copies.
 
-        Not which kind of array the data were: what is loaded computes NumPy until it is updated.
+        It does not hold which kind of array the data were. An object that loads it returns NumPy
+        arrays until its next update.
+
+        Returns
+        -------
+        dict of str to ndarray, int, str, bool or dict
         """
         symbols = {role: bool(flag) for role, flag in self._symbols.items()}
         return {"counts": self.counts.copy(), "symbols": symbols, **self._settings()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over the counts of `state`, which must come from the same settings."""
+        """Take over the counts of a state.
+
+        Parameters
+        ----------
+        state : dict
+            What `state_dict` returned, for an object with the same settings.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If `state` is no such dict, or comes from other settings. Nothing was changed then.
+        """
         expected = {"counts", "symbols", *self._settings()}
         if not isinstance(state, dict):
             raise TypeError(f"a state is a dict, got {type(state).__name__}")
@@ -181,7 +210,15 @@ class Accumulated:
     def compute(self) -> Any:
         """The measure of everything seen so far, float64 of shape (U,).
 
-        In the kind of array that the last update had, as in the one-shot function.
+        Returns
+        -------
+        float64 array, shape (U,)
+            In the kind of array that the last update had.
+
+        Raises
+        ------
+        ValueError
+            If nothing was counted yet.
         """
         if not self._counts.any():
             raise ValueError(
@@ -193,8 +230,8 @@ class Accumulated:
     def significance(self, alpha: float = 0.05) -> Significance:
         """Test what was counted so far against chance, by the chi-square law.
 
-        See `tefast.significance` with ``method="chi2"`` for what it takes, and for the warning
-        where cells hold few transitions. It needs SciPy.
+        `tefast.significance` with ``method="chi2"`` says when this law holds. A warning says so if
+        cells have too few transitions. It needs SciPy.
 
         Parameters
         ----------
@@ -204,7 +241,16 @@ class Accumulated:
         Returns
         -------
         Significance
-            Its arrays have the shape (U,); `te` holds the measure, whichever that is.
+            Its arrays have the shape (U,). `te` holds the measure of this class.
+
+        Raises
+        ------
+        TypeError
+            If the measure is one of units alone, such as entropy, or `alpha` is not a number.
+        ValueError
+            If `alpha` does not lie between 0 and 1.
+        ImportError
+            If SciPy is not installed.
         """
         if not self.measure.y:
             raise TypeError(f"{self.measure.name} has nothing that chance could give")

@@ -6,24 +6,35 @@ from typing import Any
 
 from tefast import measures
 from tefast._streaming.accumulation import Accumulated
+from tefast._support.parameters import documented
 from tefast._tables.states import check_positive
 from tefast.measures import Measure
 from tefast.typing import BackendName, Bias, BinningLike, NanPolicy
 
 
+@documented
 class Streaming(Accumulated):
     """Any measure of data that comes in batches, by its definition.
 
     Parameters
     ----------
     measure : str or tefast.measures.Measure
-        As in `evaluate`.
-    units, bins, binning, h_range, y_range, sources, bias, nan_policy, base, backend, threads
-        As in `TransferEntropy`.
-    conditions, z_range
-        As in `ConditionalTransferEntropy`.
-    target_history, source_history, delay, target_step, source_step
-        As in `evaluate`.
+        One of `tefast.measures.NAMED` by its name, or a definition, also of one's own.
+    {units, bins}
+    {target_history, source_history}
+    delay : int, optional
+        Steps from the source's last symbol to the target's next. Default: the least that the
+        measure takes.
+    {target_step, source_step}
+    sources : int, optional
+        The number of series in the source, which are taken together. Default: one.
+    conditions : int, default 1
+        The number of series in the conditions.
+    {binning:batches}
+    h_range, y_range, z_range : (low, high), optional
+        The ranges of target, source and conditions that uniform bins divide. Floats in uniform bins
+        need them.
+    {nan_policy, bias, base, backend, threads}
 
     Examples
     --------
@@ -71,6 +82,7 @@ class Streaming(Accumulated):
             binning=binning, nan_policy=nan_policy, base=base, backend=backend, threads=threads,
         )  # fmt: skip
 
+    @documented
     def update(
         self,
         h: Any,
@@ -85,13 +97,19 @@ class Streaming(Accumulated):
 
         Parameters
         ----------
-        h, y, z : array_like
-            As in `ConditionalTransferEntropy.update`, those that the measure counts.
-        lengths, mask, layout
-            As in `TransferEntropy.update`.
+        {h:batch}
+        y, z : array_like, shape (N, T) or (T,), optional
+            The source and the conditions, where the measure counts them; with several `sources` or
+            `conditions` they have an axis more.
+        {lengths, mask, layout}
+
+        Raises
+        ------
+        {errors:batch}
         """
         self._take(self.measure.taken({"h": h, "y": y, "z": z}), lengths, mask, layout)
 
+    @documented
     def update_from(
         self,
         h: Any,
@@ -103,7 +121,20 @@ class Streaming(Accumulated):
         rows: int | None = None,
         layout: str | None = None,
     ) -> None:
-        """Count arrays that need not fit into memory: see `TransferEntropy.update_from`."""
+        """Count arrays that need not fit into memory, slice by slice; if it raises, none of them.
+
+        Parameters
+        ----------
+        {h:pieces}
+        y, z : array, shape (N, T) or (T,), optional
+            The source and the conditions, where the measure counts them, read in the same slices.
+        {lengths, mask:pieces, rows, layout}
+
+        Raises
+        ------
+        {errors:batch}
+            The message names the slice.
+        """
         given = self.measure.taken({"h": h, "y": y, "z": z})
         self._update_from(given, lengths, mask, rows, layout)
 

@@ -6,19 +6,23 @@ from typing import Any
 
 from tefast import measures
 from tefast._streaming.updates import Alone, Beside
+from tefast._support.parameters import documented
 from tefast._tables.states import Embedding, own_embedding
 from tefast.typing import BackendName, Bias, BinningLike, NanPolicy
 
 
+@documented
 class MutualInformation(Beside):
     """Mutual information of every unit and the source, ``I(h[t]; y[t - delay])``, in batches.
 
     Parameters
     ----------
-    delay : int, default 0
-        Steps from the source to the unit, not negative.
-    units, bins, binning, h_range, y_range, sources, bias, nan_policy, base, backend, threads
-        As in `TransferEntropy`.
+    {units, bins, delay:mutual, sources, binning:batches, h_range:batches, y_range:batches}
+    {nan_policy, bias, base, backend, threads}
+
+    Raises
+    ------
+    {errors:made}
     """
 
     measure = measures.MUTUAL_INFORMATION
@@ -50,15 +54,18 @@ class MutualInformation(Beside):
         return f"h[t] beside y[t - delay] with delay={self._embedding.delay}"
 
 
+@documented
 class ActiveInformation(Alone):
     """Active information storage of every unit, of data in batches.
 
     Parameters
     ----------
-    history, step : int, default 1
-        As in `active_information`.
-    units, bins, binning, h_range, bias, nan_policy, base, backend, threads
-        As in `TransferEntropy`.
+    {units, bins, history, step, binning:batches, h_range:batches, nan_policy, bias, base}
+    {backend, threads}
+
+    Raises
+    ------
+    {errors:made}
     """
 
     measure = measures.ACTIVE_INFORMATION
@@ -89,15 +96,18 @@ class ActiveInformation(Alone):
         return self._embedding.own_transition
 
 
+@documented
 class EntropyRate(Alone):
     """Entropy rate of every unit, of data in batches.
 
     Parameters
     ----------
-    history, step : int, default 1
-        As in `entropy_rate`.
-    units, bins, binning, h_range, bias, nan_policy, base, backend, threads
-        As in `TransferEntropy`.
+    {units, bins, history, step, binning:batches, h_range:batches, nan_policy, bias, base}
+    {backend, threads}
+
+    Raises
+    ------
+    {errors:made}
     """
 
     measure = measures.ENTROPY_RATE
@@ -128,13 +138,17 @@ class EntropyRate(Alone):
         return self._embedding.own_transition
 
 
+@documented
 class Entropy(Alone):
     """Shannon entropy of units whose values come in batches.
 
     Parameters
     ----------
-    units, bins, binning, h_range, nan_policy, base, backend, threads
-        As in `TransferEntropy`.
+    {units, bins, binning:batches, h_range:batches, nan_policy, base, backend, threads}
+
+    Raises
+    ------
+    {errors:made}
     """
 
     measure = measures.ENTROPY

@@ -9,6 +9,7 @@ from tefast import measures
 from tefast._counting import evaluation
 from tefast._streaming.accumulation import Accumulated
 from tefast._streaming.updates import Beside
+from tefast._support.parameters import documented
 from tefast._tables.states import Embedding, check_positive
 from tefast.typing import BackendName, Bias, BinningLike, NanPolicy
 
@@ -20,26 +21,25 @@ class OfTransitions(Accumulated):
         return self._embedding.transition
 
 
+@documented
 class TransferEntropy(OfTransitions, Beside):
     """Transfer entropy of data that comes in batches, exactly that of all data at once.
 
     Parameters
     ----------
-    units : int
-        Number of units of the target.
-    bins : int, default 16
-    binning : "uniform", array_like or mapping
-        As in `transfer_entropy`, but for "quantile", which needs all data at once: learn edges on
-        a part of them (`learn_edges`).
-    h_range, y_range : (low, high), optional
-        Needed for floats with uniform bins: the range of data that is still to come is unknown.
-    sources : int, optional
-        Take S sources at once, (N, T, S) or (T, S), as `transfer_entropy` does with ``joint=True``.
-    target_history, source_history, delay, target_step, source_step
-        As in `transfer_entropy`. Counts of all joint states are kept, 8 bytes for each of
-        ``units * bins**(1 + target_history + S * source_history)``.
-    bias, nan_policy, base, backend, threads
-        As in `transfer_entropy`.
+    {units, bins}
+    {target_history, source_history, delay, target_step, source_step}
+    {sources, binning:batches, h_range:batches, y_range:batches}
+    {nan_policy, bias, base, backend, threads}
+
+    Raises
+    ------
+    {errors:made}
+
+    Notes
+    -----
+    Counts of all joint states are kept. They take 8 bytes for each of
+    ``units * bins**(1 + target_history + S * source_history)``.
 
     Examples
     --------
@@ -82,16 +82,27 @@ class TransferEntropy(OfTransitions, Beside):
         )  # fmt: skip
 
 
+@documented
 class ReverseTransferEntropy(OfTransitions, Beside):
     """Transfer entropy the other way, from every unit to the series, of data in batches.
 
-    See `reverse_transfer_entropy` for which history is whose.
+    Each unit is a **source**, and the series is the **target**. So `target_history` and
+    `target_step` are those of the series, and `source_history` and `source_step` are those of the
+    units.
 
     Parameters
     ----------
-    units, bins, binning, h_range, y_range, sources, bias, nan_policy, base, backend, threads
-    target_history, source_history, delay, target_step, source_step
-        As in `TransferEntropy`.
+    {units, bins}
+    {target_history, source_history, delay, target_step, source_step}
+    sources : int, optional
+        S, the number of series that are taken at once, as one target. They then have the shape
+        (N, T, S) or (T, S). Default: one series without such an axis.
+    {binning:batches, h_range:batches, y_range:batches}
+    {nan_policy, bias, base, backend, threads}
+
+    Raises
+    ------
+    {errors:made}
     """
 
     measure = measures.REVERSE_TRANSFER_ENTROPY
@@ -124,16 +135,23 @@ class ReverseTransferEntropy(OfTransitions, Beside):
         )  # fmt: skip
 
 
+@documented
 class NormalizedTransferEntropy(OfTransitions, Beside):
     """The fraction of every unit's entropy rate that the source explains, of data in batches.
 
-    See `normalized_transfer_entropy`.
+    It is transfer entropy divided by the entropy rate of the unit: see
+    `normalized_transfer_entropy`.
 
     Parameters
     ----------
-    units, bins, binning, h_range, y_range, sources, nan_policy, backend, threads
-    target_history, source_history, delay, target_step, source_step
-        As in `TransferEntropy`.
+    {units, bins}
+    {target_history, source_history, delay, target_step, source_step}
+    {sources, binning:batches, h_range:batches, y_range:batches}
+    {nan_policy, backend, threads}
+
+    Raises
+    ------
+    {errors:made}
     """
 
     measure = measures.TRANSFER_ENTROPY
@@ -169,18 +187,24 @@ class NormalizedTransferEntropy(OfTransitions, Beside):
         return evaluation.normalized(*found)
 
 
+@documented
 class ConditionalTransferEntropy(OfTransitions):
     """Transfer entropy beyond what conditions tell, of data in batches.
 
     Parameters
     ----------
-    conditions : int, default 1
-        Take Z conditions at once, (N, T, Z) or (T, Z), each in as many bins.
-    z_range : (low, high), optional
-        As `y_range`, of the conditions.
-    units, bins, binning, h_range, y_range, sources, bias, nan_policy, base, backend, threads
-    target_history, source_history, delay, target_step, source_step
-        As in `TransferEntropy`. Counts take ``bins**conditions`` times as much.
+    {units, bins}
+    {target_history, source_history, delay, target_step, source_step}
+    {sources, conditions, binning:batches, h_range:batches, y_range:batches, z_range:batches}
+    {nan_policy, bias, base, backend, threads}
+
+    Raises
+    ------
+    {errors:made}
+
+    Notes
+    -----
+    Counts take ``bins**conditions`` times as much memory as those of `TransferEntropy`.
     """
 
     measure = measures.CONDITIONAL_TRANSFER_ENTROPY
@@ -215,6 +239,7 @@ class ConditionalTransferEntropy(OfTransitions):
             binning=binning, nan_policy=nan_policy, base=base, backend=backend, threads=threads,
         )  # fmt: skip
 
+    @documented
     def update(
         self,
         h: Any,
@@ -224,9 +249,22 @@ class ConditionalTransferEntropy(OfTransitions):
         mask: Any = None,
         layout: str | None = None,
     ) -> None:
-        """Count a batch; `z` holds the conditions, and all else is as in `TransferEntropy`."""
+        """Count a batch of sequences; if it raises, nothing was counted.
+
+        Parameters
+        ----------
+        {h:batch, y:batch}
+        z : array_like, shape (N, T) or (T,); with several `conditions` (N, T, Z) or (T, Z)
+            The conditions.
+        {lengths, mask, layout}
+
+        Raises
+        ------
+        {errors:batch}
+        """
         self._take({"h": h, "y": y, "z": z}, lengths, mask, layout)
 
+    @documented
     def update_from(
         self,
         h: Any,
@@ -238,5 +276,22 @@ class ConditionalTransferEntropy(OfTransitions):
         rows: int | None = None,
         layout: str | None = None,
     ) -> None:
-        """Count arrays that need not fit into memory: see `TransferEntropy.update_from`."""
+        """Count arrays that need not fit into memory, slice by slice; if it raises, none of them.
+
+        To take everything back in that case, a copy of the counts so far is kept meanwhile.
+
+        Parameters
+        ----------
+        {h:pieces}
+        y : array, shape (N, T) or (T,)
+            The source, which is read in the same slices.
+        z : array, shape (N, T) or (T,); with several `conditions` (N, T, Z) or (T, Z)
+            The conditions, likewise.
+        {lengths, mask, rows, layout}
+
+        Raises
+        ------
+        {errors:batch}
+            The message names the slice.
+        """
         self._update_from({"h": h, "y": y, "z": z}, lengths, mask, rows, layout)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from tefast._streaming.accumulation import Accumulated
+from tefast._support.parameters import documented
 
 
 class Beside(Accumulated):
     """A measure of units beside a series."""
 
+    @documented
     def update(
         self, h: Any, y: Any, lengths: Any = None, mask: Any = None, layout: str | None = None
     ) -> None:
@@ -17,19 +19,15 @@ class Beside(Accumulated):
 
         Parameters
         ----------
-        h : array_like, shape (N, T, U), (T, U) or (T,)
-            The target.
-        y : array_like, shape (N, T) or (T,); with `sources` (N, T, S) or (T, S)
-            The source.
-        lengths : array_like of int, shape (N,), optional
-            Valid steps of each sequence.
-        mask : array_like of bool, shape (N, T) or that of `h`, optional
-            True where something counts, as in `transfer_entropy`.
-        layout : str, optional
-            What the axes of `h` hold, as in `transfer_entropy`.
+        {h:batch, y:batch, lengths, mask, layout}
+
+        Raises
+        ------
+        {errors:batch}
         """
         self._take({"h": h, "y": y}, lengths, mask, layout)
 
+    @documented
     def update_from(
         self,
         h: Any,
@@ -42,26 +40,19 @@ class Beside(Accumulated):
     ) -> None:
         """Count arrays that need not fit into memory, slice by slice; if it raises, none of it.
 
-        For that a copy of the counts so far is kept meanwhile.
+        To take everything back in that case, a copy of the counts so far is kept meanwhile.
 
         Parameters
         ----------
-        h : array, shape (N, T, U), (T, U) or (T,); or a list of sequences of unequal lengths
-            The target: anything with a shape that slices can be taken of, such as a memory map or a
-            dataset of HDF5 or Zarr. Sequences are read some at a time; steps, where one sequence
-            alone is too large.
+        {h:pieces}
         y : array, shape (N, T) or (T,); with `sources` (N, T, S) or (T, S)
-            The source.
-        lengths : array_like of int, shape (N,), optional
-            Valid steps of each sequence.
-        mask : array of bool, shape (N, T) or that of `h`, optional
-            True where something counts, as in `transfer_entropy`. It is sliced as the data are, so
-            that it may lie in a file too; a list, beside lists of sequences.
-        rows : int, optional
-            Sequences in a slice, or steps where `h` has no axis of sequences. Default: as many as
-            take 64 MiB. Counts are the same for any.
-        layout : str, optional
-            What the axes of `h` hold, as in `transfer_entropy`.
+            The source, which is read in the same slices.
+        {lengths, mask:pieces, rows, layout}
+
+        Raises
+        ------
+        {errors:batch}
+            The message names the slice.
         """
         self._update_from({"h": h, "y": y}, lengths, mask, rows, layout)
 
@@ -69,12 +60,23 @@ class Beside(Accumulated):
 class Alone(Accumulated):
     """A measure of units alone."""
 
+    @documented
     def update(
         self, h: Any, lengths: Any = None, mask: Any = None, layout: str | None = None
     ) -> None:
-        """Count a batch (N, T, U), (T, U) or (T,); if it raises, nothing was counted."""
+        """Count a batch of sequences; if it raises, nothing was counted.
+
+        Parameters
+        ----------
+        {h:batch, lengths, mask:alone, layout:alone}
+
+        Raises
+        ------
+        {errors:batch}
+        """
         self._take({"h": h}, lengths, mask, layout)
 
+    @documented
     def update_from(
         self,
         h: Any,
@@ -84,5 +86,17 @@ class Alone(Accumulated):
         rows: int | None = None,
         layout: str | None = None,
     ) -> None:
-        """Count an array that need not fit into memory: see `TransferEntropy.update_from`."""
+        """Count an array that need not fit into memory, slice by slice; if it raises, none of it.
+
+        To take everything back in that case, a copy of the counts so far is kept meanwhile.
+
+        Parameters
+        ----------
+        {h:pieces, lengths, mask:pieces, rows, layout:alone}
+
+        Raises
+        ------
+        {errors:batch}
+            The message names the slice.
+        """
         self._update_from({"h": h}, lengths, mask, rows, layout)

@@ -1,1 +1,1 @@
-"""What is of no measure: files, memory, warnings, progress."""
+"""What is of no measure: files, memory, warnings, progress, docstrings."""

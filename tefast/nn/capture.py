@@ -7,11 +7,13 @@ from torch import Tensor, nn
 
 from tefast.nn import series
 from tefast.nn._layers.recurrent import find_single
+from tefast.nn._parameters import documented
 from tefast.nn._runs.batches import Batch, Forward, FromResult, Place, run_model
 from tefast.nn._runs.observe import Calls
 from tefast.nn.context import Context, Observed
 
 
+@documented
 def capture(
     model: nn.Module,
     batches: Iterable[Batch],
@@ -32,15 +34,8 @@ def capture(
     Parameters
     ----------
     model : nn.Module
-        Maps x to logits (n, T, C), or (n, C) as in `score`.
-    batches : iterable of (x, labels) or (x, labels, lengths)
-        labels : integer Tensor (n,) or (n, T), classes 0..C-1;
-        lengths : integer Tensor (n,), valid steps of each sequence. They are brought to the
-        model's device.
-    rnn : str
-        Name of the recurrent layer in `model`, with dots for nesting.
-    forward, source, labels, lengths, calls
-        As in `score`.
+        It maps x to logits (n, T, C), or to one result for a sequence, (n, C). It is not changed.
+    {batches, rnn, forward, source, labels, lengths:place, calls}
 
     Yields
     ------
@@ -49,8 +44,8 @@ def capture(
     y : Tensor (n, T)
         Softmax probability of the true label at every step, in [0, 1], or what `source` gives.
     lengths : Tensor (n,)
-        Only where the batch holds them or the layer runs on packed sequences:
-        ``te.update(*captured)`` fits either way.
+        Only if the batch holds them or the layer runs on packed sequences.
+        ``te.update(*captured)`` works in both cases.
 
     Raises
     ------

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from tefast.nn import series
 from tefast.nn._layers.recurrent import Layer, weights
 from tefast.nn._layers.stack import Part
+from tefast.nn._parameters import documented
 from tefast.nn._runs.batches import (
     Batch,
     Forward,
@@ -42,31 +43,27 @@ class Observed(NamedTuple):
     """Valid steps of each sequence, (n,)."""
 
 
+@documented
 @dataclass(frozen=True)
 class Context:
     """What a criterion may look at.
 
     Attributes
     ----------
-    model : nn.Module
-    batches : iterable
-        Of (x, labels), (x, labels, lengths), or what `forward` takes.
+    {model, batches}
     layer : nn.LSTM, nn.GRU, nn.RNN, one of their cells, or RecurrentStack
         The layer of `model` whose units are scored.
     parts : dict of (layer, direction) to int
-        Whose units, and how many each has; scores are of all of them, side by side.
-    bins, h_range, y_range
-        How outputs and the series are binned, as in `score`.
-    seed : int
-    backend, threads
-        As in `tefast.transfer_entropy`.
-    forward, source, loss : callable
-        ``forward(model, batch)`` runs the model; of its result, ``source(result, batch)`` is the
-        series (n, T) and ``loss(result, batch)`` a number.
-    labels, lengths, calls
-        As in `score`.
-    what : {"units", "outputs", "gates"}
-        "outputs" are the projected ones of an LSTM with a projection.
+        The layers and directions whose units are scored, and how many units each has. Scores are of
+        all of them, side by side.
+    {bins:outputs, h_range:outputs, y_range:series, seed, backend, threads, forward}
+    source : callable
+        ``source(result, batch)`` is the series (n, T) that units are compared with.
+    loss : callable
+        ``loss(result, batch)`` is the loss, a number.
+    {labels, lengths:place, calls}
+    what : {"units", "outputs", "gates"}, default "units"
+        What is scored. "outputs" are the projected outputs of an LSTM with a projection.
     """
 
     model: nn.Module
@@ -116,7 +113,17 @@ class Context:
         return sum(self.parts.values())
 
     def split(self, scores: Tensor) -> dict[Part, Tensor]:
-        """Scores of all units side by side (units,) as those of each part."""
+        """Split the scores of all units into those of each part.
+
+        Parameters
+        ----------
+        scores : Tensor, shape (units,)
+            Scores of all units, side by side.
+
+        Returns
+        -------
+        dict of (layer, direction) to Tensor (U,)
+        """
         return dict(zip(self.parts, torch.split(scores, list(self.parts.values())), strict=True))
 
     def observed(self) -> Iterator[Observed]:
@@ -159,7 +166,18 @@ class Context:
             }
 
     def look(self, batch: Batch) -> list[Observed]:
-        """Return what `observed` yields for one batch; the model may be changed by its run."""
+        """Return what `observed` yields for one batch; the model may be changed by its run.
+
+        Parameters
+        ----------
+        batch : object that `forward` takes
+            A batch, such as (x, labels) or (x, labels, lengths).
+
+        Returns
+        -------
+        list of Observed
+            Outputs (n, T, units), series (n, T), and lengths (n,) or None.
+        """
         before = self._results.before(self.source)
         result, runs = self._observer.run(batch)
         placed = self._placed(batch)
@@ -171,7 +189,18 @@ class Context:
         ]
 
     def look_at_outputs(self, batch: Batch) -> list[tuple[Tensor, Tensor | None]]:
-        """Return what `outputs` yields for one batch; the model may be changed by its run."""
+        """Return what `outputs` yields for one batch; the model may be changed by its run.
+
+        Parameters
+        ----------
+        batch : object that `forward` takes
+            A batch, such as (x, labels) or (x, labels, lengths).
+
+        Returns
+        -------
+        list of (Tensor, Tensor or None)
+            Outputs (n, T, units), and lengths (n,) or None.
+        """
         runs = self._observer.run(batch)[1]
         lengths = self._lengths(self._placed(batch), runs)
         return [(run.h, steps) for run, steps in zip(runs, lengths, strict=True)]

@@ -16,6 +16,7 @@ from torch import Tensor
 import tefast
 from tefast._streaming.accumulation import Accumulated
 from tefast.nn._layers.grams import RIDGE, Gram, eliminated
+from tefast.nn._parameters import documented
 from tefast.nn._runs.ranges import valid_steps
 from tefast.nn.context import Context
 from tefast.typing import Bias, Method
@@ -36,6 +37,11 @@ def criterion(*, descending: bool) -> Callable[[F], F]:
     descending : bool
         True for the units with the highest scores, False for those with the lowest.
 
+    Returns
+    -------
+    callable
+        A decorator of the criterion.
+
     Examples
     --------
     >>> @criterion(descending=False)
@@ -51,7 +57,17 @@ def criterion(*, descending: bool) -> Callable[[F], F]:
 
 
 def order_of(given: Criterion) -> bool | None:
-    """Return whether the highest scores of a criterion go first; None where it does not say."""
+    """Return whether the highest scores of a criterion go first; None where it does not say.
+
+    Parameters
+    ----------
+    given : callable
+        A criterion, or a ``functools.partial`` of one.
+
+    Returns
+    -------
+    bool or None
+    """
     found: bool | None = getattr(given, "descending", None)
     if found is None and isinstance(given, partial):
         return order_of(given.func)
@@ -78,15 +94,33 @@ def _counted(
 
 
 def counter_of(given: Criterion) -> Callable[[Context], Accumulated] | None:
-    """Return what makes the counter of a criterion that only counts; None of others."""
+    """Return what makes the counter of a criterion that only counts; None for others.
+
+    Parameters
+    ----------
+    given : callable
+        A criterion, or a ``functools.partial`` of one.
+
+    Returns
+    -------
+    callable or None
+    """
     if isinstance(given, partial):
         found = counter_of(given.func)
         return None if found is None else partial(found, *given.args, **given.keywords)
     return getattr(given, "counter", None)
 
 
+@documented
 def count(context: Context, counters: Sequence[Any]) -> None:
-    """Fill several counters in one pass over the batches."""
+    """Fill several counters in one pass over the batches.
+
+    Parameters
+    ----------
+    {context}
+    counters : sequence of streaming objects
+        Such as `tefast.TransferEntropy`, for as many units as the context has.
+    """
     if any("y" in counter.measure.roles for counter in counters):
         for h, y, lengths in context.observed():
             for counter in counters:
@@ -99,6 +133,7 @@ def count(context: Context, counters: Sequence[Any]) -> None:
 
 
 @_counted(descending=True)
+@documented
 def transfer_entropy(
     context: Context,
     *,
@@ -109,7 +144,20 @@ def transfer_entropy(
     target_step: int = 1,
     source_step: int = 1,
 ) -> Accumulated:
-    """Transfer entropy in bits from the series to every unit, as `tefast.transfer_entropy`."""
+    """Transfer entropy in bits from the series to every unit.
+
+    Parameters
+    ----------
+    {context, bias, target_history, source_history, delay, target_step, source_step}
+
+    Returns
+    -------
+    Tensor or ndarray, shape (units,)
+
+    Raises
+    ------
+    {errors:criterion}
+    """
     return tefast.TransferEntropy(
         context.units,
         bias=bias,
@@ -123,6 +171,7 @@ def transfer_entropy(
 
 
 @_counted(descending=False)
+@documented
 def reverse_transfer_entropy(
     context: Context,
     *,
@@ -133,7 +182,22 @@ def reverse_transfer_entropy(
     target_step: int = 1,
     source_step: int = 1,
 ) -> Accumulated:
-    """Transfer entropy in bits from every unit to the series."""
+    """Transfer entropy in bits from every unit to the series.
+
+    Each unit is a source, and the series is the target.
+
+    Parameters
+    ----------
+    {context, bias, target_history, source_history, delay, target_step, source_step}
+
+    Returns
+    -------
+    Tensor or ndarray, shape (units,)
+
+    Raises
+    ------
+    {errors:criterion}
+    """
     return tefast.ReverseTransferEntropy(
         context.units,
         bias=bias,
@@ -146,6 +210,7 @@ def reverse_transfer_entropy(
     )
 
 
+@documented
 def significance(
     context: Context,
     *,
@@ -157,22 +222,21 @@ def significance(
 
     Parameters
     ----------
-    context : Context
-    reverse : bool
-        From the unit to the series; by "chi2" alone.
-    method : {"auto", "trials", "circular", "shuffle", "conditional", "chi2"}
-        "auto" is "chi2" for `reverse`, and else as in `tefast.significance`: "trials" for ten or
-        more sequences of the same length. "chi2" streams; it needs SciPy, some 30 transitions for
-        every cell, and series without memory beyond a step, which outputs of a layer seldom are:
-        it then rejects too often. The others keep the codes of all outputs in memory, a byte each,
-        and draw from the context's seed.
+    {context, reverse, method}
     surrogates : int, optional
-        As in `tefast.significance`.
+        The number of surrogates. Default: as many as `tefast.significance` chooses.
 
     Returns
     -------
     tefast.Significance
         Its arrays have shape (units,).
+
+    Raises
+    ------
+    ValueError
+        If `reverse` is given with another method than "chi2".
+    ImportError
+        If the method is "chi2" and SciPy is not installed.
     """
     if reverse and method == "auto":
         method = "chi2"
@@ -191,67 +255,195 @@ def significance(
 
 
 @criterion(descending=True)
+@documented
 def effective_transfer_entropy(
     context: Context, *, reverse: bool = False, method: Method = "auto"
 ) -> UnitScores:
-    """Transfer entropy less what chance alone gives; may be negative."""
+    """Transfer entropy less what chance alone gives; may be negative.
+
+    Parameters
+    ----------
+    {context, reverse, method}
+
+    Returns
+    -------
+    Tensor or ndarray, shape (units,)
+
+    Raises
+    ------
+    {errors:criterion}
+    """
     return significance(context, reverse=reverse, method=method).effective_te
 
 
 @criterion(descending=True)
+@documented
 def significant_transfer_entropy(
     context: Context, *, reverse: bool = False, method: Method = "auto", level: float = 0.05
 ) -> UnitScores:
-    """Effective transfer entropy where the false discovery rate is up to `level`, else 0."""
+    """Effective transfer entropy where the false discovery rate is up to `level`, else 0.
+
+    Parameters
+    ----------
+    {context, reverse, method}
+    level : float, default 0.05
+        The highest false discovery rate of a significant unit.
+
+    Returns
+    -------
+    Tensor or ndarray, shape (units,)
+
+    Raises
+    ------
+    {errors:criterion}
+    """
     found = significance(context, reverse=reverse, method=method)
     return np.where(found.q_value <= level, np.maximum(found.effective_te, 0.0), 0.0)
 
 
 @criterion(descending=True)
+@documented
 def q_value(context: Context, *, reverse: bool = False, method: Method = "auto") -> UnitScores:
-    """The false discovery rate at which transfer entropy is significant, 0 to 1."""
+    """The false discovery rate at which transfer entropy is significant, 0 to 1.
+
+    Parameters
+    ----------
+    {context, reverse, method}
+
+    Returns
+    -------
+    Tensor or ndarray, shape (units,)
+
+    Raises
+    ------
+    {errors:criterion}
+    """
     return significance(context, reverse=reverse, method=method).q_value
 
 
 @_counted(descending=False)
+@documented
 def entropy(context: Context) -> Accumulated:
-    """Entropy in bits of every unit's binned output."""
+    """Entropy in bits of every unit's binned output.
+
+    Parameters
+    ----------
+    {context}
+
+    Returns
+    -------
+    Tensor or ndarray, shape (units,)
+
+    Raises
+    ------
+    {errors:criterion}
+    """
     return tefast.Entropy(context.units, context.bins, **_own(context))
 
 
 @_counted(descending=False)
+@documented
 def mutual_information(
     context: Context, *, bias: Bias | None = None, delay: int = 0
 ) -> Accumulated:
-    """Mutual information in bits of every unit and the series."""
+    """Mutual information in bits of every unit and the series.
+
+    Parameters
+    ----------
+    {context, bias, delay:mutual}
+
+    Returns
+    -------
+    Tensor or ndarray, shape (units,)
+
+    Raises
+    ------
+    {errors:criterion}
+    """
     return tefast.MutualInformation(context.units, bias=bias, delay=delay, **_binning(context))
 
 
 @_counted(descending=False)
+@documented
 def active_information(
     context: Context, *, bias: Bias | None = None, history: int = 1, step: int = 1
 ) -> Accumulated:
-    """Active information storage in bits of every unit: what its past tells of its next value."""
+    """Active information storage in bits of every unit: what its past tells of its next value.
+
+    Parameters
+    ----------
+    {context, bias, history, step}
+
+    Returns
+    -------
+    Tensor or ndarray, shape (units,)
+
+    Raises
+    ------
+    {errors:criterion}
+    """
     return tefast.ActiveInformation(
         context.units, context.bins, history=history, step=step, bias=bias, **_own(context)
     )
 
 
 @criterion(descending=False)
+@documented
 def l1_norm(context: Context) -> UnitScores:
-    """Sum of ``|w|`` over a unit's rows in ``weight_ih`` and ``weight_hh``, of all gates."""
+    """Sum of ``|w|`` over a unit's rows in ``weight_ih`` and ``weight_hh``, of all gates.
+
+    Parameters
+    ----------
+    {context}
+
+    Returns
+    -------
+    Tensor or ndarray, shape (units,)
+
+    Raises
+    ------
+    {errors:criterion}
+    """
     return _row_sums(context, Tensor.abs)
 
 
 @criterion(descending=False)
+@documented
 def l2_norm(context: Context) -> UnitScores:
-    """Root of the sum of w**2 over the rows that `l1_norm` sums."""
+    """Root of the sum of ``w**2`` over the rows that `l1_norm` sums.
+
+    Parameters
+    ----------
+    {context}
+
+    Returns
+    -------
+    Tensor or ndarray, shape (units,)
+
+    Raises
+    ------
+    {errors:criterion}
+    """
     return _row_sums(context, Tensor.square).sqrt()
 
 
 @criterion(descending=False)
+@documented
 def activation_magnitude(context: Context) -> UnitScores:
-    """Mean of a unit's ``|output|`` over all valid steps."""
+    """Mean of a unit's ``|output|`` over all valid steps.
+
+    Parameters
+    ----------
+    {context}
+
+    Returns
+    -------
+    Tensor or ndarray, shape (units,)
+
+    Raises
+    ------
+    {errors:criterion}
+    """
     total, steps = torch.zeros(context.units, dtype=torch.float64), 0
     for h, lengths in context.outputs():
         valid = h.flatten(0, 1) if lengths is None else h[valid_steps(h, lengths)]
@@ -263,6 +455,7 @@ def activation_magnitude(context: Context) -> UnitScores:
 
 
 @criterion(descending=False)
+@documented
 def redundancy(context: Context, *, ridge: float = RIDGE) -> UnitScores:
     """How much of a unit's output the units that stay leave open when its turn to go comes.
 
@@ -270,6 +463,17 @@ def redundancy(context: Context, *, ridge: float = RIDGE) -> UnitScores:
     tell best, and so on. Scores are mean squared residuals, each direction of a layer by itself.
     The lowest are those of units for which others can stand in, as `prune` has them do with
     `moments`.
+
+    Parameters
+    ----------
+    {context}
+    ridge : float, default 0.001
+        What is added to the diagonal of the second moments, as a fraction of their mean.
+
+    Returns
+    -------
+    Tensor (units,)
+        Mean squared residuals.
     """
     widths = list(context.parts.values())
     widths = widths if sum(widths) == context.units else [context.units]
@@ -284,12 +488,25 @@ def redundancy(context: Context, *, ridge: float = RIDGE) -> UnitScores:
 
 
 @criterion(descending=False)
+@documented
 def taylor(context: Context) -> UnitScores:
     """``|sum over steps of output times the loss's gradient|``, its mean over sequences.
 
-    To first order, by how much the loss of a sequence changes when what reads the unit gets 0 from
-    it (P. Molchanov et al., ICLR 2017). What the unit does inside the layer at later steps is not
-    in it, nor what reads an LSTM's cell state.
+    It is the change of the loss of a sequence, to first order, when the modules that read the unit
+    get 0 from it (P. Molchanov et al., ICLR 2017). It leaves out what the unit does inside the
+    layer at later steps, and what reads an LSTM's cell state.
+
+    Parameters
+    ----------
+    {context}
+
+    Returns
+    -------
+    Tensor or ndarray, shape (units,)
+
+    Raises
+    ------
+    {errors:criterion}
     """
     total, sequences = torch.zeros(context.units, dtype=torch.float64), 0
     for h, gradient in context.gradients():
@@ -300,8 +517,22 @@ def taylor(context: Context) -> UnitScores:
 
 
 @criterion(descending=False)
+@documented
 def random(context: Context) -> UnitScores:
-    """Uniform numbers in [0, 1) from the context's seed."""
+    """Uniform numbers in [0, 1) from the context's seed.
+
+    Parameters
+    ----------
+    {context}
+
+    Returns
+    -------
+    Tensor or ndarray, shape (units,)
+
+    Raises
+    ------
+    {errors:criterion}
+    """
     generator = torch.Generator().manual_seed(context.seed)
     return torch.rand(context.units, generator=generator, dtype=torch.float64)
 

@@ -20,6 +20,7 @@ from tefast.nn._layers.recurrent import (
     set_parameter,
     weights,
 )
+from tefast.nn._parameters import documented
 from tefast.nn._runs.batches import Batch, Forward, Place, run_model
 from tefast.nn._trace.copies import copy_with
 from tefast.nn.gate_selection import Constants, Gates, check_constants, choose_gates
@@ -32,19 +33,27 @@ Stand: TypeAlias = Constants | Literal["mean"]
 
 
 class GateSavings(NamedTuple):
-    """What the removal of gates saves: (before, after).
+    """What the removal of gates saves: each field is (before, after).
 
-    FLOPs are those of the matrix products for one step of one sequence, a multiplication and an
-    addition counted as two.
+    FLOPs are those of the matrix products for one step of one sequence. A multiplication and an
+    addition count as two.
+
+    Attributes
+    ----------
+    parameters : tuple of int
+        The number of parameters.
+    input_flops : tuple of int
+        FLOPs of the products of the inputs with ``weight_ih``.
+    recurrent_flops : tuple of int
+        FLOPs of the products of the units' outputs with ``weight_hh``.
     """
 
     parameters: tuple[int, int]
     input_flops: tuple[int, int]
-    """Of the inputs with ``weight_ih``."""
     recurrent_flops: tuple[int, int]
-    """Of the units' outputs with ``weight_hh``."""
 
 
+@documented
 def mask_gates(
     rnn: nn.Module,
     gates: Gates,
@@ -54,21 +63,12 @@ def mask_gates(
 ) -> GateLayer:
     """Build the full-size layer in which `gates` are constants.
 
-    It computes every gate and puts the constants in afterwards: nothing is saved, and it is there
-    to compare with.
+    It computes every gate and then replaces the removed ones by their constants. It saves nothing,
+    and serves for comparison.
 
     Parameters
     ----------
-    rnn : nn.LSTM or nn.GRU, of one layer and direction, without projection
-        Not changed.
-    gates : bool Tensor or array of shape (U, G), or mapping of str to units
-        Gates i, f, g, o of an LSTM and r, z, n of a GRU, in this order; such as
-        ``{"i": [0, 3], "o": range(5)}``. None, or all, are allowed.
-    constants : "mean", float, or Tensor or array of shape (U, G)
-        "mean": the mean of each gate over all steps of `inputs`. Else in [0, 1], or in [-1, 1] of
-        the candidates g and n; what stands there for gates that are not removed is not read.
-    inputs : iterable of what `rnn` takes, for "mean"
-        Tensors, packed sequences, or ``(input, hx)`` with an initial state.
+    {rnn:gated, gates, constants, inputs}
 
     Returns
     -------
@@ -86,6 +86,7 @@ def mask_gates(
     return _build(*_checked(rnn, gates, constants, inputs), masked=True)
 
 
+@documented
 def remove_gates(
     rnn: nn.Module,
     gates: Gates,
@@ -98,16 +99,27 @@ def remove_gates(
     Its results are those of ``mask_gates(rnn, gates, constants)``, up to the order in which a
     matrix product sums. It takes and returns what `rnn` does.
 
-    Parameters are those of `mask_gates`, and so are the errors.
+    Parameters
+    ----------
+    {rnn:gated, gates, constants, inputs}
 
     Returns
     -------
     GateReducedLSTM or GateReducedGRU with the dtype, device, requires_grad and training mode of
     `rnn`. Gradients and hooks are not copied.
+
+    Raises
+    ------
+    TypeError
+        If `rnn` is no such layer, or the other arguments are of other types.
+    ValueError
+        If `rnn` has several layers, two directions, a projection or computed or shared weights, or
+        if `gates` or `constants` are not as described, or `inputs` are missing or empty.
     """
     return _build(*_checked(rnn, gates, constants, inputs), masked=False)
 
 
+@documented
 def prune_gates(
     model: M,
     gates: Gates,
@@ -122,26 +134,23 @@ def prune_gates(
 
     Parameters
     ----------
-    model : nn.Module
-        Not changed.
-    gates, constants
-        As in `mask_gates`. "mean": over all valid steps of `batches`; see `gate_means`.
+    {model, gates, constants}
     batches : iterable of (x, labels) or (x, labels, lengths), for "mean"
-        As in `gate_means`.
-    rnn : str
-        Name of the recurrent layer in `model`, with dots for nesting.
-    forward, lengths
-        As in `score`.
+        The data for the means, over all valid steps: see `gate_means`. Labels are not read.
+    {rnn, forward, lengths:place}
 
     Returns
     -------
-    Module like `model`, with the layer that `remove_gates` gives
+    Module of the class of `model`, with the layer that `remove_gates` returns
 
     Raises
     ------
-    TypeError, ValueError
-        As in `mask_gates`, and ValueError if there is no submodule `rnn`, or it shares a weight
-        with another. Nothing is built before all is checked.
+    TypeError
+        If the layer is neither an LSTM nor a GRU, or the other arguments are of other types.
+    ValueError
+        If there is no submodule `rnn`, or it shares a weight with another; if it has several
+        layers, two directions, a projection or computed weights; if `gates` or `constants` are not
+        as described; or if `batches` are missing or empty. Nothing is built then.
     """
     layer = find_gated(model, rnn)
     check_untied(model, [layer])
@@ -153,13 +162,13 @@ def prune_gates(
     return copy_with(model, {layer: remove_gates(layer, chosen, constants)})
 
 
+@documented
 def gate_savings(rnn: nn.Module, gates: Gates) -> GateSavings:
     """Count what the removal of gates saves.
 
     Parameters
     ----------
-    rnn, gates
-        As in `remove_gates`.
+    {rnn:gated, gates}
 
     Returns
     -------
@@ -168,7 +177,7 @@ def gate_savings(rnn: nn.Module, gates: Gates) -> GateSavings:
     Raises
     ------
     TypeError, ValueError
-        As in `remove_gates`.
+        If `rnn` is no such layer, or `gates` are not as described.
     """
     layer = check_gated(rnn)
     removed = choose_gates(gates, layer.hidden_size, layer.mode)

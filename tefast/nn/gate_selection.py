@@ -32,10 +32,13 @@ def select_gates(
     Parameters
     ----------
     scores : Tensor or array of shape (U, G)
-        One real score a gate.
-    amount, descending
-        As in `select_units`, of all U * G gates. Of gates with equal scores, that of the lower
-        unit goes first, and of one unit's that which PyTorch has first.
+        One real score for each gate. Infinities are allowed, NaN is not.
+    amount : float or int
+        How many gates are selected. A float in [0, 1] is a fraction of the U * G gates, rounded to
+        the nearest number; a half is rounded up. An int in 0..U*G is a number of gates.
+    descending : bool
+        True removes the highest score first, False the lowest first. Of equal scores, the gate of
+        the lower unit goes first, and of one unit the gate that PyTorch has first.
 
     Returns
     -------
@@ -43,8 +46,15 @@ def select_gates(
 
     Raises
     ------
-    TypeError, ValueError
-        If `scores` are not of shape (U, G), or as in `select_units`.
+    TypeError
+        If `scores` is not a real tensor or array, or `amount` is a bool or no number.
+    ValueError
+        If `scores` is not of shape (U, G) or has a NaN, or `amount` is out of its range.
+
+    Warns
+    -----
+    RuntimeWarning
+        If most of the selected gates have equal scores, so that only their index decides.
     """
     if not isinstance(scores, Tensor | np.ndarray):
         raise TypeError(f"scores: expected a tensor or an array, got {type(scores).__name__}")

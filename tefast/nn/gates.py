@@ -12,6 +12,7 @@ from torch.nn.utils.rnn import PackedSequence
 from tefast.nn import series
 from tefast.nn._layers.recurrent import Gated, check_gated, find_gated
 from tefast.nn._layers.stack import Part
+from tefast.nn._parameters import documented
 from tefast.nn._runs import inside
 from tefast.nn._runs.batches import Batch
 from tefast.nn._runs.modes import in_mode
@@ -21,6 +22,7 @@ from tefast.nn.context import Context, Observed
 from tefast.nn.gate_selection import GATES, LOWEST
 
 
+@documented
 def gate_activations(
     rnn: nn.Module, input: Tensor | PackedSequence, hx: Any = None
 ) -> Tensor | PackedSequence:
@@ -28,15 +30,18 @@ def gate_activations(
 
     Parameters
     ----------
-    rnn : nn.LSTM or nn.GRU, of one layer and direction, without projection
-    input, hx
-        As `rnn` takes them.
+    {rnn:gated}
+    input : Tensor of shape (T, N, D), (N, T, D) if batch_first, or (T, D); or PackedSequence
+        The input of the layer.
+    hx : h_0, or (h_0, c_0) of an LSTM, optional
+        The initial state, each of shape (1, N, U), or (1, U) for an input (T, D). Default: 0.
 
     Returns
     -------
-    Tensor of shape (T, N, U, G), (N, T, U, G) if batch_first, or (T, U, G) of an input (T, D); of
-    a packed input a PackedSequence of data of shape (S, U, G). Gates are i, f, g, o of an LSTM and
-    r, z, n of a GRU, in this order, after their sigmoid or tanh. Gradients flow through.
+    Tensor of shape (T, N, U, G), (N, T, U, G) if batch_first, or (T, U, G) for an input (T, D)
+        For a packed input it is a PackedSequence with data of shape (S, U, G). Gates are i, f, g, o
+        of an LSTM, or r, z, n of a GRU, in this order, after their sigmoid or tanh. Gradients flow
+        through.
 
     Raises
     ------
@@ -48,6 +53,7 @@ def gate_activations(
     return inside.gates(layer, input, hx, output)
 
 
+@documented
 def capture_gates(
     model: nn.Module, batches: Iterable[Batch], *, rnn: str = "rnn", **how: Any
 ) -> Iterator[tuple[Tensor, ...]]:
@@ -57,28 +63,29 @@ def capture_gates(
 
     Parameters
     ----------
-    model, batches, rnn
-        As in `capture`.
+    {model, batches, rnn}
     **how
         Other arguments of `capture`: forward, source, labels, lengths, calls.
 
     Yields
     ------
     gates : Tensor (n, T, U, G)
-        As `gate_activations` gives them.
+        What `gate_activations` returns.
     y : Tensor (n, T)
         Softmax probability of the true label at every step, in [0, 1], or what `source` gives.
     lengths : Tensor (n,)
-        Only where the batch holds them or the layer runs on packed sequences.
+        Only if the batch holds them or the layer runs on packed sequences.
 
     Raises
     ------
     TypeError, ValueError
-        As in `capture`, and TypeError if the layer is neither an LSTM nor a GRU.
+        If the layer is neither an LSTM nor a GRU of one layer and direction, if there is no such
+        submodule, or if a batch is not as described.
     """
     return captured(gate_context(model, batches, rnn, how))
 
 
+@documented
 def gate_means(
     model: nn.Module, batches: Iterable[Batch], *, rnn: str = "rnn", **how: Any
 ) -> Tensor:
@@ -87,11 +94,10 @@ def gate_means(
     Parameters
     ----------
     model : nn.Module
-        Of any results: they are not read. Not changed.
-    batches, rnn
-        As in `capture`; labels are not read.
+        Its results are not read. It is not changed.
+    {batches, rnn}
     **how
-        As in `capture_gates`: forward, lengths, calls.
+        Other arguments of `capture`: forward, lengths, calls.
 
     Returns
     -------
@@ -100,7 +106,8 @@ def gate_means(
     Raises
     ------
     TypeError, ValueError
-        As in `capture_gates`, and ValueError if there is no valid step.
+        If the layer is neither an LSTM nor a GRU of one layer and direction, if there is no such
+        submodule, if a batch is not as described, or if there is no valid step.
     """
     context = gate_context(model, batches, rnn, how)
     return _mean(_valid(*one) for one in context.outputs())

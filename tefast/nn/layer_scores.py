@@ -21,7 +21,19 @@ class LayerScores(dict[K, Tensor]):
 
     @classmethod
     def of(cls, scores: Mapping[K, Tensor], descending: bool | None) -> Self:
-        """Return scores that say which go first."""
+        """Return scores that say which go first.
+
+        Parameters
+        ----------
+        scores : mapping of (layer, direction) to Tensor
+            The scores of each part.
+        descending : bool or None
+            Whether the highest scores go first; None if the criterion does not say.
+
+        Returns
+        -------
+        LayerScores
+        """
         found = cls(scores)
         found.descending = descending
         return found

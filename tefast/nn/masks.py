@@ -10,6 +10,7 @@ from torch.nn.utils import prune as pruning
 from tefast.nn._layers.recurrent import check_recurrent, find_module, set_parameter
 from tefast.nn._layers.stack import Part, part_name, recurrent_layer
 from tefast.nn._layers.units import Selection, choose
+from tefast.nn._parameters import documented
 from tefast.nn._trace.copies import copy_with
 from tefast.nn.removal import prune
 
@@ -27,8 +28,9 @@ class UnitMask(pruning.BasePruningMethod):
     Parameters
     ----------
     units : LongTensor (K,)
+        The masked units, in 0..width-1.
     width : int
-        Units that each gate has a row for.
+        The number of units, for each of which each gate has a row.
     """
 
     # The only kind that is shown the whole tensor where masks are combined: "structured" would be
@@ -39,12 +41,25 @@ class UnitMask(pruning.BasePruningMethod):
         self.units, self.width = units, width
 
     def compute_mask(self, t: Tensor, default_mask: Tensor) -> Tensor:
-        """Return `default_mask` with 0 in the rows of the units."""
+        """Return a mask with 0 in the rows of the units.
+
+        Parameters
+        ----------
+        t : Tensor
+            The weight or bias. It is not read.
+        default_mask : Tensor, of the shape of `t`
+            The mask so far.
+
+        Returns
+        -------
+        Tensor, of the shape of `t`
+        """
         gates = default_mask.clone().view(-1, self.width, *default_mask.shape[1:])
         gates[:, self.units.to(gates.device)] = 0
         return gates.view(default_mask.shape)
 
 
+@documented
 def mask_in_place(rnn: R, units: Selection) -> R:
     """Mask units of a layer until `remove_masked`, with ``torch.nn.utils.prune``.
 
@@ -54,9 +69,9 @@ def mask_in_place(rnn: R, units: Selection) -> R:
     Parameters
     ----------
     rnn : nn.LSTM, nn.GRU or nn.RNN, without projection
-        Changed in place.
-    units : Selection
-        As in `mask_units`.
+        It is changed in place.
+    {units}
+        They may be all.
 
     Returns
     -------
@@ -64,8 +79,11 @@ def mask_in_place(rnn: R, units: Selection) -> R:
 
     Raises
     ------
-    TypeError, ValueError
-        As in `mask_units`; nothing is masked then.
+    TypeError
+        If `rnn` is no such layer, or `units` are not integers, or no mapping where one is needed.
+    ValueError
+        If `units` are out of range, repeated, or of a direction that is not there, or if the layer
+        has a projection. Nothing is masked then.
     """
     _check(rnn)
     widths = dict.fromkeys(_parts(rnn), rnn.hidden_size)
@@ -80,7 +98,21 @@ def mask_in_place(rnn: R, units: Selection) -> R:
 def masked_units(rnn: nn.LSTM | nn.GRU | nn.RNN) -> dict[Part, Tensor]:
     """Return the units of every direction of which all rows are masked, ascending.
 
-    Masks of any kind count, those that ``prune.l1_unstructured`` made too.
+    Masks of any kind count, also those of ``prune.l1_unstructured``.
+
+    Parameters
+    ----------
+    rnn : nn.LSTM, nn.GRU or nn.RNN, without projection
+        It is not changed.
+
+    Returns
+    -------
+    dict of (layer, direction) to LongTensor (K,)
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `rnn` is no such layer.
     """
     _check(rnn)
     found = {}
@@ -96,6 +128,7 @@ def masked_units(rnn: nn.LSTM | nn.GRU | nn.RNN) -> dict[Part, Tensor]:
     return found
 
 
+@documented
 def remove_masked(
     model: M, rnn: str = "rnn", consumers: Iterable[str] | None = None, *, example: Any = None
 ) -> M:
@@ -103,19 +136,18 @@ def remove_masked(
 
     Parameters
     ----------
-    model : nn.Module
-        Not changed.
-    rnn, consumers, example
-        As in `prune`.
+    {model, rnn, consumers, example}
 
     Returns
     -------
-    Module like `model`, as `prune` gives it
+    Module of the class of `model`
+        What `prune` returns for the masked units.
 
     Raises
     ------
     TypeError, ValueError
-        As in `prune`.
+        If the layer is not an ``nn.LSTM``, ``nn.GRU`` or ``nn.RNN`` without projection, or whatever
+        `prune` raises.
     """
     layer = find_module(model, rnn)
     _check(layer)

@@ -12,6 +12,7 @@ from tefast.nn._layers.grams import RIDGE, Gram
 from tefast.nn._layers.layers import keep
 from tefast.nn._layers.numbering import widths
 from tefast.nn._layers.recurrent import find_recurrent, weights
+from tefast.nn._parameters import documented
 from tefast.nn._runs.arguments import arguments_of
 from tefast.nn._runs.batches import Batch, Forward, Place, each_of, lengths_of, run_model
 from tefast.nn._runs.inputs import inputs_seen, rows_of
@@ -34,6 +35,19 @@ class Moments:
 
     `moments` makes them. With them `prune` removes units and has those that stay stand in for
     them.
+
+    Parameters
+    ----------
+    members : iterable of str
+        Names of the layers that lose units, the recurrent layer first.
+    sizes : mapping of str to int
+        The number of features at every place where units are read, by its name.
+    labels : mapping of str to mapping of str to LongTensor
+        For every reader and every input of it, which unit each feature is; below 0 for others.
+    ties : iterable, optional
+        Which units of different layers meet, and can only go together.
+    device : torch.device or str, optional
+        Where the sums are kept.
 
     Attributes
     ----------
@@ -68,6 +82,11 @@ class Moments:
     def merge(self, other: "Moments") -> None:
         """Add the moments that were taken of other data.
 
+        Parameters
+        ----------
+        other : Moments
+            Of the same layers and readers.
+
         Raises
         ------
         ValueError
@@ -80,7 +99,13 @@ class Moments:
             gram.merge(other.grams[name])
 
     def all_reduce(self, group: Any = None) -> None:
-        """Add up the moments of all processes of ``torch.distributed``, in place."""
+        """Add up the moments of all processes of ``torch.distributed``, in place.
+
+        Parameters
+        ----------
+        group : ProcessGroup, optional
+            Default: all processes.
+        """
         for gram in self.grams.values():
             for tensor in gram.tensors():
                 torch.distributed.all_reduce(tensor, group=group)
@@ -98,7 +123,13 @@ class Moments:
 
     @classmethod
     def from_state_dict(cls, state: Mapping[str, Any]) -> "Moments":
-        """Return what `state_dict` was taken of."""
+        """Return what `state_dict` was taken of.
+
+        Parameters
+        ----------
+        state : mapping
+            What `state_dict` gave.
+        """
         firsts = {name: tensors[1] for name, tensors in state["grams"].items()}
         sizes = {name: len(one) for name, one in firsts.items()}
         ties = [Tie(*one) for one in state["ties"]]
@@ -110,7 +141,14 @@ class Moments:
         return found
 
     def check(self, model: nn.Module, names: Iterable[str]) -> None:
-        """Raise ValueError unless they can be those of layers of a model."""
+        """Raise ValueError unless they can be those of layers of a model.
+
+        Parameters
+        ----------
+        model : nn.Module
+        names : iterable of str
+            The layers that lose units.
+        """
         if self.members != list(names):
             raise ValueError(
                 f"moments: expected those of {list(names)}, got those of {self.members}; take them "
@@ -120,7 +158,13 @@ class Moments:
             self.check_layer(name, model.get_submodule(name))
 
     def check_layer(self, name: str, layer: nn.Module) -> None:
-        """Raise ValueError unless they can be those of a layer."""
+        """Raise ValueError unless they can be those of a layer.
+
+        Parameters
+        ----------
+        name : str
+        layer : nn.Module
+        """
         for place, width in _inner_sizes(name, layer).items():
             there = self.grams[place].width if place in self.grams else None
             if there != width:
@@ -136,6 +180,7 @@ class Moments:
         )
 
 
+@documented
 def moments(
     model: nn.Module,
     batches: Iterable[Batch],
@@ -158,18 +203,21 @@ def moments(
         Not changed; it is run in evaluation mode.
     batches : iterable of (x, labels) or (x, labels, lengths), or of what `forward` takes
         Read once, a batch at a time. Labels are not looked at.
-    rnn : str
-        Name of the recurrent layer in `model`.
-    consumers, example, examples, returned
-        What finds the readers, as in `prune`. By default the example is what the model is called
+    {rnn, consumers}
+    example : Tensor, tuple, mapping, Arguments or another object, optional
+        What the model is called with to find the readers; see `prune`. Default: what it is called
         with for the first batch.
+    examples : iterable of examples, optional
+        In place of `example`: several, which take different ways through the model.
+    returned : {"states", "all"}, optional
+        What the model may return although it gets narrower: the layer's final states, or its
+        outputs too.
     tied : iterable of str, optional
-        Further layers that will lose units with it, as in `prune`.
-    forward : callable
-        ``forward(model, batch)`` runs the model; default ``model(batch[0])``.
-    lengths, calls
-        As in `score`. Padding does not count: not of packed sequences, and not where a reader's
-        input has an axis of sequences and one of steps.
+        Further recurrent layers, ``nn.Linear`` or ``nn.Embedding`` that will lose units with it.
+    {forward, lengths:place}
+        Padding does not count: not of packed sequences, and not where a reader's input has an axis
+        of sequences and one of steps.
+    {calls}
 
     Returns
     -------
@@ -179,8 +227,8 @@ def moments(
     Raises
     ------
     TypeError, ValueError
-        As in `prune` and `score`; if a reader does not read the units linearly, such as
-        ``nn.LayerNorm``; or if a value is not finite.
+        If the layer or its readers cannot be found, for the reasons that `prune` has; if a reader
+        does not read the units linearly, such as ``nn.LayerNorm``; or if a value is not finite.
     """
     first, batches = _peeked(batches)
     if example is None and examples is None and consumers is None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from tefast.nn._layers.layers import keep
 from tefast.nn._layers.recurrent import find_recurrent
 from tefast.nn._layers.units import Selection
+from tefast.nn._parameters import documented
 from tefast.nn._runs.batches import Batch, read_again
 from tefast.nn._trace.folding import Folding, Place, places_of
 from tefast.nn._trace.group import Group
@@ -24,14 +25,21 @@ M = TypeVar("M", bound=nn.Module)
 
 
 class ReconstructionError(NamedTuple):
-    """What a weight gets wrong, as a share of the variance of what it computes from its input."""
+    """What a weight gets wrong, as a share of the variance of what it computes from its input.
+
+    Attributes
+    ----------
+    left : float
+        With the units that stay standing in for those that go.
+    without : float
+        With 0 in their place.
+    """
 
     left: float
-    """With the units that stay standing in for those that go."""
     without: float
-    """With 0 in their place."""
 
 
+@documented
 def reconstruction_error(
     model: nn.Module,
     units: Selection,
@@ -51,10 +59,12 @@ def reconstruction_error(
     ----------
     model : nn.Module
         Not changed.
-    units, rnn, projections, tied
-        As in `prune`.
+    {units}
     moments : Moments
-        Of `model`.
+        What `tefast.nn.moments` takes of `model`.
+    {rnn, projections}
+    tied : iterable of str, or mapping of str to units, optional
+        Further layers that lose units with it; see `prune`.
 
     Returns
     -------
@@ -65,7 +75,7 @@ def reconstruction_error(
     Raises
     ------
     TypeError, ValueError
-        As in `prune`, if the moments are not of this layer.
+        If the units are not as described, or the moments are not of this layer.
     """
     group = Group(model, rnn, keep(find_recurrent(model, rnn), units, projections), tied)
     moments.check(model, group.names)
@@ -120,6 +130,7 @@ class TriedAmount:
     good: bool
 
 
+@documented
 def prune_to(
     model: M,
     batches: Iterable[Batch],
@@ -144,14 +155,14 @@ def prune_to(
     ----------
     model : nn.Module
         Not changed.
-    batches : iterable
-        As in `score`; read in every try.
+    {batches}
+        They are read in every try.
     evaluate : callable
         ``evaluate(model)`` gives the metric, on data that is not in `batches`.
     drop : float
         How much worse than that of `model` it may be, in its own units.
-    criterion : str or callable
-        As in `score`.
+    criterion : str or callable, default "redundancy"
+        What scores the units, for `score`.
     higher_is_better : bool
         False for a loss.
     reconstruct : bool
@@ -175,7 +186,8 @@ def prune_to(
     Raises
     ------
     TypeError, ValueError
-        As in `prune_in_steps`; if an argument is not as described, or the metric is not finite.
+        For the reasons that `prune_in_steps` has; if an argument is not as described, or the metric
+        is not finite.
     """
     _check(drop, tries, most)
     read_again(batches)

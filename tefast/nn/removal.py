@@ -11,6 +11,7 @@ from tefast.nn._layers.layers import Chosen, choose_units, keep, shrink, slice_s
 from tefast.nn._layers.numbering import Numbering
 from tefast.nn._layers.recurrent import Layer, check_recurrent, check_untied, find_recurrent
 from tefast.nn._layers.units import Selection
+from tefast.nn._parameters import documented
 from tefast.nn._trace.advice import Request, builder, numbers_and_widths, tied_layers
 from tefast.nn._trace.consumers import Readings, UnfitError
 from tefast.nn._trace.copies import copy_with
@@ -28,6 +29,7 @@ L = TypeVar("L", bound=Layer)
 M = TypeVar("M", bound=nn.Module)
 
 
+@documented
 def mask_units(
     rnn: L,
     units: Selection,
@@ -39,18 +41,10 @@ def mask_units(
 
     Parameters
     ----------
-    rnn : nn.LSTM, nn.GRU, nn.RNN, one of their cells, or RecurrentStack
-        Not changed.
-    units : LongTensor, integer array or sequence of int, shape (K,), or a mapping to such
-        Distinct units in 0..U-1, in any order; may be empty, may be all. A layer with several
-        layers or directions takes a mapping from ``(layer, direction)``, or from PyTorch's name
-        for it such as ``"l0"`` or ``"l1_reverse"``, to units; what is not named loses none.
-    projections : the same, of an LSTM with proj_size, optional
-        Projected outputs in 0..proj_size-1. `units` are then those the gates compute, and
-        without them the projected outputs are there as before.
-    moments : Moments, optional
-        As `tefast.nn.moments` takes them of the model that holds the layer. In the layer itself the
-        other units then stand in for these, as in `prune`; what reads the layer is left as it is.
+    {rnn:layer, units}
+        They may be all.
+    {projections}
+    {moments:layer}
 
     Returns
     -------
@@ -71,6 +65,7 @@ def mask_units(
     return cast(L, zeroed(rnn, choose_units(rnn, units, projections, may_be_all=True)))
 
 
+@documented
 def remove_units(
     rnn: Layer,
     units: Selection,
@@ -80,32 +75,33 @@ def remove_units(
 ) -> Layer:
     """Build the smaller layer that is left when `units` are taken away.
 
-    When they start from 0, its outputs equal those of the kept units in
-    ``mask_units(rnn, units)``: the sums are the same but for terms that are exactly 0. (A matrix
-    product may add the terms that are left in another order, and then differs by rounding.) An
-    initial state that is given goes through `slice_state`; what the removed units would have
-    started from is lost, so the result is that of the masked layer where they start from 0.
+    If the removed units start from 0, the outputs equal those of the kept units in
+    ``mask_units(rnn, units)``: the sums differ only by terms that are exactly 0. A matrix product
+    may add the other terms in another order, and then differs by rounding. Use `slice_state` for an
+    initial state. It drops the states of the removed units, so the result is that of the masked
+    layer if they start from 0.
 
     Parameters
     ----------
-    rnn : nn.LSTM, nn.GRU, nn.RNN, one of their cells, or RecurrentStack
-        Not changed.
-    units, projections, moments
-        As in `mask_units`, but not all of a direction. PyTorch wants more units than projected
-        outputs.
+    {rnn:layer, units, projections}
+    {moments:layer}
 
     Returns
     -------
-    Module of the same class with the other units in their former order, or a `RecurrentStack`
-    where the layers or directions are not left with equally many. (Where those of a stack are,
-    PyTorch's own class.) It has the same dtype, device, requires_grad and training mode.
-    Gradients and hooks are not copied.
+    Module of the same class, with the other units in their former order
+        If layers or directions have different widths afterwards, it is a `RecurrentStack`. A stack
+        whose widths are equal afterwards becomes PyTorch's own class. It has the same dtype,
+        device, requires_grad and training mode. Gradients and hooks are not copied.
 
     Raises
     ------
-    TypeError, ValueError
-        As in `mask_units`, and ValueError if all units of a direction are given, or no more are
-        left than projected outputs. Nothing is built then.
+    TypeError
+        If `rnn` is no such layer, or `units` are not integers, or no mapping where one is needed.
+    ValueError
+        If `units` are out of range, repeated, or of a direction that is not there; if all units of
+        a direction are given, or no more are left than projected outputs; if there are no
+        projections; or if a weight of the layer is computed from others or shared. Nothing is built
+        then.
     """
     check_recurrent(rnn)
     kept = keep(rnn, units, projections)
@@ -114,6 +110,7 @@ def remove_units(
     return cast(Layer, shrink(rnn, kept))
 
 
+@documented
 def mask(
     model: M,
     units: Selection,
@@ -126,24 +123,24 @@ def mask(
 
     Parameters
     ----------
-    model : nn.Module
-        Not changed.
-    units, projections
-        As in `mask_units`.
-    rnn : str
-        Name of the recurrent layer in `model`, with dots for nesting.
-    moments : Moments, optional
-        As in `prune`.
+    {model, units}
+        They may be all.
+    {rnn, projections}
+    {moments}
 
     Returns
     -------
-    Module like `model`, with all its sizes
+    Module of the class of `model`, with all its sizes
 
     Raises
     ------
-    TypeError, ValueError
-        As in `mask_units`, and ValueError if there is no submodule `rnn`, or it shares a weight
-        with another.
+    TypeError
+        If the layer is not recurrent, or `units` are not integers, or no mapping where one is
+        needed.
+    ValueError
+        If there is no submodule `rnn`, if it shares a weight with another, or if a weight of it is
+        computed from others; if `units` are out of range, repeated, or of a direction that is not
+        there; or if there are no projections.
     """
     layer = find_recurrent(model, rnn)
     check_untied(model, [layer])
@@ -153,6 +150,7 @@ def mask(
     return copy_with(model, {layer: mask_units(layer, units, projections)})
 
 
+@documented
 def prune(
     model: M,
     units: Selection,
@@ -172,64 +170,58 @@ def prune(
     Parameters
     ----------
     model : nn.Module
-        Not changed. It must start its recurrent layer from zeros.
-    units, projections
-        As in `remove_units`.
-    rnn : str
-        Name of the recurrent layer in `model`, with dots for nesting.
+        It is not changed. It must start its recurrent layer from zeros.
+    {units, rnn}
     consumers : iterable of str, optional
-        Names of all that reads the layer's output, as features of its last layer, forward and
-        reverse concatenated: ``nn.Linear`` or other recurrent layers. Their input columns go with
-        the units. By default they are found by running the model in evaluation mode on `example`
-        and following the layer's outputs and final states: ``nn.Linear``, ``nn.Bilinear``,
-        convolutions over steps, recurrent layers, ``nn.LayerNorm``, ``nn.BatchNorm1d`` and
-        ``nn.MultiheadAttention``, behind whatever acts on each entry or moves entries.
-    moments : Moments, optional
-        As `tefast.nn.moments` takes them of `model`. The units that stay then stand in for those
-        that go: what reads a removed unit reads a linear function of the others instead. Without
-        them it reads nothing.
-    example : Tensor, tuple, mapping, Arguments or another object, optional
-        What the model is called with; small. A plain tuple holds its arguments by place, a mapping
-        whose keys are names of arguments of ``model.forward`` holds them by name, and `Arguments`
-        holds both. Everything else is its only argument, such as a ``PackedSequence``, a named
-        tuple, or a mapping with other keys. By default an example is made up: two sequences of five
-        steps of features, or of tokens, and their lengths where the second argument of ``forward``
-        is called after lengths. Every run gets a copy.
+        Names of all modules that read the layer's output, as features of its last layer, forward
+        and reverse concatenated: ``nn.Linear`` or other recurrent layers. Their input columns go
+        with the units. By default they are found: the model runs in evaluation mode on `example`,
+        and the outputs and final states of the layer are followed. They may reach ``nn.Linear``,
+        ``nn.Bilinear``, convolutions over steps, recurrent layers, ``nn.LayerNorm``,
+        ``nn.BatchNorm1d`` and ``nn.MultiheadAttention``, after any operation that acts on each
+        entry or moves entries.
+    {projections, moments, example}
     examples : iterable of examples, optional
-        Instead of `example`: several, which take different ways through the model.
-        ``Arguments.of("method", x)`` is an example of another method than ``forward``.
+        In place of `example`: several examples, for which the model runs different code.
+        ``Arguments.of("method", x)`` is an example of a method other than ``forward``.
     returned : {"states", "all"}, optional
-        What may be among the things that the model returns although it gets narrower: the
-        layer's final states, or its outputs too. The layer may then also start from arguments of
-        the model. `slice_state` makes narrow states of full ones.
+        What the model may return although it gets narrower: "states" are the final states of the
+        layer, "all" are its outputs too. The layer may then also start from arguments of the model.
+        `slice_state` makes narrow states of full ones.
     tied : iterable of str, or mapping of str to units, optional
-        Further recurrent layers, ``nn.Linear`` or ``nn.Embedding`` that lose units with it: a
-        decoder that starts from its state, or what a residual is added to. By names alone, those
-        units of them go that meet removed ones: as a state, in a sum, or in the same columns of
-        what reads them.
+        Further recurrent layers, ``nn.Linear`` or ``nn.Embedding`` that lose units with this layer:
+        a decoder that starts from its state, or a module whose output is added to its outputs. If
+        only names are given, they lose the units that meet removed ones: as a state, in a sum, or
+        in the same columns of a module that reads them.
     sizes : iterable of str, or mapping of str to values, optional
-        Names of attributes of the model, with dots for those of submodules, that hold the size of
-        the layer as a number. They are set to the new size, or to the values that are given.
+        Names of attributes of the model that hold the size of the layer as a number, with dots for
+        those of submodules. They are set to the new size, or to the given values.
 
     Returns
     -------
-    Module like `model`, with the layer that `remove_units` gives. ``nn.LayerNorm`` becomes
-    `NarrowLayerNorm` and ``nn.MultiheadAttention`` `NarrowAttention`; what a removed unit still
-    gives behind a bias (in evaluation mode behind ``nn.BatchNorm1d``) goes into the bias of what
-    reads it. Hooks of the modules that are replaced go along. Tensors that autograd has computed
-    are plain ones.
+    Module of the class of `model`
+        Its layer is what `remove_units` returns. ``nn.LayerNorm`` becomes `NarrowLayerNorm`, and
+        ``nn.MultiheadAttention`` becomes `NarrowAttention`. If a removed unit still gives a
+        constant after a bias (in evaluation mode after ``nn.BatchNorm1d``), the constant goes into
+        the bias of the module that reads it. Hooks of replaced modules are kept. Tensors that
+        autograd has computed are plain ones.
 
     Raises
     ------
     TypeError, ValueError
-        As in `remove_units`, and if a submodule is missing, or a consumer is of another class,
-        is named twice, does not take the layer's features, or shares a weight with another
-        submodule; if a ``forward`` was replaced on one of these modules, a weight of the model is
-        not there yet, or something in the model or the example cannot be copied. Without names,
-        also if the outputs reach something that cannot do with fewer of them, which is named; if
-        units meet of which not both are removed; or if the pruned model does not do on the examples
-        what the masked one does, operation by operation in double precision. With names, if it runs
-        and returns something else in the same shape.
+        Before anything is built: if `units`, `projections` or another argument is not as described;
+        if a submodule is missing; if a consumer is of another class, is named twice, does not take
+        the layer's features, or shares a weight with another submodule; if a ``forward`` was
+        replaced on one of these modules; if a weight of the model is not there yet; or if something
+        in the model or the example cannot be copied.
+
+        Without `consumers`: if the outputs reach something that cannot do with fewer of them, which
+        the message names; or if units are combined with each other and only some of them are
+        removed.
+
+        If the pruned model does not give what the masked one gives. Without `consumers` all
+        operations on the examples are compared, in double precision. With them only the results
+        are, if the model runs on the example.
     """
     layer = find_recurrent(model, rnn)
     kept = keep(layer, units, projections)

@@ -106,11 +106,12 @@ def load(path: str | os.PathLike[str], model: nn.Module | None = None) -> nn.Mod
 
     Returns
     -------
-    SequenceClassifier or recurrent layer on the CPU, in training mode, with the dtype it was saved
-    in; or a copy of `model` with the values of the file. Of the copy, modules that the file says to
-    be of other sizes are built anew, with the hooks of those they replace; all else is as in
-    `model`: shared weights, hooks, attributes, which parameters take gradients, training flags and
-    devices. Values have the dtype they were saved in.
+    SequenceClassifier or recurrent layer, or a copy of `model`
+        Without `model`: on the CPU, in training mode, with the dtype it was saved in. With `model`:
+        modules that have other sizes in the file are built anew, with the hooks of those they
+        replace. Everything else is that of `model`: shared weights, hooks, attributes, which
+        parameters take gradients, training flags and devices. Values have the dtype they were saved
+        in.
 
     Raises
     ------

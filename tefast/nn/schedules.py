@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from tefast._support.files import whole_file
 from tefast.nn._layers.stack import Part, part_name
+from tefast.nn._parameters import documented
 from tefast.nn._runs.arguments import arguments_of
 from tefast.nn._runs.batches import Batch, Forward, read_again, run_model
 from tefast.nn.budget import BUDGETS, Budget, without
@@ -41,23 +42,23 @@ class PruningStep:
     Attributes
     ----------
     step : int
-        From 1.
+        The number of the step, from 1.
     rnn : str
-        Name of the recurrent layer.
+        The name of the recurrent layer.
     part : str
-        ``l0``, ``l0_reverse``, ...
+        The direction of the layer: ``l0``, ``l0_reverse``, ...
     before, removed, left : int
-        Units.
+        How many units there were before, were removed, and are left.
     units : tuple of int
-        Which went, numbered as in the model that was given.
+        The removed units, by their numbers in the model that was given.
     lowest, highest : float
-        Scores of those that went; NaN if none did.
+        The lowest and highest score of the removed units; NaN if there are none.
     parameters : int
-        Of the whole model after the step.
+        The parameters of the whole model after the step.
     metric, tuned : float
         What `evaluate` gave after the removal, and after fine-tuning; NaN without it.
     seconds : float
-        That the step took, fine-tuning included.
+        The duration of the step, fine-tuning included.
     """
 
     step: int
@@ -75,6 +76,7 @@ class PruningStep:
     seconds: float
 
 
+@documented
 def prune_in_steps(
     model: M,
     batches: Iterable[Batch],
@@ -104,47 +106,62 @@ def prune_in_steps(
     reconstruct: bool = False,
     **scoring: Any,
 ) -> tuple[M, list[PruningStep]]:
-    """Remove units step by step; each step scores the model as the one before left it.
+    """Remove units step by step; each step scores the model that the step before has left.
 
     Parameters
     ----------
-    model : nn.Module
-        Not changed.
-    batches : iterable
-        As in `score`; read in every step.
+    {model}
+    batches : iterable of (x, labels) or (x, labels, lengths), or of what `forward` takes
+        The data for the scores. They are read in every step.
     criterion : str or callable
-        As in `score`.
-    amount : float or int
-        What is gone after the last step: a fraction of units, in [0, 1], or a number of units. It
-        is one of each direction, or of all together with ``scope="all"``.
-    above, below, descending, scope, round_to, equal
-        As in `select`; with `above` or `below`, every step removes what is beyond.
-    parameters, operations, bytes : float or int
-        Instead of `amount`: what the whole model may have left of them after the last step; see
-        `select`. Operations are those of a run on `example`.
+        What scores the units: a name or a function of a `Context`, for `score`.
+    amount : float or int, optional
+        What is removed after the last step: a fraction of units, in [0, 1], or a number of units of
+        each direction; of all together with ``scope="all"``.
+    above : float, optional
+        In place of `amount`: every step removes the units with a higher score.
+    below : float, optional
+        In place of `amount`: every step removes the units with a lower score.
+    parameters : float or int, optional
+        In place of `amount`, a budget: how many parameters the whole model may have after the last
+        step. A float is a fraction of the present number, an int is a number.
+    operations : float or int, optional
+        A budget of multiplications and additions of a run on `example`.
+    bytes : float or int, optional
+        A budget of bytes, of the parameters and buffers.
+    descending : bool, optional
+        True removes the highest score first, False the lowest first. Default: what the criterion
+        says.
+    steps : int, default 1
+        The number of steps.
+    pace : {"linear", "geometric", "cubic"}, default "linear"
+        How the removed fraction grows, of units or of a budget: evenly, by a constant fraction of
+        what is left, or fast at first and slowly towards the end (M. Zhu and S. Gupta, 2017).
+    rnn : str or sequence of str, default "rnn"
+        Names of the recurrent layers, with dots for nesting. If they cannot be pruned one after the
+        other, such as groups whose states are in one tensor, they are pruned together.
+    {parts}
+    scope : {"each", "all"}, default "each"
+        "each" selects within each layer. "all" compares units of all layers with each other.
+    round_to : int, default 1
+        The number of units that is left of each layer is a multiple of this, or all of them.
     keep : int or float, optional
-        As in `select`; a share is one of what was there before the first step.
-    steps : int
-        1 is one shot.
-    pace : {"linear", "geometric", "cubic"}
-        How `amount`, or what a budget takes away, grows: evenly, by a constant fraction of what is
-        left, or fast at first and slowly towards the end (M. Zhu and S. Gupta, 2017).
-    rnn : str or sequence of str
-        Names of the recurrent layers. Where they cannot go one after the other, such as groups
-        whose states lie in one tensor, they go together.
-    parts : sequence of (layer, direction), optional
-        Of each of them; default all.
+        How many units of each layer must stay, as a number, or as a fraction of those before the
+        first step. The default is 1, and with ``scope="all"`` half of the fraction that stays of
+        all layers together.
+    equal : bool, default False
+        Whether each layer and direction keeps the same number of units.
     fine_tune : callable, optional
         ``fine_tune(model, step)`` trains the pruned model in place.
     evaluate : callable, optional
         ``evaluate(model)`` gives a number for the record.
     on_step : callable, optional
-        Gets the rows of every step when it is done.
+        It gets the rows of every step when the step is done.
     consumers : iterable of str, or mapping from the names in `rnn` to such, optional
-        As in `prune`.
-    example
-        As in `prune`; by default what the model is called with for the first batch, of two of its
-        sequences where that is possible.
+        Names of all modules that read the layers. Default: they are found by a run on `example`.
+    example : Tensor, tuple, mapping, Arguments or another object, optional
+        What the model is called with. Default: its call for the first batch, with two of the
+        sequences if that is possible.
     pruning : mapping, optional
         Further arguments of `prune`, such as ``{"sizes": ["hidden_size"]}``.
     reconstruct : bool
@@ -163,7 +180,7 @@ def prune_in_steps(
     Raises
     ------
     TypeError, ValueError
-        As in `score`, `select` and `prune`, or if `steps` or `pace` is not as described.
+        If an argument is not as described, and whatever `score`, `select` and `prune` raise.
     """
     names = [rnn] if isinstance(rnn, str) else list(rnn)
     _check(amount, steps, pace, names, batches)
@@ -217,7 +234,20 @@ def prune_in_steps(
 
 
 def write_steps(rows: Iterable[PruningStep], path: str | os.PathLike[str]) -> None:
-    """Write rows to a CSV file, whole or not at all; units are separated by spaces."""
+    """Write rows to a CSV file, whole or not at all; units are separated by spaces.
+
+    Parameters
+    ----------
+    rows : iterable of PruningStep
+        The record that `prune_in_steps` returned.
+    path : str or path
+        An existing file is replaced.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written, such as on a full disk. Nothing of it is left then.
+    """
     with (
         whole_file(Path(path)) as part,
         open(part, "w", newline="", encoding="utf-8") as file,

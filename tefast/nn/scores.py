@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from tefast.nn import series
 from tefast.nn._layers.recurrent import Layer, find_gated, find_recurrent, sizes, weights
 from tefast.nn._layers.stack import Part
+from tefast.nn._parameters import documented
 from tefast.nn._runs.batches import Batch, Forward, FromResult, Place, run_model
 from tefast.nn._runs.observe import Calls
 from tefast.nn.context import Context
@@ -24,6 +25,7 @@ OutputRange = tuple[Bound, Bound]
 Granularity = Literal["units", "outputs", "gates"]
 
 
+@documented
 def score(
     model: nn.Module,
     batches: Iterable[Batch],
@@ -50,84 +52,43 @@ def score(
     Parameters
     ----------
     model : nn.Module
-        Not changed, nor are the tensors and containers in `batches`.
-    batches : iterable of (x, labels) or (x, labels, lengths), or of what `forward` takes
-        Outputs are streamed into counts, a batch at a time.
+        It is not changed, nor are the tensors and containers in `batches`.
+    {batches}
     criterion : str or callable, or sequence of str
         What scores the units. By name:
 
-        - "transfer_entropy": bits from the series `source` to the unit's output;
-          "corrected_transfer_entropy" less its bias by Miller and Madow,
-          "effective_transfer_entropy" less what chance gives, "significant_transfer_entropy" the
-          same where it is significant.
-        - "reverse_transfer_entropy" and its three siblings: bits from the unit to the series.
-        - "entropy": bits of the unit's binned output; "active_information": bits that its past
-          tells of its next value; "mutual_information": bits that it shares with the series.
+        - "transfer_entropy": bits from the series `source` to the unit's output.
+          "corrected_transfer_entropy" is less its bias by Miller and Madow.
+          "effective_transfer_entropy" is less what chance gives. "significant_transfer_entropy" is
+          the effective value if it is significant, and 0 otherwise.
+        - "reverse_transfer_entropy" and its three variants: bits from the unit to the series.
+        - "entropy": bits of the unit's binned output. "active_information": bits that its past
+          tells about its next value. "mutual_information": bits that it shares with the series.
         - "l1" and "l2": norms of the unit's rows in ``weight_ih`` and ``weight_hh``, over all its
           gates, without biases. They and "random" do not read `batches`.
-        - "activation_magnitude": the mean of its absolute output; "taylor": the change of the loss
+        - "activation_magnitude": the mean of its absolute output. "taylor": the change of the loss
           to first order.
 
-        A callable gets a `Context` and returns a score for each of its units, such as those in
-        ``tefast.nn.criteria``. Several names are scored in one pass where they only count.
-    rnn : str
+        A callable gets a `Context` and returns a score for each unit, such as those in
+        ``tefast.nn.criteria``. Several names are scored in one pass if they only count.
+    rnn : str, default "rnn"
         Name of the recurrent layer in `model`, with dots for nesting: ``nn.LSTM``, ``nn.GRU``,
         ``nn.RNN``, one of their cells, or `RecurrentStack`; batch_first or not, on packed sequences
         or not.
-    of : {"units", "outputs", "gates"}
-        "outputs" are the projected outputs of an LSTM with proj_size. "gates" are those of an LSTM
-        or a GRU of one layer and direction, without a projection: i, f, g, o, or r, z, n.
-    parts : sequence of (layer, direction), optional
-        Whose units; default all.
-    bins : int
-        Equal-width bins of an output, and of the series.
-    h_range : (low, high) or None
-        Range of the outputs that is binned, each a number or an array with one for each unit. The
-        default holds all an LSTM, a GRU or a tanh RNN can give; a relu RNN has no such bound and
-        needs another one. None: each unit's own range, found in a pass of its own, so `batches` is
-        read twice. Gates have the ranges of their nonlinearities.
-    y_range : (low, high), optional
-        Range of the series. By default [0, 1] of a probability, else the series' own range, found
-        in a pass of its own.
-    seed : int
-        For "random", and surrogates.
-    backend, threads
-        As in `tefast.transfer_entropy`.
-    forward : callable
-        ``forward(model, batch)`` runs the model; default ``model(batch[0])``. A batch is any
-        object that it takes; a mapping for instance, with ``model(**batch)``.
-    source : str or callable
-        The series (n, T) that units are compared with. "label_probability": the softmax
-        probability of the true label at every step, of logits (n, T, C). "binary_probability":
-        the same of one logit, (n, T) or (n, T, 1), by its sigmoid. "squared_error": of floating
-        targets, the mean over features. "target": the target itself, one number a step. Or
-        ``source(result, batch)``, a tensor (n, T), or a list of one for every set of sequences
-        that the layer runs for. A model that gives one result for a sequence, (n, C), is asked for
-        the result of every step: see the notes.
-    loss : str or callable
-        ``loss(result, batch)``, for "taylor", or "cross_entropy", "binary_cross_entropy" or
-        "squared_error", each the mean over sequences and valid steps.
-    labels : int, str or callable
-        Where the labels or targets, (n,) or one a step, lie in a batch: a position, a key or
-        ``labels(batch)``; default the second item, or "labels" of a mapping. Named sources and
-        losses read them.
-    lengths : int, str or callable, or False
-        Where the valid steps (n,) of each sequence lie in a batch; default the third item, if there
-        is one, or "lengths" of a mapping. False: nowhere. A layer on packed sequences knows them
-        itself, and a batch that says something else is refused.
-    calls : {"auto", "steps", "sequences"}
-        What several calls of the layer in one run of the model are: the next steps of the same
-        sequences, which follow one another, or sequences of their own. By default a call goes on
-        from the one whose final state it is given, and begins anew without a state, with one of
-        zeros, or with that of the first call. Calls in both directions are sequences of their own.
+    of : {"units", "outputs", "gates"}, default "units"
+        What is scored. "outputs" are the projected outputs of an LSTM with proj_size. "gates" are
+        those of an LSTM or a GRU of one layer and direction, without a projection: i, f, g, o, or
+        r, z, n.
+    {parts, bins:outputs, h_range:outputs, y_range:series, seed, backend, threads}
+    {forward, source, loss, labels, lengths:place, calls}
 
     Returns
     -------
     LayerScores
-        A dict of (layer, direction) to Tensor of shape (U,), or (U, G) of gates; float64, on the
-        CPU. Of several criteria a dict of such, by name. Gates of several kinds are not on one
-        scale: they are binned over ranges of different widths, and a layer can miss one kind more
-        than another. A column compares the gates of one kind.
+        A dict of (layer, direction) to Tensor of shape (U,), or (U, G) for gates; float64, on the
+        CPU. For several criteria a dict of such dicts, by name. Gates of different kinds are not on
+        one scale: they are binned over ranges of different widths, and a layer can miss one kind
+        more than another. A column holds the gates of one kind.
 
     Raises
     ------
@@ -137,12 +98,12 @@ def score(
 
     Notes
     -----
-    A model that gives one result for a sequence runs once more for every step t: with the outputs
-    of its recurrent layers, at all steps, and their final states those of step t. The series is
-    then what the model says of step t. Where it reads the final state of a layer of one direction,
-    that is what it would say if the sequence ended there; where it takes means over steps, what it
-    says of the step by itself. Layers do not run again, but all else does: give `source` where that
-    takes too long or is not what is wanted.
+    A model that gives one result for a sequence runs once more for every step t. In this run, its
+    recurrent layers have the outputs of step t at all steps, and the states of step t as final
+    states. The series is then what the model says about step t. If the model reads the final state
+    of a layer of one direction, that is what it would say if the sequence ended there. If it takes
+    means over steps, that is what it says about the step by itself. The recurrent layers do not run
+    again, but everything else does. Pass `source` if that takes too long or is not what you want.
     """
     chosen = _chosen(criterion)
     if of not in get_args(Granularity):

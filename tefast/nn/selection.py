@@ -9,10 +9,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from tefast.nn._parameters import documented
 from tefast.nn.choice import Choice, K, _sorted, _values, _warn_of_ties, count_of
 from tefast.nn.layer_scores import LayerScores
 
 
+@documented
 def select_units(
     scores: Tensor | NDArray[np.generic], amount: float, *, descending: bool
 ) -> Tensor:
@@ -21,13 +23,11 @@ def select_units(
     Parameters
     ----------
     scores : Tensor or array of shape (U,)
-        One real score a unit. Infinities are allowed, NaN is not.
+        One real score for each unit. Infinities are allowed, NaN is not.
     amount : float or int
-        How many to select, as in ``torch.nn.utils.prune``: a float in [0, 1] is a fraction of
-        the units, rounded to the nearest count (a half is rounded up); an int in 0..U is a count.
-    descending : bool
-        True removes the highest score first, False the lowest first. Of units with equal
-        scores, the one with the lower index goes first, in both orders.
+        How many units are selected. A float in [0, 1] is a fraction of the units, rounded to the
+        nearest number; a half is rounded up. An int in 0..U is a number of units.
+    {descending}
 
     Returns
     -------
@@ -43,7 +43,7 @@ def select_units(
     Warns
     -----
     RuntimeWarning
-        If most of the units selected go by their index, since scores are equal.
+        If most of the selected units have equal scores, so that only their index decides.
 
     Examples
     --------
@@ -61,26 +61,29 @@ def tied_scores(
     *others: Mapping[K, Tensor | NDArray[np.generic]],
     directions: bool = False,
 ) -> LayerScores[K]:
-    """Make one score of those of units that can only go together.
+    """Combine the scores of units that can only be removed together.
 
     A decoder that starts from an encoder's state, layers with a residual between them, and
-    directions that are summed lose the same units. `select` chooses the same ones where the scores
-    are the same. `prune` takes the other layers as `tied`.
+    directions that are summed must lose the same units. `select` chooses the same units if the
+    scores are the same. `prune` takes the other layers as `tied`.
 
     Parameters
     ----------
     scores : mapping to Tensor or array of shape (U,)
-        Of the layer that `prune` is given, as `score` gives them.
-    *others : such mappings
-        Of the layers that are tied to it. They may lack keys, and have no other ones: the scores of
-        a decoder that starts from the last layer's state are ``{(1, 0): scores_of_it[0, 0]}``.
-    directions : bool
-        Whether units of both directions of a layer also go together. Keys are (layer, direction).
+        The scores of the layer that `prune` is given, as `score` returns them.
+    *others : mappings to Tensor or array of shape (U,)
+        The scores of the layers that are tied to it. They may lack keys of `scores`, but may have
+        no other keys. The scores of a decoder that starts from the state of the last layer are
+        ``{(1, 0): scores_of_it[0, 0]}``.
+    directions : bool, default False
+        Whether the units of both directions of a layer also go together. Keys must then be (layer,
+        direction).
 
     Returns
     -------
     LayerScores
-        With the keys of `scores` to float64 Tensor of shape (U,), means over what goes together.
+        With the keys of `scores`; each is a float64 Tensor of shape (U,), the mean over what goes
+        together.
 
     Raises
     ------
@@ -137,44 +140,59 @@ def select(
     Parameters
     ----------
     scores : mapping to Tensor or array of shape (U,)
-        As `score` gives them, or of several layers under keys of your own.
+        What `score` returns, or the scores of several layers under keys of your own.
     amount : float or int, optional
-        As in `select_units`, of each layer, or with ``scope="all"`` of all units together.
-    above, below : float, optional
-        Instead of `amount`: units whose score is greater or less. With false discovery rates as
-        scores (`criteria.q_value`), ``above=0.05`` selects what shows no significant transfer.
-    parameters, operations, bytes : float or int, optional
-        Instead of `amount`: what the whole model may have left of them, a float as a fraction of
-        what it has now, an int as a number. As few units as possible go: with ``scope="all"`` one
-        less, and the model would be larger; with "each", where an equal fraction of each layer
-        goes, one less of the layers of a size. Operations are multiplications and additions of the
-        matrix products and convolutions of a run on `example`, bytes those of parameters and
-        buffers.
+        How many units are selected. A float in [0, 1] is a fraction and an int is a number: of each
+        layer, or with ``scope="all"`` of all units together.
+    above : float, optional
+        In place of `amount`: units with a higher score are selected, the highest first. With false
+        discovery rates as scores (`criteria.q_value`), ``above=0.05`` selects the units without a
+        significant transfer.
+    below : float, optional
+        In place of `amount`: units with a lower score are selected, the lowest first.
+    parameters : float or int, optional
+        In place of `amount`, a budget: how many parameters the whole model may have left. A float
+        is a fraction of the present number, an int is a number. As few units as possible are
+        selected. With ``scope="all"``, the model would be too large with one unit less removed.
+        With "each", an equal fraction of each layer is removed.
+    operations : float or int, optional
+        A budget of multiplications and additions, of the matrix products and convolutions of a run
+        on `example`.
+    bytes : float or int, optional
+        A budget of bytes, of the parameters and buffers.
     descending : bool, optional
-        True takes the highest score first, False the lowest first. By default what the criterion
-        of the scores says, as `score` keeps it: the highest first of transfer entropy from the
-        series, as in the study that it comes from, and of false discovery rates, the lowest first
-        of all others. Scores that do not say it need it. With `above` the order is always
-        descending, with `below` ascending. Of units with equal scores, the one with the
-        lower index goes first, and with ``scope="all"`` those of the layer that comes first in
-        `scores`.
-    scope : {"each", "all"}
-        "all" compares units of all layers with each other.
-    round_to : int
-        What is left of each layer is a multiple of this, or all of it: fewer are removed then.
+        True removes the highest score first, False the lowest first. Of equal scores, the one with
+        the lower index goes first, and with ``scope="all"`` the one of the layer that comes first
+        in `scores`. Default: what the scores of `score` say. That is the highest first for transfer
+        entropy from the series and for false discovery rates, and the lowest first for all others.
+        Scores that do not say it need it. `above` and `below` fix the order.
+    scope : {"each", "all"}, default "each"
+        "each" selects within each layer. "all" compares units of all layers with each other.
+    round_to : int, default 1
+        The number of units that is left of each layer is a multiple of this. Fewer units are
+        removed to make it so, or none.
     keep : int, float or mapping to int, optional
-        How many units of each layer must stay, as a number or as a share of the layer. With
+        How many units of each layer must stay, as a number or as a fraction of the layer. With
         ``scope="all"`` units of other layers are removed instead. The default is 1. With
-        ``scope="all"`` it is half of the share that stays of all layers together, since scores of
-        different layers are only roughly on one scale, and a layer of a few units is a bottleneck.
-    equal : bool
-        As many are left of each layer and direction, as PyTorch's own classes have them, and as
-        code needs that takes two halves of the outputs or all states in one tensor. Their number is
-        the mean, rounded up, or with `above` and `below` the largest. Where keys are (name of a
-        layer, part), it is equal within each name.
-    model, rnn, consumers, example, pruning
-        For a budget: the model, the layer whose parts the keys of `scores` are, and as in
-        `prune_in_steps`. With ``rnn=None`` keys are (name of the layer, part).
+        ``scope="all"`` it is half of the fraction that stays of all layers together, since scores
+        of different layers are only roughly on one scale, and a layer of few units is a bottleneck.
+    equal : bool, default False
+        Whether each layer and direction keeps the same number of units. PyTorch's own classes need
+        it, and so does code that splits the outputs into halves or takes all states in one tensor.
+        The number is the mean, rounded up, or with `above` and `below` the largest one. If keys are
+        (name of a layer, part), it is equal within each name.
+    model : nn.Module, optional
+        The model, for a budget.
+    rnn : str or None, default "rnn"
+        For a budget: the name of the layer whose parts the keys of `scores` are. With None, keys
+        are (name of the layer, part).
+    consumers : iterable of str, or mapping from names of layers to such, optional
+        For a budget: names of the modules that read the layer, for `prune`. Default: they are found
+        by a run on `example`.
+    example : Tensor, tuple, mapping, Arguments or another object, optional
+        For a budget: what the model is called with. Default: two sequences are made up.
+    pruning : mapping, optional
+        For a budget: further arguments of `prune`, such as ``{"sizes": ["hidden_size"]}``.
 
     Returns
     -------
@@ -183,14 +201,14 @@ def select(
     Raises
     ------
     TypeError, ValueError
-        As in `select_units`, and unless exactly one of `amount`, `above`, `below` and the budgets
-        is given; also if a budget cannot be kept, and as in `prune`.
+        If an argument is not as described, if not exactly one of `amount`, `above`, `below` and the
+        budgets is given, or if a budget cannot be kept. With a budget, whatever `prune` raises.
 
     Warns
     -----
     RuntimeWarning
-        If most of the units selected from a layer go by their index, since scores are equal, or if
-        a threshold leaves less than a tenth of a layer and `keep` is not given.
+        If most of the units selected from a layer have equal scores, so that only their index
+        decides. If a threshold leaves less than a tenth of a layer and `keep` is not given.
 
     Examples
     --------

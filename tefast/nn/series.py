@@ -5,12 +5,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tefast.nn._parameters import documented
 from tefast.nn._runs.batches import Batch, FromResult
 
 _IGNORED = -100
 """The label that PyTorch's cross-entropy leaves out."""
 
 
+@documented
 def label_probability(result: Any, batch: Batch) -> Tensor:
     """Return the softmax probability of the true label at every step, (n, T), in [0, 1].
 
@@ -18,8 +20,12 @@ def label_probability(result: Any, batch: Batch) -> Tensor:
     ----------
     result : Tensor of shape (n, T, C)
         Logits.
-    batch : (x, labels) or (x, labels, lengths)
-        labels : integer Tensor (n,) or (n, T), 0..C-1; what lies beyond `lengths` is not read.
+    {batch}
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the result or the batch is not as described.
     """
     logits, labels, _ = _labelled(result, batch)
     if logits.ndim != 3:
@@ -44,6 +50,11 @@ def binary_probability(result: Any, batch: Batch) -> Tensor:
         Logits of label 1.
     batch : (x, labels) or (x, labels, lengths)
         labels : Tensor (n,) or (n, T) of zeros and ones.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the result or the batch is not as described.
     """
     logits, labels, _ = _binary(result, batch, steps=True)
     if logits.shape[-1] != 1:
@@ -51,27 +62,39 @@ def binary_probability(result: Any, batch: Batch) -> Tensor:
     return torch.where(labels > 0, logits, -logits).sigmoid()[..., 0]
 
 
+@documented
 def squared_error(result: Any, batch: Batch) -> Tensor:
     """Return the squared error at every step, (n, T), its mean over features.
 
     Parameters
     ----------
     result : Tensor of shape (n, T) or (n, T, D)
-    batch : (x, targets) or (x, targets, lengths)
-        targets : Tensor (n, T) or (n, T, D), or (n,) or (n, D) for all steps of a sequence.
+        What the model predicts.
+    {batch:targets}
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the result or the batch is not as described.
     """
     predicted, targets, _ = _pair(result, batch, steps=True)
     return (predicted - targets).square().mean(-1)
 
 
+@documented
 def target(result: Any, batch: Batch) -> Tensor:
     """Return the target itself at every step, (n, T), where it is one number a step.
 
     Parameters
     ----------
     result : Tensor of shape (n, T) or (n, T, 1)
-        For its shape alone.
-    batch : as in `squared_error`
+        Only its shape is read.
+    {batch:targets}
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the result or the batch is not as described.
     """
     _, targets, _ = _pair(result, batch, steps=True)
     if targets.shape[-1] != 1:
@@ -82,10 +105,26 @@ def target(result: Any, batch: Batch) -> Tensor:
     return targets[..., 0]
 
 
+@documented
 def cross_entropy(result: Any, batch: Batch) -> Tensor:
     """Return the mean cross-entropy of logits (n, C) or (n, T, C) and labels (n,) or (n, T).
 
     Steps beyond `lengths`, if the batch has them, and labels of -100 are left out.
+
+    Parameters
+    ----------
+    result : Tensor of shape (n, C) or (n, T, C)
+        Logits.
+    {batch}
+
+    Returns
+    -------
+    Tensor of shape ()
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the result or the batch is not as described.
     """
     logits, labels, valid = _labelled(result, batch)
     if valid is not None:
@@ -96,7 +135,24 @@ def cross_entropy(result: Any, batch: Batch) -> Tensor:
 def binary_cross_entropy(result: Any, batch: Batch) -> Tensor:
     """Return the mean cross-entropy of logits and labels of 0 and 1.
 
-    Shapes are those of `squared_error`; or logits are (n,) or (n, D), and labels alike.
+    Steps beyond `lengths`, if the batch has them, are left out.
+
+    Parameters
+    ----------
+    result : Tensor of shape (n, T), (n, T, D), (n,) or (n, D)
+        Logits of label 1.
+    batch : (x, labels) or (x, labels, lengths)
+        labels : Tensor of zeros and ones, of the shape of `result`, or (n,) or (n, D) for all steps
+        of a sequence.
+
+    Returns
+    -------
+    Tensor of shape ()
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the result or the batch is not as described.
     """
     logits, labels, valid = _binary(result, batch, steps=_has_steps(result, batch))
     each = nn.functional.binary_cross_entropy_with_logits(logits, labels, reduction="none")
@@ -106,7 +162,23 @@ def binary_cross_entropy(result: Any, batch: Batch) -> Tensor:
 def mean_squared_error(result: Any, batch: Batch) -> Tensor:
     """Return the mean squared error.
 
-    Shapes are those of `squared_error`; or the result is (n,) or (n, D), and targets alike.
+    Steps beyond `lengths`, if the batch has them, are left out.
+
+    Parameters
+    ----------
+    result : Tensor of shape (n, T), (n, T, D), (n,) or (n, D)
+        What the model predicts.
+    batch : (x, targets) or (x, targets, lengths)
+        targets : Tensor of the shape of `result`, or (n,) or (n, D) for all steps of a sequence.
+
+    Returns
+    -------
+    Tensor of shape ()
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the result or the batch is not as described.
     """
     predicted, targets, valid = _pair(result, batch, steps=_has_steps(result, batch))
     return _mean((predicted - targets).square(), valid)
@@ -129,7 +201,26 @@ LOSSES: dict[str, FromResult] = {
 
 
 def named(given: str | FromResult, known: dict[str, FromResult], name: str) -> FromResult:
-    """Return the function that is meant, or raise if there is none of that name."""
+    """Return the function that is meant.
+
+    Parameters
+    ----------
+    given : str or callable
+        A function, or the name of one.
+    known : dict of str to callable
+        The functions by name: `SOURCES` or `LOSSES`.
+    name : str
+        What the argument is called in an error.
+
+    Returns
+    -------
+    callable
+
+    Raises
+    ------
+    ValueError
+        If there is no function of that name.
+    """
     if callable(given):
         return given
     if not isinstance(given, str) or given not in known:

@@ -46,7 +46,9 @@ def penalty(model: nn.Module, kind: Penalty) -> Tensor:
     Parameters
     ----------
     model : nn.Module
+        The model whose parameters are summed.
     kind : {"l1", "l2"}
+        The penalty.
 
     Returns
     -------
@@ -81,16 +83,24 @@ def objective(
     model : nn.Module
         Maps (n, T, D) to logits (n, T, C).
     x : Tensor of shape (n, T, D)
+        The sequences.
     labels : LongTensor of shape (n,)
-    kind : {None, "l1", "l2"}
-    weight : float
-        lambda.
-    loss : {"last", "all"}
+        The classes, 0..C-1.
+    kind : {None, "l1", "l2"}, default None
+        The penalty.
+    weight : float, default 0
+        The factor of the penalty, lambda.
+    loss : {"last", "all"}, default "last"
         The cross-entropy of the last step, or its mean over all steps.
 
     Returns
     -------
     Tensor of shape (), in nats
+
+    Raises
+    ------
+    ValueError
+        If `kind` is unknown.
     """
     logits = model(x)
     if loss == "last":
@@ -111,7 +121,11 @@ def learning_rate(step: int, steps: int, peak: float) -> float:
     steps : int
         Steps of the whole training.
     peak : float
-        Reached at the end of the rise.
+        The highest rate, which is reached at the end of the rise.
+
+    Returns
+    -------
+    float
     """
     rise = max(1, round(_WARMUP * steps))
     if step < rise:
@@ -223,6 +237,11 @@ def predict(model: nn.Module, x: Tensor, batch_size: int = 256) -> Tensor:
     Returns
     -------
     LongTensor of shape (N,), on the device of `x`
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `x` or `batch_size` is not as described.
     """
     _check_x(x)
     _check_count("batch_size", batch_size)
@@ -235,7 +254,25 @@ def predict(model: nn.Module, x: Tensor, batch_size: int = 256) -> Tensor:
 def accuracy(model: nn.Module, x: Tensor, labels: Tensor, batch_size: int = 256) -> float:
     """Return the fraction of sequences whose class is predicted right, in [0, 1].
 
-    Parameters are as in `predict`; `labels` is an integer Tensor of shape (N,).
+    Parameters
+    ----------
+    model : nn.Module
+        Maps (n, T, D) to logits (n, T, C). Run in evaluation mode; its mode is restored.
+    x : Tensor of shape (N, T, D)
+        The sequences.
+    labels : integer Tensor of shape (N,)
+        The classes, 0..C-1.
+    batch_size : int, default 256
+        Sequences in one pass.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as described.
     """
     _check_labels(x, labels)
     right = predict(model, x, batch_size) == labels.to(x.device)

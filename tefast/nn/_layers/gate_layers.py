@@ -19,22 +19,20 @@ from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence
 
 from tefast.nn._layers.stack import check_input, check_pair, refuse_script, repack, split_state
+from tefast.nn._parameters import documented
 from tefast.nn.gate_selection import GATES, Constants, Gates, check_constants, choose_gates
 
 
+@documented
 class GateLayer(nn.Module):
-    """What the layers of this module share; it is called as ``nn.LSTM`` and ``nn.GRU`` are.
+    """What the layers of this module share. They are called like ``nn.LSTM`` and ``nn.GRU``.
+
+    Weights are drawn like those of ``nn.LSTM``.
 
     Parameters
     ----------
-    input_size, hidden_size : int
-        Features of a step, D, and units, U.
-    removed : bool Tensor or array of shape (U, G), or mapping of str to units
-        The gates that are constants: see `choose_gates`.
-    constants : float, or Tensor or array of shape (U, G)
-        What they are; see `check_constants`.
-    bias, batch_first, device, dtype
-        As in ``nn.LSTM``. Weights are drawn as there.
+    {input_size, hidden_size, removed, constants:layer}
+    {bias:module, batch_first, device, dtype}
 
     Attributes
     ----------
@@ -109,7 +107,19 @@ class GateLayer(nn.Module):
         device: torch.device | str | None,
         dtype: torch.dtype,
     ) -> None:
-        """Take over which gates are constants; the weights must have rows for the others."""
+        """Take over which gates are constants; the weights must have rows for the others.
+
+        Parameters
+        ----------
+        removed : BoolTensor of shape (U, G)
+            The gates that are constants.
+        constants : Tensor of shape (U, G)
+            What they are.
+        device : torch.device or str or None
+            Where the buffers are made.
+        dtype : torch.dtype
+            The type of the constants.
+        """
         computed = torch.ones_like(removed) if self._masked else ~removed
         per_gate = computed.sum(0).tolist()
         # Python numbers, for shapes may not depend on values where a graph is traced.
@@ -127,7 +137,7 @@ class GateLayer(nn.Module):
         ----------
         input : Tensor of shape (T, N, D), (N, T, D) if batch_first, or (T, D); or PackedSequence
         hx : h_0, or (h_0, c_0) of an LSTM, optional
-            Each of shape (1, N, U), or (1, U) for an input (T, D). Without it, 0.
+            The initial state, each of shape (1, N, U), or (1, U) for an input (T, D). Default: 0.
 
         Returns
         -------
@@ -243,8 +253,20 @@ class GateLayer(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, metadata, *more)
 
 
+@documented
 class GateReducedLSTM(GateLayer):
-    """An LSTM that computes only the gates that are not constants; see `GateLayer`."""
+    """An LSTM that computes only the gates that are not constants.
+
+    Parameters
+    ----------
+    {input_size, hidden_size, removed, constants:layer}
+    {bias:module, batch_first, device, dtype}
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a size, `removed` or `constants` are not as described.
+    """
 
     mode = "LSTM"
 
@@ -269,8 +291,20 @@ class GateReducedLSTM(GateLayer):
         return self._rows
 
 
+@documented
 class GateReducedGRU(GateLayer):
-    """A GRU that computes only the gates that are not constants; see `GateLayer`."""
+    """A GRU that computes only the gates that are not constants.
+
+    Parameters
+    ----------
+    {input_size, hidden_size, removed, constants:layer}
+    {bias:module, batch_first, device, dtype}
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a size, `removed` or `constants` are not as described.
+    """
 
     mode = "GRU"
 
@@ -297,14 +331,38 @@ class GateReducedGRU(GateLayer):
         return rows - first * self.hidden_size
 
 
+@documented
 class GateMaskedLSTM(GateReducedLSTM):
-    """The full-size twin of `GateReducedLSTM`: all gates are computed, then constants put in."""
+    """The full-size twin of `GateReducedLSTM`: constants replace computed gates.
+
+    Parameters
+    ----------
+    {input_size, hidden_size, removed, constants:layer}
+    {bias:module, batch_first, device, dtype}
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a size, `removed` or `constants` are not as described.
+    """
 
     _masked = True
 
 
+@documented
 class GateMaskedGRU(GateReducedGRU):
-    """The full-size twin of `GateReducedGRU`: all gates are computed, then constants put in."""
+    """The full-size twin of `GateReducedGRU`: constants replace computed gates.
+
+    Parameters
+    ----------
+    {input_size, hidden_size, removed, constants:layer}
+    {bias:module, batch_first, device, dtype}
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a size, `removed` or `constants` are not as described.
+    """
 
     _masked = True
 

@@ -33,6 +33,7 @@ from tefast.nn._layers.stack import (
     split_state,
 )
 from tefast.nn._layers.units import Selection, choose, others
+from tefast.nn._parameters import documented
 
 KeptIndices: TypeAlias = dict[Part, Tensor]
 
@@ -60,29 +61,32 @@ def zeroed(layer: nn.Module, chosen: "Chosen") -> nn.Module:
     return rebuild(rnn, masked, stacked=isinstance(rnn, RecurrentStack))
 
 
+@documented
 def slice_state(
     rnn: Layer, state: Any, units: Selection, projections: Selection | None = None
 ) -> Any:
-    """Take the initial state of `rnn` to the one of ``remove_units(rnn, units, projections)``.
+    """Cut the initial state of `rnn` to that of ``remove_units(rnn, units, projections)``.
 
     Parameters
     ----------
-    rnn : the layer before the removal
+    rnn : nn.LSTM, nn.GRU, nn.RNN, one of their cells, or RecurrentStack
+        The layer before the removal. It is not changed.
     state : h_0, or (h_0, c_0) of an LSTM
-        As `rnn` takes it, batched or not.
-    units, projections
-        As they are removed.
+        The state in the shape that `rnn` takes, with or without an axis of sequences.
+    {units, projections}
 
     Returns
     -------
-    State as the smaller layer takes and returns it: h_0, or (h_0, c_0), each a tensor where all
-    widths are equal, else a tuple of a tensor for each direction of each layer. Gradients flow
-    through.
+    h_0, or (h_0, c_0) of an LSTM
+        The state in the shape that the smaller layer takes: each is a tensor if all widths are
+        equal, and otherwise a tuple with a tensor for each direction of each layer. Gradients flow
+        through.
 
     Raises
     ------
     TypeError, ValueError
-        As in `remove_units`, and if `state` does not fit `rnn`.
+        If `rnn`, `units` or `projections` are not as `remove_units` takes them, or if `state` does
+        not fit `rnn`.
     """
     check_recurrent(rnn)
     kept, widths = keep(rnn, units, projections), sizes(weights(rnn))

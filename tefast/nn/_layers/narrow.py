@@ -3,26 +3,39 @@
 import torch
 from torch import Tensor, nn
 
+from tefast.nn._parameters import documented
 
+
+@documented
 class NarrowLayerNorm(nn.Module):
     """A LayerNorm over more features than it gets, of which the others are exactly 0.
 
-    Zeros add nothing to the sum, and ``mean**2`` each to the sum of squared deviations, so mean and
-    variance are those over the full width. A missing feature would become
-    ``-mean / deviation * weight + bias``; what of that depends on the data, ``-mean / deviation``,
-    is given as one more output, for those that read the missing features' outputs. (Dropout between
-    them drops it as one, where it would drop the features one by one.)
+    The other features add nothing to the sum, and each of them adds ``mean**2`` to the sum of
+    squared deviations. So mean and variance are those over the full width. A missing feature would
+    become ``-mean / deviation * weight + bias``. The part that depends on the data, ``-mean /
+    deviation``, is one more output, for modules that read the outputs of the missing features.
+    (Dropout after the norm drops this output as one, where it would drop the features one by one.)
 
     Parameters
     ----------
     width : int
-        Features in the mean and the variance.
+        The number of features in the mean and the variance.
     kept : int
-        Features of the input, at most `width`.
+        The number of features of the input, at most `width`.
     rest : int
-        Where among the outputs ``-mean / deviation`` stands, 0..kept.
-    eps, elementwise_affine, bias, device, dtype
-        As in ``nn.LayerNorm``.
+        The place of ``-mean / deviation`` among the outputs, 0..kept.
+    eps : float, default 1e-5
+        What is added to the variance.
+    elementwise_affine : bool, default True
+        Whether there are weights and biases.
+    bias : bool, default True
+        Whether there are biases, if there are weights.
+    {device, dtype}
+
+    Raises
+    ------
+    ValueError
+        If `width`, `kept` or `rest` is out of range.
     """
 
     def __init__(
@@ -79,6 +92,7 @@ class NarrowLayerNorm(nn.Module):
         return f"{self.normalized_shape[0]} of {self.width}, rest={self.rest}, eps={self.eps}"
 
 
+@documented
 class NarrowAttention(nn.Module):
     """``nn.MultiheadAttention`` whose query may be narrower than what it computes.
 
@@ -86,10 +100,18 @@ class NarrowAttention(nn.Module):
 
     Parameters
     ----------
-    embed_dim, num_heads, dropout, bias, batch_first, device, dtype
-        As in ``nn.MultiheadAttention``: `embed_dim` is the width of the output.
+    embed_dim : int
+        The width of the output.
+    num_heads : int
+        The number of heads, which divides `embed_dim`.
     qdim, kdim, vdim : int
-        Features of query, key and value.
+        The numbers of features of query, key and value.
+    dropout : float, default 0
+        The probability with which an attention weight is dropped in training.
+    {bias:module}
+    batch_first : bool, default False
+        Whether tensors have the shape (N, L, E) in place of (L, N, E).
+    {device, dtype}
     """
 
     def __init__(
@@ -125,7 +147,35 @@ class NarrowAttention(nn.Module):
         average_attn_weights: bool = True,
         is_causal: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
-        """Attend, as ``nn.MultiheadAttention`` does; arguments and results are its own."""
+        """Attend like ``nn.MultiheadAttention``.
+
+        Parameters
+        ----------
+        query : Tensor of shape (L, N, qdim), (N, L, qdim) if batch_first, or (L, qdim)
+        key : Tensor of shape (S, N, kdim), (N, S, kdim) if batch_first, or (S, kdim)
+        value : Tensor of shape (S, N, vdim), (N, S, vdim) if batch_first, or (S, vdim)
+        key_padding_mask : Tensor of shape (N, S) or (S,), optional
+            True forbids a key. Floats are added to the scores.
+        need_weights : bool, default True
+            Whether attention weights are returned.
+        attn_mask : Tensor of shape (L, S) or (N * num_heads, L, S), optional
+            True forbids a pair. Floats are added to the scores.
+        average_attn_weights : bool, default True
+            Whether weights are averaged over the heads.
+        is_causal : bool, default False
+            A hint that `attn_mask` is causal. It needs `attn_mask`.
+
+        Returns
+        -------
+        output : Tensor, of the shape of `query` with `embed_dim` features
+        weights : Tensor of shape (N, L, S), or (N, num_heads, L, S) without an average; or None
+            Without N if there are no batches.
+
+        Raises
+        ------
+        ValueError
+            If `is_causal` is given without `attn_mask`.
+        """
         if is_causal and attn_mask is None:
             raise ValueError("is_causal is a hint about attn_mask, which was not given")
         batched, swap = query.ndim == 3, query.ndim == 3 and not self.batch_first

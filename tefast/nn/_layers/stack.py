@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
+from tefast.nn._parameters import documented
+
 Part: TypeAlias = tuple[int, int]
 """(layer, direction); direction 0 is forward, 1 is reverse."""
 
@@ -18,25 +20,28 @@ _CLASSES: dict[str, type[nn.LSTM | nn.GRU | nn.RNN]] = {
 }
 
 
+@documented
 class RecurrentStack(nn.Module):
     """An LSTM, GRU or RNN whose layers and directions may each have a width of their own.
 
-    It computes what ``nn.LSTM``, ``nn.GRU`` and ``nn.RNN`` compute, and is called as they are.
-    Each direction of each layer is a one-layer module in `layers`, called ``l0``,
-    ``l0_reverse``, ``l1`` and so on, as PyTorch names weights.
+    It computes what ``nn.LSTM``, ``nn.GRU`` and ``nn.RNN`` compute, and is called in the same way.
+    Each direction of each layer is a one-layer module in `layers`. These are called ``l0``,
+    ``l0_reverse``, ``l1`` and so on, after the names of PyTorch's weights.
 
     Parameters
     ----------
     mode : {"LSTM", "GRU", "RNN_TANH", "RNN_RELU"}
-    input_size : int
-        Features of a step, D.
+        The kind of layer.
+    {input_size}
     hidden_sizes : sequence of sequences of int
-        Units of each direction of each layer, such as ``[(5, 3), (2, 4)]``: one direction in all
-        layers, or two.
+        The number of units of each direction of each layer, such as ``[(5, 3), (2, 4)]``: one
+        direction in all layers, or two.
     proj_sizes : sequence of sequences of int, optional
-        Projected outputs of an LSTM, laid out in the same way.
-    bias, batch_first, dropout, device, dtype
-        As in ``nn.LSTM``.
+        The number of projected outputs of an LSTM, for each direction of each layer.
+    {bias:module, batch_first}
+    dropout : float, default 0
+        The probability with which an output of all layers but the last is dropped in training.
+    {device, dtype}
 
     Attributes
     ----------
@@ -102,7 +107,8 @@ class RecurrentStack(nn.Module):
         output : Tensor or PackedSequence, like `input`
             Outputs of the last layer, forward and reverse concatenated along the features.
         h_n, or (h_n, c_n) of an LSTM
-            Each one tensor where the widths are equal, else a tuple of tensors, as in `hx`.
+            Each is one tensor if the widths are equal, and otherwise a tuple of tensors like those
+            of `hx`.
 
         Raises
         ------

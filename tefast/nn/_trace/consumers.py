@@ -1,4 +1,4 @@
-"""What reads the units of a layer: the modules that can do with fewer of them, and how they do."""
+"""The modules that read the units of a layer and can be narrowed."""
 
 from dataclasses import dataclass
 from typing import TypeAlias, get_args
@@ -11,7 +11,7 @@ from tefast.nn._layers.stack import RecurrentStack
 RECURRENT = (*get_args(Recurrent), *get_args(Cell), RecurrentStack)
 
 Readings: TypeAlias = dict[str, dict[str, "Reading"]]
-"""What each module reads, by its own name and that of its input."""
+"""What each module reads, by the name of the module and the name of its input."""
 
 
 class UnfitError(ValueError):
@@ -28,7 +28,7 @@ class UnfitError(ValueError):
 
 @dataclass(frozen=True)
 class Normed:
-    """A LayerNorm behind the units, and what of it reaches its outputs.
+    """A LayerNorm that reads the units, and what reaches its outputs.
 
     Attributes
     ----------

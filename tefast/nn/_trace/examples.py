@@ -35,12 +35,15 @@ Leaf: TypeAlias = tuple[str, Any]
 class Arguments:
     """Arguments of a model, by place and by name: ``Arguments(x, lengths=n)``.
 
-    What `prune` and others take as `example` where a tuple or a mapping would not say it.
+    `prune` and other functions take it as `example`, for calls that a tuple or a mapping cannot
+    express.
 
     Parameters
     ----------
-    *args, **kwargs
-        The model is called with them: ``model(*args, **kwargs)``.
+    *args
+        The arguments by place: ``model(*args, **kwargs)``.
+    **kwargs
+        The arguments by name.
     """
 
     method: str | None = None
@@ -51,7 +54,21 @@ class Arguments:
 
     @classmethod
     def of(cls, method: str, *args: Any, **kwargs: Any) -> "Arguments":
-        """Return arguments of a method of the model: ``Arguments.of("generate", x)``."""
+        """Return arguments of a method of the model: ``Arguments.of("generate", x)``.
+
+        Parameters
+        ----------
+        method : str
+            The name of the method.
+        *args
+            The arguments by place.
+        **kwargs
+            The arguments by name.
+
+        Returns
+        -------
+        Arguments
+        """
         arguments = cls(*args, **kwargs)
         arguments.method = method
         return arguments

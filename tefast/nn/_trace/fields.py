@@ -1,4 +1,4 @@
-"""What is known of the entries of a tensor: whose each is, and its value when masked."""
+"""What is known of each entry of a tensor: its unit, and its value if that unit is masked."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 OTHER = -1
-"""The label of what is no unit's output."""
+"""The label of an entry that is not the output of a unit."""
 EMPTY = -(1 << 52)
-"""The label of memory that was allocated and not written yet."""
+"""The label of memory that was allocated but not yet written."""
 BASE = 1 << 24
 """A place is ``BASE * sequence + step``, or negative where it is not known."""
 _LEAVES = frozenset([Tensor, nn.Parameter, bool, int, float, str, type(None), torch.dtype])
-"""Types that hold nothing for pytree."""
+"""Types that pytree takes for leaves."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Fields:
 
 
 def unknown(shape: tuple[int, ...], label: int = OTHER, value: float = torch.nan) -> Fields:
-    """Return fields of entries that are no unit's outputs."""
+    """Return fields of entries that are not outputs of units."""
     number = torch.tensor(value, dtype=torch.float64).expand(shape)
     labels, places = torch.tensor(label).expand(shape), torch.tensor(-1).expand(shape)
     return Fields(labels, number, number, places)
@@ -89,7 +89,7 @@ def varying(labels: Tensor) -> list[int]:
 
 
 def joined(labels: Tensor, axes: list[int]) -> Tensor | None:
-    """Return the one label that is along `axes`, which are kept as 1; None if there are several.
+    """Return the only label along `axes`, which are kept as 1; None if there are several.
 
     Parameters
     ----------

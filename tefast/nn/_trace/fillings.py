@@ -1,4 +1,4 @@
-"""What fills places that depend on the data, and what this makes of labels: padding and masks."""
+"""Rules for padding and masks, which put values at places that depend on the data."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -66,7 +66,7 @@ _WRITTEN = {
 
 @rule(*_WRITTEN)
 def _index_put(call: Call) -> None:
-    """Values at places given by an index; a mask and one number are as in ``masked_fill``."""
+    """Values at indexed places; a mask with one number is the same as ``masked_fill``."""
     target, given = call["self"], call[_WRITTEN[call.name]]
     given = call["value"] if given is None else given
     others = [t for t in call.tensors if t is not target and t is not given]
@@ -128,7 +128,7 @@ def _known(call: Call, mask: Tensor) -> bool:
 
 
 def _choose(call: Call, mask: Tensor, tensors: list[Tensor]) -> None:
-    """Note what is one of two tensors, at places that depend on the data."""
+    """Note a result that takes each entry from one of two tensors, depending on the data."""
     if all(call.flow.fields(tensor) is None for tensor in tensors):
         return
     shape = call.output.shape
@@ -226,7 +226,7 @@ def step_axis(labels: Tensor, places: Tensor) -> int | None:
 
 @rule("constant_pad_nd")
 def _pad(call: Call) -> None:
-    """More steps, which hold a number; how many they are may depend on the data."""
+    """Padding by steps that hold a number; how many there are may depend on the data."""
     known = call.flow.fields(call["self"])
     if known is None:
         return
@@ -335,4 +335,4 @@ def _pack(call: Call) -> None:
 
 
 FUNCTIONS = {"_pad_packed_sequence": pad_packed, "pad_sequence": pad_list}
-"""By the name of a function of PyTorch, how to call it in place of what it is made of."""
+"""How to call functions of PyTorch as one operation, by their names."""

@@ -35,7 +35,7 @@ class Tie(NamedTuple):
 
 
 class _Shadow:
-    """The fields of a storage, flat; one entry long while all entries are alike."""
+    """The fields of a storage, flat; they have one entry as long as all entries are equal."""
 
     def __init__(self, tensor: Tensor, fields: Fields) -> None:
         self.storage = tensor.untyped_storage()  # kept, so that its address is not used again
@@ -78,21 +78,21 @@ class Flow:
     ) -> None:
         self.features, self.lenient = features, lenient
         self.inside = 0
-        """Above 0 within a module that is dealt with as a whole."""
+        """Above 0 within a module whose operations are not followed one by one."""
         self.refusal: Exception | None = None
-        """Kept, as the code of a model may catch what is raised within it."""
+        """The error is kept here, because the code of a model may catch it."""
         self.ties: list[Tie] = []
         self.calling: list[str] = []
         """Functions of PyTorch that are being called, by the names of their users."""
         self.path: Callable[[], str] = str
-        """Says where in the model this is."""
+        """Returns the place in the model, for messages."""
         self.met: Callable[[Tie], None] = lambda tie: None
-        """Called with labels that met; raises if they may not."""
+        """Called with labels that met. Raises an error if they may not meet."""
         self.events = 0
         self.produced: dict[Any, tuple[str, Tensor]] = {}
-        """Modules that other tensors come from, by the tensors' memory, which is kept."""
+        """The module that each other tensor comes from, by its memory, which is kept alive."""
         self.parameters: dict[Any, str] = {}
-        """What messages say of the model's parameters, by their memory."""
+        """What messages call the model's parameters, by their memory."""
         self._empty: dict[Any, Tensor] = {}
         self._refuse = refuse
         self._shadows: dict[int, _Shadow] = {}
@@ -132,19 +132,19 @@ class Flow:
         return fields if fields is not None and fields.tracked() else None
 
     def emptied(self, tensor: Tensor) -> bool:
-        """Return whether a tensor has no entries, and would hold units' outputs if it had some."""
+        """Return whether a tensor is empty, but would hold units' outputs if it had entries."""
         place = address(tensor)
         shadow = self._shadows.get(place)
         followed = shadow is not None and shadow.fields.tracked()
         return not tensor.numel() and (followed or place in self._empty)
 
     def derive(self, given: Iterable[Tensor], made: Iterable[Tensor], followed: bool) -> None:
-        """Note of what an operation has made that there is nothing in it."""
+        """Note that the result of an operation is empty."""
         if followed or any(map(self.emptied, given)):
             self._empty.update((address(one), one) for one in made if not one.numel())
 
     def come_from(self, given: Iterable[Tensor], made: Tensor) -> None:
-        """Note that a tensor comes from the module that the first such of `given` comes from."""
+        """Note that a tensor comes from the same module as the first of `given` that has one."""
         sources = (self.produced.get(address(one)) for one in given)
         name = next((source[0] for source in sources if source is not None), None)
         if name is not None:
@@ -155,7 +155,7 @@ class Flow:
         return self.produced.get(address(tensor), (None,))[0]
 
     def whose(self, tensor: Tensor) -> str:
-        """Say what a tensor is that meets units although no module is called."""
+        """Describe a tensor that meets units outside any module, for a message."""
         return self.parameters.get(address(tensor), "with no nn.Linear's weight")
 
     def any_of(self, value: Any) -> Fields | None:
@@ -163,11 +163,11 @@ class Flow:
         return next(filter(None, map(self.of, leaves(value))), None)
 
     def follow(self, tensor: Tensor, fields: Fields) -> None:
-        """Follow `tensor`, all of it, from here on."""
+        """Follow all entries of a tensor from here on."""
         self.write(tensor, fields, whole=True)
 
     def unite(self, ours: Tensor, theirs: Tensor) -> None:
-        """Note that labels met which are not the same."""
+        """Note that different labels met."""
         pairs = set(zip(ours.flatten().tolist(), theirs.flatten().tolist(), strict=True))
         where = f"{self.name()!r} in {self.path()}"
         known = {(tie.one, tie.other) for tie in self.ties}
@@ -261,7 +261,7 @@ class Flow:
         )
 
     def _mark(self, shadow: _Shadow, labels: Tensor, values: Tensor, where: Tensor) -> None:
-        """Say of all entries of the units at `where` that they may be what is there."""
+        """Note that other entries of the units at `where` may hold the value that is there."""
         if not where.any():
             return
         found = values.expand(where.shape)[where]
@@ -273,6 +273,6 @@ class Flow:
         fields.other[again] = torch.nan
 
     def event(self) -> int:
-        """Return a number for something that puts other values at places of its own."""
+        """Return a new number for an operation that puts other values at some places."""
         self.events += 1
         return self.events

@@ -46,7 +46,7 @@ from tefast.nn._trace.states import (
 from tefast.nn._trace.watching import unseen, watching
 
 Returned: TypeAlias = Literal["states", "all"] | None
-"""Which units' outputs a model may return, so that they are fewer than before."""
+"""Which outputs of units a model may return although they get fewer."""
 
 
 @dataclass(frozen=True)
@@ -77,11 +77,11 @@ class Found:
 
 
 class _StartError(UnfitError):
-    """A layer is given an initial state of which nothing is known."""
+    """A layer gets an initial state that nothing is known about."""
 
 
 class _NoRunError(Exception):
-    """A model does not run on what was made of its example."""
+    """A model does not run on an example that was derived from its own."""
 
 
 class Trace(Reader):
@@ -105,9 +105,9 @@ class Trace(Reader):
         self.norms: list[Normed] = []
         self.ran: set[str] = set()
         self.elsewhere: dict[str, str] = {}
-        """Modules that read something else, and what says so."""
+        """Modules that read something else, and the error that says so."""
         self.empty: set[str] = set()
-        """Modules that read what would hold units' outputs if there were any entries."""
+        """Modules that read an empty tensor, which would hold units' outputs if it had entries."""
         self.states: StateLabels = {}
         self.sizes: set[tuple[int, int]] = set()
         """Sequences that the layers ran for, and their steps."""
@@ -193,7 +193,7 @@ class Trace(Reader):
         return found
 
     def end(self) -> None:
-        """Refuse what shows only when all runs are over."""
+        """Refuse what can be seen only after all runs."""
         for name in self.members:
             if name not in self.ran:
                 raise UnfitError(f"submodule {name!r} did not run; expected the model to call it")
@@ -324,7 +324,7 @@ class Trace(Reader):
             kind.follow(self, module, args, kwargs, result)
 
     def _member(self, module: nn.Module, args: Any, kwargs: Any, result: Any) -> None:
-        """Deal with a layer of which units are removed: what it starts from, reads and gives."""
+        """Check the initial state and the input of a pruned layer, and follow its outputs."""
         name = self.layers[module]
         self.ran.add(name)
         first = args[0] if args else next(iter(kwargs.values()))
@@ -393,7 +393,7 @@ class Trace(Reader):
     def _begin(
         self, tensor: Tensor, labels: Tensor, places: Tensor | None = None, state: bool = False
     ) -> None:
-        """Follow what a layer gives, which is 0 for a masked unit."""
+        """Follow the outputs of a layer, which are 0 for a masked unit."""
         zeros = torch.where(labels >= 0, 0.0, torch.nan).double()
         steps = 0 if places is None else tensor.shape[-2]
         places = torch.full((), OTHER).expand(labels.shape) if places is None else places

@@ -1,4 +1,4 @@
-"""What operations on single entries, and those that only move entries, make of labels."""
+"""Rules for operations that act on single entries or only move entries."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -32,7 +32,7 @@ _LEAVING = ("_local_scalar_dense", "equal", "is_nonzero", "item")
 
 
 def apply(flow: Flow, func: Any, args: Any, kwargs: Any, again: Callable[[], Any]) -> Any:
-    """Do an operation, and to the labels what its rule says.
+    """Do an operation, and change the labels by its rule.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def _rule(call: Call) -> OperationRule | None:
 
 
 def _changed(call: Call, followed: bool) -> None:
-    """Deal with an operation that writes somewhere and has no rule."""
+    """Handle an operation that writes into a tensor and has no rule."""
     if torch.Tag.inplace_view in call.func.tags and call.name not in ("set", "resize"):
         return  # of the shape alone
     written = [
@@ -128,7 +128,7 @@ def _allocate(call: Call) -> None:
 
 @rule("lift_fresh")
 def _lift(call: Call) -> None:
-    """A number of the code, which becomes a tensor on its way."""
+    """A number in the code, which PyTorch makes a tensor of."""
     tensor = call.output
     if tensor.ndim == 0 and not tensor.is_complex():
         call.put(unknown((), value=float(tensor)))
@@ -185,7 +185,7 @@ def _instead(values: dict[int, Tensor], leaf: Any) -> Any:
 
 
 def _common(fields: list[Fields]) -> tuple[int, int, bool]:
-    """Return steps, origin and state of what several tensors make up."""
+    """Return steps, origin and state of a tensor that is made of several."""
     ours = [one for one in fields if one.tracked()] or fields
     steps = {one.steps for one in ours}
     origins = {one.origin for one in ours if one.origin}
@@ -194,7 +194,7 @@ def _common(fields: list[Fields]) -> tuple[int, int, bool]:
 
 
 def _cast(fields: Fields, dtype: torch.dtype) -> Fields:
-    """Return fields of values of another type, which matters where that has no fractions."""
+    """Return fields of values of another type; it matters if that type has no fractions."""
     if dtype.is_floating_point:
         return fields
     masked, other = (
@@ -208,7 +208,7 @@ def _cast(fields: Fields, dtype: torch.dtype) -> Fields:
 
 @rule(*_ALSO_POINTWISE)
 def pointwise(call: Call) -> None:
-    """Note what an operation that acts on each entry alone makes of labels and masked values."""
+    """Note the labels and masked values that an operation on single entries gives."""
     tensors, shape = call.tensors, call.output.shape
     known = [call.flow.fields(tensor) for tensor in tensors]
     followed = any(fields is not None and fields.tracked() for fields in known)
@@ -270,7 +270,7 @@ def label(call: Call, each: list[Fields]) -> Tensor:
 
 
 def check_width(call: Call, tensors: list[Tensor], each: list[Fields], labels: Tensor) -> None:
-    """Refuse other data as wide as the layer, which removal would not make narrower."""
+    """Refuse other data that are as wide as the layer: removal would not make them narrower."""
     axes = None
     if call.flow.lenient:  # every entry has a label of its own, whatever it varies along
         return
@@ -309,7 +309,7 @@ def value(call: Call, tensors: list[Tensor], values: list[Tensor]) -> tuple[Tens
 
 
 def _zero(call: Call, tensors: list[Tensor], values: list[Tensor]) -> Tensor:
-    """Return where the result is 0 whatever is multiplied or divided by."""
+    """Return where the result is 0, whatever the other factor or the divisor is."""
     none = [v == 0 for v in values]
     if call.name in ("mul", "addcmul", "addcdiv", "lerp") and len(none) == len(tensors):
         if call.name == "mul":

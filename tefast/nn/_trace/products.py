@@ -1,4 +1,4 @@
-"""Rules of products, distances and sums at places: what they make of the outputs of units."""
+"""Rules for products, distances, and sums at indexed places."""
 
 import torch
 from torch import Tensor
@@ -8,12 +8,12 @@ from tefast.nn._trace.reductions import axes_of
 from tefast.nn._trace.rules import Call, rule
 
 _EXACT_ROWS = 25
-"""Of more, PyTorch takes Euclidean distances from a matrix product."""
+"""For more rows, PyTorch computes Euclidean distances by a matrix product."""
 
 
 @rule("index_add", "scatter_add")
 def _add_at(call: Call) -> None:
-    """Sums of steps, at places that an index says."""
+    """Sums of steps, at places that an index names."""
     tensors = (call.args[0], call["source" if call.name == "index_add" else "src"])
     each = [call.fields(tensor) for tensor in tensors]
     if not any(one.tracked() for one in each):

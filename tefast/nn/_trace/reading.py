@@ -1,4 +1,4 @@
-"""What each module reads of the units' outputs in a run, and what it makes of them."""
+"""Which outputs of units each module reads in a run, and what it returns for them."""
 
 import math
 from dataclasses import replace
@@ -100,7 +100,7 @@ class Reader:
             before[role] = self._both(before[role], new)
 
     def _both(self, old: Reading, new: Reading) -> Reading:
-        """Return one reading for two; what meets in one column can only go together."""
+        """Merge two readings; units that meet in one column can only be removed together."""
         ours, theirs = old.labels, new.labels
         if len(ours) != len(theirs):
             self.refuse("a module that reads them in two ways")

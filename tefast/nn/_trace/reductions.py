@@ -1,4 +1,4 @@
-"""What sums, maxima, pooling and matrix products make of labels."""
+"""Rules for sums, maxima, pooling and matrix products."""
 
 import math
 from dataclasses import replace
@@ -90,7 +90,7 @@ def _over_units(call: Call, known: Fields) -> None:
 
 
 def _normed(call: Call, known: Fields, axes: list[int], label: Tensor) -> Fields:
-    """Return the mean of what a LayerNorm gives: that of all it is made of."""
+    """Return the fields of a mean over the outputs of a LayerNorm."""
     if call.name != "mean":
         call.refuse("the operation {name} on what a LayerNorm gives")
     mixed = (known.labels != label.expand(known.labels.shape)) & label.ne(OTHER).expand(
@@ -170,7 +170,7 @@ def _two(call: Call) -> None:
 
 @rule(*_SCANS)
 def _scan(call: Call) -> None:
-    """What goes along steps and leaves what is the same at all of them."""
+    """Operations along steps that keep a value which is the same at all steps."""
     known = call.flow.of(call.args[0])
     if known is None:
         return
@@ -230,7 +230,7 @@ def _all_at_once(call: Call, known: Fields, axes: list[int]) -> bool:
 
 @rule(*_STRETCHED)
 def _stretch(call: Call) -> None:
-    """Steps between steps: weighted means of them."""
+    """Interpolation between steps: weighted means of them."""
     known = call.flow.of(call.args[0])
     if known is None:
         return

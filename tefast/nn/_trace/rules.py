@@ -1,4 +1,4 @@
-"""Rules for PyTorch's operations: what each makes of the fields of its tensors, by its name."""
+"""The registry of rules: by its name, what an operation does to the fields of its tensors."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from tefast.nn._trace.flow import Flow
 OperationRule: TypeAlias = Callable[["Call"], None]
 
 RULES: dict[str, OperationRule] = {}
-"""By the operation's name in ``torch.ops.aten``, that of one in place without its underscore."""
+"""By the operation's name in ``torch.ops.aten``, without the underscore of one in place."""
 
 
 def rule(*names: str) -> Callable[[OperationRule], OperationRule]:
@@ -70,19 +70,19 @@ class Call:
         return next(leaf for leaf in leaves(self.result) if isinstance(leaf, Tensor))
 
     def fields(self, value: Tensor | float) -> Fields:
-        """Return what is known of a tensor, which may be nothing, or of a number."""
+        """Return what is known of a tensor or of a number; it may be nothing."""
         if not isinstance(value, Tensor):
             return unknown((), value=float(value))
         known = self.flow.fields(value)
         return unknown(tuple(value.shape)) if known is None else known
 
     def put(self, fields: Fields) -> None:
-        """Note what the result holds, be it a new tensor or the first argument."""
+        """Note the fields of the result, which is a new tensor or the first argument."""
         shape = self.output.shape
         self.flow.write(self.output, fields.map(lambda t: t.expand(shape)), whole=not self.in_place)
 
     def put_places(self, fields: Fields) -> None:
-        """Note of indices that an operation returns beside its values whose they are."""
+        """Note the units of the indices that an operation returns beside its values."""
         others = [leaf for leaf in leaves(self.result) if isinstance(leaf, Tensor)][1:]
         for tensor in others:
             nothing = unknown(tuple(tensor.shape))
@@ -102,12 +102,12 @@ class Call:
 
 
 def is_pointwise(func: Any) -> bool:
-    """Return whether every entry of what an operation gives is made of those at its place."""
+    """Return whether every entry of the result is made of the entries at the same place."""
     return torch.Tag.pointwise in func.tags and len(func._schema.returns) == 1
 
 
 def _functional(func: Any) -> tuple[Any, bool]:
-    """Return an operation and False, or what an operation in place does to a copy, and True."""
+    """Return an operation and False; for one in place, the operation on a copy and True."""
     name = func._schema.name.partition("::")[2]
     if func.namespace != "aten" or not func._schema.is_mutable or not name.endswith("_"):
         return func, False

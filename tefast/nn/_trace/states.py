@@ -48,7 +48,7 @@ def given_states(
     arguments: Arguments,
     dtype: torch.dtype,
 ) -> StateLabels:
-    """Find the arguments of a model that layers of it start from, moved or scaled at most.
+    """Find the arguments that layers of a model start from, at most moved or scaled.
 
     What reaches several units of one layer from one entry is no state: a time, or a flag.
 
@@ -127,12 +127,12 @@ def _started(
 
 
 def _apart(value: Any) -> Any:
-    """Return a tensor of its own: the same zeros may be given as h_0 and as c_0."""
+    """Return a copy, because the same zeros may be given as h_0 and as c_0."""
     return value.detach().clone() if isinstance(value, Tensor) else value
 
 
 def _reaching_several(entries: Tensor, units: Tensor, numbering: Numbering, name: str) -> Tensor:
-    """Return the entries of which one reaches several units of one layer and direction."""
+    """Return the entries that reach several units of one layer and direction."""
     found: list[int] = []
     for each in (numbering.outputs[name], numbering.hidden[name]):
         for labels in each.values():
@@ -195,7 +195,7 @@ def _gone(labels: Tensor, gone: Tensor) -> Tensor:
 
 
 def cut(tensor: Tensor, labels: Tensor, gone: Tensor) -> Any:
-    """Return a state without the removed units, as the smaller layer takes it."""
+    """Return a state without the removed units, in the shape that the smaller layer takes."""
     axes, kept = varying(labels), ~_gone(labels, gone)
     if not axes:
         return tensor
@@ -208,7 +208,7 @@ def cut(tensor: Tensor, labels: Tensor, gone: Tensor) -> Any:
 
 
 def kept_entries(found: Sequence[Leaf], labels: Mapping[str, Tensor], gone: Tensor) -> list[Leaf]:
-    """Return what a masked model gives, of states only the entries that stay, one after another."""
+    """Return the results of a masked model; states have only the kept entries, in a row."""
     return [
         (where, leaf[~_gone(labels[where], gone).to(leaf.device)] if where in labels else leaf)
         for where, leaf in found
@@ -216,7 +216,7 @@ def kept_entries(found: Sequence[Leaf], labels: Mapping[str, Tensor], gone: Tens
 
 
 def joined_entries(found: Sequence[Leaf], labels: Mapping[str, Tensor]) -> list[Leaf]:
-    """Return what a pruned model gives, with the entries of states one after another."""
+    """Return the results of a pruned model; states have their entries in a row."""
     left: list[Leaf] = []
     entries: dict[str, list[Tensor]] = {}
     for where, leaf in found:

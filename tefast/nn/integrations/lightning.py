@@ -32,21 +32,22 @@ _AVERAGING = ("StochasticWeightAveraging", "WeightAveraging")
 class PruneUnits(Callback):  # type: ignore[misc]
     """Removes recurrent units at the end of given epochs of training.
 
-    The optimizers are made anew afterwards by ``configure_optimizers``, since their parameters are
-    others then; what they remember (momentum, schedules) starts again. Checkpoints hold the sizes
-    of the layers, which `load_checkpoint` reads.
+    Afterwards ``configure_optimizers`` makes the optimizers anew, since the parameters are others
+    then. What the optimizers remember (momentum, schedules) starts again. Checkpoints hold the
+    sizes of the layers, which `load_checkpoint` reads.
 
     Parameters
     ----------
-    batches : iterable
-        As in `prune_in_steps`; can be read again.
+    batches : iterable of (x, labels) or (x, labels, lengths), or of what `forward` takes
+        The data for the scores. They must be readable more than once.
     criterion : str or callable
-        As in `prune_in_steps`.
+        What scores the units: a name or a function of a `Context`, for `tefast.nn.score`.
     amounts : mapping of int to float
-        After which epochs, from 0, which fraction of the units that are there goes.
-    attribute : str or None
-        What the module that is pruned is called in the LightningModule; None for the
-        LightningModule itself, which is then run and changed in place.
+        The epochs, from 0, after which units are removed, and the fraction of the present units
+        that each removes.
+    attribute : str or None, default "model"
+        The name of the pruned module in the LightningModule. None prunes the LightningModule
+        itself, which is then run and changed in place.
     **options
         Other arguments of `prune_in_steps`.
 
@@ -58,9 +59,9 @@ class PruneUnits(Callback):  # type: ignore[misc]
     Raises
     ------
     ValueError
-        If an argument is not as described; when training starts, if a callback beside it averages
-        weights, whose sizes would then differ; when units are removed, if there is no such
-        attribute, and as in `prune_in_steps`.
+        If an argument is not as described. When training starts: if another callback averages
+        weights, whose sizes would then differ. When units are removed: if there is no such
+        attribute, and whatever `prune_in_steps` raises.
     """
 
     def __init__(
@@ -133,16 +134,18 @@ class PruneUnits(Callback):  # type: ignore[misc]
 
 
 def load_checkpoint(path: str | os.PathLike[str], model: M, *, weights_only: bool = True) -> M:
-    """Read a checkpoint that was written beside `PruneUnits`.
+    """Read a checkpoint that was written with `PruneUnits`.
 
     Parameters
     ----------
     path : str or path
+        The file.
     model : LightningModule
-        One like that which was trained, of any sizes, such as it was before pruning. Not changed.
-    weights_only : bool
-        As in ``torch.load``: False reads checkpoints that hold objects of other classes, and may
-        run any code that is in the file.
+        A module of the class that was trained, of any sizes, such as before pruning. It is not
+        changed.
+    weights_only : bool, default True
+        Whether only tensors and plain values are read, by ``torch.load``. False reads checkpoints
+        that hold objects of other classes, and may run any code that is in the file.
 
     Returns
     -------

@@ -121,18 +121,20 @@ class RecurrentPruner(tp.pruner.BasePruningFunc):  # type: ignore[misc]
 
 
 class UnitImportance(tp.importance.Importance):  # type: ignore[misc]
-    """Scores of units by any criterion of tefast, as an importance: the least goes first.
+    """Scores of units by any criterion of tefast, as an importance: the lowest goes first.
 
     Parameters
     ----------
     model : nn.Module
-        The one that is pruned; scored anew when a layer has changed.
-    batches, criterion
-        As in `score`.
+        The model that is pruned. It is scored anew when a layer has changed.
+    batches : iterable of (x, labels) or (x, labels, lengths), or of what `forward` takes
+        The data for the scores. They must be readable more than once.
+    criterion : str or callable
+        What scores the units: a name or a function of a `Context`, for `tefast.nn.score`.
     descending : bool, optional
-        Whether units with the highest scores go first; by default what the criterion says.
+        Whether units with the highest scores go first. Default: what the criterion says.
     **options
-        Other arguments of `score`.
+        Other arguments of `tefast.nn.score`.
     """
 
     def __init__(
@@ -149,7 +151,23 @@ class UnitImportance(tp.importance.Importance):  # type: ignore[misc]
         self._scores: dict[str, Tensor] = {}
 
     def __call__(self, group: Any) -> Tensor | None:
-        """Return the importance of a group's channels; None where no recurrent unit is in it."""
+        """Return the importance of a group's channels; None if it holds no recurrent unit.
+
+        Parameters
+        ----------
+        group : torch_pruning.Group
+            Channels that can only go together.
+
+        Returns
+        -------
+        Tensor of shape (channels,) or None
+
+        Raises
+        ------
+        ValueError
+            If neither `descending` nor the criterion says which scores go first, and whatever
+            `tefast.nn.score` raises.
+        """
         for item in group:
             layer = item.dep.target.module
             out = item.dep.handler.__name__ == "prune_out_channels"
