@@ -67,7 +67,8 @@ sanitize: $(VENV)/installed
 		--config-settings=cmake.define.TEFAST_SANITIZE="address,undefined" .
 	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libubsan.so)" \
 		ASAN_OPTIONS=detect_leaks=0 $(SANITIZED)/bin/python -P -m pytest -q -p no:cacheprovider \
-		tests/test_kernel.py tests/test_surrogates.py tests/test_counts.py tests/test_known_values.py
+		tests/backends/test_kernel.py tests/backends/test_surrogates.py \
+		tests/backends/test_counts.py tests/measures/test_known_values.py
 ifeq ($(CLANGXX),)
 	@echo "no Clang: the thread sanitizer was not run"
 else
@@ -93,7 +94,7 @@ cuda: $(VENV)/installed
 		|| { cat build/cuda.log; exit 1; }
 	$(BIN)/python tests/native/ptxas.py build/cuda.log
 	TEFAST_CUDA_LIBRARY=$(abspath build/cuda/csrc/cuda/libtefast_cuda.so) \
-		$(BIN)/python -m pytest -q tests/test_cuda_library.py
+		$(BIN)/python -m pytest -q tests/backends/test_cuda_library.py
 
 # The user guide, in build/docs/index.html.
 docs: $(VENV)/installed

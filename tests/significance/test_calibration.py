@@ -12,7 +12,7 @@ from scipy.stats import binomtest
 
 import tefast
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "calibration.md"
 sys.path.insert(0, str(ROOT / "benchmarks"))
 import calibration  # noqa: E402

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_kernel import NATIVE
 
 import tefast
 from tefast import _backends
 from tefast._significance import drawing
 
 ml_dtypes = pytest.importorskip("ml_dtypes")
+NATIVE = _backends.load("cpu")._native
 few_on_purpose = pytest.mark.filterwarnings("ignore:.* exceeds? all of:RuntimeWarning")
 
 

@@ -18,7 +18,7 @@ import tefast
 from tefast.experiment.findings import findings, paper_table
 from tefast.experiment.results import StudyResults, read_rows
 
-README = Path(__file__).parent.parent / "README.md"
+README = Path(__file__).parents[2] / "README.md"
 
 
 MODULES = (

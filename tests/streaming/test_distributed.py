@@ -11,7 +11,7 @@ import pytest
 
 import tefast
 
-PAGE = (Path(__file__).parent.parent / "docs" / "large.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "large.md").read_text(encoding="utf-8")
 LIMITS = {"h_range": (0, 1), "y_range": (0, 1)}
 
 

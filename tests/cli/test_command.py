@@ -414,7 +414,7 @@ def test_the_console_script():
     import tomllib
     from pathlib import Path
 
-    text = (Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
     module, _, name = tomllib.loads(text)["project"]["scripts"]["tefast"].partition(":")
     assert getattr(importlib.import_module(module), name) is _cli.main
 

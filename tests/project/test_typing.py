@@ -17,7 +17,7 @@ from tefast._counting import options
 from tefast._significance import drawing
 from tefast._tables import entropies
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 # Behind each line what mypy says of it: the type it reveals, or a part of an error.
 SNIPPET = r"""
