@@ -2,13 +2,14 @@
 
     python benchmarks/reconstruction.py --run runs/default --vowels FOLDER
 
-`--run` is the folder of a finished `make experiment`, whose models are taken as they are. The digits
-are those of scikit-learn, row by row. `--vowels` is a folder with JapaneseVowels_TRAIN.ts and
-JapaneseVowels_TEST.ts (UCI's data; the package aeon has both files). What is not given is left out.
+`--run` is the folder of a finished `make experiment`, whose models are taken as they are. The
+digits are those of scikit-learn, row by row. `--vowels` is a folder with JapaneseVowels_TRAIN.ts
+and JapaneseVowels_TEST.ts (UCI's data; the package aeon has both files). What is not given is left
+out.
 
 For every model, order and fraction the test accuracy is measured after plain removal, after removal
-with moments, and after plain removal and training for as long as the moments took. The results go to
-benchmarks/results/reconstruction.json and into the tables of docs/reconstruction.md.
+with moments, and after plain removal and training for as long as the moments took. The results go
+to benchmarks/results/reconstruction.json and into the tables of docs/reconstruction.md.
 """
 
 import argparse
@@ -165,9 +166,7 @@ def measure(data: Data, model: nn.Module, seed: int) -> list[dict]:
     """Return the accuracies of one model."""
     batches = data.batches()
     names = list(dict.fromkeys(name for name, _ in ORDERS.values()))
-    scores = {
-        name: tnn.score(model, batches, name, seed=seed)[0, 0] for name in names
-    }
+    scores = {name: tnn.score(model, batches, name, seed=seed)[0, 0] for name in names}
     started = time.perf_counter()
     moments = tnn.moments(model, batches)
     seconds = time.perf_counter() - started
@@ -278,10 +277,11 @@ def main() -> None:
         if options.run is not None and seed < 3:
             some.append(rendered(options.run, seed))
         for data, model in some:
-            rows += measure(data, model or trained(data, seed), seed)
-            print(f"{data.name}, seed {seed}: whole {rows[-1]['accuracy']}", flush=True)
-            found = {"torch": torch.__version__, "rows": rows}
-            RESULTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+            found = measure(data, model or trained(data, seed), seed)
+            rows += found
+            print(f"{data.name}, seed {seed}: whole {found[0]['accuracy']}", flush=True)
+            kept = {"torch": torch.__version__, "rows": rows}
+            RESULTS.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
     write_page(rows)
 
 
