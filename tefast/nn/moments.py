@@ -285,11 +285,18 @@ class _Taking:
             if given:
                 parts = [rows_of(x, n, first) for x, n in zip(given, each, strict=True)]
                 rows[name] = torch.cat(parts)
-        for name, some in rows.items():
+        for names in _alike(rows):
+            grams = [self.found.grams[name] for name in names]
             try:
-                self.found.grams[name].add(some)
+                if len(grams) == 1:
+                    grams[0].add(rows[names[0]])
+                    continue
+                once = Gram(grams[0].width, grams[0].first.device)
+                once.add(rows[names[0]])
             except ValueError as error:
-                raise ValueError(f"moments at {name!r}: {error}") from None
+                raise ValueError(f"moments at {names[0]!r}: {error}") from None
+            for gram in grams:
+                gram.merge(once)
 
     def _of_layer(
         self, name: str, layer: nn.Module, watch: Watch, batch: Batch
@@ -308,6 +315,20 @@ class _Taking:
                 rows.setdefault(place, []).append(_valid(run, valid))
             steps.append(valid)
         return {place: torch.cat(some) for place, some in rows.items()}, steps
+
+
+def _alike(rows: Mapping[str, Tensor]) -> list[list[str]]:
+    """Return the names of places where the same rows are read, together: most work is adding up."""
+    found: list[list[str]] = []
+    for name, some in rows.items():
+        for names in found:
+            other = rows[names[0]]
+            if some.shape == other.shape and torch.equal(some, other):
+                names.append(name)
+                break
+        else:
+            found.append([name])
+    return found
 
 
 _FLAT = (nn.Linear, nn.Embedding)
