@@ -302,15 +302,17 @@ def amounts(tried: Sequence[TriedAmount]) -> Figure:
         some = [one for one in tried if one.good == good]
         sizes, metrics = [one.parameters for one in some], [one.metric for one in some]
         axes.plot(sizes, metrics, "o", color=color, label=label)
-    for one in tried:
+    by_size = sorted(tried, key=lambda one: one.parameters)
+    for rank, one in enumerate(by_size):  # above and below in turn, so that neighbours have room
         axes.annotate(
-            _units(one.removed), (one.parameters, one.metric), (4, 5), fontsize=8,
-            textcoords="offset points",
+            str(one.removed), (one.parameters, one.metric), (0, -13 if rank % 2 else 6), fontsize=8,
+            textcoords="offset points", ha="center",
         )  # fmt: skip
     axes.axhline(tried[0].metric, color="black", linewidth=0.6, label="whole model")
     axes.set_xscale("log")
     axes.margins(x=0.12)
-    axes.set_title("Units removed, and what the metric is then", fontsize=11)
+    axes.margins(y=0.12)
+    axes.set_title("What was tried; beside each point, how many units went", fontsize=11)
     axes.set_xlabel("parameters")
     axes.set_ylabel("metric")
     axes.spines[["top", "right"]].set_visible(False)

@@ -1,6 +1,9 @@
 """Units that stay stand in for those that go: moments, folded weights, a twin in plain Python."""
 
 import copy
+import os
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -14,6 +17,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from tefast.nn import (
     Moments,
+    TriedAmount,
     mask,
     mask_units,
     moments,
@@ -656,3 +660,50 @@ def test_steps_and_the_smallest_model():
 def test_prune_to_says_what_it_expected(option, value, message):
     with pytest.raises(ValueError, match=message):
         prune_to(Model(), data(dtype=torch.float32), lambda one: 0.0, **{option: value})
+
+
+def test_the_plot_has_every_amount(tmp_path):
+    from tefast import plot
+
+    tried = [TriedAmount(0.0, 0, 5000, 97.9, True), TriedAmount(0.5, 50, 1000, 40.2, False)]
+    figure = plot.amounts(tried)
+    drawn = [tuple(map(float, point)) for line in figure.axes[0].lines[:2]
+             for point in line.get_xydata()]  # fmt: skip
+    assert drawn == [(5000.0, 97.9), (1000.0, 40.2)]
+    assert [text.get_text() for text in figure.axes[0].texts] == ["50", "0"]
+    plot.write(figure, tmp_path / "amounts.png")
+
+
+SCRIPT = """
+import sys
+import torch
+import torch.distributed as dist
+import tefast.nn as tnn
+
+dist.init_process_group("gloo")
+rank = dist.get_rank()
+torch.manual_seed(0)
+model = tnn.SequenceClassifier(4, 2, hidden_size=8, fc_size=4)
+batches = [(torch.randn(3, 5, 4), torch.zeros(3)) for _ in range(4)]
+ours = tnn.moments(model, batches[rank::2])
+ours.all_reduce()
+theirs = tnn.moments(model, batches)
+for name, gram in theirs.grams.items():
+    for one, other in zip(gram.tensors(), ours.grams[name].tensors()):
+        assert torch.allclose(one, other, rtol=1e-12), name
+if rank == 0:
+    print(ours.steps)
+dist.destroy_process_group()
+"""
+
+
+def test_moments_of_several_processes_are_added_up(tmp_path):
+    (tmp_path / "run.py").write_text(SCRIPT, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr",
+         "127.0.0.1", "--nproc-per-node=2", str(tmp_path / "run.py")],
+        env={**os.environ, "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"},
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "60"
