@@ -11,6 +11,9 @@ RIDGE = 1e-3
 _BLOCK = 256
 """Columns that are multiplied at a time: only blocks on and above the diagonal are needed."""
 
+_STEPS = 64
+"""Features that are eliminated before the inverse is brought up to date."""
+
 
 class Gram:
     """Sums over rows of features, in float64.
@@ -179,15 +182,23 @@ def eliminated(second: Tensor, ridge: float = RIDGE) -> Tensor:
     if scale <= 0:
         return found
     inverse = torch.cholesky_inverse(_factor(matrix, ridge * scale))
-    left = torch.ones(len(matrix), dtype=torch.bool, device=matrix.device)
-    least = 0.0
+    # Of the inverse only the diagonal is kept up to date; all of it once in many steps, by a matrix
+    # product.
+    diagonal = inverse.diagonal().clone()
+    rows = torch.empty(_STEPS, len(matrix), dtype=torch.float64, device=matrix.device)
+    pivots = torch.empty(_STEPS, 1, dtype=torch.float64, device=matrix.device)
+    least, done = 0.0, 0
     for _ in range(len(matrix)):
-        open_ = torch.where(left, 1 / inverse.diagonal(), torch.inf)
-        unit = int(open_.argmin())
-        least = max(least, float(open_[unit]))
+        unit = int(diagonal.argmax())
+        before = rows[:done]
+        row = inverse[unit] - (before[:, unit] / pivots[:done, 0]) @ before
+        least = max(least, 1 / float(row[unit]))
         found[unit] = least
-        left[unit] = False
-        row = inverse[unit].clone()
-        inverse.addr_(row, row, alpha=-1 / float(row[unit]))
-        inverse.diagonal()[~left] = 1.0
+        diagonal -= row.square() / row[unit]
+        diagonal[found > 0] = -torch.inf
+        rows[done], pivots[done] = row, row[unit]
+        done += 1
+        if done == _STEPS:
+            inverse -= rows.T @ (rows / pivots)
+            done = 0
     return found
