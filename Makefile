@@ -11,13 +11,24 @@ EDITABLE = $(INSTALL) --no-build-isolation --config-settings=editable.rebuild=tr
 # Minutes of compiling that only a machine with a GPU has any use for; `make cuda` builds it anyway.
 TEFAST_CUDA ?= $(if $(shell nvidia-smi -L 2>/dev/null),AUTO,OFF)
 
-.PHONY: experiment smoke test coverage cuda bench bench-check growth calibration sanitize docs lint format dist clean
+.PHONY: experiment smoke real-models test coverage cuda bench bench-check growth calibration sanitize docs lint format dist clean
 
 experiment: $(VENV)/installed
 	$(BIN)/python -m tefast.experiment $(ARGS)
 
 smoke: $(VENV)/installed
 	$(BIN)/python -m tefast.experiment --preset smoke --out runs/smoke --fresh
+
+# Weights of three networks that others trained, without their packages' code: build/real-models.
+# Where they are not there, tests that need them are skipped.
+real-models: build/real-models/installed
+
+build/real-models/installed: $(VENV)/installed
+	rm -rf $(@D)
+	$(BIN)/python -m pip download --disable-pip-version-check -q --no-deps --only-binary :all: \
+		-c constraints.txt -d $(@D) Resemblyzer silero-vad g2p-en
+	$(BIN)/python benchmarks/real_networks.py $(@D)
+	touch $@
 
 # The first import rebuilds the C++ code where it has changed, before several processes want it.
 test: $(VENV)/installed

@@ -60,7 +60,8 @@ PAGES = sorted(
     for page in (README.parent / "docs").glob("*.md")
     if re.search(r"```python|\.\. plot::", page.read_text(encoding="utf-8"))
     # Those have tests of their own.
-    and page.name not in ("cuda.md", "prune.md", "prune-classifier.md", "score.md")
+    and page.name
+    not in ("cuda.md", "prune.md", "prune-classifier.md", "real-models.md", "score.md")
 )
 
 
