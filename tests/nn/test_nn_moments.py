@@ -70,6 +70,8 @@ def stand_in(rows, kept, gone, ridge, intercept):
     mean = x.mean(0) if intercept else 0 * x[0]
     c = (x - mean).T @ (x - mean)
     inner = c[np.ix_(kept, kept)]
+    if not inner.any():  # behind a relu that is never open
+        return np.zeros((len(kept), len(gone))), mean[gone] if intercept else np.zeros(len(gone))
     inner = inner + ridge * np.trace(inner) / len(kept) * np.eye(len(kept))
     a = np.linalg.solve(inner, c[np.ix_(kept, gone)])
     return a, mean[gone] - mean[kept] @ a if intercept else np.zeros(len(gone))
