@@ -9,8 +9,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from tefast import binning as binnings
 from tefast._counting import evaluation
+from tefast._counting.bins import check_combination, check_range
 from tefast._counting.inputs import Inputs
 from tefast._counting.options import Options
 from tefast._counting.pieces import located, slices
@@ -61,10 +61,9 @@ class Accumulated:
                     f"binning={shown(how)} needs all data at once; learn the bins on a part of "
                     "them by tefast.learn_binning and pass what it returns as binning"
                 )
-        binnings.check_combination([], self._options.binning, ranges)
+        check_combination([], self._options.binning, ranges)
         self._ranges = {
-            role: binnings.check_range(given, role, self._columns[role])
-            for role, given in ranges.items()
+            role: check_range(given, role, self._columns[role]) for role, given in ranges.items()
         }
         # They go where the data are: to a GPU with the first batch that lies there.
         self._counts: BackendTable = counts.allocate(self._shape())
