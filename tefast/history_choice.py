@@ -75,10 +75,8 @@ class ChosenHistory:
         ImportError
             If matplotlib is not installed.
         """
-        try:
-            from tefast import plot
-        except ModuleNotFoundError as error:
-            raise ImportError("plot needs matplotlib: pip install matplotlib") from error
+        from tefast import plot
+
         curves = np.atleast_2d(self.active_information)
         return plot.histories(curves, np.atleast_1d(self.history), title=title)
 

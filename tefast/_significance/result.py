@@ -145,10 +145,8 @@ class Significance:
         ImportError
             If matplotlib is not installed.
         """
-        try:
-            from tefast import plot
-        except ModuleNotFoundError as error:
-            raise ImportError("plot needs matplotlib: pip install matplotlib") from error
+        from tefast import plot
+
         fields: dict[str, Any] = {name: on_host(getattr(self, name)) for name in FIELDS}
         found = replace(self, **fields)
         return plot.scores(

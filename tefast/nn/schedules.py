@@ -119,8 +119,7 @@ def prune_in_steps(
         step. A float is a fraction of the present number, an int is a number.
     operations : float or int, optional
         A budget of multiplications and additions of a run on `example`.
-    bytes : float or int, optional
-        A budget of bytes, of the parameters and buffers.
+    {bytes}
     descending : bool, optional
         True removes the highest score first, False the lowest first. Default: what the criterion
         says.
@@ -132,9 +131,7 @@ def prune_in_steps(
     rnn : str or sequence of str, default "rnn"
         Names of the recurrent layers, with dots for nesting. If they cannot be pruned one after the
         other, such as groups whose states are in one tensor, they are pruned together.
-    {parts}
-    scope : {"each", "all"}, default "each"
-        "each" selects within each layer. "all" compares units of all layers with each other.
+    {parts, scope}
     round_to : int, default 1
         The number of units that is left of each layer is a multiple of this, or all of them.
     keep : int or float, optional

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from tefast.nn._parameters import documented
 from tefast.nn._runs.modes import in_mode
 from tefast.nn.objectives import LossSteps, Penalty, objective
 
@@ -55,6 +56,7 @@ def learning_rate(step: int, steps: int, peak: float) -> float:
     return peak * 0.5 * (1.0 + math.cos(math.pi * (step - rise + 1) / (steps - rise + 1)))
 
 
+@documented
 def fit(
     model: nn.Module,
     x: Tensor,
@@ -80,21 +82,20 @@ def fit(
     ----------
     model : nn.Module
         Maps (n, T, D) to logits (n, T, C). Its training mode is restored at the end.
-    x : Tensor of shape (N, T, D)
-    labels : integer Tensor of shape (N,)
-        Classes, 0..C-1.
+    {x:sequences, labels:classes}
     epochs : int
         Epochs of the whole run, those before `resume` included.
-    batch_size : int
+    batch_size : int, default 64
         Sequences a step; the last step of an epoch takes what is left.
-    lr : float
+    lr : float, default 0.001
         Peak of `learning_rate`. Gradients are clipped to norm 1.
-    penalty : {None, "l1", "l2"}
-    weight : float
+    penalty : {None, "l1", "l2"}, default None
+        What is added to the loss, as `objective` does.
+    weight : float, default 0
         The penalty's factor, lambda; 0 without a penalty.
-    seed : int
+    seed : int, default 0
         0 or more.
-    loss : {"last", "all"}
+    loss : {"last", "all"}, default "last"
         Learn the class at the last step, or at every step.
     on_epoch : callable, optional
         Gets a `TrainingState` after every epoch: a copy, to keep or to write.
@@ -145,16 +146,13 @@ def fit(
     return losses
 
 
+@documented
 def predict(model: nn.Module, x: Tensor, batch_size: int = 256) -> Tensor:
     """Return the class of every sequence, read at its last step.
 
     Parameters
     ----------
-    model : nn.Module
-        Maps (n, T, D) to logits (n, T, C). Run in evaluation mode; its mode is restored.
-    x : Tensor of shape (N, T, D)
-    batch_size : int
-        Sequences in one pass.
+    {model:evaluated, x:sequences, batch_size:pass}
 
     Returns
     -------
@@ -173,19 +171,13 @@ def predict(model: nn.Module, x: Tensor, batch_size: int = 256) -> Tensor:
     return torch.cat(logits).argmax(dim=1).to(x.device)
 
 
+@documented
 def accuracy(model: nn.Module, x: Tensor, labels: Tensor, batch_size: int = 256) -> float:
     """Return the fraction of sequences whose class is predicted right, in [0, 1].
 
     Parameters
     ----------
-    model : nn.Module
-        Maps (n, T, D) to logits (n, T, C). Run in evaluation mode; its mode is restored.
-    x : Tensor of shape (N, T, D)
-        The sequences.
-    labels : integer Tensor of shape (N,)
-        The classes, 0..C-1.
-    batch_size : int, default 256
-        Sequences in one pass.
+    {model:evaluated, x:sequences, labels:classes, batch_size:pass}
 
     Returns
     -------

@@ -16,13 +16,7 @@ def random(context: Context) -> UnitScores:
     ----------
     {context}
 
-    Returns
-    -------
-    Tensor or ndarray, shape (units,)
-
-    Raises
-    ------
-    {errors:criterion}
+    {sections:criterion}
     """
     generator = torch.Generator().manual_seed(context.seed)
     return torch.rand(context.units, generator=generator, dtype=torch.float64)

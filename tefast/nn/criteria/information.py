@@ -17,13 +17,7 @@ def entropy(context: Context) -> Accumulated:
     ----------
     {context}
 
-    Returns
-    -------
-    Tensor or ndarray, shape (units,)
-
-    Raises
-    ------
-    {errors:criterion}
+    {sections:criterion}
     """
     return tefast.Entropy(context.units, **of_units(context))
 
@@ -39,13 +33,7 @@ def mutual_information(
     ----------
     {context, bias, delay:mutual}
 
-    Returns
-    -------
-    Tensor or ndarray, shape (units,)
-
-    Raises
-    ------
-    {errors:criterion}
+    {sections:criterion}
     """
     return tefast.MutualInformation(context.units, bias=bias, delay=delay, **of_both(context))
 
@@ -61,13 +49,7 @@ def active_information(
     ----------
     {context, bias, history, step}
 
-    Returns
-    -------
-    Tensor or ndarray, shape (units,)
-
-    Raises
-    ------
-    {errors:criterion}
+    {sections:criterion}
     """
     return tefast.ActiveInformation(
         context.units, history=history, step=step, bias=bias, **of_units(context)

@@ -18,13 +18,7 @@ def activation_magnitude(context: Context) -> UnitScores:
     ----------
     {context}
 
-    Returns
-    -------
-    Tensor or ndarray, shape (units,)
-
-    Raises
-    ------
-    {errors:criterion}
+    {sections:criterion}
     """
     total, steps = torch.zeros(context.units, dtype=torch.float64), 0
     for h, lengths in context.outputs():
@@ -82,13 +76,7 @@ def taylor(context: Context) -> UnitScores:
     ----------
     {context}
 
-    Returns
-    -------
-    Tensor or ndarray, shape (units,)
-
-    Raises
-    ------
-    {errors:criterion}
+    {sections:criterion}
     """
     total, sequences = torch.zeros(context.units, dtype=torch.float64), 0
     for h, gradient in context.gradients():

@@ -31,13 +31,7 @@ def transfer_entropy(
     ----------
     {context, bias, target_history, source_history, delay, target_step, source_step}
 
-    Returns
-    -------
-    Tensor or ndarray, shape (units,)
-
-    Raises
-    ------
-    {errors:criterion}
+    {sections:criterion}
     """
     return tefast.TransferEntropy(
         context.units,
@@ -111,13 +105,7 @@ def effective_transfer_entropy(
     ----------
     {context, reverse, method}
 
-    Returns
-    -------
-    Tensor or ndarray, shape (units,)
-
-    Raises
-    ------
-    {errors:criterion}
+    {sections:criterion}
     """
     return significance(context, reverse=reverse, method=method).effective_te
 
@@ -135,13 +123,7 @@ def significant_transfer_entropy(
     level : float, default 0.05
         The highest false discovery rate of a significant unit.
 
-    Returns
-    -------
-    Tensor or ndarray, shape (units,)
-
-    Raises
-    ------
-    {errors:criterion}
+    {sections:criterion}
     """
     found = significance(context, reverse=reverse, method=method)
     return np.where(found.q_value <= level, np.maximum(found.effective_te, 0.0), 0.0)
@@ -156,13 +138,7 @@ def q_value(context: Context, *, reverse: bool = False, method: Method = "auto")
     ----------
     {context, reverse, method}
 
-    Returns
-    -------
-    Tensor or ndarray, shape (units,)
-
-    Raises
-    ------
-    {errors:criterion}
+    {sections:criterion}
     """
     return significance(context, reverse=reverse, method=method).q_value
 
@@ -187,13 +163,7 @@ def reverse_transfer_entropy(
     ----------
     {context, bias, target_history, source_history, delay, target_step, source_step}
 
-    Returns
-    -------
-    Tensor or ndarray, shape (units,)
-
-    Raises
-    ------
-    {errors:criterion}
+    {sections:criterion}
     """
     return tefast.ReverseTransferEntropy(
         context.units,

@@ -19,13 +19,7 @@ def l1_norm(context: Context) -> UnitScores:
     ----------
     {context}
 
-    Returns
-    -------
-    Tensor or ndarray, shape (units,)
-
-    Raises
-    ------
-    {errors:criterion}
+    {sections:criterion}
     """
     return _row_sums(context, Tensor.abs)
 
@@ -39,13 +33,7 @@ def l2_norm(context: Context) -> UnitScores:
     ----------
     {context}
 
-    Returns
-    -------
-    Tensor or ndarray, shape (units,)
-
-    Raises
-    ------
-    {errors:criterion}
+    {sections:criterion}
     """
     return _row_sums(context, Tensor.square).sqrt()
 
