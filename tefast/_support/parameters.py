@@ -227,6 +227,17 @@ float64 array, shape (U,), or a scalar where `h` has no axis of units
     It is of the kind of `h`: a NumPy array for an array, a tensor on the same device for a tensor,
     a Series of pandas for a table. A unit without anything to count has NaN.
 """,
+    "sections:plot": """
+Returns
+-------
+matplotlib.figure.Figure
+    A notebook shows it; ``savefig(path)`` writes it.
+
+Raises
+------
+ImportError
+    If matplotlib is not installed.
+""",
     "errors": """
 ValueError, TypeError
     If an argument is out of range or of the wrong type, if shapes do not fit each other, if the
