@@ -19,6 +19,7 @@ from tefast._inputs.values import Values
 from tefast._significance.chi_square import Estimate
 from tefast._significance.result import Significance, check_alpha
 from tefast._streaming.merging import agree, require, summed
+from tefast._support.parameters import documented
 from tefast._tables import counts, entropies
 from tefast._tables.counts import Dense
 from tefast._tables.states import Embedding, check_positive, check_steps
@@ -227,6 +228,7 @@ class Accumulated:
             )
         return self._wrap(self._measure(self._counts))
 
+    @documented
     def significance(self, alpha: float = 0.05) -> Significance:
         """Test what was counted so far against chance, by the chi-square law.
 
@@ -235,8 +237,7 @@ class Accumulated:
 
         Parameters
         ----------
-        alpha : float, default 0.05
-            A unit whose q-value is below it counts as significant.
+        {alpha}
 
         Returns
         -------

@@ -227,6 +227,26 @@ scope : {"each", "all"}, default "each"
 bytes : float or int, optional
     A budget of bytes, of the parameters and buffers.
 """,
+    "errors:series": """
+TypeError, ValueError
+    If the result or the batch is not as described.
+""",
+    "errors:gates": """
+TypeError, ValueError
+    If a size, `removed` or `constants` are not as described.
+""",
+    "hx": """
+hx : h_0, or (h_0, c_0) of an LSTM, optional
+    The initial state, each of shape (1, N, U), or (1, U) for an input (T, D). Default: 0.
+""",
+    "batches:again": """
+batches : iterable of (x, labels) or (x, labels, lengths), or of what `forward` takes
+    The data for the scores. They must be readable more than once.
+""",
+    "criterion": """
+criterion : str or callable
+    What scores the units: a name or a function of a `Context`, for `tefast.nn.score`.
+""",
     "h_range:outputs": """
 h_range : (low, high) or None, default (-1, 1)
     The range of the outputs that is binned, each a number or an array with one for each unit. The
