@@ -72,8 +72,7 @@ def evaluate(
 
     Parameters
     ----------
-    measure : str or tefast.measures.Measure
-        One of `tefast.measures.NAMED` by its name, or a definition, also of one's own.
+    {measure}
     h, y, z : array_like
         The **target**, the **source** and the **conditions**: those that the measure counts, and no
         others.

@@ -57,6 +57,7 @@ class ChosenHistory:
         named = ", ".join(map("=".join, zip(("history", "step"), chosen, strict=True)))
         return f"ChosenHistory({named}, most={np.shape(self.active_information)[-1]})"
 
+    @documented
     def plot(self, title: str = "Active information") -> Any:
         """Plot active information against the history, with a mark at the chosen one.
 
@@ -65,20 +66,10 @@ class ChosenHistory:
         title : str, default "Active information"
             The title of the figure.
 
-        Returns
-        -------
-        matplotlib.figure.Figure
-            A notebook shows it; ``savefig(path)`` writes it.
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed.
+        {sections:plot}
         """
-        try:
-            from tefast import plot
-        except ModuleNotFoundError as error:
-            raise ImportError("plot needs matplotlib: pip install matplotlib") from error
+        from tefast import plot
+
         curves = np.atleast_2d(self.active_information)
         return plot.histories(curves, np.atleast_1d(self.history), title=title)
 

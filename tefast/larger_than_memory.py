@@ -58,11 +58,9 @@ def stream(
         lengths; `y` is then a list too. Without `y` it is an iterable of batches ``(h, y)``,
         ``(h, y, lengths)`` or ``(h, y, lengths, mask)``, such as a list, a ``DataLoader`` or a
         generator.
-    y : array, shape (N, T) or (T,); with `joint` (N, T, S) or (T, S); or list of sequences
-        The **source**. None if the batches hold it.
+    {y:pieces}
     {bins}
-    lengths : array_like of int, shape (N,), optional
-        The number of valid steps of each sequence. Batches bring their own.
+    {lengths:pieces}
     {mask:pieces}
         Batches bring their own.
     {rows, layout}
@@ -170,10 +168,8 @@ def find_ranges(
         dataset of HDF5 or Zarr, or an array of Dask. A list holds N sequences ``(T, U)`` of unequal
         lengths; `y` is then a list too. Without `y` it is an iterable of batches ``(h, y)``,
         ``(h, y, lengths)`` or ``(h, y, lengths, mask)``.
-    y : array, shape (N, T) or (T,); with `joint` (N, T, S) or (T, S); or list of sequences
-        The **source**. None if the batches hold it.
-    lengths : array_like of int, shape (N,), optional
-        The number of valid steps of each sequence. Batches bring their own.
+    {y:pieces}
+    {lengths:pieces}
     {mask:pieces}
         Batches bring their own.
     {rows, layout, joint, nan_policy, backend, threads}

@@ -9,11 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib import colormaps
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+
+from tefast._support.docstrings import documenting
+
+try:
+    from matplotlib import colormaps
+    from matplotlib.axes import Axes
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError("plot needs matplotlib: pip install matplotlib") from error
 
 if TYPE_CHECKING:
     from tefast._significance.result import Significance
@@ -36,6 +42,27 @@ COLORMAP = colormaps["viridis"]
 """Of delays, from the shortest to the longest."""
 
 Floats = npt.NDArray[np.float64]
+
+documented = documenting(
+    {
+        "unit": """
+unit : str
+    The unit of the scores, such as "bits".
+""",
+        "alpha": """
+alpha : float
+    Units with q up to this are marked.
+""",
+        "title": """
+title : str
+    The title of the figure.
+""",
+        "names": """
+names : sequence of str, optional
+    Names of the units, in place of their numbers.
+""",
+    }
+)
 
 
 def check_format(path: Path) -> None:
@@ -79,6 +106,7 @@ def write(figure: Figure, path: Path) -> None:
     path.write_bytes(drawn.getvalue())
 
 
+@documented
 def scores(
     te: Floats,
     found: Significance | None,
@@ -96,14 +124,7 @@ def scores(
         The scores. NaN is left out.
     found : Significance or None
         The test of the scores. Without it there are no band and no marks.
-    unit : str
-        The unit of the scores, such as "bits".
-    alpha : float
-        Units with q up to this are marked.
-    title : str
-        The title of the figure.
-    names : sequence of str, optional
-        Names of the units, in place of their numbers.
+    {unit, alpha, title, names}
 
     Returns
     -------
@@ -129,6 +150,7 @@ def scores(
     return figure
 
 
+@documented
 def delays(
     found: Mapping[int, tuple[Floats, Significance | None]],
     *,
@@ -143,14 +165,7 @@ def delays(
     ----------
     found : mapping
         From each delay to a tuple: the scores (U,) at this delay, and their test or None.
-    unit : str
-        The unit of the scores, such as "bits".
-    alpha : float
-        Units with q up to this are marked.
-    title : str
-        The title of the figure.
-    names : sequence of str, optional
-        Names of the units, in place of their numbers.
+    {unit, alpha, title, names}
 
     Returns
     -------

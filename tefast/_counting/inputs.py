@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from tefast import binning as binnings
 from tefast._backends.inputs import BinnedValues
 from tefast._counting import masks, symbols
+from tefast._counting.bins import check_combination, check_range
 from tefast._counting.options import Options, check_scan
 from tefast._counting.windows import Binned, Windows
 from tefast._inputs import values
@@ -59,10 +59,10 @@ class Inputs:
         refuse_labels(given, options.binning)
         valid = values.sequence_lengths(lengths, target)
         left = masks.check_mask(mask, target)
-        binnings.check_combination(given, options.binning, ranges)
+        check_combination(given, options.binning, ranges)
         by_role = {each.role: each for each in given}
         limits = {
-            role: binnings.check_range(limit, role, by_role[role].array.shape[2], by_role[role])
+            role: check_range(limit, role, by_role[role].array.shape[2], by_role[role])
             for role, limit in ranges.items()
         }
         known: dict[str, Binning] = {}

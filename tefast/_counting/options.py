@@ -8,13 +8,13 @@ from typing import Any, get_args
 import numpy as np
 
 from tefast import _backends
-from tefast import binning as binnings
 from tefast._backends import Backend
+from tefast._counting.bins import check_binning, check_bins, check_learned
 from tefast._inputs.values import Values
 from tefast._support.mistakes import MistakeError, SymbolError
 from tefast._tables import entropies
 from tefast._tables.types import BackendTable, Lengths, Scan
-from tefast.binning import Binning, Edges, Quantile, Rule, check_learned
+from tefast.binning import Binning, Edges, Quantile, Rule
 from tefast.typing import NanPolicy
 
 NAN_POLICIES: tuple[str, ...] = get_args(NanPolicy)
@@ -58,13 +58,13 @@ class Options:
         cls, bins: Any, binning: Any, nan_policy: Any, base: Any, backend: Any, threads: Any
     ) -> Options:
         """Raise ValueError or TypeError for the first argument that is wrong."""
-        bins = binnings.check_bins(bins)
+        bins = check_bins(bins)
         if nan_policy not in NAN_POLICIES:
             known = ", ".join(map(repr, NAN_POLICIES))
             raise ValueError(f"unknown nan_policy {nan_policy!r}; known are {known}")
         return cls(
             bins=bins,
-            binning=binnings.check_binning(binning, bins),
+            binning=check_binning(binning, bins),
             omit=nan_policy == "omit",
             base=entropies.check_base(base),
             backend_name=_backends.check_name(backend),

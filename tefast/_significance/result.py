@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tefast._inputs.kinds import unit_names
+from tefast._support.parameters import documented
 
 Floats = npt.NDArray[np.float64]
 
@@ -125,6 +126,7 @@ class Significance:
         frame.attrs.update({name: getattr(self, name) for name in others})
         return frame
 
+    @documented
     def plot(self, title: str = "Transfer entropy") -> Any:
         """Plot scores from the highest to the lowest, beside what chance gives.
 
@@ -135,20 +137,10 @@ class Significance:
         title : str, default "Transfer entropy"
             The title of the figure.
 
-        Returns
-        -------
-        matplotlib.figure.Figure
-            A notebook shows it; ``savefig(path)`` writes it.
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed.
+        {sections:plot}
         """
-        try:
-            from tefast import plot
-        except ModuleNotFoundError as error:
-            raise ImportError("plot needs matplotlib: pip install matplotlib") from error
+        from tefast import plot
+
         fields: dict[str, Any] = {name: on_host(getattr(self, name)) for name in FIELDS}
         found = replace(self, **fields)
         return plot.scores(

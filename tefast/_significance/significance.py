@@ -111,8 +111,7 @@ def significance(
         can be turned in ``T - 1`` ways.
     seed : int, default 0
         Surrogate i depends on `seed` and i alone, not on the number of threads.
-    alpha : float, default 0.05
-        A unit whose q-value is below it counts as significant.
+    {alpha}
     {target_history, source_history, delay, target_step, source_step, joint}
     {binning, h_range, y_range, lengths, mask, layout, nan_policy, base, backend, threads}
     progress : callable, optional

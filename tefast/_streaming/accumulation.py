@@ -9,8 +9,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from tefast import binning as binnings
 from tefast._counting import evaluation
+from tefast._counting.bins import check_combination, check_range
 from tefast._counting.inputs import Inputs
 from tefast._counting.options import Options
 from tefast._counting.pieces import located, slices
@@ -18,6 +18,8 @@ from tefast._inputs import layouts, values
 from tefast._inputs.values import Values
 from tefast._significance.chi_square import Estimate
 from tefast._significance.result import Significance, check_alpha
+from tefast._streaming.merging import agree, require, summed
+from tefast._support.parameters import documented
 from tefast._tables import counts, entropies
 from tefast._tables.counts import Dense
 from tefast._tables.states import Embedding, check_positive, check_steps
@@ -61,10 +63,9 @@ class Accumulated:
                     f"binning={shown(how)} needs all data at once; learn the bins on a part of "
                     "them by tefast.learn_binning and pass what it returns as binning"
                 )
-        binnings.check_combination([], self._options.binning, ranges)
+        check_combination([], self._options.binning, ranges)
         self._ranges = {
-            role: binnings.check_range(given, role, self._columns[role])
-            for role, given in ranges.items()
+            role: check_range(given, role, self._columns[role]) for role, given in ranges.items()
         }
         # They go where the data are: to a GPU with the first batch that lies there.
         self._counts: BackendTable = counts.allocate(self._shape())
@@ -104,8 +105,8 @@ class Accumulated:
         """
         if type(other) is not type(self):
             raise TypeError(f"merge takes a {type(self).__name__}, got {type(other).__name__}")
-        _require(self._settings(), other._settings(), "merge")
-        _agree(self._symbols, other._symbols)
+        require(self._settings(), other._settings(), "merge")
+        agree(self._symbols, other._symbols)
         if not self._symbols:
             self._wrap = other._wrap
         self._counts += self._here(other._counts)
@@ -145,10 +146,10 @@ class Accumulated:
         for name, settings, seen in others:
             if name != type(self).__name__:
                 raise TypeError(f"all_reduce needs {type(self).__name__} everywhere, got {name}")
-            _require(self._settings(), settings, "all_reduce")
-            _agree(symbols, seen)
+            require(self._settings(), settings, "all_reduce")
+            agree(symbols, seen)
             symbols |= seen
-        self._counts = _summed(self._counts, group)
+        self._counts = summed(self._counts, group)
         self._symbols = symbols
 
     def reset(self) -> None:
@@ -189,7 +190,7 @@ class Accumulated:
         state = {**{name: _ADDED[name] for name in expected & set(_ADDED)}, **state}
         if set(state) != expected:
             raise ValueError(f"a state has the keys {sorted(expected)}, got {sorted(state)}")
-        _require(self._settings(), state, "load_state_dict")
+        require(self._settings(), state, "load_state_dict")
         table = np.asarray(state["counts"])
         if table.shape != self._counts.shape or table.dtype != np.int64:
             raise ValueError(
@@ -227,6 +228,7 @@ class Accumulated:
             )
         return self._wrap(self._measure(self._counts))
 
+    @documented
     def significance(self, alpha: float = 0.05) -> Significance:
         """Test what was counted so far against chance, by the chi-square law.
 
@@ -235,8 +237,7 @@ class Accumulated:
 
         Parameters
         ----------
-        alpha : float, default 0.05
-            A unit whose q-value is below it counts as significant.
+        {alpha}
 
         Returns
         -------
@@ -327,7 +328,7 @@ class Accumulated:
     ) -> Inputs:
         """A batch, checked."""
         inputs = Inputs.check(self._options, target, others, lengths, dict(self._ranges), mask)
-        _agree(self._symbols, symbols)
+        agree(self._symbols, symbols)
         for data in (target, *others):
             if self._options.known_binning(data, self._ranges[data.role]) is None:
                 raise ValueError(
@@ -373,38 +374,3 @@ _SEVERAL = {"y": "sources", "z": "conditions"}
 """What says how many series of a role there are."""
 _ADDED = {"target_step": 1, "source_step": 1, "sources": None}
 """What states of older versions do not hold, as they meant it."""
-
-
-def _agree(before: dict[str, bool], symbols: dict[str, bool]) -> None:
-    """Raise if inputs are symbols where earlier ones were floats, or the reverse."""
-    kind = {True: "integer symbols", False: "floats"}
-    for role, flag in symbols.items():
-        if before.get(role, flag) != flag:
-            raise ValueError(
-                f"{values.ROLES[role]} held {kind[not flag]} so far, now {kind[flag]}: their "
-                "counts do not add up"
-            )
-
-
-def _require(mine: dict[str, Any], theirs: dict[str, Any], doing: str) -> None:
-    """Raise a ValueError for the first setting that differs."""
-    for name, here in mine.items():
-        if not np.array_equal(np.asarray(here), np.asarray(theirs[name])):
-            raise ValueError(
-                f"{doing} needs the same settings: {name} is {here!r} here and {theirs[name]!r} "
-                "there"
-            )
-
-
-def _summed(table: BackendTable, group: Any) -> BackendTable:
-    """The sum of all processes' counts, where this process has them."""
-    import torch
-    import torch.distributed as dist
-
-    on_host = isinstance(table, np.ndarray)
-    # A copy: the counts stay as they are, should it fail.
-    tensor = torch.tensor(table) if on_host else table.clone()
-    if on_host and dist.get_backend(group) == "nccl":
-        tensor = tensor.cuda()
-    dist.all_reduce(tensor, group=group)
-    return values.to_numpy(tensor) if on_host else tensor

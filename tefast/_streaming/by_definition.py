@@ -18,8 +18,7 @@ class Streaming(Accumulated):
 
     Parameters
     ----------
-    measure : str or tefast.measures.Measure
-        One of `tefast.measures.NAMED` by its name, or a definition, also of one's own.
+    {measure}
     {units, bins}
     {target_history, source_history}
     delay : int, optional

@@ -54,8 +54,37 @@ class MutualInformation(Beside):
         return f"h[t] beside y[t - delay] with delay={self._embedding.delay}"
 
 
+class _OfOwnPast(Alone):
+    """A measure of the next value of a unit and of its own past."""
+
+    def __init__(
+        self,
+        units: int,
+        bins: int = 16,
+        *,
+        history: int = 1,
+        step: int = 1,
+        binning: BinningLike = "uniform",
+        h_range: Any = None,
+        nan_policy: NanPolicy = "raise",
+        bias: Bias | None = None,
+        base: float = 2,
+        backend: BackendName = "auto",
+        threads: int | None = None,
+    ) -> None:
+        embedding = own_embedding(history, step)
+        super().__init__(
+            units, bins, embedding=embedding,
+            ranges={"h": h_range}, bias=bias,
+            binning=binning, nan_policy=nan_policy, base=base, backend=backend, threads=threads,
+        )  # fmt: skip
+
+    def _window(self) -> str:
+        return self._embedding.own_transition
+
+
 @documented
-class ActiveInformation(Alone):
+class ActiveInformation(_OfOwnPast):
     """Active information storage of every unit, of data in batches.
 
     Parameters
@@ -70,34 +99,9 @@ class ActiveInformation(Alone):
 
     measure = measures.ACTIVE_INFORMATION
 
-    def __init__(
-        self,
-        units: int,
-        bins: int = 16,
-        *,
-        history: int = 1,
-        step: int = 1,
-        binning: BinningLike = "uniform",
-        h_range: Any = None,
-        nan_policy: NanPolicy = "raise",
-        bias: Bias | None = None,
-        base: float = 2,
-        backend: BackendName = "auto",
-        threads: int | None = None,
-    ) -> None:
-        embedding = own_embedding(history, step)
-        super().__init__(
-            units, bins, embedding=embedding,
-            ranges={"h": h_range}, bias=bias,
-            binning=binning, nan_policy=nan_policy, base=base, backend=backend, threads=threads,
-        )  # fmt: skip
-
-    def _window(self) -> str:
-        return self._embedding.own_transition
-
 
 @documented
-class EntropyRate(Alone):
+class EntropyRate(_OfOwnPast):
     """Entropy rate of every unit, of data in batches.
 
     Parameters
@@ -111,31 +115,6 @@ class EntropyRate(Alone):
     """
 
     measure = measures.ENTROPY_RATE
-
-    def __init__(
-        self,
-        units: int,
-        bins: int = 16,
-        *,
-        history: int = 1,
-        step: int = 1,
-        binning: BinningLike = "uniform",
-        h_range: Any = None,
-        nan_policy: NanPolicy = "raise",
-        bias: Bias | None = None,
-        base: float = 2,
-        backend: BackendName = "auto",
-        threads: int | None = None,
-    ) -> None:
-        embedding = own_embedding(history, step)
-        super().__init__(
-            units, bins, embedding=embedding,
-            ranges={"h": h_range}, bias=bias,
-            binning=binning, nan_policy=nan_policy, base=base, backend=backend, threads=threads,
-        )  # fmt: skip
-
-    def _window(self) -> str:
-        return self._embedding.own_transition
 
 
 @documented

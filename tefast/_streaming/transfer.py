@@ -21,8 +21,39 @@ class OfTransitions(Accumulated):
         return self._embedding.transition
 
 
+class _BesideWithHistories(OfTransitions, Beside):
+    """A measure of units beside a series that takes all options of transfer entropy."""
+
+    def __init__(
+        self,
+        units: int,
+        bins: int = 16,
+        *,
+        target_history: int = 1,
+        source_history: int = 1,
+        delay: int = 1,
+        target_step: int = 1,
+        source_step: int = 1,
+        sources: int | None = None,
+        binning: BinningLike = "uniform",
+        h_range: Any = None,
+        y_range: Any = None,
+        nan_policy: NanPolicy = "raise",
+        bias: Bias | None = None,
+        base: float = 2,
+        backend: BackendName = "auto",
+        threads: int | None = None,
+    ) -> None:
+        embedding = Embedding.check(target_history, source_history, delay, target_step, source_step)
+        super().__init__(
+            units, bins, embedding=embedding,
+            ranges={"h": h_range, "y": y_range}, bias=bias, sources=sources,
+            binning=binning, nan_policy=nan_policy, base=base, backend=backend, threads=threads,
+        )  # fmt: skip
+
+
 @documented
-class TransferEntropy(OfTransitions, Beside):
+class TransferEntropy(_BesideWithHistories):
     """Transfer entropy of data that comes in batches, exactly that of all data at once.
 
     Parameters
@@ -54,36 +85,9 @@ class TransferEntropy(OfTransitions, Beside):
 
     measure = measures.TRANSFER_ENTROPY
 
-    def __init__(
-        self,
-        units: int,
-        bins: int = 16,
-        *,
-        target_history: int = 1,
-        source_history: int = 1,
-        delay: int = 1,
-        target_step: int = 1,
-        source_step: int = 1,
-        sources: int | None = None,
-        binning: BinningLike = "uniform",
-        h_range: Any = None,
-        y_range: Any = None,
-        nan_policy: NanPolicy = "raise",
-        bias: Bias | None = None,
-        base: float = 2,
-        backend: BackendName = "auto",
-        threads: int | None = None,
-    ) -> None:
-        embedding = Embedding.check(target_history, source_history, delay, target_step, source_step)
-        super().__init__(
-            units, bins, embedding=embedding,
-            ranges={"h": h_range, "y": y_range}, bias=bias, sources=sources,
-            binning=binning, nan_policy=nan_policy, base=base, backend=backend, threads=threads,
-        )  # fmt: skip
-
 
 @documented
-class ReverseTransferEntropy(OfTransitions, Beside):
+class ReverseTransferEntropy(_BesideWithHistories):
     """Transfer entropy the other way, from every unit to the series, of data in batches.
 
     Each unit is a **source**, and the series is the **target**. So `target_history` and
@@ -106,33 +110,6 @@ class ReverseTransferEntropy(OfTransitions, Beside):
     """
 
     measure = measures.REVERSE_TRANSFER_ENTROPY
-
-    def __init__(
-        self,
-        units: int,
-        bins: int = 16,
-        *,
-        target_history: int = 1,
-        source_history: int = 1,
-        delay: int = 1,
-        target_step: int = 1,
-        source_step: int = 1,
-        sources: int | None = None,
-        binning: BinningLike = "uniform",
-        h_range: Any = None,
-        y_range: Any = None,
-        nan_policy: NanPolicy = "raise",
-        bias: Bias | None = None,
-        base: float = 2,
-        backend: BackendName = "auto",
-        threads: int | None = None,
-    ) -> None:
-        embedding = Embedding.check(target_history, source_history, delay, target_step, source_step)
-        super().__init__(
-            units, bins, embedding=embedding,
-            ranges={"h": h_range, "y": y_range}, bias=bias, sources=sources,
-            binning=binning, nan_policy=nan_policy, base=base, backend=backend, threads=threads,
-        )  # fmt: skip
 
 
 @documented

@@ -21,8 +21,8 @@ def documenting(descriptions: Mapping[str, str]) -> Callable[[T], T]:
     Parameters
     ----------
     descriptions : mapping of str to str
-        Entries of a NumPy docstring by the names that stand for them. A name has a colon where a
-        parameter means something else in some functions, such as ``h:alone``.
+        Entries of a NumPy docstring, or whole sections, by the names that stand for them. A name
+        has a colon where a parameter means something else in some functions, such as ``h:alone``.
 
     Returns
     -------

@@ -227,6 +227,33 @@ float64 array, shape (U,), or a scalar where `h` has no axis of units
     It is of the kind of `h`: a NumPy array for an array, a tensor on the same device for a tensor,
     a Series of pandas for a table. A unit without anything to count has NaN.
 """,
+    "sections:plot": """
+Returns
+-------
+matplotlib.figure.Figure
+    A notebook shows it; ``savefig(path)`` writes it.
+
+Raises
+------
+ImportError
+    If matplotlib is not installed.
+""",
+    "y:pieces": """
+y : array, shape (N, T) or (T,); with `joint` (N, T, S) or (T, S); or list of sequences
+    The **source**. None if the batches hold it.
+""",
+    "lengths:pieces": """
+lengths : array_like of int, shape (N,), optional
+    The number of valid steps of each sequence. Batches bring their own.
+""",
+    "measure": """
+measure : str or tefast.measures.Measure
+    One of `tefast.measures.NAMED` by its name, or a definition, also of one's own.
+""",
+    "alpha": """
+alpha : float, default 0.05
+    A unit whose q-value is below it counts as significant.
+""",
     "errors": """
 ValueError, TypeError
     If an argument is out of range or of the wrong type, if shapes do not fit each other, if the

@@ -27,6 +27,7 @@ from tefast.nn.gates import capture_gates, gate_activations, gate_means
 from tefast.nn.layer_scores import LayerScores
 from tefast.nn.masks import UnitMask, mask_in_place, masked_units, remove_masked
 from tefast.nn.moments import Moments, moments
+from tefast.nn.objectives import objective, penalty
 from tefast.nn.reconstruction import (
     ReconstructionError,
     TriedAmount,
@@ -43,8 +44,6 @@ from tefast.nn.training import (
     accuracy,
     fit,
     learning_rate,
-    objective,
-    penalty,
     predict,
 )
 

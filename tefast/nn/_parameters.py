@@ -8,6 +8,22 @@ OF_NETWORKS = {
 model : nn.Module
     It is not changed.
 """,
+    "model:evaluated": """
+model : nn.Module
+    Maps (n, T, D) to logits (n, T, C). It is run in evaluation mode, and its mode is restored.
+""",
+    "x:sequences": """
+x : Tensor of shape (N, T, D)
+    The sequences.
+""",
+    "labels:classes": """
+labels : integer Tensor of shape (N,)
+    The classes, 0..C-1.
+""",
+    "batch_size:pass": """
+batch_size : int, default 256
+    Sequences in one pass.
+""",
     "batches": """
 batches : iterable of (x, labels) or (x, labels, lengths), or of what `forward` takes
     x is the argument of the model. labels are integers (n,) or (n, T), 0..C-1. lengths are integers
@@ -175,7 +191,13 @@ batch : (x, targets) or (x, targets, lengths)
 context : Context
     The model, the batches and the layer that is scored.
 """,
-    "errors:criterion": """
+    "sections:criterion": """
+Returns
+-------
+Tensor or ndarray, shape (units,)
+
+Raises
+------
 TypeError, ValueError
     If an option is not as described, or the model or the batches of the context are not as
     `tefast.nn.score` takes them.
@@ -196,6 +218,34 @@ method : {"auto", "trials", "circular", "shuffle", "conditional", "chi2"}, defau
 descending : bool
     True removes the highest score first, False the lowest first. Of equal scores, the one with the
     lower index goes first in both orders.
+""",
+    "scope": """
+scope : {"each", "all"}, default "each"
+    "each" selects within each layer. "all" compares units of all layers with each other.
+""",
+    "bytes": """
+bytes : float or int, optional
+    A budget of bytes, of the parameters and buffers.
+""",
+    "errors:series": """
+TypeError, ValueError
+    If the result or the batch is not as described.
+""",
+    "errors:gates": """
+TypeError, ValueError
+    If a size, `removed` or `constants` are not as described.
+""",
+    "hx": """
+hx : h_0, or (h_0, c_0) of an LSTM, optional
+    The initial state, each of shape (1, N, U), or (1, U) for an input (T, D). Default: 0.
+""",
+    "batches:again": """
+batches : iterable of (x, labels) or (x, labels, lengths), or of what `forward` takes
+    The data for the scores. They must be readable more than once.
+""",
+    "criterion": """
+criterion : str or callable
+    What scores the units: a name or a function of a `Context`, for `tefast.nn.score`.
 """,
     "h_range:outputs": """
 h_range : (low, high) or None, default (-1, 1)

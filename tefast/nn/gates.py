@@ -33,8 +33,7 @@ def gate_activations(
     {rnn:gated}
     input : Tensor of shape (T, N, D), (N, T, D) if batch_first, or (T, D); or PackedSequence
         The input of the layer.
-    hx : h_0, or (h_0, c_0) of an LSTM, optional
-        The initial state, each of shape (1, N, U), or (1, U) for an input (T, D). Default: 0.
+    {hx}
 
     Returns
     -------

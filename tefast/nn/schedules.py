@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -17,22 +17,14 @@ from tefast.nn._layers.stack import Part, part_name
 from tefast.nn._parameters import documented
 from tefast.nn._runs.arguments import arguments_of
 from tefast.nn._runs.batches import Batch, Forward, read_again, run_model
-from tefast.nn.budget import BUDGETS, Budget, without
-from tefast.nn.choice import Choice, count_of
+from tefast.nn.budget import without
 from tefast.nn.criteria import NAMED, Criterion, order_of, random
 from tefast.nn.moments import Moments, moments
 from tefast.nn.scores import score
 from tefast.nn.selection import check_ways
+from tefast.nn.targets import PACES, Key, Pace, Target
 
 M = TypeVar("M", bound=nn.Module)
-Key: TypeAlias = tuple[str, Part]
-Pace: TypeAlias = Literal["linear", "geometric", "cubic"]
-
-_PACES: dict[str, Callable[[float, float], float]] = {
-    "linear": lambda amount, done: amount * done,
-    "geometric": lambda amount, done: 1.0 - (1.0 - amount) ** done,
-    "cubic": lambda amount, done: amount * (1.0 - (1.0 - done) ** 3),
-}
 
 
 @dataclass(frozen=True)
@@ -127,8 +119,7 @@ def prune_in_steps(
         step. A float is a fraction of the present number, an int is a number.
     operations : float or int, optional
         A budget of multiplications and additions of a run on `example`.
-    bytes : float or int, optional
-        A budget of bytes, of the parameters and buffers.
+    {bytes}
     descending : bool, optional
         True removes the highest score first, False the lowest first. Default: what the criterion
         says.
@@ -140,9 +131,7 @@ def prune_in_steps(
     rnn : str or sequence of str, default "rnn"
         Names of the recurrent layers, with dots for nesting. If they cannot be pruned one after the
         other, such as groups whose states are in one tensor, they are pruned together.
-    {parts}
-    scope : {"each", "all"}, default "each"
-        "each" selects within each layer. "all" compares units of all layers with each other.
+    {parts, scope}
     round_to : int, default 1
         The number of units that is left of each layer is a multiple of this, or all of them.
     keep : int or float, optional
@@ -190,20 +179,14 @@ def prune_in_steps(
     ways = {"amount": amount, "above": above, "below": below, **budgets}
     way, limit = check_ways(ways, scope)
     if descending is None and way not in ("above", "below"):
-        # An unknown name is told by what scores.
-        named = NAMED.get(criterion, random) if isinstance(criterion, str) else criterion
-        descending = order_of(named)
-        if descending is None:
-            raise ValueError(
-                "descending: expected True or False, since the criterion does not say whether the "
-                "highest or the lowest scores go first; see tefast.nn.criteria.criterion"
-            )
+        descending = _order(criterion)
     take = partial(_moments, batches, scoring) if reconstruct else None
     if reconstruct:
         read_again(batches)
-    target = _Target(
-        way, limit, bool(descending), scope, round_to, keep, equal, consumers, example, pruning
-    )
+    target = Target(
+        way, limit, bool(descending), scope, round_to, keep, equal, consumers, example, pruning,
+        pace,
+    )  # fmt: skip
     whole = target.cost(model)
     rows: list[PruningStep] = []
     there: dict[Key, Tensor] = {}
@@ -212,7 +195,7 @@ def prune_in_steps(
         scores = _scores(model, batches, criterion, names, parts, scoring)
         there = there or {key: torch.arange(len(one)) for key, one in scores.items()}
         original = {key: _original(rows, key, len(one)) for key, one in scores.items()}
-        chosen = target.select(model, scores, original, whole, partial(_due, pace, step / steps))
+        chosen = target.select(model, scores, original, whole, step / steps)
         model = without(model, chosen, consumers, example, pruning, take)
         metric = float(evaluate(model)) if evaluate else float("nan")
         if fine_tune is not None:
@@ -258,18 +241,13 @@ def write_steps(rows: Iterable[PruningStep], path: str | os.PathLike[str]) -> No
             writer.writerow({**asdict(row), "units": " ".join(map(str, row.units))})
 
 
-def _due(pace: Pace, done: float, gone: float) -> float:
-    """What of a fraction that is gone in the end is gone by now."""
-    return _PACES[pace](gone, done)
-
-
 def _check(
     amount: Any, steps: Any, pace: Any, names: Sequence[str], batches: Iterable[Batch]
 ) -> None:
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
         raise ValueError(f"steps: expected an int, at least 1, got {steps!r}")
-    if pace not in _PACES:
-        raise ValueError(f"pace: expected one of {', '.join(_PACES)}, got {pace!r}")
+    if pace not in PACES:
+        raise ValueError(f"pace: expected one of {', '.join(PACES)}, got {pace!r}")
     fraction = isinstance(amount, float) and 0.0 <= amount <= 1.0
     count = isinstance(amount, int) and not isinstance(amount, bool) and amount >= 0
     if amount is not None and not fraction and not count:
@@ -280,6 +258,18 @@ def _check(
         raise ValueError(f"rnn: expected one name or several distinct ones, got {list(names)}")
     if steps * len(names) > 1:
         read_again(batches)
+
+
+def _order(criterion: str | Criterion) -> bool:
+    """Return whether the highest scores go first, as the criterion says."""
+    # An unknown name is told by what scores.
+    found = order_of(NAMED.get(criterion, random) if isinstance(criterion, str) else criterion)
+    if found is None:
+        raise ValueError(
+            "descending: expected True or False, since the criterion does not say whether the "
+            "highest or the lowest scores go first; see tefast.nn.criteria.criterion"
+        )
+    return found
 
 
 def _start(model: nn.Module, batches: Iterable[Batch], forward: Forward) -> Any:
@@ -329,81 +319,6 @@ def _original(rows: Iterable[PruningStep], key: Key, left: int) -> int:
     """How many units a direction had before the first step."""
     name, part = key
     return left + sum(r.removed for r in rows if (r.rnn, r.part) == (name, part_name(part)))
-
-
-@dataclass(frozen=True)
-class _Target:
-    """What is to be gone after the last step; fields are arguments of `select`."""
-
-    way: str
-    limit: Any
-    descending: bool
-    scope: Literal["each", "all"]
-    round_to: int
-    keep: float | None
-    equal: bool
-    consumers: Any
-    example: Any
-    pruning: Mapping[str, Any] | None
-
-    def cost(self, model: nn.Module) -> int:
-        """Return what a model costs of what has a budget; 0 without one."""
-        if self.way not in BUDGETS:
-            return 0
-        return self._budget(model, self.limit).cost(model)
-
-    def select(
-        self,
-        model: nn.Module,
-        scores: Mapping[Key, Tensor],
-        original: Mapping[Key, int],
-        whole: int,
-        due: Callable[[float], float],
-    ) -> dict[Key, Tensor]:
-        """Return the units that go in a step.
-
-        Parameters
-        ----------
-        model : nn.Module
-            As the step before left it.
-        scores, original
-            Of the units that are left, and how many there were.
-        whole : int
-            What the first model cost.
-        due : callable
-            What part of a fraction is to be gone after this step.
-        """
-        threshold = self.way in ("above", "below")
-        choice = Choice(
-            scores, self.way == "above" if threshold else self.descending, self.scope,
-            self.round_to, self.keep, threshold=threshold, equal=self.equal, before=original,
-        )  # fmt: skip
-        if threshold:
-            chosen = choice.beyond(self.limit)
-        elif self.way in BUDGETS:
-            number = isinstance(self.limit, int)
-            gone = due(max(0.0, 1.0 - (self.limit / whole if number else self.limit)))
-            limit = max(1, int((1.0 - gone) * whole + 1e-6))
-            chosen = self._budget(model, limit).within(choice.level, choice.levels)
-        elif self.scope == "all":
-            chosen = choice.of_all(
-                self._more(due, sum(original.values()), sum(map(len, scores.values())))
-            )
-        else:
-            chosen = choice.each(
-                {key: self._more(due, original[key], len(one)) for key, one in scores.items()}
-            )
-        choice.warn_of_ties(chosen)
-        return chosen
-
-    def _budget(self, model: nn.Module, limit: Any) -> Budget:
-        return Budget(self.way, limit, model, None, self.consumers, self.example, self.pruning)
-
-    def _more(self, due: Callable[[float], float], before: int, left: int) -> int:
-        """How many more of `before` units, of which some are `left`, are to go in a step."""
-        number = isinstance(self.limit, int)
-        gone = due(count_of(self.limit, before) / before if number else self.limit)
-        return max(0, int(gone * before + 0.5 + 1e-9) - (before - left))
 
 
 def _row(

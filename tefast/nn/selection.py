@@ -115,6 +115,7 @@ def tied_scores(
     return LayerScores.of(found, orders.pop() if len(orders) == 1 else None)
 
 
+@documented
 def select(
     scores: Mapping[K, Tensor | NDArray[np.generic]],
     *,
@@ -158,16 +159,14 @@ def select(
     operations : float or int, optional
         A budget of multiplications and additions, of the matrix products and convolutions of a run
         on `example`.
-    bytes : float or int, optional
-        A budget of bytes, of the parameters and buffers.
+    {bytes}
     descending : bool, optional
         True removes the highest score first, False the lowest first. Of equal scores, the one with
         the lower index goes first, and with ``scope="all"`` the one of the layer that comes first
         in `scores`. Default: what the scores of `score` say. That is the highest first for transfer
         entropy from the series and for false discovery rates, and the lowest first for all others.
         Scores that do not say it need it. `above` and `below` fix the order.
-    scope : {"each", "all"}, default "each"
-        "each" selects within each layer. "all" compares units of all layers with each other.
+    {scope}
     round_to : int, default 1
         The number of units that is left of each layer is a multiple of this. Fewer units are
         removed to make it so, or none.

@@ -24,8 +24,7 @@ def label_probability(result: Any, batch: Batch) -> Tensor:
 
     Raises
     ------
-    TypeError, ValueError
-        If the result or the batch is not as described.
+    {errors:series}
     """
     logits, labels, _ = _labelled(result, batch)
     if logits.ndim != 3:
@@ -41,6 +40,7 @@ def label_probability(result: Any, batch: Batch) -> Tensor:
     return _wide(logits).softmax(-1).gather(2, labels[..., None])[..., 0]
 
 
+@documented
 def binary_probability(result: Any, batch: Batch) -> Tensor:
     """Return the sigmoid probability of the true label at every step, (n, T), in [0, 1].
 
@@ -53,8 +53,7 @@ def binary_probability(result: Any, batch: Batch) -> Tensor:
 
     Raises
     ------
-    TypeError, ValueError
-        If the result or the batch is not as described.
+    {errors:series}
     """
     logits, labels, _ = _binary(result, batch, steps=True)
     if logits.shape[-1] != 1:
@@ -74,8 +73,7 @@ def squared_error(result: Any, batch: Batch) -> Tensor:
 
     Raises
     ------
-    TypeError, ValueError
-        If the result or the batch is not as described.
+    {errors:series}
     """
     predicted, targets, _ = _pair(result, batch, steps=True)
     return (predicted - targets).square().mean(-1)
@@ -93,8 +91,7 @@ def target(result: Any, batch: Batch) -> Tensor:
 
     Raises
     ------
-    TypeError, ValueError
-        If the result or the batch is not as described.
+    {errors:series}
     """
     _, targets, _ = _pair(result, batch, steps=True)
     if targets.shape[-1] != 1:
@@ -123,8 +120,7 @@ def cross_entropy(result: Any, batch: Batch) -> Tensor:
 
     Raises
     ------
-    TypeError, ValueError
-        If the result or the batch is not as described.
+    {errors:series}
     """
     logits, labels, valid = _labelled(result, batch)
     if valid is not None:
@@ -132,6 +128,7 @@ def cross_entropy(result: Any, batch: Batch) -> Tensor:
     return nn.functional.cross_entropy(logits.flatten(0, -2), labels.flatten())
 
 
+@documented
 def binary_cross_entropy(result: Any, batch: Batch) -> Tensor:
     """Return the mean cross-entropy of logits and labels of 0 and 1.
 
@@ -151,14 +148,14 @@ def binary_cross_entropy(result: Any, batch: Batch) -> Tensor:
 
     Raises
     ------
-    TypeError, ValueError
-        If the result or the batch is not as described.
+    {errors:series}
     """
     logits, labels, valid = _binary(result, batch, steps=_has_steps(result, batch))
     each = nn.functional.binary_cross_entropy_with_logits(logits, labels, reduction="none")
     return _mean(each, valid)
 
 
+@documented
 def mean_squared_error(result: Any, batch: Batch) -> Tensor:
     """Return the mean squared error.
 
@@ -177,8 +174,7 @@ def mean_squared_error(result: Any, batch: Batch) -> Tensor:
 
     Raises
     ------
-    TypeError, ValueError
-        If the result or the batch is not as described.
+    {errors:series}
     """
     predicted, targets, valid = _pair(result, batch, steps=_has_steps(result, batch))
     return _mean((predicted - targets).square(), valid)

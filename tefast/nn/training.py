@@ -1,24 +1,18 @@
-"""Training a sequence classifier under an explicit penalty, stopped and resumed to the same bits.
-
-The loss is ``L = f(x) + lambda * sum |w|`` or ``L = f(x) + lambda * sum w**2``, with the
-cross-entropy as f. The penalty is a term of the loss, so Adam scales its gradient like any other;
-decoupled weight decay would be another method.
-"""
+"""Training a sequence classifier, stopped and resumed to the same bits."""
 
 import copy
 import math
 import operator
 from collections.abc import Callable
-from typing import Any, Literal, TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from tefast.nn._parameters import documented
 from tefast.nn._runs.modes import in_mode
-
-Penalty = Literal["l1", "l2"]
-LossSteps = Literal["last", "all"]
+from tefast.nn.objectives import LossSteps, Penalty, objective
 
 _MAX_NORM = 1.0
 _WARMUP = 0.1
@@ -38,77 +32,6 @@ class TrainingState(TypedDict):
     """Mean loss of every epoch done."""
     settings: dict[str, Any]
     """What determines the run; `fit` refuses to resume under other settings."""
-
-
-def penalty(model: nn.Module, kind: Penalty) -> Tensor:
-    """Return the sum of ``|w|`` ("l1") or of ``w**2`` ("l2") over all parameters, biases too.
-
-    Parameters
-    ----------
-    model : nn.Module
-        The model whose parameters are summed.
-    kind : {"l1", "l2"}
-        The penalty.
-
-    Returns
-    -------
-    Tensor of shape (), with its gradient
-
-    Raises
-    ------
-    ValueError
-        If `kind` is unknown.
-    """
-    if kind == "l1":
-        terms = [parameter.abs().sum() for parameter in model.parameters()]
-    elif kind == "l2":
-        terms = [parameter.square().sum() for parameter in model.parameters()]
-    else:
-        raise ValueError(f"penalty: expected one of l1, l2, got {kind!r}")
-    return torch.stack(terms).sum()
-
-
-def objective(
-    model: nn.Module,
-    x: Tensor,
-    labels: Tensor,
-    kind: Penalty | None = None,
-    weight: float = 0.0,
-    loss: LossSteps = "last",
-) -> Tensor:
-    """Return the loss that `fit` lowers: mean cross-entropy plus ``weight * penalty``.
-
-    Parameters
-    ----------
-    model : nn.Module
-        Maps (n, T, D) to logits (n, T, C).
-    x : Tensor of shape (n, T, D)
-        The sequences.
-    labels : LongTensor of shape (n,)
-        The classes, 0..C-1.
-    kind : {None, "l1", "l2"}, default None
-        The penalty.
-    weight : float, default 0
-        The factor of the penalty, lambda.
-    loss : {"last", "all"}, default "last"
-        The cross-entropy of the last step, or its mean over all steps.
-
-    Returns
-    -------
-    Tensor of shape (), in nats
-
-    Raises
-    ------
-    ValueError
-        If `kind` is unknown.
-    """
-    logits = model(x)
-    if loss == "last":
-        value = nn.functional.cross_entropy(logits[:, -1], labels)
-    else:
-        every = labels[:, None].expand(logits.shape[:2])
-        value = nn.functional.cross_entropy(logits.flatten(0, 1), every.flatten())
-    return value if kind is None else value + weight * penalty(model, kind)
 
 
 def learning_rate(step: int, steps: int, peak: float) -> float:
@@ -133,6 +56,7 @@ def learning_rate(step: int, steps: int, peak: float) -> float:
     return peak * 0.5 * (1.0 + math.cos(math.pi * (step - rise + 1) / (steps - rise + 1)))
 
 
+@documented
 def fit(
     model: nn.Module,
     x: Tensor,
@@ -158,21 +82,20 @@ def fit(
     ----------
     model : nn.Module
         Maps (n, T, D) to logits (n, T, C). Its training mode is restored at the end.
-    x : Tensor of shape (N, T, D)
-    labels : integer Tensor of shape (N,)
-        Classes, 0..C-1.
+    {x:sequences, labels:classes}
     epochs : int
         Epochs of the whole run, those before `resume` included.
-    batch_size : int
+    batch_size : int, default 64
         Sequences a step; the last step of an epoch takes what is left.
-    lr : float
+    lr : float, default 0.001
         Peak of `learning_rate`. Gradients are clipped to norm 1.
-    penalty : {None, "l1", "l2"}
-    weight : float
+    penalty : {None, "l1", "l2"}, default None
+        What is added to the loss, as `objective` does.
+    weight : float, default 0
         The penalty's factor, lambda; 0 without a penalty.
-    seed : int
+    seed : int, default 0
         0 or more.
-    loss : {"last", "all"}
+    loss : {"last", "all"}, default "last"
         Learn the class at the last step, or at every step.
     on_epoch : callable, optional
         Gets a `TrainingState` after every epoch: a copy, to keep or to write.
@@ -223,16 +146,13 @@ def fit(
     return losses
 
 
+@documented
 def predict(model: nn.Module, x: Tensor, batch_size: int = 256) -> Tensor:
     """Return the class of every sequence, read at its last step.
 
     Parameters
     ----------
-    model : nn.Module
-        Maps (n, T, D) to logits (n, T, C). Run in evaluation mode; its mode is restored.
-    x : Tensor of shape (N, T, D)
-    batch_size : int
-        Sequences in one pass.
+    {model:evaluated, x:sequences, batch_size:pass}
 
     Returns
     -------
@@ -251,19 +171,13 @@ def predict(model: nn.Module, x: Tensor, batch_size: int = 256) -> Tensor:
     return torch.cat(logits).argmax(dim=1).to(x.device)
 
 
+@documented
 def accuracy(model: nn.Module, x: Tensor, labels: Tensor, batch_size: int = 256) -> float:
     """Return the fraction of sequences whose class is predicted right, in [0, 1].
 
     Parameters
     ----------
-    model : nn.Module
-        Maps (n, T, D) to logits (n, T, C). Run in evaluation mode; its mode is restored.
-    x : Tensor of shape (N, T, D)
-        The sequences.
-    labels : integer Tensor of shape (N,)
-        The classes, 0..C-1.
-    batch_size : int, default 256
-        Sequences in one pass.
+    {model:evaluated, x:sequences, labels:classes, batch_size:pass}
 
     Returns
     -------

@@ -1,5 +1,8 @@
 """Every criterion, for every layer and direction, against the same measure of all data at once."""
 
+import importlib.util
+import shutil
+import sys
 from functools import partial
 
 import numpy as np
@@ -11,6 +14,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 import tefast
 from tefast._significance.result import FIELDS
 from tefast.nn import Context, criteria, mask_units, prune, score
+from tefast.nn.criteria import registry
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -304,6 +308,57 @@ def test_a_criterion_of_ones_own() -> None:
         scores[1, 1],
         torch.stack([by_hand(model, x)[3].flatten(0, 1).std(0) for x, _ in batches]).mean(0),
     )
+
+
+def test_messages_name_the_criteria_in_this_order() -> None:
+    transfer = [
+        f"{kind}transfer_entropy" for kind in ("", "corrected_", "effective_", "significant_")
+    ]
+    reverse = [name.replace("transfer", "reverse_transfer") for name in transfer]
+    others = ["entropy", "mutual_information", "active_information", "l1", "l2"]
+    others += ["activation_magnitude", "redundancy", "taylor", "random"]
+    assert list(criteria.NAMED) == transfer + reverse + others
+
+
+def test_a_name_for_a_criterion_of_ones_own(monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr(registry, "NAMED", known := dict(criteria.NAMED))
+
+    def least(context: Context) -> torch.Tensor:
+        return torch.arange(context.units)
+
+    named = criteria.criterion(descending=False, name="least")
+    assert named(least) is known["least"] is least
+    named(least)  # as in a cell of a notebook that runs again
+    with pytest.raises(
+        ValueError, match="name: expected one that no other criterion has, got 'l1'"
+    ):
+        criteria.criterion(descending=False, name="l1")(least)
+    with pytest.raises(ValueError, match="got 'corrected_transfer_entropy'"):
+        criteria.criterion(descending=True, name="corrected_transfer_entropy")(partial(least))
+    assert list(known) == [*criteria.NAMED, "least"]
+
+
+def test_a_criterion_in_a_file_of_its_own(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    shutil.copy(criteria.__file__, tmp_path)
+    (tmp_path / "shape.py").write_text(
+        "import torch\n"
+        "from tefast.nn.criteria.registry import criterion\n"
+        "@criterion(descending=False, name='numbers')\n"
+        "def numbers(context):\n"
+        "    return torch.arange(context.units)\n"
+    )
+    spec = importlib.util.spec_from_file_location(
+        "copied", tmp_path / "__init__.py", submodule_search_locations=[str(tmp_path)]
+    )
+    sys.modules["copied"] = copied = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(copied)
+        found = score(Tagger(), data(), "numbers")
+        assert found[0, 1].tolist() == [4, 5, 6, 7]
+    finally:
+        criteria.NAMED.pop("numbers", None)
+        for name in ("copied", "copied.shape"):
+            sys.modules.pop(name, None)
 
 
 @FEW

@@ -130,14 +130,14 @@ class GateLayer(nn.Module):
         self.register_buffer("constants", constants.to(device, dtype))
         self.register_buffer("_rows", rows.to(device), persistent=False)
 
+    @documented
     def forward(self, input: Tensor | PackedSequence, hx: Any = None) -> tuple[Any, Any]:
         """Run the layer.
 
         Parameters
         ----------
         input : Tensor of shape (T, N, D), (N, T, D) if batch_first, or (T, D); or PackedSequence
-        hx : h_0, or (h_0, c_0) of an LSTM, optional
-            The initial state, each of shape (1, N, U), or (1, U) for an input (T, D). Default: 0.
+        {hx}
 
         Returns
         -------
@@ -264,8 +264,7 @@ class GateReducedLSTM(GateLayer):
 
     Raises
     ------
-    TypeError, ValueError
-        If a size, `removed` or `constants` are not as described.
+    {errors:gates}
     """
 
     mode = "LSTM"
@@ -302,8 +301,7 @@ class GateReducedGRU(GateLayer):
 
     Raises
     ------
-    TypeError, ValueError
-        If a size, `removed` or `constants` are not as described.
+    {errors:gates}
     """
 
     mode = "GRU"
@@ -342,8 +340,7 @@ class GateMaskedLSTM(GateReducedLSTM):
 
     Raises
     ------
-    TypeError, ValueError
-        If a size, `removed` or `constants` are not as described.
+    {errors:gates}
     """
 
     _masked = True
@@ -360,8 +357,7 @@ class GateMaskedGRU(GateReducedGRU):
 
     Raises
     ------
-    TypeError, ValueError
-        If a size, `removed` or `constants` are not as described.
+    {errors:gates}
     """
 
     _masked = True

@@ -16,22 +16,12 @@ from tefast.nn._trace.comparison import TOLERANCES, Recorder
 from tefast.nn._trace.computed import computed_weights, own_parameter
 from tefast.nn._trace.consumers import RECURRENT, Normed, Readings, UnfitError
 from tefast.nn._trace.copies import deep_copy
-from tefast.nn._trace.examples import (
-    Arguments,
-    Leaf,
-    called,
-    evaluated,
-    frozen,
-    of_one_step,
-    parts,
-    shortened,
-    shuffled,
-    tensors_in,
-)
+from tefast.nn._trace.examples import Arguments, called, evaluated, of_one_step, shortened, shuffled
 from tefast.nn._trace.fields import OTHER, Fields, address, places_of
 from tefast.nn._trace.flow import Flow, Tie
 from tefast.nn._trace.kinds import is_reader, kind_of
 from tefast.nn._trace.members import hooked, scripts_wrapped, see_module, title
+from tefast.nn._trace.nested import Leaf, frozen, parts, tensors_in
 from tefast.nn._trace.precision import Raised
 from tefast.nn._trace.reading import Reader
 from tefast.nn._trace.sight import Run

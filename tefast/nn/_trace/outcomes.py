@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from tefast.nn._trace.comparison import Tolerance, alike
-from tefast.nn._trace.examples import Leaf
+from tefast.nn._trace.nested import Leaf
 from tefast.nn._trace.sight import _dense, _features, is_number
 
 
@@ -24,7 +24,7 @@ def compare_results(
 
     Parameters
     ----------
-    found, expected : as `examples.parts` lists them
+    found, expected : as `nested.parts` lists them
     tolerance : Tolerance
     refuse : callable
         Called with what differs; raises.

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from tefast.nn._layers.numbering import Numbering
 from tefast.nn._trace.consumers import Normed, Reading, UnfitError
-from tefast.nn._trace.examples import tensors_in
 from tefast.nn._trace.fields import OTHER, Fields, same
 from tefast.nn._trace.flow import Flow
 from tefast.nn._trace.kinds import kind_of
+from tefast.nn._trace.nested import tensors_in
 from tefast.nn._trace.reductions import along
 
 

@@ -168,6 +168,16 @@ def _two(call: Call) -> None:
         call.refuse("the operation {name}")
 
 
+def _of_steps(call: Call, known: Fields, axes: list[int]) -> Tensor:
+    """Return the labels joined over axes; refuse what runs over units or open fields."""
+    label = joined(known.labels, axes)
+    if label is None:
+        call.refuse("{name} over the units")
+    if call.open(known):
+        call.refuse("the operation {name} on what a LayerNorm gives")
+    return label
+
+
 @rule(*_SCANS)
 def _scan(call: Call) -> None:
     """Operations along steps that keep a value which is the same at all steps."""
@@ -176,11 +186,7 @@ def _scan(call: Call) -> None:
         return
     dim = call["dim"]
     axis = axes_of(-1 if dim is None else dim, known.labels.ndim)
-    label = joined(known.labels, axis)
-    if label is None:
-        call.refuse("{name} over the units")
-    if call.open(known):
-        call.refuse("the operation {name} on what a LayerNorm gives")
+    label = _of_steps(call, known, axis)
     found = _over_steps(call, known, axis, label)
     fields = found.map(lambda t: t.expand(call.output.shape))
     call.put(fields)
@@ -193,11 +199,7 @@ def _pool(call: Call) -> None:
     if known is None:
         return
     axes = list(range(-_POOLS[call.name], 0))
-    label = joined(known.labels, axes)
-    if label is None:
-        call.refuse("{name} over the units")
-    if call.open(known):
-        call.refuse("the operation {name} on what a LayerNorm gives")
+    label = _of_steps(call, known, axes)
     ours, highest = label != OTHER, "max" in call.name
     least, most = (_extreme(known, axes, way) for way in (False, True))
     if bool((ours & (least.isnan() | most.isnan())).any()):
@@ -235,11 +237,7 @@ def _stretch(call: Call) -> None:
     if known is None:
         return
     axes = list(range(-_STRETCHED[call.name], 0))
-    label = joined(known.labels, axes)
-    if label is None:
-        call.refuse("{name} over the units")
-    if call.open(known):
-        call.refuse("the operation {name} on what a LayerNorm gives")
+    label = _of_steps(call, known, axes)
     call.name = "mean"
     found = _over_steps(call, known, axes, label)
     call.put(found.map(lambda t: t.expand(call.output.shape)))

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from tefast.nn._trace.examples import Arguments, Leaf
+from tefast.nn._trace.examples import Arguments
+from tefast.nn._trace.nested import Leaf
 from tefast.nn._trace.watching import unseen
 
 _MOST = 2**16
@@ -86,7 +87,7 @@ class Run:
     arguments : Arguments
         What the model was given.
     steps : list of Step
-    results : list of results, each as `examples.parts` lists it
+    results : list of results, each as `nested.parts` lists it
         Of calls one after the other.
     what : str
         What `arguments` are, for messages.

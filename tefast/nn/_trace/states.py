@@ -11,11 +11,12 @@ from tefast.nn._layers.numbering import Numbering
 from tefast.nn._layers.recurrent import Cell
 from tefast.nn._layers.stack import join_state
 from tefast.nn._trace.copies import deep_copy
-from tefast.nn._trace.examples import Arguments, Leaf, called, changed, evaluated
+from tefast.nn._trace.examples import Arguments, called, evaluated
 from tefast.nn._trace.fields import OTHER, Fields, unknown, varying
 from tefast.nn._trace.flow import Flow
 from tefast.nn._trace.kinds import is_reader
 from tefast.nn._trace.members import hooked
+from tefast.nn._trace.nested import Leaf, changed
 from tefast.nn._trace.watching import unseen, watching
 
 StateLabels = Mapping[int, Tensor]

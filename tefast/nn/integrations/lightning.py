@@ -8,6 +8,7 @@ from typing import Any, TypeVar, cast
 import torch
 from torch import nn
 
+from tefast.nn._parameters import documented
 from tefast.nn._runs.batches import Batch
 from tefast.nn.criteria import Criterion
 from tefast.nn.loading import filled
@@ -29,6 +30,7 @@ _KEY = "tefast.nn.modules"
 _AVERAGING = ("StochasticWeightAveraging", "WeightAveraging")
 
 
+@documented
 class PruneUnits(Callback):  # type: ignore[misc]
     """Removes recurrent units at the end of given epochs of training.
 
@@ -38,10 +40,7 @@ class PruneUnits(Callback):  # type: ignore[misc]
 
     Parameters
     ----------
-    batches : iterable of (x, labels) or (x, labels, lengths), or of what `forward` takes
-        The data for the scores. They must be readable more than once.
-    criterion : str or callable
-        What scores the units: a name or a function of a `Context`, for `tefast.nn.score`.
+    {batches:again, criterion}
     amounts : mapping of int to float
         The epochs, from 0, after which units are removed, and the fraction of the present units
         that each removes.

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
+from tefast.nn._parameters import documented
 from tefast.nn._runs.batches import Batch
 from tefast.nn.criteria import Criterion
 from tefast.nn.removal import remove_units
@@ -120,6 +121,7 @@ class RecurrentPruner(tp.pruner.BasePruningFunc):  # type: ignore[misc]
         return _ways(layer)
 
 
+@documented
 class UnitImportance(tp.importance.Importance):  # type: ignore[misc]
     """Scores of units by any criterion of tefast, as an importance: the lowest goes first.
 
@@ -127,10 +129,7 @@ class UnitImportance(tp.importance.Importance):  # type: ignore[misc]
     ----------
     model : nn.Module
         The model that is pruned. It is scored anew when a layer has changed.
-    batches : iterable of (x, labels) or (x, labels, lengths), or of what `forward` takes
-        The data for the scores. They must be readable more than once.
-    criterion : str or callable
-        What scores the units: a name or a function of a `Context`, for `tefast.nn.score`.
+    {batches:again, criterion}
     descending : bool, optional
         Whether units with the highest scores go first. Default: what the criterion says.
     **options

@@ -53,18 +53,7 @@ def _convolution(module: Any, reading: Reading, kept: Tensor) -> nn.Module:
             "what removed units leave behind is not there where the steps are padded with "
             "zeros; expected no padding, or padding_mode='replicate'"
         )
-    twin: nn.Module = type(module)(
-        weight.shape[1],
-        module.out_channels,
-        module.kernel_size,
-        module.stride,
-        module.padding,
-        module.dilation,
-        1,
-        module.bias is not None,
-        module.padding_mode,
-        device="meta",
-    )
+    twin = _twin(module, weight.shape[1])
     set_parameter(twin, "weight", weight, module.weight)
     bias = new_bias(module.bias, added.flatten(1).sum(1))
     if bias is not None:
@@ -85,22 +74,21 @@ def _transposed(module: Any, reading: Reading, kept: Tensor) -> nn.Module:
             "what removed units leave behind is not the same at the ends; expected units that "
             "are 0 when masked"
         )
-    twin: nn.Module = type(module)(
-        weight.shape[1],
-        module.out_channels,
-        module.kernel_size,
-        module.stride,
-        module.padding,
-        module.output_padding,
-        1,
-        module.bias is not None,
-        module.dilation,
-        module.padding_mode,
-        device="meta",
-    )
+    twin = _twin(module, weight.shape[1])
     set_parameter(twin, "weight", weight.transpose(0, 1).contiguous(), module.weight)
     if module.bias is not None:
         set_parameter(twin, "bias", module.bias.detach().clone(), module.bias)
+    return twin
+
+
+def _twin(module: Any, channels: int) -> nn.Module:
+    """A convolution like `module` that reads so many channels, without weights."""
+    names = ["out_channels", "kernel_size", "stride", "padding", "dilation", "padding_mode"]
+    if isinstance(module, TransposedKind.classes):
+        names.append("output_padding")
+    options = {name: getattr(module, name) for name in names}
+    bias = module.bias is not None
+    twin: nn.Module = type(module)(channels, bias=bias, device="meta", **options)
     return twin
 
 

@@ -1,0 +1,86 @@
+"""Criteria that read the numbers that units give, without bins."""
+
+import torch
+
+from tefast.nn._layers.grams import RIDGE, Gram, eliminated
+from tefast.nn._parameters import documented
+from tefast.nn._runs.ranges import valid_steps
+from tefast.nn.context import Context
+from tefast.nn.criteria.registry import UnitScores, criterion
+
+
+@criterion(descending=False, name="activation_magnitude")
+@documented
+def activation_magnitude(context: Context) -> UnitScores:
+    """Mean of a unit's ``|output|`` over all valid steps.
+
+    Parameters
+    ----------
+    {context}
+
+    {sections:criterion}
+    """
+    total, steps = torch.zeros(context.units, dtype=torch.float64), 0
+    for h, lengths in context.outputs():
+        valid = h.flatten(0, 1) if lengths is None else h[valid_steps(h, lengths)]
+        total += valid.double().abs().sum(0).cpu()
+        steps += len(valid)
+    if steps == 0:
+        raise ValueError("batches: expected a valid step, got none")
+    return total / steps
+
+
+@criterion(descending=False, name="redundancy")
+@documented
+def redundancy(context: Context, *, ridge: float = RIDGE) -> UnitScores:
+    """How much of a unit's output the units that stay leave open when its turn to go comes.
+
+    The unit that the others tell best by a linear function goes first, then the one that the rest
+    tell best, and so on. Scores are mean squared residuals, each direction of a layer by itself.
+    The lowest are those of units for which others can stand in, as `prune` has them do with
+    `moments`.
+
+    Parameters
+    ----------
+    {context}
+    ridge : float, default 0.001
+        What is added to the diagonal of the second moments, as a fraction of their mean.
+
+    Returns
+    -------
+    Tensor (units,)
+        Mean squared residuals.
+    """
+    widths = list(context.parts.values())
+    widths = widths if sum(widths) == context.units else [context.units]
+    grams = [Gram(width) for width in widths]
+    for h, lengths in context.outputs():
+        valid = h.flatten(0, 1) if lengths is None else h[valid_steps(h, lengths)]
+        for gram, rows in zip(grams, torch.split(valid, widths, dim=1), strict=True):
+            gram.add(rows)
+    if not all(gram.count for gram in grams):
+        raise ValueError("batches: expected a valid step, got none")
+    return torch.cat([eliminated(gram.whole() / gram.count, ridge) for gram in grams])
+
+
+@criterion(descending=False, name="taylor")
+@documented
+def taylor(context: Context) -> UnitScores:
+    """``|sum over steps of output times the loss's gradient|``, its mean over sequences.
+
+    It is the change of the loss of a sequence, to first order, when the modules that read the unit
+    get 0 from it (P. Molchanov et al., ICLR 2017). It leaves out what the unit does inside the
+    layer at later steps, and what reads an LSTM's cell state.
+
+    Parameters
+    ----------
+    {context}
+
+    {sections:criterion}
+    """
+    total, sequences = torch.zeros(context.units, dtype=torch.float64), 0
+    for h, gradient in context.gradients():
+        # A batch's loss is a mean, so each sequence has its share of the gradient.
+        total += (h.double() * gradient.double()).sum(1).abs().sum(0).cpu() * len(h)
+        sequences += len(h)
+    return total / sequences
