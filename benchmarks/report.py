@@ -28,7 +28,7 @@ RIVALS = (
     (
         "test_infomeasure",
         "infomeasure, given data binned beforehand",
-        "one thread; 32 units, times 32",
+        "one thread; measured on 32 units, time multiplied by 32",
     ),
 )
 
@@ -80,8 +80,8 @@ def table(results):
     read = measured["test_one_pass_read[paper-all]"]
     lines = [
         f"| 5413 sequences, 25 steps, 1024 units, 16 bins; {machine['threads']} threads of "
-        f"{machine['processor']} ({machine['instruction_set']}) | ms | tefast beside it, ms "
-        "| ratio |",
+        f"{machine['processor']} ({machine['instruction_set']}) | ms | tefast in the same "
+        "pairs, ms | ratio |",
         "| --- | ---: | ---: | ---: |",
         row_of("reading the 554 MB once", read),
     ]
