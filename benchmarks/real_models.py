@@ -31,7 +31,7 @@ from tefast.nn import Arguments
 
 AGREEMENT = 0.99
 FRACTIONS = (0.125, 0.25, 0.5)
-CRITERIA = ("l1", "activation_magnitude", "random")
+CRITERIA = ("l1", "activation_magnitude", "redundancy", "random")
 SEEDS = (0, 1, 2)
 ROUNDS = 41
 PAGE = ROOT / "docs" / "real-models.md"

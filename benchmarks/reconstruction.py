@@ -254,7 +254,10 @@ def write_page(rows: list[dict]) -> None:
     text = PAGE.read_text(encoding="utf-8")
     for name, found in tables(rows).items():
         text = re.sub(
-            rf"(<!-- {name} -->\n).*?(\n<!-- end -->)", rf"\g<1>{found}\g<2>", text, flags=re.S
+            rf"(<!-- {name} -->\n).*?(<!-- end -->)",
+            lambda marks, found=found: f"{marks[1]}\n{found}\n\n{marks[2]}",
+            text,
+            flags=re.S,
         )
     PAGE.write_text(text, encoding="utf-8")
 
