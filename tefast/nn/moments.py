@@ -24,8 +24,8 @@ from tefast.nn._runs.results import for_each
 from tefast.nn._runs.seen import LayerCall, Watch
 from tefast.nn._trace.flow import Tie
 from tefast.nn._trace.folding import Labels, inner_names, reader_places
+from tefast.nn._trace.found import Returned
 from tefast.nn._trace.group import Group
-from tefast.nn._trace.masked_run import Returned
 from tefast.nn._trace.reader_names import find_labels
 from tefast.nn.context import checked_lengths
 

@@ -16,8 +16,8 @@ from tefast.nn._trace.advice import Request, builder, numbers_and_widths, tied_l
 from tefast.nn._trace.consumers import Readings, UnfitError
 from tefast.nn._trace.copies import copy_with
 from tefast.nn._trace.folding import Folding, folded, own_places
+from tefast.nn._trace.found import Returned
 from tefast.nn._trace.group import Group
-from tefast.nn._trace.masked_run import Returned
 from tefast.nn._trace.reader_names import known_readers, named_readings
 from tefast.nn._trace.sizes import SizeNames, checked_sizes, set_sizes
 from tefast.nn._trace.trial import MisfitError, check_outputs, check_ready

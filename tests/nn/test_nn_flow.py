@@ -607,3 +607,25 @@ def test_sequences_of_one_step_are_tried_with_a_cell_too() -> None:
 
     with pytest.raises(ValueError, match="does not give on the first step of the example"):
         prune(Steps(), [0, 1], example=torch.randn(2, 5, 3))
+
+
+def test_an_example_of_few_steps_is_tried_with_twice_as_many() -> None:
+    """What pooling leaves of three steps is one, which does not show that steps differ."""
+
+    class Pooled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.rnn, self.fc = nn.GRU(3, 8, batch_first=True), nn.Linear(8, 2)
+
+        def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+            packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+            o, _ = pad_packed_sequence(self.rnn(packed)[0], batch_first=True)
+            o = F.avg_pool1d(o.mT, 2).mT.sigmoid()
+            for step in o.unbind(1)[::2]:
+                step.mul_(2.0)
+            return self.fc(o)
+
+    x, lengths = torch.randn(2, 3, 3), torch.tensor([3, 3])
+    with pytest.raises(ValueError, match="cannot be narrowed exactly"):
+        prune(Pooled(), [0, 1], example=(x, lengths))

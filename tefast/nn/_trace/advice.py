@@ -9,8 +9,8 @@ from torch import nn
 from tefast.nn._layers.layers import Chosen
 from tefast.nn._layers.numbering import widths
 from tefast.nn._trace.consumers import UnfitError
+from tefast.nn._trace.found import Returned
 from tefast.nn._trace.group import Group
-from tefast.nn._trace.masked_run import Returned
 from tefast.nn._trace.sizes import candidates, set_sizes
 from tefast.nn._trace.trial import MisfitError, Trial
 

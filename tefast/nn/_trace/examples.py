@@ -4,7 +4,7 @@ import functools
 import inspect
 import random
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, cast
 
@@ -269,36 +269,63 @@ def shortened(arguments: Arguments, lengths: Sequence[int]) -> Iterator[Argument
 
 
 def of_one_step(arguments: Arguments, count: int, steps: int) -> Arguments:
-    """Return arguments in which sequences end after their first step.
+    """Return arguments in which sequences end after their first step; see `_of_other_steps`."""
+    return _of_other_steps(
+        arguments, count, steps, lambda x, axis: x.narrow(axis, 0, 1).contiguous(), lambda n: 1
+    )
+
+
+def of_more_steps(arguments: Arguments, count: int, steps: int) -> Arguments:
+    """Return arguments whose steps come twice, one after the other; see `_of_other_steps`."""
+    return _of_other_steps(
+        arguments, count, steps, lambda x, axis: torch.cat([x, x], axis), lambda n: n + steps
+    )
+
+
+def _of_other_steps(
+    arguments: Arguments,
+    count: int,
+    steps: int,
+    along: Callable[[Tensor, int], Tensor],
+    length: Callable[[int], int],
+) -> Arguments:
+    """Return arguments in which sequences have other steps.
 
     Parameters
     ----------
     arguments : Arguments
         Not changed.
     count, steps : int
-        Sequences that a recurrent layer ran for, and their steps: tensors with these axes first, in
-        any order, are cut, and lengths of up to so many steps become 1.
+        Sequences that a recurrent layer ran for, and their steps: what has these axes first, in any
+        order, is changed, and numbers up to so many steps are lengths.
+    along : callable
+        ``along(tensor, axis)`` changes the steps.
+    length : callable
+        Says what a length becomes.
     """
+
+    def of_lengths(values: list[int]) -> list[int] | None:
+        are = len(values) == count and 1 <= min(values) <= max(values) <= steps
+        return [length(one) for one in values] if are else None
 
     def change(value: Any) -> Any:
         if isinstance(value, PackedSequence):
-            padded, _ = pad_packed_sequence(value)
-            return pack_padded_sequence(padded[:1], torch.ones(padded.shape[1], dtype=torch.int64))
+            padded, lengths = pad_packed_sequence(value)
+            others = torch.tensor([length(one) for one in lengths.tolist()])
+            ordered = value.sorted_indices is None
+            return pack_padded_sequence(along(padded, 0), others, enforce_sorted=ordered)
         if isinstance(value, list) and value and all(type(one) is int for one in value):
-            return [1] * count if len(value) == count and max(value) <= steps else value
+            return of_lengths(value) or value
         if isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind in "iu":
-            return np.ones_like(value) if _are_lengths(value.tolist(), count, steps) else value
+            found = of_lengths(value.tolist())
+            return value if found is None else np.array(found, value.dtype)
         if not isinstance(value, Tensor) or value.layout != torch.strided:
             return value
         if value.ndim == 1 and not value.is_floating_point() and value.dtype != torch.bool:
-            return torch.ones_like(value) if _are_lengths(value.tolist(), count, steps) else value
+            found = of_lengths(value.tolist())
+            return value if found is None else torch.tensor(found).to(value)
         if value.shape[:2] == (count, steps):
-            return value[:, :1].contiguous()
-        return value[:1].contiguous() if value.shape[:2] == (steps, count) else value
+            return along(value, 1)
+        return along(value, 0) if value.shape[:2] == (steps, count) else value
 
     return cast(Arguments, changed(deep_copy(arguments, name="example"), change))
-
-
-def _are_lengths(numbers: list[int], count: int, steps: int) -> bool:
-    """Whether numbers can be the lengths of sequences."""
-    return len(numbers) == count and 1 <= min(numbers) <= max(numbers) <= steps

@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,11 +13,20 @@ from tefast.nn._layers.numbering import Numbering, check_together
 from tefast.nn._layers.recurrent import Cell
 from tefast.nn._trace.comparison import TOLERANCES, Recorder
 from tefast.nn._trace.computed import computed_weights, own_parameter
-from tefast.nn._trace.consumers import RECURRENT, Normed, Readings, UnfitError
+from tefast.nn._trace.consumers import RECURRENT, Normed, UnfitError
 from tefast.nn._trace.copies import deep_copy
-from tefast.nn._trace.examples import Arguments, called, evaluated, of_one_step, shortened, shuffled
+from tefast.nn._trace.examples import (
+    Arguments,
+    called,
+    evaluated,
+    of_more_steps,
+    of_one_step,
+    shortened,
+    shuffled,
+)
 from tefast.nn._trace.fields import OTHER, Fields, address, places_of
-from tefast.nn._trace.flow import Flow, Tie
+from tefast.nn._trace.flow import Flow
+from tefast.nn._trace.found import Found, Returned
 from tefast.nn._trace.kinds import is_reader, kind_of
 from tefast.nn._trace.members import hooked, scripts_wrapped, see_module, title
 from tefast.nn._trace.nested import Leaf, frozen, parts, tensors_in
@@ -35,35 +43,8 @@ from tefast.nn._trace.states import (
 )
 from tefast.nn._trace.watching import unseen, watching
 
-Returned: TypeAlias = Literal["states", "all"] | None
-"""Which outputs of units a model may return although they get fewer."""
-
-
-@dataclass(frozen=True)
-class Found:
-    """What runs of a masked model showed.
-
-    Attributes
-    ----------
-    readings : Readings
-    ties : list of Tie
-        Units that met, and can only go together.
-    runs : list of Run
-        What the masked model did on the examples and others made of them.
-    states : list of States
-        Of each run, which of its arguments are initial states.
-    returned : list of dict of str to Tensor
-        Of each run, labels of what is returned of the units, by where it is.
-    dtype : torch.dtype
-        What it was done in.
-    """
-
-    readings: Readings
-    ties: list[Tie]
-    runs: list[Run] = field(default_factory=list)
-    states: list[StateLabels] = field(default_factory=list)
-    returned: list[dict[str, Tensor]] = field(default_factory=list)
-    dtype: torch.dtype = torch.float64
+_SHORT = 12
+"""Steps of an example that is also tried with twice as many."""
 
 
 class _StartError(UnfitError):
@@ -121,6 +102,9 @@ class Trace(Reader):
             if len(set(lengths)) == 1:
                 self._on_shorter(arguments, lengths)
         for count, steps in sorted(self.sizes | self._sizes_of(arguments)):
+            if steps <= _SHORT:  # what changes with the steps may not show on so few
+                with suppress(_NoRunError):
+                    self._another(of_more_steps(arguments, count, steps))
             if steps > 1:
                 self._on_one_step(of_one_step(arguments, count, steps))
 

@@ -10,8 +10,8 @@ from tefast.nn._layers.numbering import Numbering
 from tefast.nn._layers.recurrent import find_module
 from tefast.nn._trace.consumers import RECURRENT, Reading, Readings
 from tefast.nn._trace.flow import Tie
+from tefast.nn._trace.found import Returned
 from tefast.nn._trace.group import Group, about
-from tefast.nn._trace.masked_run import Returned
 from tefast.nn._trace.readers import check_reader
 from tefast.nn._trace.trial import Trial, check_ready
 from tefast.nn.classifier import SequenceClassifier

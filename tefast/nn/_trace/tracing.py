@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from tefast.nn._trace.consumers import UnfitError
 from tefast.nn._trace.examples import Arguments
-from tefast.nn._trace.masked_run import Found, Returned, Trace
+from tefast.nn._trace.found import Found, Returned
+from tefast.nn._trace.masked_run import Trace
 
 
 def find_readings(

@@ -11,9 +11,9 @@ from tefast.nn._layers.recurrent import Layer
 from tefast.nn._trace.comparison import TOLERANCES, Follower
 from tefast.nn._trace.copies import deep_copy
 from tefast.nn._trace.examples import Arguments, called, evaluated, first_that_runs
+from tefast.nn._trace.found import Returned
 from tefast.nn._trace.group import Group
 from tefast.nn._trace.kinds import is_reader
-from tefast.nn._trace.masked_run import Returned
 from tefast.nn._trace.members import whole
 from tefast.nn._trace.nested import Leaf, frozen, parts
 from tefast.nn._trace.outcomes import compare_kinds, compare_results
