@@ -227,7 +227,7 @@ def tables(rows: list[dict]) -> dict[str, str]:
         for order in ORDERS:
             for fraction in FRACTIONS:
                 found = [spread(cells[data, order, fraction, way]) for way in WAYS]
-                lines.append([data, order, f"{fraction:.0%}", *found[:2], f"**{found[2]}**"])
+                lines.append([data, order, f"{fraction:.0%}", *found])
     whole = [[data, spread(cells[data, "", 0.0, "whole"]), str(len(cells[data, "", 0.0, "whole"]))]
              for data in names]  # fmt: skip
     other = [

@@ -119,7 +119,7 @@ def committed():
     (path,) = (
         path
         for path in RESULTS.glob("*.json")
-        if path.stem not in ("growth", "calibration", "removal", "real-models")
+        if path.stem not in ("growth", "calibration", "removal", "real-models", "reconstruction")
         and not path.stem.startswith("gpu-")
     )
     return json.loads(path.read_text(encoding="utf-8"))

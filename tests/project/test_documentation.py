@@ -271,3 +271,12 @@ def test_the_page_on_what_removal_gains_shows_the_committed_results(monkeypatch)
     text = removal.PAGE.read_text(encoding="utf-8")
     assert removal.table(results) in text
     assert removal.page(text, results) == text
+
+
+def test_the_tables_of_reconstruction_are_the_committed_results():
+    benchmarks = README.parent / "benchmarks"
+    script = runpy.run_path(str(benchmarks / "reconstruction.py"), run_name="reconstruction")
+    rows = json.loads((benchmarks / "results" / "reconstruction.json").read_text())["rows"]
+    page = (README.parent / "docs" / "reconstruction.md").read_text(encoding="utf-8")
+    for table in script["tables"](rows).values():
+        assert table in page
