@@ -11,7 +11,7 @@ from tefast._support.memory import check_copy
 from tefast.nn._layers.grams import RIDGE, Gram
 from tefast.nn._layers.layers import keep
 from tefast.nn._layers.numbering import widths
-from tefast.nn._layers.recurrent import find_recurrent, weights
+from tefast.nn._layers.recurrent import find_recurrent
 from tefast.nn._parameters import documented
 from tefast.nn._runs.arguments import arguments_of
 from tefast.nn._runs.batches import Batch, Forward, Place, each_of, lengths_of, run_model
@@ -28,6 +28,9 @@ from tefast.nn._trace.found import Returned
 from tefast.nn._trace.group import Group
 from tefast.nn._trace.reader_names import find_labels
 from tefast.nn.context import checked_lengths
+
+_FLAT = (nn.Linear, nn.Embedding)
+"""Members of a group that have no weights of their own that read units."""
 
 
 class Moments:
@@ -233,7 +236,7 @@ def moments(
     first, batches = _peeked(batches)
     if example is None and examples is None and consumers is None:
         example = arguments_of(model, first, forward)
-    group = Group(model, rnn, keep(find_recurrent(model, rnn), _nothing(model, rnn), None), tied)
+    group = Group(model, rnn, keep(find_recurrent(model, rnn), {}, None), tied)
     labels, ties = find_labels(model, rnn, group, consumers, example, examples, returned)
     read = {place.name: len(place.labels) for place in reader_places(model, labels)}
     sizes: dict[str, int] = {}
@@ -331,9 +334,6 @@ def _alike(rows: Mapping[str, Tensor]) -> list[list[str]]:
     return found
 
 
-_FLAT = (nn.Linear, nn.Embedding)
-
-
 def _side_by_side(call: LayerCall, parts: Any, place: str) -> Tensor:
     inner = place.endswith(".units")
     each = [call.seen[part].units() if inner else call.seen[part].outputs() for part in parts]
@@ -354,11 +354,6 @@ def _inner_sizes(name: str, layer: nn.Module) -> dict[str, int]:
         sizes = wide.hidden if place.endswith(".units") else wide.outputs
         found[place] = sum(sizes[part] for part in parts)
     return found
-
-
-def _nothing(model: nn.Module, rnn: str) -> dict[Any, list[int]]:
-    """Return a selection of no unit."""
-    return {part: [] for part in weights(find_recurrent(model, rnn))}
 
 
 def _peeked(batches: Iterable[Batch]) -> tuple[Batch, Iterable[Batch]]:

@@ -15,6 +15,7 @@ from tefast.nn._layers.recurrent import find_recurrent
 from tefast.nn._layers.units import Selection
 from tefast.nn._parameters import documented
 from tefast.nn._runs.batches import Batch, read_again
+from tefast.nn._trace.copies import copy_with
 from tefast.nn._trace.folding import Folding, Place, places_of
 from tefast.nn._trace.group import Group
 from tefast.nn.criteria import Criterion
@@ -147,9 +148,9 @@ def prune_to(
 ) -> tuple[M, list[TriedAmount]]:
     """Find the smallest model within a loss of a metric, by bisection over the amount removed.
 
-    Every amount is removed from the whole model in one shot. Bisection takes the metric to fall as
-    more units go. It is noisy in truth, so among all amounts that were tried the largest good one
-    is returned, and the list shows the others.
+    Every amount is removed from the whole model in one shot. Bisection assumes that the metric
+    falls as more units go. It need not, so a larger amount may be good too. The list shows all
+    that were tried.
 
     Parameters
     ----------
@@ -191,7 +192,7 @@ def prune_to(
     """
     _check(drop, tries, most)
     read_again(batches)
-    whole, _ = prune_in_steps(model, batches, criterion, amount=0.0, **pruning)
+    whole = copy_with(model, {})
     trials = [_tried(whole, 0.0, 0, evaluate, None)]
     sign = 1.0 if higher_is_better else -1.0
     bound = sign * trials[0].metric - drop
