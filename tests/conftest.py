@@ -7,7 +7,7 @@ from disks import disk  # noqa: F401  a fixture
 
 from tefast import _backends
 
-# "emulated" is the backend "cuda" on an emulated device, which needs a C++ compiler alone.
+# "emulated" is the backend "cuda" on an emulated device. It needs a C++ compiler and PyTorch.
 BACKENDS = ["reference", "cpu", "emulated", pytest.param("cuda", marks=pytest.mark.cuda)]
 
 
@@ -26,6 +26,7 @@ def backend(request):
     if request.param != "emulated":
         yield request.param
         return
+    pytest.importorskip("torch")
     import emulated
 
     with emulated.backend():
