@@ -13,9 +13,9 @@ from tefast._support.console import INTERRUPTED, complain
 from tefast._support.files import WriteError
 from tefast.experiment import datasets
 from tefast.experiment.config import (
-    CRITERIA,
     GRANULARITIES,
     PRESETS,
+    RECOVERIES,
     REGULARIZERS,
     SPLITS,
     Config,
@@ -108,7 +108,9 @@ def _add_data(group: Any) -> None:
     _add(group, "--dataset", choices=datasets.names(), help="where the clips come from")
     _add(group, "--data-root", metavar="DIR", help="the folder the clips are in")
     _add(group, "--split", choices=SPLITS, help="of the clips into training and test")
-    _add(group, "--weights", help="of the ResNet-18: imagenet, random, or a file")
+    _add(group, "--data", metavar="FILE", help="the file of the dataset arrays")
+    _add(group, "--backbone", help="the network that reads the frames")
+    _add(group, "--weights", help="of the backbone: imagenet, random, or a file")
     _add(group, "--frames", type=int, help="frames sampled from a clip")
     _add(group, "--size", type=_size, metavar="HxW", help="of a frame, such as 240x320")
     _add(group, "--groups", type=int, help="groups of a rendered class")
@@ -126,14 +128,25 @@ def _add_model(group: Any) -> None:
     _add(group, "--lr", type=float, help="learning rate of Adam")
     _add(group, "--loss", choices=("last", "all"),
          help="learn the class at the last step, or at every step")  # fmt: skip
-    _add(group, "--l1-weight", type=float, help="factor of the L1 penalty")
-    _add(group, "--l2-weight", type=float, help="factor of the L2 penalty")
+    for name, penalty in {"l1": "L1 penalty", "l2": "L2 penalty", "group": "group penalty"}.items():
+        _add(group, f"--{name}-weight", type=_factor, help=f"factor of the {penalty}, or auto")
 
 
 def _add_sweep(group: Any) -> None:
     _add(group, "--seeds", type=int, nargs="+", help="a model for each")
     _add(group, "--regularizers", nargs="+", choices=REGULARIZERS, help="a model for each")
-    _add(group, "--criteria", nargs="+", choices=CRITERIA, help="what units are ordered by")
+    _add(group, "--criteria", nargs="+", metavar="NAME",
+         help="what orders the units: names of tefast.nn.criteria, or module:function")  # fmt: skip
+    _add(group, "--random-orders", type=int, help="random orders to compare with")
+    _add(group, "--recoveries", nargs="+", choices=RECOVERIES,
+         help="what is done after units are removed, each a curve of its own")  # fmt: skip
+    _add(group, "--from-scratch", action=argparse.BooleanOptionalAction,
+         help="also train networks of the smaller sizes from the beginning")  # fmt: skip
+    _add(group, "--tuned", type=float, nargs="+",
+         help="removed fractions at which networks are trained again")  # fmt: skip
+    _add(group, "--tuning-epochs", type=int, help="epochs of fine-tuning")
+    _add(group, "--readings", action=argparse.BooleanOptionalAction,
+         help="also compare the ways to read the paper's definition of the score")  # fmt: skip
     _add(group, "--removed", type=float, nargs="+", help="fractions to remove")
     _add(group, "--granularity", choices=GRANULARITIES,
          help="remove whole units, or single gates as well, with units beside them in "
@@ -159,6 +172,13 @@ def _shown(config: Config, name: str) -> str:
         return "none"
     return " ".join(f"{each:g}" if isinstance(each, float) else str(each)
                     for each in (value if isinstance(value, tuple) else (value,)))  # fmt: skip
+
+
+def _factor(text: str) -> float | str:
+    try:
+        return text if text == "auto" else float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a number or auto, got {text!r}") from None
 
 
 def _size(text: str) -> tuple[int, int]:

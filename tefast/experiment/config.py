@@ -4,22 +4,50 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 SPLITS = ("random", "group", "official-1", "official-2", "official-3")
-REGULARIZERS = ("none", "l1", "l2")
+REGULARIZERS = ("none", "l1", "l2", "group")
 CRITERIA = ("transfer_entropy", "entropy", "l1", "random")
 ORDERS = ("descending", "ascending")
 GRANULARITIES = ("unit", "gate")
+# What is done after units are removed; "none" is what the paper does.
+RECOVERIES = ("none", "reconstruction", "fine_tuning")
+# Curves that have no order have this one in the results: random orders, and small networks.
+NO_ORDER = "none"
+FROM_SCRATCH = "from_scratch"
+"""In the results, the criterion of networks that were small from the beginning."""
 
 # As figures and reports call them.
 NAMES = {
     "transfer_entropy": "transfer entropy",
     "entropy": "entropy",
     "l1": "L1 norm",
+    "l2": "L2 norm",
+    "activation_magnitude": "activation magnitude",
+    "taylor": "Taylor",
+    "active_information": "active information",
+    "redundancy": "redundancy",
+    "spectral": "spectral",
     "random": "random order",
+    FROM_SCRATCH: "trained small from scratch",
 }
-REGULARIZER_NAMES = {"none": "no regularisation", "l1": "L1", "l2": "L2"}
+REGULARIZER_NAMES = {
+    "none": "no regularisation",
+    "l1": "L1",
+    "l2": "L2",
+    "group": "group penalty",
+}
+RECOVERY_NAMES = {
+    "none": "no recovery",
+    "reconstruction": "reconstruction",
+    "fine_tuning": "fine-tuning",
+}
+
+
+def shown(criterion: str) -> str:
+    """A criterion as figures and reports call it; one of the user's own by its function."""
+    return NAMES.get(criterion, criterion.rpartition(":")[2].replace("_", " "))
 
 
 class ConfigError(ValueError):
@@ -36,6 +64,8 @@ class Config:
         One of `tefast.experiment.datasets.names`.
     data_root : str or None
         Folder of the clips; None: rendered ones, made in the output folder.
+    data : str or None
+        File of the data set "arrays".
     groups, clips_per_group : int
         Size of the rendered set; a group shares its background.
     split : {"random", "group", "official-1", "official-2", "official-3"}
@@ -43,21 +73,33 @@ class Config:
         Frames sampled from every clip.
     height, width : int
         Their size in pixels.
-    weights : str
-        "imagenet", "random" or a file, for the ResNet-18.
+    backbone, weights : str
+        The network that reads the frames; "imagenet", "random" or a file.
     hidden, fc : int
         Units of the LSTM, and width between the two fully connected layers.
     epochs, batch_size, lr
         Of Adam.
     loss : {"last", "all"}
         Learn the class at the last step, or at every step.
-    l1_weight, l2_weight : float
-        Factor of the penalty.
+    l1_weight, l2_weight, group_weight : float or "auto"
+        Factor of the penalty; "auto": chosen on a part of each seed's training samples.
     bins : int
         For transfer entropy and entropy.
     seeds, regularizers, criteria, removed : tuples
         One model for each of the first two, scored by each criterion and left without each
         fraction of its units, in both orders.
+    random_orders : int
+        Random orders that the criterion "random" stands for.
+    recoveries : tuple of {"none", "reconstruction", "fine_tuning"}
+        What is done after units are removed; each is a curve of its own.
+    from_scratch : bool
+        Also train networks of each smaller size from the beginning.
+    tuned : tuple of float
+        The removed fractions at which networks are trained again: fine-tuned, or from scratch.
+    tuning_epochs : int
+        Epochs of fine-tuning.
+    readings : bool
+        Also compare the ways to read the paper's definition of the score.
     granularity : {"unit", "gate"}
         "gate" does the same with single gates, each a constant from then on, beside the units.
     """
@@ -65,12 +107,14 @@ class Config:
     preset: str = "default"
     dataset: str = "rendered"
     data_root: str | None = None
+    data: str | None = None
     groups: int = 12
     clips_per_group: int = 4
     split: str = "random"
     frames: int = 25
     height: int = 48
     width: int = 64
+    backbone: str = "resnet18"
     weights: str = "random"
     hidden: int = 1024
     fc: int = 256
@@ -78,13 +122,20 @@ class Config:
     batch_size: int = 16
     lr: float = 2e-3
     loss: str = "last"
-    l1_weight: float = 1e-5
-    l2_weight: float = 3e-4
+    l1_weight: float | Literal["auto"] = 1e-5
+    l2_weight: float | Literal["auto"] = 3e-4
+    group_weight: float | Literal["auto"] = 1e-4
     bins: int = 16
     seeds: tuple[int, ...] = (0, 1, 2)
-    regularizers: tuple[str, ...] = REGULARIZERS
+    regularizers: tuple[str, ...] = ("none", "l1", "l2")
     criteria: tuple[str, ...] = CRITERIA
     removed: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+    random_orders: int = 10
+    recoveries: tuple[str, ...] = ("none", "reconstruction")
+    from_scratch: bool = False
+    tuned: tuple[float, ...] = (0.5, 0.6, 0.8)
+    tuning_epochs: int = 1
+    readings: bool = False
     granularity: str = "unit"
 
     @property
@@ -92,17 +143,23 @@ class Config:
         """What is removed, units first: gates are shown beside them."""
         return GRANULARITIES[: 1 + GRANULARITIES.index(self.granularity)]
 
-    def penalty(self, regularizer: str) -> tuple[str | None, float]:
+    @property
+    def recovered_regularizer(self) -> str:
+        """The models that recoveries, small networks and readings are measured on."""
+        return "none" if "none" in self.regularizers else self.regularizers[0]
+
+    def penalty(self, regularizer: str) -> tuple[str | None, float | Literal["auto"]]:
         """The kind and the factor of a regulariser's penalty."""
-        weight = {"none": 0.0, "l1": self.l1_weight, "l2": self.l2_weight}[regularizer]
-        return (None if regularizer == "none" else regularizer), weight
+        if regularizer == "none":
+            return None, 0.0
+        return regularizer, getattr(self, f"{regularizer}_weight")
 
     def base(self) -> dict[str, Any]:
         """The settings that every number of a run depends on.
 
-        Seeds, regularisers, criteria, fractions and the granularity are left out: a run can be
-        extended by more of them. Where the clips lie does not matter either, as features are
-        keyed by the clips.
+        What a run can be extended by is left out: seeds, regularisers, criteria, fractions,
+        random orders, recoveries, small networks, readings and the granularity. Where the clips
+        lie does not matter either, as features are keyed by the clips.
         """
         free = (
             "preset",
@@ -111,6 +168,11 @@ class Config:
             "regularizers",
             "criteria",
             "removed",
+            "random_orders",
+            "recoveries",
+            "from_scratch",
+            "tuned",
+            "readings",
             "granularity",
         )
         return {name: value for name, value in asdict(self).items() if name not in free}
@@ -130,7 +192,32 @@ PRESETS = {
         fc=32,
         epochs=4,
         seeds=(0, 1),
+        random_orders=2,
         removed=(0.0, 0.5, 0.9),
+    ),
+    # All comparisons, as docs/study has them.
+    "complete": Config(
+        preset="complete",
+        l1_weight="auto",
+        l2_weight="auto",
+        group_weight="auto",
+        seeds=(0, 1, 2, 3, 4),
+        regularizers=REGULARIZERS,
+        criteria=(
+            "transfer_entropy",
+            "entropy",
+            "active_information",
+            "l1",
+            "l2",
+            "activation_magnitude",
+            "taylor",
+            "redundancy",
+            "spectral",
+            "random",
+        ),
+        recoveries=RECOVERIES,
+        from_scratch=True,
+        readings=True,
     ),
     "paper": Config(
         preset="paper",
@@ -154,19 +241,20 @@ def check(config: Config) -> Config:
     _known("split", [config.split], SPLITS)
     _known("loss", [config.loss], ("last", "all"))
     _known("regularizers", config.regularizers, REGULARIZERS)
-    _known("criteria", config.criteria, CRITERIA)
+    _known("recoveries", config.recoveries, RECOVERIES)
     _known("granularity", [config.granularity], GRANULARITIES)
     for name, least in {
         "groups": 2, "clips_per_group": 1, "frames": 2, "height": 16, "width": 16, "hidden": 2,
         "fc": 1, "epochs": 1, "batch_size": 1, "bins": 2,
+        "random_orders": 1, "tuning_epochs": 1,
     }.items():  # fmt: skip
         if getattr(config, name) < least:
             raise ConfigError(f"{name} must be at least {least}, got {getattr(config, name)}")
-    for name in ("l1_weight", "l2_weight", "lr"):
+    for name in ("l1_weight", "l2_weight", "group_weight", "lr"):
         value = getattr(config, name)
-        if not math.isfinite(value) or value < 0:
+        if value != "auto" and (not math.isfinite(value) or value < 0):
             raise ConfigError(f"{name} must be finite and not negative, got {value}")
-    for name in ("seeds", "regularizers", "criteria", "removed"):
+    for name in ("seeds", "regularizers", "criteria", "removed", "recoveries", "tuned"):
         values = getattr(config, name)
         if not values or len(set(values)) != len(values):
             raise ConfigError(f"{name} must be one or more different values, got {list(values)}")
@@ -184,7 +272,7 @@ def check(config: Config) -> Config:
 
 
 def _check_removed(config: Config) -> None:
-    for fraction in config.removed:
+    for fraction in (*config.removed, *config.tuned):
         if not 0 <= fraction < 1:
             raise ConfigError(f"removed fractions must lie in [0, 1), got {fraction}")
         if math.floor(fraction * config.hidden + 0.5) >= config.hidden:

@@ -10,7 +10,7 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 from tefast._support.files import whole_file
-from tefast.experiment.config import CRITERIA, ORDERS, REGULARIZERS
+from tefast.experiment.config import NO_ORDER, ORDERS, RECOVERIES, REGULARIZERS
 
 
 @dataclass(frozen=True)
@@ -19,10 +19,18 @@ class Row:
 
     Attributes
     ----------
+    criterion, order : str
+        "random" and "from_scratch" have the order "none".
+    draw : int
+        The number of a random order; 0 for all else.
+    recovery : {"none", "reconstruction", "fine_tuning"}
+        What was done after the removal.
     removed_fraction, removed_units
         What was asked for, and how many units that was, or gates where these are removed.
     accuracy : float
         Of the test clips, in [0, 1].
+    calibration_error : float
+        Expected calibration error of the test clips, in [0, 1].
     parameters : int
         Of the smaller network.
     seconds_per_clip : float
@@ -35,9 +43,12 @@ class Row:
     regularizer: str
     criterion: str
     order: str
+    draw: int
+    recovery: str
     removed_fraction: float
     removed_units: int
     accuracy: float
+    calibration_error: float
     parameters: int
     seconds_per_clip: float
 
@@ -47,12 +58,18 @@ _READ = {"str": str, "int": int, "float": float}
 _TYPES = [_READ[str(field.type)] for field in fields(Row)]
 # The columns up to here say which measurement a row is.
 _KEY = COLUMNS.index("removed_fraction") + 1
-_KNOWN = {"regularizer": REGULARIZERS, "criterion": CRITERIA, "order": ORDERS}
+_KNOWN = {
+    "regularizer": REGULARIZERS,
+    "order": (*ORDERS, NO_ORDER),
+    "recovery": RECOVERIES,
+}
 _MOST = {
     "seed": math.inf,
+    "draw": math.inf,
     "removed_fraction": 1,
     "removed_units": math.inf,
     "accuracy": 1,
+    "calibration_error": 1,
     "parameters": math.inf,
     "seconds_per_clip": math.inf,
 }
@@ -104,11 +121,12 @@ def _parse(line: Sequence[str]) -> Row:
 
 @dataclass(frozen=True)
 class Curve:
-    """Which curve of a figure."""
+    """Which curve of a figure; that of the random orders is one."""
 
     regularizer: str
     criterion: str
     order: str
+    recovery: str = "none"
 
 
 @dataclass(frozen=True)
@@ -133,7 +151,7 @@ class Spread:
 
 
 class StudyResults:
-    """Accuracies by curve, fraction and seed.
+    """Accuracies by curve, fraction and seed; a seed's random orders count as one, their mean.
 
     Parameters
     ----------
@@ -142,11 +160,19 @@ class StudyResults:
 
     def __init__(self, rows: Iterable[Row]) -> None:
         self.rows = list(rows)
-        self._accuracy: dict[Curve, dict[float, dict[int, float]]] = {}
+        draws: dict[Curve, dict[float, dict[int, list[float]]]] = {}
         for row in self.rows:
-            curve = Curve(row.regularizer, row.criterion, row.order)
-            at = self._accuracy.setdefault(curve, {}).setdefault(row.removed_fraction, {})
-            at[row.seed] = row.accuracy
+            curve = Curve(row.regularizer, row.criterion, row.order, row.recovery)
+            at = draws.setdefault(curve, {}).setdefault(row.removed_fraction, {})
+            at.setdefault(row.seed, []).append(row.accuracy)
+        self._accuracy: dict[Curve, dict[float, dict[int, float]]] = {
+            curve: {
+                fraction: {seed: statistics.fmean(each) for seed, each in seeds.items()}
+                for fraction, seeds in at.items()
+            }
+            for curve, at in draws.items()
+        }
+        self._draws = draws
 
     @property
     def curves(self) -> list[Curve]:
@@ -160,6 +186,11 @@ class StudyResults:
     def accuracies(self, curve: Curve, fraction: float) -> dict[int, float]:
         """By seed; empty where nothing was measured."""
         return self._accuracy.get(curve, {}).get(fraction, {})
+
+    def draws(self, curve: Curve, fraction: float) -> list[float]:
+        """Of every seed and random order; empty where nothing was measured."""
+        at = self._draws.get(curve, {}).get(fraction, {})
+        return [accuracy for each in at.values() for accuracy in each]
 
     def spread(self, curve: Curve, fraction: float) -> Spread | None:
         """Over seeds; None where nothing was measured."""

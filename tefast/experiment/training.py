@@ -30,12 +30,16 @@ class Material:
     ----------
     train_x, test_x : Tensor of shape (n, T, D), float32
     train_labels, test_labels : Tensor of shape (n,), int64
+    train_lengths, test_lengths : Tensor of shape (n,), int64, or None
+        Valid steps of each sequence; None: all are.
     """
 
     train_x: Tensor
     train_labels: Tensor
     test_x: Tensor
     test_labels: Tensor
+    train_lengths: Tensor | None = None
+    test_lengths: Tensor | None = None
 
     def batches(self, size: int = 64) -> list[tuple[Tensor, Tensor]]:
         """The training clips in order, `size` at a time."""

@@ -93,11 +93,14 @@ class Features:
         0 for an unreadable sample.
     usable : ndarray of bool, shape (N,)
     problems : list of ClipProblem
+    lengths : ndarray of int64, shape (N,), or None
+        Valid steps of each sample; None: all are.
     """
 
     values: npt.NDArray[np.float32]
     usable: npt.NDArray[np.bool_]
     problems: list[ClipProblem]
+    lengths: npt.NDArray[np.int64] | None = None
 
 
 class Reader(Protocol[ReadSample]):
