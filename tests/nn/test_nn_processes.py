@@ -1,11 +1,8 @@
 """Scores of a model whose batches lie with several processes."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 import torch
+from torchrun import torchrun
 
 import tefast.nn as tnn
 
@@ -64,12 +61,7 @@ def alone():
 @pytest.mark.parametrize("processes", [2, 5])
 def test_any_number_of_processes_scores_as_one(processes, alone, tmp_path):
     (tmp_path / "run.py").write_text(SCRIPT, encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr",
-         "127.0.0.1", f"--nproc-per-node={processes}", str(tmp_path / "run.py"), str(tmp_path)],
-        env={**os.environ, "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"},
-        capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+    done = torchrun(tmp_path / "run.py", processes, tmp_path)
     assert done.returncode == 0, done.stderr
     for rank in range(processes):
         found = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
