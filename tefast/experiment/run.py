@@ -19,9 +19,10 @@ from tefast.experiment.datasets.base import Features, Reader
 from tefast.experiment.figures import figure2, figure3, figure4
 from tefast.experiment.report import write_report
 from tefast.experiment.results import Row, StudyResults, write_rows
+from tefast.experiment.shuffling import shuffled_accuracy
 from tefast.experiment.splits import Split, group_overlap, split
 from tefast.experiment.summary import build_summary, write_summary
-from tefast.experiment.sweep import ModelSweep, scores_of, shuffled_accuracy
+from tefast.experiment.sweep import ModelSweep, scores_of
 from tefast.experiment.training import Material, prepare, train_model
 from tefast.experiment.workspace import Workspace
 from tefast.nn import SequenceClassifier
@@ -138,9 +139,11 @@ def _train(
     """Train every model, and score its units, and gates, on its own training clips."""
     values = torch.from_numpy(features.values)
     labels = torch.tensor([clip.label for clip in found.clips])
+    lengths = None if features.lengths is None else torch.from_numpy(features.lengths)
     trained = []
     for seed, part in splits.items():
-        material = prepare(values, labels, part.train, part.test, space.scaling(seed))
+        scaling = space.scaling(seed)
+        material = prepare(values, labels, part.train, part.test, scaling, lengths)
         for regularizer in config.regularizers:
             detail = f"regularizer {regularizer}, seed {seed}"
             with space.stage("training", detail), _Bar("training", "epoch") as progress:

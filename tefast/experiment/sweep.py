@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import replace
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from tefast._support.files import whole_file, write_text
+from tefast._support.files import whole_file
 from tefast.experiment.config import CRITERIA, Config
 from tefast.experiment.results import Row, read_rows, write_rows
 from tefast.experiment.training import Material
 from tefast.nn import (
     SequenceClassifier,
-    accuracy,
     gate_means,
     predict,
     prune,
@@ -144,26 +141,6 @@ class ModelSweep:
         if not gates.any():
             return None, 0
         return prune_gates(self._model, gates, self._scores[MEANS]), int(gates.sum())
-
-
-def shuffled_accuracy(
-    model: SequenceClassifier, material: Material, seed: int, path: Path
-) -> dict[str, float]:
-    """Test accuracy, and what it is when the frames of every clip come in an order of their own.
-
-    The orders are drawn by `seed`. Read from `path` if there.
-    """
-    if not path.exists():
-        generator = torch.Generator().manual_seed(seed)
-        clips, frames, _ = material.test_x.shape
-        order = torch.rand(clips, frames, generator=generator).argsort(dim=1)
-        x = torch.take_along_dim(material.test_x, order[:, :, None], dim=1)
-        result = {
-            "accuracy": accuracy(model, material.test_x, material.test_labels, TEST_BATCH),
-            "shuffled_accuracy": accuracy(model, x, material.test_labels, TEST_BATCH),
-        }
-        write_text(path, json.dumps(result) + "\n")
-    return dict(json.loads(path.read_text(encoding="utf-8")))
 
 
 def _measure(model: SequenceClassifier, material: Material) -> tuple[float, float]:

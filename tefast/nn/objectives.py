@@ -13,6 +13,9 @@ from torch import Tensor, nn
 Penalty = Literal["l1", "l2"]
 LossSteps = Literal["last", "all"]
 
+_NONE = -100
+"""Stands for the label of a step that does not count."""
+
 
 def penalty(model: nn.Module, kind: Penalty) -> Tensor:
     """Return the sum of ``|w|`` ("l1") or of ``w**2`` ("l2") over all parameters, biases too.
@@ -42,6 +45,28 @@ def penalty(model: nn.Module, kind: Penalty) -> Tensor:
     return torch.stack(terms).sum()
 
 
+def last_logits(result: Tensor, lengths: Tensor | None = None) -> Tensor:
+    """Return the logits by which a sequence is classified: those of its last valid step.
+
+    Parameters
+    ----------
+    result : Tensor of shape (n, T, C) or (n, C)
+        What the model gives: logits of every step, or of every sequence, which stay as they are.
+    lengths : LongTensor of shape (n,), optional
+        Valid steps of each sequence. Default: all are.
+
+    Returns
+    -------
+    Tensor of shape (n, C)
+    """
+    if result.ndim == 2:
+        return result
+    if lengths is None:
+        return result[:, -1]
+    every = torch.arange(len(result), device=result.device)
+    return result[every, lengths.to(result.device, torch.int64) - 1]
+
+
 def objective(
     model: nn.Module,
     x: Tensor,
@@ -49,13 +74,14 @@ def objective(
     kind: Penalty | None = None,
     weight: float = 0.0,
     loss: LossSteps = "last",
+    lengths: Tensor | None = None,
 ) -> Tensor:
     """Return the loss that `fit` lowers: mean cross-entropy plus ``weight * penalty``.
 
     Parameters
     ----------
     model : nn.Module
-        Maps (n, T, D) to logits (n, T, C).
+        Maps (n, T, D) to logits (n, T, C), or for the loss "last" to (n, C).
     x : Tensor of shape (n, T, D)
         The sequences.
     labels : LongTensor of shape (n,)
@@ -65,7 +91,9 @@ def objective(
     weight : float, default 0
         The factor of the penalty, lambda.
     loss : {"last", "all"}, default "last"
-        The cross-entropy of the last step, or its mean over all steps.
+        The cross-entropy of the last valid step, or its mean over all valid steps.
+    lengths : LongTensor of shape (n,), optional
+        Valid steps of each sequence. Default: all are.
 
     Returns
     -------
@@ -78,8 +106,13 @@ def objective(
     """
     logits = model(x)
     if loss == "last":
-        value = nn.functional.cross_entropy(logits[:, -1], labels)
+        value = nn.functional.cross_entropy(last_logits(logits, lengths), labels)
     else:
         every = labels[:, None].expand(logits.shape[:2])
-        value = nn.functional.cross_entropy(logits.flatten(0, 1), every.flatten())
+        if lengths is not None:
+            steps = torch.arange(logits.shape[1], device=lengths.device)
+            every = every.masked_fill((steps >= lengths[:, None]).to(every.device), _NONE)
+        value = nn.functional.cross_entropy(
+            logits.flatten(0, 1), every.flatten(), ignore_index=_NONE
+        )
     return value if kind is None else value + weight * penalty(model, kind)
