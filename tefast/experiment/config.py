@@ -164,6 +164,7 @@ class Config:
         free = (
             "preset",
             "data_root",
+            "data",
             "seeds",
             "regularizers",
             "criteria",
@@ -233,6 +234,22 @@ PRESETS = {
 }
 
 
+def for_dataset(preset: Config, name: str) -> Config:
+    """A preset with the data set of a name, and that set's settings where the preset has none.
+
+    A preset has a setting of its own where it differs from the default one.
+    """
+    from tefast.experiment import datasets  # which import the settings
+
+    default = Config()
+    own = {
+        setting: value
+        for setting, value in datasets.named(name).settings.items()
+        if getattr(preset, setting) == getattr(default, setting)
+    }
+    return replace(preset, dataset=name, **own)
+
+
 def check(config: Config) -> Config:
     """Return `config`, or raise ConfigError for the first setting that cannot be run."""
     from tefast.experiment import datasets  # which import the settings
@@ -265,8 +282,13 @@ def check(config: Config) -> Config:
     if config.lr == 0:
         raise ConfigError("lr must be above 0")
     _check_removed(config)
-    if datasets.named(config.dataset).needs_root and config.data_root is None:
+    known = datasets.named(config.dataset)
+    if known.needs_root and config.data_root is None:
         raise ConfigError(f"--dataset {config.dataset} needs --data-root DIR, the folder it is in")
+    if known.needs_data and config.data is None:
+        raise ConfigError(f"--dataset {config.dataset} needs --data FILE, the file it is in")
+    if config.data is not None and not known.needs_data:
+        raise ConfigError(f"--data FILE is for --dataset arrays, not for {config.dataset}")
     # 0 is where every curve starts and what the findings compare with.
     return replace(config, removed=tuple(sorted({0.0, *config.removed})))
 

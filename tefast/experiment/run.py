@@ -70,11 +70,12 @@ def run(
         For data, weights or settings that cannot be run, before anything is written.
     """
     space = Workspace(out)
-    root = Path(config.data_root) if config.data_root is not None else space.data
     # What may be wrong with weights and clips is found out before anything is written or deleted.
     dataset = named(config.dataset)
+    given = dataset.where(config)
+    root = space.data if given is None else given
     reader, make = dataset.reader(config), dataset.maker(config)
-    is_users = config.data_root is not None and make is None
+    is_users = given is not None and make is None
     space.refuse_inputs(*reader.inputs, *([root] if is_users else []))
     if make is None:
         _find_and_split(config, root)
@@ -88,7 +89,9 @@ def run(
         with space.stage("features"):
             features = _features(found, reader, feature_cache or space.features)
         splits = {seed: _usable(part, features.usable) for seed, part in splits.items()}
-        space.pin("clips", _digest(features.values, [clip.name for clip in found.clips]))
+        of_lengths = () if features.lengths is None else (features.lengths,)
+        names = [clip.name for clip in found.clips]
+        space.pin("clips", _digest(features.values, names, *of_lengths))
         for seed, part in splits.items():
             space.pin(f"training and test clips of seed {seed}", _digest(part.train, part.test))
         trained = _train(config, space, found, features, splits)
@@ -241,6 +244,7 @@ def _described(found: Found[Any], features: Features, splits: dict[int, Split]) 
         "name": found.name,
         "classes": list(found.classes),
         "clips": len(found.clips),
+        "grouped": found.grouped,
         "usable": int(features.usable.sum()),
         "missing": max(part.missing for part in splits.values()),
         "splits": parts,
