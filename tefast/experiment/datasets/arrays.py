@@ -23,12 +23,11 @@ class Arrays(SequenceDataset):
 
     def load(self, root: Path) -> tuple[Sequences, Path]:
         """Read the file."""
-        arrays = read_arrays(root)
-        wanted = Sequences.__dataclass_fields__
+        arrays, names = read_arrays(root, list(Sequences.__dataclass_fields__))
         missing = [name for name in ("x", "labels") if name not in arrays]
         if missing:
             raise DatasetError(
-                f"{root}: expected x (N, T, D) and labels (N,), {' and '.join(missing)} is not "
-                f"there; the file holds {', '.join(sorted(arrays)) or 'nothing'}"
+                f"{root}: expected x (N, T, D) and labels (N,), {' and '.join(missing)} not there; "
+                f"the file holds {', '.join(sorted(names)) or 'nothing'}"
             )
-        return Sequences(**{name: arrays[name]() for name in wanted if name in arrays}), root
+        return Sequences(**arrays), root
