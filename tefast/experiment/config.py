@@ -24,6 +24,7 @@ NAMES = {
     "entropy": "entropy",
     "l1": "L1 norm",
     "l2": "L2 norm",
+    "group": "group norm",
     "activation_magnitude": "activation magnitude",
     "taylor": "Taylor",
     "active_information": "active information",

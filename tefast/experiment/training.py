@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from tefast._support.files import whole_file
 from tefast.experiment.config import Config
@@ -87,6 +87,7 @@ def train_model(
     material: Material,
     num_classes: int,
     regularizer: str,
+    weight: float,
     seed: int,
     model_path: Path,
     checkpoint: Path,
@@ -94,17 +95,38 @@ def train_model(
 ) -> SequenceClassifier:
     """The trained model: read if it is there, else trained on from its checkpoint or from scratch.
 
-    All regularisers of a seed start from the same weights and see the same order of clips.
-    `progress` is told the epochs done and their number.
+    `weight` is the factor of the regulariser's penalty. `progress` is told the epochs done and
+    their number.
     """
     if model_path.exists():
         return load(model_path)
+    model = train_new(
+        config, material, num_classes, regularizer, weight, seed, checkpoint, progress
+    )
+    save(model, model_path)
+    checkpoint.unlink(missing_ok=True)
+    return model
+
+
+def train_new(
+    config: Config,
+    material: Material,
+    num_classes: int,
+    regularizer: str,
+    weight: float,
+    seed: int,
+    checkpoint: Path,
+    progress: Callable[[int, int], None],
+) -> SequenceClassifier:
+    """Train a model on from its checkpoint, or from scratch.
+
+    All regularisers of a seed start from the same weights and see the same order of clips.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = SequenceClassifier(
             material.train_x.shape[2], num_classes, config.hidden, config.fc, cell="lstm"
         )
-    kind, weight = config.penalty(regularizer)
     written = time.monotonic()
 
     def after(state: TrainingState) -> None:
@@ -115,6 +137,26 @@ def train_model(
             written = time.monotonic()
         progress(state["epoch"], config.epochs)
 
+    kind, _ = config.penalty(regularizer)
+    train(
+        config, model, material, kind, weight, seed,
+        on_epoch=after, resume=_read_checkpoint(checkpoint),
+    )  # fmt: skip
+    return model
+
+
+def train(
+    config: Config,
+    model: nn.Module,
+    material: Material,
+    kind: str | None,
+    weight: float,
+    seed: int,
+    *,
+    on_epoch: Callable[[TrainingState], None] | None = None,
+    resume: TrainingState | None = None,
+) -> None:
+    """Train a model in place on the training samples, as `tefast.nn.fit` does."""
     fit(
         model,
         material.train_x,
@@ -126,12 +168,9 @@ def train_model(
         weight=weight,
         seed=seed,
         loss=cast(Any, config.loss),
-        on_epoch=after,
-        resume=_read_checkpoint(checkpoint),
+        on_epoch=on_epoch,
+        resume=resume,
     )
-    save(model, model_path)
-    checkpoint.unlink(missing_ok=True)
-    return model
 
 
 def _read_checkpoint(path: Path) -> TrainingState | None:

@@ -59,5 +59,6 @@ def readers_of(model: nn.Module, layer: Layer) -> list[Tensor]:
     -------
     list of Tensor (features, units)
     """
-    is_known = isinstance(model, SequenceClassifier) and layer is model.rnn
-    return [model.fc1.weight] if is_known else []
+    if isinstance(model, SequenceClassifier) and layer is model.rnn:
+        return [model.fc1.weight]
+    return []
