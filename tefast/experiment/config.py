@@ -24,6 +24,7 @@ NAMES = {
     "entropy": "entropy",
     "l1": "L1 norm",
     "l2": "L2 norm",
+    "group": "group norm",
     "activation_magnitude": "activation magnitude",
     "taylor": "Taylor",
     "active_information": "active information",
@@ -75,6 +76,9 @@ class Config:
         Their size in pixels.
     backbone, weights : str
         The network that reads the frames; "imagenet", "random" or a file.
+    model, rnn : str
+        What the networks are, and the name of the recurrent layer that loses units: others than
+        the default are for models of one's own.
     hidden, fc : int
         Units of the LSTM, and width between the two fully connected layers.
     epochs, batch_size, lr
@@ -116,6 +120,8 @@ class Config:
     width: int = 64
     backbone: str = "resnet18"
     weights: str = "random"
+    model: str = "SequenceClassifier"
+    rnn: str = "rnn"
     hidden: int = 1024
     fc: int = 256
     epochs: int = 6

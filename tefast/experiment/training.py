@@ -12,11 +12,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from tefast._support.files import whole_file
+from tefast.experiment.architecture import STANDARD, Architecture
 from tefast.experiment.config import Config
-from tefast.nn import SequenceClassifier, TrainingState, fit, load, save
+from tefast.nn import TrainingState, fit, save
 
 CHECKPOINT_SECONDS = 20.0
 """A checkpoint of a large model takes a while to write, so one is left out if it comes earlier."""
@@ -103,24 +104,45 @@ def train_model(
     material: Material,
     num_classes: int,
     regularizer: str,
+    weight: float,
     seed: int,
     model_path: Path,
     checkpoint: Path,
     progress: Callable[[int, int], None],
-) -> SequenceClassifier:
+    architecture: Architecture = STANDARD,
+) -> nn.Module:
     """The trained model: read if it is there, else trained on from its checkpoint or from scratch.
 
-    All regularisers of a seed start from the same weights and see the same order of clips.
-    `progress` is told the epochs done and their number.
+    `weight` is the factor of the regulariser's penalty. `progress` is told the epochs done and
+    their number.
     """
     if model_path.exists():
-        return load(model_path)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = SequenceClassifier(
-            material.train_x.shape[2], num_classes, config.hidden, config.fc, cell="lstm"
-        )
-    kind, weight = config.penalty(regularizer)
+        return architecture.load(model_path, config, material.train_x.shape[2], num_classes)
+    model = train_new(
+        config, material, num_classes, regularizer, weight, seed, checkpoint, progress,
+        architecture,
+    )  # fmt: skip
+    save(model, model_path)
+    checkpoint.unlink(missing_ok=True)
+    return model
+
+
+def train_new(
+    config: Config,
+    material: Material,
+    num_classes: int,
+    regularizer: str,
+    weight: float,
+    seed: int,
+    checkpoint: Path,
+    progress: Callable[[int, int], None],
+    architecture: Architecture = STANDARD,
+) -> nn.Module:
+    """Train a model on from its checkpoint, or from scratch.
+
+    All regularisers of a seed start from the same weights and see the same order of clips.
+    """
+    model = architecture.build(config, material.train_x.shape[2], num_classes, seed)
     written = time.monotonic()
 
     def after(state: TrainingState) -> None:
@@ -131,6 +153,26 @@ def train_model(
             written = time.monotonic()
         progress(state["epoch"], config.epochs)
 
+    kind, _ = config.penalty(regularizer)
+    train(
+        config, model, material, kind, weight, seed,
+        on_epoch=after, resume=_read_checkpoint(checkpoint),
+    )  # fmt: skip
+    return model
+
+
+def train(
+    config: Config,
+    model: nn.Module,
+    material: Material,
+    kind: str | None,
+    weight: float,
+    seed: int,
+    *,
+    on_epoch: Callable[[TrainingState], None] | None = None,
+    resume: TrainingState | None = None,
+) -> None:
+    """Train a model in place on the training samples, as `tefast.nn.fit` does."""
     fit(
         model,
         material.train_x,
@@ -143,12 +185,9 @@ def train_model(
         weight=weight,
         seed=seed,
         loss=cast(Any, config.loss),
-        on_epoch=after,
-        resume=_read_checkpoint(checkpoint),
+        on_epoch=on_epoch,
+        resume=resume,
     )
-    save(model, model_path)
-    checkpoint.unlink(missing_ok=True)
-    return model
 
 
 def _read_checkpoint(path: Path) -> TrainingState | None:

@@ -4,7 +4,7 @@ import copy
 import math
 import operator
 from collections.abc import Callable
-from typing import Any, TypedDict
+from typing import Any, TypedDict, get_args
 
 import numpy as np
 import torch
@@ -93,7 +93,7 @@ def fit(
         Sequences a step; the last step of an epoch takes what is left.
     lr : float, default 0.001
         Peak of `learning_rate`. Gradients are clipped to norm 1.
-    penalty : {None, "l1", "l2"}, default None
+    penalty : {None, "l1", "l2", "group"}, default None
         What is added to the loss, as `objective` does.
     weight : float, default 0
         The penalty's factor, lambda; 0 without a penalty.
@@ -296,7 +296,7 @@ def _check_settings(settings: dict[str, Any]) -> None:
     _check_count("epochs", settings["epochs"])
     _check_count("batch_size", settings["batch_size"])
     _check_count("seed", settings["seed"], least=0)
-    for name, known in {"penalty": (None, "l1", "l2"), "loss": ("last", "all")}.items():
+    for name, known in {"penalty": (None, *get_args(Penalty)), "loss": get_args(LossSteps)}.items():
         if settings[name] not in known:
             named = ", ".join(map(str, known))
             raise ValueError(f"{name}: expected one of {named}, got {settings[name]!r}")

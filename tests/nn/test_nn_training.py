@@ -49,8 +49,41 @@ def test_penalty_by_hand() -> None:
         model.bias.fill_(-2.0)
     assert penalty(model, "l1").item() == 5.5
     assert penalty(model, "l2").item() == 13.25
-    with pytest.raises(ValueError, match="expected one of l1, l2, got 'l3'"):
+    with pytest.raises(ValueError, match="expected one of l1, l2, group, got 'l3'"):
         penalty(model, "l3")  # type: ignore[arg-type]
+
+
+def test_the_group_penaltys_gradient_and_units_of_norm_0() -> None:
+    model = make(hidden_size=4).double()
+    with torch.no_grad():
+        for name, parameter in model.rnn.named_parameters():
+            parameter.view(4, 4, -1)[:, 2] = 0  # a unit without weights
+            if name.startswith("weight_hh"):
+                parameter[:, 2] = 0
+        model.fc1.weight[:, 2] = 0
+    parameters = list(model.parameters())
+    penalty(model, "group").backward()
+    for parameter in (model.rnn.weight_hh_l0, model.rnn.bias_ih_l0, model.fc1.weight):
+        flat = parameter.data.view(-1)
+        for index in range(0, len(flat), 3):
+            if flat[index] == 0:
+                continue
+            before, values = flat[index].item(), []
+            for step in (-1e-6, 1e-6):
+                flat[index] = before + step
+                values.append(penalty(model, "group").item())
+            flat[index] = before
+            slope = (values[1] - values[0]) / 2e-6
+            assert parameter.grad.view(-1)[index].item() == pytest.approx(slope, abs=1e-7)
+    assert all(p.grad is None or p.grad.isfinite().all() for p in parameters)
+    assert (model.rnn.weight_ih_l0.grad.view(4, 4, -1)[:, 2] == 0).all()
+    assert (model.fc1.weight.grad[:, 2] == 0).all()
+    model.rnn = nn.LSTM(3, 4, num_layers=2)
+    with pytest.raises(ValueError, match=r"'group': expected .* one layer .* with 2 layers"):
+        penalty(model, "group")
+    model.rnn = nn.LSTM(3, 4, proj_size=2)
+    with pytest.raises(ValueError, match="got one with a projection"):
+        penalty(model, "group")
 
 
 @pytest.mark.parametrize("loss", ["last", "all"])
@@ -118,7 +151,7 @@ def test_learns_a_toy_task(cell: str) -> None:
     assert accuracy(model, x, labels) > 0.95
 
 
-@pytest.mark.parametrize("kind", ["l1", "l2"])
+@pytest.mark.parametrize("kind", ["l1", "l2", "group"])
 def test_penalties_shrink_the_weights_in_their_own_ways(kind) -> None:  # type: ignore[no-untyped-def]
     x, labels = toy()
     free, bound = make(), make()
@@ -328,7 +361,7 @@ X, LABELS = toy(6)
         ({"epochs": 1.0}, TypeError, "epochs: expected an int, got float"),
         ({"batch_size": 0}, ValueError, "batch_size: expected at least 1"),
         ({"seed": -1}, ValueError, "seed: expected at least 0, got -1"),
-        ({"penalty": "L2"}, ValueError, "penalty: expected one of None, l1, l2, got 'L2'"),
+        ({"penalty": "L2"}, ValueError, "penalty: expected one of None, l1, l2, group, got 'L2'"),
         ({"loss": "mean"}, ValueError, "loss: expected one of last, all, got 'mean'"),
         ({"lr": math.nan}, ValueError, "lr: expected a finite number above 0, got nan"),
         ({"lr": 0.0}, ValueError, "lr: expected a finite number above 0"),
