@@ -90,7 +90,8 @@ def run(
             with space.stage("clips"), _Bar("rendering", "clip") as progress:
                 make(root, progress)
         found, splits = _find_and_split(config, root)
-        print(f"{len(found.clips)} clips of {len(found.classes)} classes in {found.root}")
+        what = f"{len(found.clips)} {dataset.samples} of {len(found.classes)} classes"
+        print(f"{what} in {found.root}")
         with space.stage("features"):
             features = _features(found, reader, feature_cache or space.features)
         splits = {seed: _usable(part, features.usable) for seed, part in splits.items()}

@@ -1,5 +1,6 @@
 """Data sets that lie in packages: what is read of their files, and how to get what is missing."""
 
+import os
 import pickle
 import sys
 from importlib.util import find_spec
@@ -156,11 +157,12 @@ def test_a_file_of_recordings_runs_no_code(packages):
 
     class Bad:
         def __reduce__(self):
-            return (Path.touch, (done,))
+            return (os.mkdir, (str(done),))
 
     path = write_recordings(packages, Bad())
-    message = r"watch_dataset.npy cannot be read: expected arrays alone, got pathlib\.Path\.touch"
-    with pytest.raises(DatasetError, match=message.replace("Path.touch", "Path")):
+    with pytest.raises(
+        DatasetError, match=r"npy cannot be read: expected arrays alone, got \w+\.mk"
+    ):
         datasets.find_clips("exercises", NOWHERE)
     assert not done.exists()
     for found, message in [
