@@ -31,6 +31,7 @@ def build_summary(
     backbone: str,
     dataset: dict[str, Any],
     shuffled: list[dict[str, Any]],
+    chosen_weights: Sequence[dict[str, Any]] = (),
     problems: list[dict[str, str]],
     seconds: dict[str, float],
 ) -> dict[str, Any]:
@@ -49,6 +50,10 @@ def build_summary(
         of their own group.
     shuffled : list of dict
         For every model ``seed``, ``regularizer``, ``accuracy``, ``shuffled_accuracy``.
+    chosen_weights : sequence of dict
+        For every factor of a penalty that was chosen ``regularizer``, ``seed``, ``weight``, and
+        ``grid``: for each factor that was tried ``weight``, ``accuracy`` and ``cross_entropy`` on
+        the training samples that were held out.
     problems : list of dict
         For every clip that is damaged or cannot be read ``name``, ``kind``, ``reason``.
     seconds : dict
@@ -72,6 +77,7 @@ def build_summary(
         "findings": findings(results, test_clips),
         **({} if gates is None else {"gate_findings": gate_findings(results, gates, test_clips)}),
         "shuffled": shuffled,
+        "chosen_weights": list(chosen_weights),
         "seconds": {stage: round(spent, 1) for stage, spent in seconds.items()},
     }
     return {name: _without_home(value) for name, value in summary.items()}

@@ -10,13 +10,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from tefast._support.files import write_text, writing
-from tefast.experiment.config import Config, ConfigError
+from tefast.experiment.config import NO_ORDER, Config, ConfigError
+from tefast.experiment.plan import PlannedCurve
 
-FOLDERS = ("data", "features", "checkpoints", "models", "scores", "sweep")
+FOLDERS = ("data", "features", "checkpoints", "penalties", "models", "scores", "sweep")
 FILES = (
-    "results.csv", "summary.json", "figure2.png", "figure3.png", "report.html",
+    "results.csv", "classes.csv", "summary.json", "figure2.png", "figure3.png", "report.html",
     "units.csv", "figure4.png",
 )  # fmt: skip
 # Beside these, run.json is the memory of a run, and what tells its folder from any other.
@@ -37,6 +39,7 @@ class Workspace:
         self.features = out / "features"
         self.models = out / "models"
         self.results = out / "results.csv"
+        self.classes = out / "classes.csv"
         self.units = out / "units.csv"  # only where results.csv is about gates
         self.summary = out / "summary.json"
         self.report = out / "report.html"
@@ -47,28 +50,39 @@ class Workspace:
         self._base: dict[str, Any] = {}
         self._pins: dict[str, str] = {}
 
-    def checkpoint(self, regularizer: str, seed: int) -> Path:
-        """Training that is not over."""
-        return self.out / "checkpoints" / f"{regularizer}-seed{seed}.pt"
+    def checkpoint(self, regularizer: str, seed: int, of: str = "") -> Path:
+        """Training that is not over; `of` tells those apart that are not of the models."""
+        return self.out / "checkpoints" / f"{regularizer}-seed{seed}{of and '-'}{of}.pt"
 
-    def model(self, regularizer: str, seed: int) -> Path:
-        """A trained model."""
-        return self.models / f"{regularizer}-seed{seed}.safetensors"
+    def choice(self, regularizer: str, seed: int) -> Path:
+        """What each factor of a penalty came to on the samples that were held out for it."""
+        return self.out / "penalties" / f"{regularizer}-seed{seed}.json"
+
+    def model(self, regularizer: str, seed: int, units: int | None = None) -> Path:
+        """A trained model; with `units`, a small one that was trained from scratch."""
+        of = "" if units is None else f"-{units}units"
+        return self.models / f"{regularizer}-seed{seed}{of}.safetensors"
 
     def scaling(self, seed: int) -> Path:
         """Mean and deviation of the features of a seed's training clips."""
         return self.models / f"scaling-seed{seed}.safetensors"
 
-    def scores(self, regularizer: str, seed: int, granularity: str) -> Path:
-        """The scores of a model's units or gates."""
-        return self.out / "scores" / f"{_name(regularizer, seed, granularity)}.safetensors"
+    def scores(self, regularizer: str, seed: int, granularity: str, criterion: str) -> Path:
+        """The scores of a model's units or gates by one criterion."""
+        name = _name(regularizer, seed, granularity)
+        return self.out / "scores" / f"{name}-{_quoted(criterion)}.safetensors"
 
     def sweep(
-        self, regularizer: str, seed: int, granularity: str, criterion: str, order: str
-    ) -> Path:
-        """Rows measured for one curve of one model."""
+        self, regularizer: str, seed: int, granularity: str, planned: PlannedCurve
+    ) -> tuple[Path, Path]:
+        """Rows measured for one curve of one model, and those of its classes."""
         name = _name(regularizer, seed, granularity)
-        return self.out / "sweep" / f"{name}-{criterion}-{order}.csv"
+        name += f"-{_quoted(planned.criterion)}-{planned.order}"
+        if planned.order == NO_ORDER:
+            name += f"-{planned.draw}"
+        if planned.recovery != "none":
+            name += f"-{planned.recovery}"
+        return self.out / "sweep" / f"{name}.csv", self.out / "sweep" / f"{name}-classes.csv"
 
     def shuffled(self, regularizer: str, seed: int) -> Path:
         """What a model makes of clips whose frames were shuffled."""
@@ -210,3 +224,8 @@ class Workspace:
 def _name(regularizer: str, seed: int, granularity: str) -> str:
     of = "" if granularity == "unit" else f"-{granularity}s"
     return f"{regularizer}-seed{seed}{of}"
+
+
+def _quoted(criterion: str) -> str:
+    """The name of a criterion, which may be the user's own, as a part of a file's name."""
+    return quote(criterion, safe="")

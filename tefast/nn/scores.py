@@ -67,9 +67,11 @@ def score(
         - "entropy": bits of the unit's binned output. "active_information": bits that its past
           tells about its next value. "mutual_information": bits that it shares with the series.
         - "l1" and "l2": norms of the unit's rows in ``weight_ih`` and ``weight_hh``, over all its
-          gates, without biases. They and "random" do not read `batches`.
+          gates, without biases. "group": the norm of all weights of the unit, also those by which
+          it is read. They and "random" do not read `batches`.
         - "activation_magnitude": the mean of its absolute output. "taylor": the change of the loss
-          to first order.
+          to first order. "redundancy": what the units that stay leave open of the unit. "spectral":
+          how early a selection of units that tell all others takes it.
 
         A callable gets a `Context` and returns a score for each unit, such as those in
         ``tefast.nn.criteria``. Several names are scored in one pass if they only count.
