@@ -66,11 +66,24 @@ class Processes:
         return cast(T, found)
 
 
+def here() -> Processes:
+    """The process itself among those that were joined; alone without any."""
+    import torch.distributed as dist
+
+    if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
+        return Processes()
+    return Processes(dist.get_rank(), dist.get_world_size(), dist.group.WORLD)
+
+
+def speaks() -> bool:
+    """Whether this process speaks to the user: the first of those that torchrun started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 @contextmanager
 def joined() -> Iterator[Processes]:
     """Join the processes that torchrun started; without it this one is alone."""
-    size = int(os.environ.get("WORLD_SIZE", "1"))
-    if size == 1 or "RANK" not in os.environ:
+    if "RANK" not in os.environ or int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Processes()
         return
     import torch
@@ -83,7 +96,9 @@ def joined() -> Iterator[Processes]:
         # Gloo beside NCCL carries the objects, which are on the host.
         dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
     try:
-        yield Processes(dist.get_rank(), dist.get_world_size(), dist.group.WORLD)
+        yield here()
+        # One that went first would take the others' connections with it.
+        dist.barrier()
     finally:
         if ours:
             dist.destroy_process_group()
