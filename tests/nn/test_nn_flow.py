@@ -635,7 +635,7 @@ FIRST_STEP_WRITTEN = {
     "index_fill": lambda o: o.index_fill(1, torch.tensor([0]), 0.0),
     "scatter": lambda o: o.scatter(1, torch.zeros_like(o[:, :1], dtype=torch.int64), 0.0),
     "index_put": lambda o: o.index_put(
-        (torch.arange(len(o)), torch.tensor([0])), torch.tensor(0.0)
+        (torch.arange(len(o)), torch.tensor([0])), torch.zeros((), dtype=torch.float64)
     ),
     "index_copy": lambda o: o.index_copy(1, torch.tensor([0]), torch.zeros_like(o[:, :1])),
     "assigned": lambda o: put(o, (slice(None), 0), 0.0),
