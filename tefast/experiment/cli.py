@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,6 +21,7 @@ from tefast.experiment.config import (
     SPLITS,
     Config,
     check,
+    for_dataset,
 )
 
 
@@ -65,7 +67,8 @@ def _run(options: argparse.Namespace, given: list[str]) -> None:
 
 def configure(options: argparse.Namespace) -> Config:
     """The preset with what was given on the command line in its place."""
-    config = PRESETS[options.preset]
+    preset = PRESETS[options.preset]
+    config = preset if options.dataset is None else for_dataset(preset, options.dataset)
     given = {
         name: value
         for name, value in vars(options).items()
@@ -73,6 +76,8 @@ def configure(options: argparse.Namespace) -> Config:
     }
     if options.size is not None:
         given["height"], given["width"] = options.size
+    if options.num_seeds is not None:
+        given["seeds"] = tuple(range(options.num_seeds))
     for name, value in given.items():
         if isinstance(value, list):
             given[name] = tuple(value)
@@ -83,9 +88,10 @@ def parser() -> argparse.ArgumentParser:
     """The options; those left out take the preset's value."""
     top = argparse.ArgumentParser(
         prog="python -m tefast.experiment",
-        description="Train LSTMs on video features, remove units by transfer entropy and other "
-        "criteria, and report what accuracy is left. Stopped anywhere, the same command goes on. "
-        "An option that is left out takes the value of the preset.",
+        description="Train LSTMs on video features or other sequences, remove units by transfer "
+        "entropy and other criteria, and report what accuracy is left. Stopped anywhere, the same "
+        "command goes on. An option that is left out takes the value of the preset, or one that "
+        "suits the data set where the preset has none of its own.",
     )
     top.add_argument("--preset", choices=PRESETS, default="default",
                      help="default: rendered clips, minutes; smoke: seconds; paper: UCF101 at the "
@@ -105,10 +111,13 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _add_data(group: Any) -> None:
-    _add(group, "--dataset", choices=datasets.names(), help="where the clips come from")
-    _add(group, "--data-root", metavar="DIR", help="the folder the clips are in")
-    _add(group, "--split", choices=SPLITS, help="of the clips into training and test")
-    _add(group, "--data", metavar="FILE", help="the file of the dataset arrays")
+    _add(group, "--dataset", type=_dataset, metavar="NAME",
+         help=f"one of {', '.join(datasets.names())}")  # fmt: skip
+    _add(group, "--data-root", metavar="DIR", help="the folder the video clips are in")
+    _add(group, "--data", metavar="FILE",
+         help="for --dataset arrays: npz, safetensors or HDF5 with x (N, T, D), labels (N,) and "
+         "optional groups, split and lengths (N,)")  # fmt: skip
+    _add(group, "--split", choices=SPLITS, help="of the data into training and test")
     _add(group, "--backbone", help="the network that reads the frames")
     _add(group, "--weights", help="of the backbone: imagenet, random, or a file")
     _add(group, "--frames", type=int, help="frames sampled from a clip")
@@ -123,8 +132,8 @@ def _add_data(group: Any) -> None:
 def _add_model(group: Any) -> None:
     _add(group, "--hidden", type=int, help="units of the LSTM")
     _add(group, "--fc", type=int, help="width between the fully connected layers")
-    _add(group, "--epochs", type=int, help="passes over the training clips")
-    _add(group, "--batch-size", type=int, help="clips of a training step")
+    _add(group, "--epochs", type=int, help="passes over the training data")
+    _add(group, "--batch-size", type=int, help="sequences of a training step")
     _add(group, "--lr", type=float, help="learning rate of Adam")
     _add(group, "--loss", choices=("last", "all"),
          help="learn the class at the last step, or at every step")  # fmt: skip
@@ -133,7 +142,10 @@ def _add_model(group: Any) -> None:
 
 
 def _add_sweep(group: Any) -> None:
-    _add(group, "--seeds", type=int, nargs="+", help="a model for each")
+    seeds = group.add_mutually_exclusive_group()
+    _add(seeds, "--seeds", type=int, nargs="+", help="a model for each of these seeds")
+    seeds.add_argument("--num-seeds", type=_count, metavar="N",
+                       help="a model for each of the seeds 0 to N - 1")  # fmt: skip
     _add(group, "--regularizers", nargs="+", choices=REGULARIZERS, help="a model for each")
     _add(group, "--criteria", nargs="+", metavar="NAME",
          help="what orders the units: names of tefast.nn.criteria, or module:function")  # fmt: skip
@@ -179,6 +191,21 @@ def _factor(text: str) -> float | str:
         return text if text == "auto" else float(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"expected a number or auto, got {text!r}") from None
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 1 on, got {text!r}")
+    return int(text)
+
+
+def _dataset(text: str) -> str:
+    if text in datasets.names():
+        return text
+    known = f"expected one of {', '.join(datasets.names())}, got {text!r}"
+    if Path(text).suffix or Path(text).is_file():
+        known += f"; did you mean --dataset arrays --data {shlex.quote(text)}?"
+    raise argparse.ArgumentTypeError(known)
 
 
 def _size(text: str) -> tuple[int, int]:

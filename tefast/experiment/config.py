@@ -76,6 +76,9 @@ class Config:
         Their size in pixels.
     backbone, weights : str
         The network that reads the frames; "imagenet", "random" or a file.
+    model, rnn : str
+        What the networks are, and the name of the recurrent layer that loses units: others than
+        the default are for models of one's own.
     hidden, fc : int
         Units of the LSTM, and width between the two fully connected layers.
     epochs, batch_size, lr
@@ -117,6 +120,8 @@ class Config:
     width: int = 64
     backbone: str = "resnet18"
     weights: str = "random"
+    model: str = "SequenceClassifier"
+    rnn: str = "rnn"
     hidden: int = 1024
     fc: int = 256
     epochs: int = 6
@@ -165,6 +170,7 @@ class Config:
         free = (
             "preset",
             "data_root",
+            "data",
             "seeds",
             "regularizers",
             "criteria",
@@ -234,6 +240,22 @@ PRESETS = {
 }
 
 
+def for_dataset(preset: Config, name: str) -> Config:
+    """A preset with the data set of a name, and that set's settings where the preset has none.
+
+    A preset has a setting of its own where it differs from the default one.
+    """
+    from tefast.experiment import datasets  # which import the settings
+
+    default = Config()
+    own = {
+        setting: value
+        for setting, value in datasets.named(name).settings.items()
+        if getattr(preset, setting) == getattr(default, setting)
+    }
+    return replace(preset, dataset=name, **own)
+
+
 def check(config: Config) -> Config:
     """Return `config`, or raise ConfigError for the first setting that cannot be run."""
     from tefast.experiment import datasets  # which import the settings
@@ -266,8 +288,13 @@ def check(config: Config) -> Config:
     if config.lr == 0:
         raise ConfigError("lr must be above 0")
     _check_removed(config)
-    if datasets.named(config.dataset).needs_root and config.data_root is None:
+    known = datasets.named(config.dataset)
+    if known.needs_root and config.data_root is None:
         raise ConfigError(f"--dataset {config.dataset} needs --data-root DIR, the folder it is in")
+    if known.needs_data and config.data is None:
+        raise ConfigError(f"--dataset {config.dataset} needs --data FILE, the file it is in")
+    if config.data is not None and not known.needs_data:
+        raise ConfigError(f"--data FILE is for --dataset arrays, not for {config.dataset}")
     # 0 is where every curve starts and what the findings compare with.
     return replace(config, removed=tuple(sorted({0.0, *config.removed})))
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from tefast.experiment.training import Material
+from tefast.nn import objectives
 from tefast.nn._runs.modes import in_mode
 
 TEST_BATCH = 256
@@ -57,11 +58,11 @@ def last_logits(model: nn.Module, x: Tensor, lengths: Tensor | None = None) -> T
     A model may also give one result a sequence, (n, C).
     """
     found = []
-    last = torch.full((len(x),), x.shape[1] - 1) if lengths is None else lengths - 1
     with in_mode(model, training=False), torch.inference_mode():
-        for part, at in zip(torch.split(x, TEST_BATCH), torch.split(last, TEST_BATCH), strict=True):
-            result = model(part)
-            found.append(result if result.ndim == 2 else result[torch.arange(len(part)), at])
+        for start in range(0, len(x), TEST_BATCH):
+            part = slice(start, start + TEST_BATCH)
+            valid = None if lengths is None else lengths[part]
+            found.append(objectives.last_logits(model(x[part]), valid))
     return torch.cat(found)
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from tefast._support.files import write_text
+from tefast.experiment.architecture import STANDARD, Architecture
 from tefast.experiment.config import Config
 from tefast.experiment.measuring import last_logits
 from tefast.experiment.training import Material, train_new
@@ -114,6 +115,7 @@ def choose(
     path: Path,
     checkpoint: Callable[[str], Path],
     progress: Callable[[int, int], None],
+    architecture: Architecture = STANDARD,
 ) -> Choice:
     """Choose the factor of a regulariser's penalty for a seed.
 
@@ -143,7 +145,9 @@ def choose(
             progress(before * epochs + epoch, len(grid) * epochs)
 
         place = checkpoint(f"weight{weight:g}")
-        model = train_new(config, part, num_classes, regularizer, weight, seed, place, told)
+        model = train_new(
+            config, part, num_classes, regularizer, weight, seed, place, told, architecture
+        )
         known[weight] = _measured(model, part, weight)
         text = json.dumps([asdict(known[one]) for one in grid if one in known], indent=2)
         write_text(path, text + "\n")

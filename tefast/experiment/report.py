@@ -67,7 +67,11 @@ def caveats(summary: dict[str, Any]) -> list[str]:
     found = known.caveats(summary)
     if config["hidden"] != 1024:
         found.append(f"The LSTM has {config['hidden']} units, 1024 in the paper.")
-    if config["split"] == "random":
+    if config["split"] == "random" and not dataset.get("grouped", True):
+        found.append(
+            "The split is random, as the paper's. What the samples have in common is not known."
+        )
+    elif config["split"] == "random":
         shares = "; ".join(
             f"seed {part['seed']}: {100 * part['group_overlap']:.1f}%" for part in dataset["splits"]
         )

@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 from tqdm import tqdm
 
+from tefast.experiment.architecture import STANDARD, Architecture
 from tefast.experiment.class_results import ClassRow, read_class_rows, write_class_rows
 from tefast.experiment.config import Config
 from tefast.experiment.criteria import criteria_of, digest_of
@@ -31,7 +33,6 @@ from tefast.experiment.summary import build_summary, write_summary
 from tefast.experiment.sweep import ModelSweep, Trained, sizes_from_scratch
 from tefast.experiment.training import Material, prepare, train_model
 from tefast.experiment.workspace import Workspace
-from tefast.nn import SequenceClassifier
 from tefast.nn.criteria import Criterion
 
 
@@ -44,6 +45,7 @@ def run(
     feature_cache: Path | None = None,
     command: Sequence[str] = (),
     criteria: Mapping[str, Criterion] | None = None,
+    architecture: Architecture = STANDARD,
 ) -> None:
     """Run the study, or go on with it, and leave its results in `out`.
 
@@ -62,6 +64,8 @@ def run(
         What the user typed, for the report.
     criteria : mapping of str to callable, optional
         Criteria of one's own by their names, which are among `config.criteria`.
+    architecture : Architecture, optional
+        What networks are trained.
 
     Raises
     ------
@@ -69,12 +73,14 @@ def run(
         For data, weights or settings that cannot be run, before anything is written.
     """
     resolved = criteria_of(config, criteria)
+    architecture.check(config)
     space = Workspace(out)
-    root = Path(config.data_root) if config.data_root is not None else space.data
     # What may be wrong with weights and clips is found out before anything is written or deleted.
     dataset = named(config.dataset)
+    given = dataset.where(config)
+    root = space.data if given is None else given
     reader, make = dataset.reader(config), dataset.maker(config)
-    is_users = config.data_root is not None and make is None
+    is_users = given is not None and make is None
     space.refuse_inputs(*reader.inputs, *([root] if is_users else []))
     if make is None:
         _find_and_split(config, root)
@@ -84,17 +90,21 @@ def run(
             with space.stage("clips"), _Bar("rendering", "clip") as progress:
                 make(root, progress)
         found, splits = _find_and_split(config, root)
-        print(f"{len(found.clips)} clips of {len(found.classes)} classes in {found.root}")
+        what = f"{len(found.clips)} {dataset.samples} of {len(found.classes)} classes"
+        print(f"{what} in {found.root}")
         with space.stage("features"):
             features = _features(found, reader, feature_cache or space.features)
         splits = {seed: _usable(part, features.usable) for seed, part in splits.items()}
-        space.pin("clips", _digest(features.values, [clip.name for clip in found.clips]))
+        of_lengths = () if features.lengths is None else (features.lengths,)
+        names = [clip.name for clip in found.clips]
+        space.pin("clips", _digest(features.values, names, *of_lengths))
         for seed, part in splits.items():
             space.pin(f"training and test clips of seed {seed}", _digest(part.train, part.test))
         for name, one in resolved.items():
             if not isinstance(one, str):
                 space.pin(f"lines of the criterion {name}", digest_of(one))
-        trained, choices = _train(config, space, found, features, splits, resolved)
+        config = _sized(config, space, architecture, features, len(found.classes))
+        trained, choices = _train(config, space, found, features, splits, resolved, architecture)
         rows, shuffled = _sweep(config, space, trained, found.classes)
         units, gates = (
             StudyResults(rows["unit"]),
@@ -133,6 +143,19 @@ def _features(found: Found[Any], reader: Reader[Any], cache: Path) -> Features:
     return features
 
 
+def _sized(
+    config: Config, space: Workspace, architecture: Architecture, features: Features, classes: int
+) -> Config:
+    """The settings with the units that the networks have; pins models of one's own."""
+    width = features.values.shape[2]
+    sized = architecture.sized(config, width, classes)
+    if architecture.own is not None:
+        for seed in config.seeds:
+            space.pin(f"modules and first weights of the model of seed {seed}",
+                      architecture.digest(sized, width, classes, seed))  # fmt: skip
+    return sized
+
+
 def _train(
     config: Config,
     space: Workspace,
@@ -140,17 +163,23 @@ def _train(
     features: Features,
     splits: dict[int, Split],
     criteria: Mapping[str, str | Criterion],
+    architecture: Architecture,
 ) -> tuple[list[Trained], list[Choice]]:
     """Train every model, and score its units, and gates, on its own training clips."""
     values = torch.from_numpy(features.values)
     labels = torch.tensor([clip.label for clip in found.clips])
+    lengths = None if features.lengths is None else torch.from_numpy(features.lengths)
+    keeps_groups = config.split != "random" and found.grouped
     trained: list[Trained] = []
     choices: list[Choice] = []
     for seed, part in splits.items():
-        material = prepare(values, labels, part.train, part.test, space.scaling(seed))
-        groups = [found.clips[i].group for i in part.train] if config.split != "random" else None
+        scaling = space.scaling(seed)
+        material = prepare(values, labels, part.train, part.test, scaling, lengths)
+        groups = [found.clips[i].group for i in part.train] if keeps_groups else None
         for regularizer in config.regularizers:
-            training = _Training(config, space, material, len(found.classes), regularizer, seed)
+            training = _Training(
+                config, space, material, len(found.classes), regularizer, seed, architecture
+            )
             _, weight = config.penalty(regularizer)
             if weight == "auto":
                 choices.append(training.choose(groups))
@@ -178,6 +207,7 @@ class _Training:
     num_classes: int
     regularizer: str
     seed: int
+    architecture: Architecture
 
     @property
     def detail(self) -> str:
@@ -193,13 +223,13 @@ class _Training:
         ):
             return choose(
                 self.config, self.regularizer, self.seed, self.material, groups,
-                self.num_classes, path, checkpoint, progress,
+                self.num_classes, path, checkpoint, progress, self.architecture,
             )  # fmt: skip
 
-    def models(self, weight: float) -> tuple[SequenceClassifier, dict[int, SequenceClassifier]]:
+    def models(self, weight: float) -> tuple[nn.Module, dict[int, nn.Module]]:
         """Train the model, and by their units the small ones that are compared with it."""
         model = self._model("training", weight, self.config)
-        small: dict[int, SequenceClassifier] = {}
+        small: dict[int, nn.Module] = {}
         if self.config.from_scratch and self.regularizer == self.config.recovered_regularizer:
             for units in sizes_from_scratch(self.config):
                 config = replace(self.config, hidden=units)
@@ -208,7 +238,7 @@ class _Training:
 
     def _model(
         self, stage: str, weight: float, config: Config, units: int | None = None
-    ) -> SequenceClassifier:
+    ) -> nn.Module:
         detail = self.detail if units is None else f"{self.detail}, {units} units"
         with self.space.stage(stage, detail), _Bar("training", "epoch") as progress:
             return train_model(
@@ -223,6 +253,7 @@ class _Training:
                     self.regularizer, self.seed, "" if units is None else f"{units}units"
                 ),
                 progress,
+                self.architecture,
             )
 
 
@@ -291,6 +322,7 @@ def _described(found: Found[Any], features: Features, splits: dict[int, Split]) 
         "name": found.name,
         "classes": list(found.classes),
         "clips": len(found.clips),
+        "grouped": found.grouped,
         "usable": int(features.usable.sum()),
         "missing": max(part.missing for part in splits.values()),
         "splits": parts,

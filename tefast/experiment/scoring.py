@@ -45,7 +45,7 @@ def scores_of(
     """
     of: Granularity = "units" if granularity == "unit" else "gates"
     batches = material.batches()
-    how: dict[str, Any] = {"of": of, "bins": config.bins, "seed": seed}
+    how: dict[str, Any] = {"of": of, "bins": config.bins, "seed": seed, "rnn": config.rnn}
     wanted = {name: one for name, one in criteria.items() if name != RANDOM}
     missing = {name: one for name, one in wanted.items() if not place(name).exists()}
     counting = [
@@ -61,7 +61,7 @@ def scores_of(
     if granularity == "gate":
         names.append(MEANS)
         if not place(MEANS).exists():
-            _write(place(MEANS), gate_means(model, batches))
+            _write(place(MEANS), gate_means(model, batches, rnn=config.rnn))
     return {name: _read(place(name)) for name in names}
 
 
@@ -78,10 +78,13 @@ def _scored(
     return found
 
 
-def random_scores(model: nn.Module, seed: int, draw: int, granularity: str) -> Tensor:
+def random_scores(
+    model: nn.Module, seed: int, draw: int, granularity: str, rnn: str = "rnn"
+) -> Tensor:
     """Scores of a random order of a seed's models, by its number."""
     of: Granularity = "units" if granularity == "unit" else "gates"
-    found: Tensor = score(model, [], RANDOM, of=of, seed=seed_of_draw(seed, draw))[0, 0]
+    scores = score(model, [], RANDOM, rnn=rnn, of=of, seed=seed_of_draw(seed, draw))
+    found: Tensor = scores[0, 0]
     return found
 
 

@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from tefast._support.files import write_text
-from tefast.experiment.training import Material
+from tefast.experiment.training import Material, valid_steps
 from tefast.nn import accuracy
 
 
@@ -21,13 +21,22 @@ def shuffled_accuracy(
     The orders are drawn by `seed`. Read from `path` if there.
     """
     if not path.exists():
-        generator = torch.Generator().manual_seed(seed)
-        clips, frames, _ = material.test_x.shape
-        order = torch.rand(clips, frames, generator=generator).argsort(dim=1)
-        x = torch.take_along_dim(material.test_x, order[:, :, None], dim=1)
+        x = shuffled(material.test_x, material.test_lengths, seed)
+        labels, lengths = material.test_labels, material.test_lengths
         result = {
-            "accuracy": accuracy(model, material.test_x, material.test_labels),
-            "shuffled_accuracy": accuracy(model, x, material.test_labels),
+            "accuracy": accuracy(model, material.test_x, labels, lengths=lengths),
+            "shuffled_accuracy": accuracy(model, x, labels, lengths=lengths),
         }
         write_text(path, json.dumps(result) + "\n")
     return dict(json.loads(path.read_text(encoding="utf-8")))
+
+
+def shuffled(x: Tensor, lengths: Tensor | None, seed: int) -> Tensor:
+    """The sequences (n, T, D) with the valid steps of each in an order of its own."""
+    generator = torch.Generator().manual_seed(seed)
+    keys = torch.rand(x.shape[:2], generator=generator)
+    if lengths is not None:
+        # Steps beyond the length have keys above all others that rise, so they stay in place.
+        beyond = 1.0 + torch.arange(x.shape[1])
+        keys = torch.where(valid_steps(lengths, x.shape[1]), keys, beyond)
+    return torch.take_along_dim(x, keys.argsort(dim=1)[:, :, None], dim=1)

@@ -33,7 +33,8 @@ def split(found: Found[Any], how: str, seed: int, data_root: Path) -> Split:
     ----------
     how : {"random", "group", "official-1", "official-2", "official-3"}
         "random": 80 % of all clips for training, as in the paper. "group": a fifth of each class's
-        groups for the test, so that no group is in both. "official-N": the set's own lists.
+        groups for the test, so that no group is in both, or a fifth of all groups where these span
+        classes. "official-N": the set's own lists.
     seed : int
         Of the first two.
     data_root : Path
@@ -49,14 +50,21 @@ def split(found: Found[Any], how: str, seed: int, data_root: Path) -> Split:
         held = set(order[: round(TEST_SHARE * len(order))].tolist())
         return _parts(found, held)
     if how == "group":
-        return _parts(found, _held_groups(found, seed))
+        if not found.grouped:
+            raise DatasetError(f"{found.root} has no groups; choose another --split than group")
+        spans = named(found.name).groups_span_classes
+        return _parts(found, (_held_of_all if spans else _held_groups)(found, seed))
     number = int(how.removeprefix("official-"))
     return _official(found, named(found.name).official(found, number, data_root))
 
 
 def group_overlap(found: Found[Any], train: Indices, test: Indices) -> float:
-    """The fraction of test clips beside a training clip of their own class and group."""
-    groups = [(clip.label, clip.group) for clip in found.clips]
+    """The fraction of test clips beside a training clip of their own group.
+
+    Groups of the same name are one in all classes if they span these.
+    """
+    spans = named(found.name).groups_span_classes
+    groups = [(None if spans else clip.label, clip.group) for clip in found.clips]
     known = {groups[i] for i in train}
     return sum(groups[i] in known for i in test) / len(test)
 
@@ -88,6 +96,25 @@ def _held_groups(found: Found[Any], seed: int) -> set[int]:
         count = max(1, round(TEST_SHARE * len(groups)))
         chosen = {groups[g] for g in rng.permutation(len(groups))[:count]}
         held |= {i for i in mine if found.clips[i].group in chosen}
+    return held
+
+
+def _held_of_all(found: Found[Any], seed: int) -> set[int]:
+    """The samples of a fifth of all groups."""
+    groups = sorted({clip.group for clip in found.clips})
+    if len(groups) < 2:
+        raise DatasetError(f"{found.root} has one group alone; a split by groups needs two")
+    count = max(1, round(TEST_SHARE * len(groups)))
+    drawn = np.random.default_rng(seed).permutation(len(groups))[:count]
+    chosen = {groups[g] for g in drawn}
+    held = {i for i, clip in enumerate(found.clips) if clip.group in chosen}
+    kept = {clip.label for i, clip in enumerate(found.clips) if i not in held}
+    for label, name in enumerate(found.classes):
+        if label not in kept:
+            raise DatasetError(
+                f"class {name} has samples of the groups {', '.join(sorted(chosen))} alone, which "
+                f"the split of seed {seed} holds out for the test; choose another seed or split"
+            )
     return held
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +19,7 @@ from tefast.experiment.plan import PlannedCurve
 from tefast.experiment.results import Row, read_rows, write_rows
 from tefast.experiment.scoring import MEANS, random_scores
 from tefast.experiment.training import Material, train
-from tefast.nn import moments, prune, prune_gates, select_gates, select_units
+from tefast.nn import SequenceClassifier, moments, prune, prune_gates, select_gates, select_units
 from tefast.nn.choice import count_of
 from tefast.nn.moments import Moments
 
@@ -182,21 +183,22 @@ class ModelSweep:
         gates = select_gates(scores, fraction, descending=planned.order == "descending")
         if not gates.any():
             return 0, lambda: model, ()
-        means = self._trained.scores["gate"][MEANS]
+        means, rnn = self._trained.scores["gate"][MEANS], self._config.rnn
         key = gates.numpy().tobytes()
-        return int(gates.sum()), lambda: prune_gates(model, gates, means), key
+        return int(gates.sum()), lambda: prune_gates(model, gates, means, rnn=rnn), key
 
     def _scores(self, planned: PlannedCurve) -> Tensor:
         if planned.criterion == RANDOM:
             seed, of = self._trained.seed, self._granularity
-            return random_scores(self._trained.model, seed, planned.draw, of)
+            rnn = self._config.rnn
+            return random_scores(self._trained.model, seed, planned.draw, of, rnn)
         return self._trained.scores[self._granularity][planned.criterion]
 
     def _recovered(self, units: Tensor, recovery: str) -> nn.Module:
         """The model without some units, after what is done then."""
         if recovery == "reconstruction":
-            return prune(self._trained.model, units, moments=self._moments)
-        smaller = prune(self._trained.model, units)
+            return prune(self._trained.model, units, moments=self._moments, **self._where)
+        smaller = prune(self._trained.model, units, **self._where)
         if recovery == "fine_tuning":
             self._tune(smaller)
         return smaller
@@ -217,4 +219,11 @@ class ModelSweep:
     @cached_property
     def _moments(self) -> Moments:
         """Of the whole model on its training samples, for all reconstructions."""
-        return moments(self._trained.model, self._material.batches())
+        return moments(self._trained.model, self._material.batches(), **self._where)
+
+    @property
+    def _where(self) -> dict[str, Any]:
+        """The layer, and for models other than the study's an example of what they take."""
+        is_ours = type(self._trained.model) is SequenceClassifier
+        example = None if is_ours else self._material.train_x[:2]
+        return {"rnn": self._config.rnn, "example": example}

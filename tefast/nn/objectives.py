@@ -17,6 +17,9 @@ from tefast.nn.unit_norms import readers_of, squared_norms
 Penalty = Literal["l1", "l2", "group"]
 LossSteps = Literal["last", "all"]
 
+_NONE = -100
+"""Stands for the label of a step that does not count."""
+
 
 def penalty(model: nn.Module, kind: Penalty) -> Tensor:
     """Return a sum over the parameters of a model that training keeps small.
@@ -73,6 +76,28 @@ def _group(model: nn.Module) -> Tensor:
     return squared[squared > 0].sqrt().sum()
 
 
+def last_logits(result: Tensor, lengths: Tensor | None = None) -> Tensor:
+    """Return the logits by which a sequence is classified: those of its last valid step.
+
+    Parameters
+    ----------
+    result : Tensor of shape (n, T, C) or (n, C)
+        What the model gives: logits of every step, or of every sequence, which stay as they are.
+    lengths : LongTensor of shape (n,), optional
+        Valid steps of each sequence. Default: all are.
+
+    Returns
+    -------
+    Tensor of shape (n, C)
+    """
+    if result.ndim == 2:
+        return result
+    if lengths is None:
+        return result[:, -1]
+    every = torch.arange(len(result), device=result.device)
+    return result[every, lengths.to(result.device, torch.int64) - 1]
+
+
 def objective(
     model: nn.Module,
     x: Tensor,
@@ -80,13 +105,14 @@ def objective(
     kind: Penalty | None = None,
     weight: float = 0.0,
     loss: LossSteps = "last",
+    lengths: Tensor | None = None,
 ) -> Tensor:
     """Return the loss that `fit` lowers: mean cross-entropy plus ``weight * penalty``.
 
     Parameters
     ----------
     model : nn.Module
-        Maps (n, T, D) to logits (n, T, C).
+        Maps (n, T, D) to logits (n, T, C), or for the loss "last" to (n, C).
     x : Tensor of shape (n, T, D)
         The sequences.
     labels : LongTensor of shape (n,)
@@ -96,7 +122,9 @@ def objective(
     weight : float, default 0
         The factor of the penalty, lambda.
     loss : {"last", "all"}, default "last"
-        The cross-entropy of the last step, or its mean over all steps.
+        The cross-entropy of the last valid step, or its mean over all valid steps.
+    lengths : LongTensor of shape (n,), optional
+        Valid steps of each sequence. Default: all are.
 
     Returns
     -------
@@ -109,8 +137,13 @@ def objective(
     """
     logits = model(x)
     if loss == "last":
-        value = nn.functional.cross_entropy(logits[:, -1], labels)
+        value = nn.functional.cross_entropy(last_logits(logits, lengths), labels)
     else:
         every = labels[:, None].expand(logits.shape[:2])
-        value = nn.functional.cross_entropy(logits.flatten(0, 1), every.flatten())
+        if lengths is not None:
+            steps = torch.arange(logits.shape[1], device=lengths.device)
+            every = every.masked_fill((steps >= lengths[:, None]).to(every.device), _NONE)
+        value = nn.functional.cross_entropy(
+            logits.flatten(0, 1), every.flatten(), ignore_index=_NONE
+        )
     return value if kind is None else value + weight * penalty(model, kind)

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from tefast.nn._parameters import documented
 from tefast.nn._runs.modes import in_mode
-from tefast.nn.objectives import LossSteps, Penalty, objective
+from tefast.nn.objectives import LossSteps, Penalty, last_logits, objective
 
+_INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 _MAX_NORM = 1.0
 _WARMUP = 0.1
 
@@ -63,6 +64,7 @@ def fit(
     labels: Tensor,
     *,
     epochs: int,
+    lengths: Tensor | None = None,
     batch_size: int = 64,
     lr: float = 1e-3,
     penalty: Penalty | None = None,
@@ -81,10 +83,12 @@ def fit(
     Parameters
     ----------
     model : nn.Module
-        Maps (n, T, D) to logits (n, T, C). Its training mode is restored at the end.
+        Maps (n, T, D) to logits (n, T, C), or to one result a sequence, (n, C). Its training mode
+        is restored at the end.
     {x:sequences, labels:classes}
     epochs : int
         Epochs of the whole run, those before `resume` included.
+    {lengths:sequences}
     batch_size : int, default 64
         Sequences a step; the last step of an epoch takes what is left.
     lr : float, default 0.001
@@ -96,7 +100,7 @@ def fit(
     seed : int, default 0
         0 or more.
     loss : {"last", "all"}, default "last"
-        Learn the class at the last step, or at every step.
+        Learn the class at the last valid step, or at every valid step. "all" needs (n, T, C).
     on_epoch : callable, optional
         Gets a `TrainingState` after every epoch: a copy, to keep or to write.
     resume : TrainingState, optional
@@ -116,6 +120,7 @@ def fit(
         before that step.
     """
     _check_labels(x, labels)
+    _check_lengths(x, lengths)
     settings: dict[str, Any] = {
         "epochs": epochs,
         "batch_size": batch_size,
@@ -126,8 +131,10 @@ def fit(
         "loss": loss,
         "sequences": len(x),
     }
+    if lengths is not None:
+        settings["valid_steps"] = int(lengths.sum())
     _check_settings(settings)
-    _check_data(model, x, labels)
+    _check_data(model, x, labels, lengths, loss)
     _check_resume(model, resume, settings)
     weights = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(weights, lr=lr, fused=True)
@@ -139,7 +146,7 @@ def fit(
         losses = list(resume["losses"])
     with in_mode(model, training=True):
         for epoch in range(len(losses), epochs):
-            losses.append(_run_epoch(model, optimizer, x, labels, epoch, settings))
+            losses.append(_run_epoch(model, optimizer, (x, labels, lengths), epoch, settings))
             if on_epoch is not None:
                 on_epoch(_state(model, optimizer, losses, settings))
     optimizer.zero_grad()
@@ -147,12 +154,14 @@ def fit(
 
 
 @documented
-def predict(model: nn.Module, x: Tensor, batch_size: int = 256) -> Tensor:
-    """Return the class of every sequence, read at its last step.
+def predict(
+    model: nn.Module, x: Tensor, batch_size: int = 256, *, lengths: Tensor | None = None
+) -> Tensor:
+    """Return the class of every sequence, read at its last valid step.
 
     Parameters
     ----------
-    {model:evaluated, x:sequences, batch_size:pass}
+    {model:evaluated, x:sequences, batch_size:pass, lengths:sequences}
 
     Returns
     -------
@@ -161,23 +170,36 @@ def predict(model: nn.Module, x: Tensor, batch_size: int = 256) -> Tensor:
     Raises
     ------
     TypeError, ValueError
-        If `x` or `batch_size` is not as described.
+        If an argument is not as described, or the model gives something else than logits.
     """
     _check_x(x)
+    _check_lengths(x, lengths)
     _check_count("batch_size", batch_size)
     device = _device(model)
+    classes = []
     with in_mode(model, training=False):
-        logits = [model(part.to(device))[:, -1] for part in torch.split(x, batch_size)]
-    return torch.cat(logits).argmax(dim=1).to(x.device)
+        for part in torch.split(torch.arange(len(x)), batch_size):
+            result = model(x[part[0] : part[-1] + 1].to(device))
+            _check_result(result, len(part), x.shape[1], lengths)
+            valid = None if lengths is None else lengths[part.to(lengths.device)]
+            classes.append(last_logits(result, valid).argmax(dim=1))
+    return torch.cat(classes).to(x.device)
 
 
 @documented
-def accuracy(model: nn.Module, x: Tensor, labels: Tensor, batch_size: int = 256) -> float:
+def accuracy(
+    model: nn.Module,
+    x: Tensor,
+    labels: Tensor,
+    batch_size: int = 256,
+    *,
+    lengths: Tensor | None = None,
+) -> float:
     """Return the fraction of sequences whose class is predicted right, in [0, 1].
 
     Parameters
     ----------
-    {model:evaluated, x:sequences, labels:classes, batch_size:pass}
+    {model:evaluated, x:sequences, labels:classes, batch_size:pass, lengths:sequences}
 
     Returns
     -------
@@ -189,18 +211,18 @@ def accuracy(model: nn.Module, x: Tensor, labels: Tensor, batch_size: int = 256)
         If an argument is not as described.
     """
     _check_labels(x, labels)
-    right = predict(model, x, batch_size) == labels.to(x.device)
+    right = predict(model, x, batch_size, lengths=lengths) == labels.to(x.device)
     return int(right.sum()) / len(labels)
 
 
 def _run_epoch(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    x: Tensor,
-    labels: Tensor,
+    data: tuple[Tensor, Tensor, Tensor | None],
     epoch: int,
     settings: dict[str, Any],
 ) -> float:
+    x, labels, lengths = data
     rng = np.random.default_rng([settings["seed"], epoch])
     order = torch.from_numpy(rng.permutation(len(x))).to(x.device)
     batches = torch.split(order, settings["batch_size"])
@@ -215,21 +237,24 @@ def _run_epoch(
                 group["lr"] = learning_rate(step, steps, settings["lr"])
             inputs = x[batch].to(device)
             targets = labels[batch.to(labels.device)].to(device, torch.int64)
+            valid = None if lengths is None else lengths[batch.to(lengths.device)].to(device)
             where = f"epoch {epoch + 1}, step {number + 1}"
-            total += len(batch) * _step(model, optimizer, inputs, targets, settings, where)
+            part = inputs, targets, valid
+            total += len(batch) * _step(model, optimizer, part, settings, where)
     return total / len(x)
 
 
 def _step(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    x: Tensor,
-    labels: Tensor,
+    data: tuple[Tensor, Tensor, Tensor | None],
     settings: dict[str, Any],
     where: str,
 ) -> float:
+    x, labels, lengths = data
     optimizer.zero_grad()
-    value = objective(model, x, labels, settings["penalty"], settings["weight"], settings["loss"])
+    kind, weight, loss = (settings[name] for name in ("penalty", "weight", "loss"))
+    value = objective(model, x, labels, kind, weight, loss, lengths)
     value.backward()  # type: ignore[no-untyped-call]
     norm = nn.utils.clip_grad_norm_(model.parameters(), _MAX_NORM)
     if not (value.isfinite() and norm.isfinite()):
@@ -291,22 +316,50 @@ def _check_x(x: Tensor) -> None:
         raise ValueError(f"x: expected shape (N, T, D), no axis empty, got {tuple(x.shape)}")
 
 
+def _check_integers(name: str, given: Tensor, count: int) -> None:
+    if not isinstance(given, Tensor) or given.dtype not in _INTEGERS:
+        got = given.dtype if isinstance(given, Tensor) else type(given).__name__
+        raise TypeError(f"{name}: expected an integer tensor, got {got}")
+    if given.shape != (count,):
+        raise ValueError(f"{name}: expected shape ({count},), got {tuple(given.shape)}")
+
+
 def _check_labels(x: Tensor, labels: Tensor) -> None:
     _check_x(x)
-    if not isinstance(labels, Tensor) or labels.dtype not in (
-        torch.uint8,
-        torch.int8,
-        torch.int16,
-        torch.int32,
-        torch.int64,
-    ):
-        got = labels.dtype if isinstance(labels, Tensor) else type(labels).__name__
-        raise TypeError(f"labels: expected an integer tensor, got {got}")
-    if labels.shape != (len(x),):
-        raise ValueError(f"labels: expected shape ({len(x)},), got {tuple(labels.shape)}")
+    _check_integers("labels", labels, len(x))
 
 
-def _check_data(model: nn.Module, x: Tensor, labels: Tensor) -> None:
+def _check_lengths(x: Tensor, lengths: Tensor | None) -> None:
+    if lengths is None:
+        return
+    _check_integers("lengths", lengths, len(x))
+    wrong = (lengths < 1) | (lengths > x.shape[1])
+    if wrong.any():
+        first = int(wrong.nonzero()[0, 0])
+        raise ValueError(
+            f"lengths: expected 1..{x.shape[1]}, got {int(lengths[first])} for sequence {first}"
+        )
+
+
+def _check_result(result: object, count: int, steps: int, lengths: Tensor | None) -> None:
+    """Raise unless a model gave logits, of every step where there are lengths."""
+    got = tuple(result.shape) if isinstance(result, Tensor) else type(result).__name__
+    if isinstance(result, Tensor) and result.ndim == 2 and len(result) == count:
+        if lengths is None:
+            return
+        raise ValueError(
+            f"model: expected logits of shape ({count}, {steps}, C), as one result a sequence "
+            f"would depend on what lies beyond its length; got {got}"
+        )
+    if not isinstance(result, Tensor) or result.ndim != 3 or result.shape[:2] != (count, steps):
+        raise ValueError(
+            f"model: expected logits of shape ({count}, {steps}, C) or ({count}, C), got {got}"
+        )
+
+
+def _check_data(
+    model: nn.Module, x: Tensor, labels: Tensor, lengths: Tensor | None, loss: LossSteps
+) -> None:
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise ValueError("model: expected a parameter that requires a gradient, found none")
     wrong = ~x.isfinite()
@@ -315,12 +368,15 @@ def _check_data(model: nn.Module, x: Tensor, labels: Tensor) -> None:
         raise ValueError(f"x: {int(wrong.sum())} values not finite, the first at {first}")
     with in_mode(model, training=False):
         logits = model(x[:1].to(_device(model)))
-    if not isinstance(logits, Tensor) or logits.ndim != 3 or logits.shape[:2] != (1, x.shape[1]):
-        got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise ValueError(f"model: expected logits of shape (1, {x.shape[1]}, C), got {got}")
-    outside = labels[(labels < 0) | (labels >= logits.shape[2])]
+    _check_result(logits, 1, x.shape[1], lengths)
+    if loss == "all" and logits.ndim == 2:
+        raise ValueError(
+            f"loss 'all': expected logits of shape (1, {x.shape[1]}, C), got {tuple(logits.shape)}"
+        )
+    classes = logits.shape[-1]
+    outside = labels[(labels < 0) | (labels >= classes)]
     if len(outside):
-        raise ValueError(f"labels: expected 0..{logits.shape[2] - 1}, got {int(outside[0])}")
+        raise ValueError(f"labels: expected 0..{classes - 1}, got {int(outside[0])}")
 
 
 def _check_resume(model: nn.Module, state: TrainingState | None, settings: dict[str, Any]) -> None:

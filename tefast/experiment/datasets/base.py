@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
@@ -66,12 +66,15 @@ class Found(Generic[AnySample]):
         Where they lie.
     classes : tuple of str
     clips : tuple of Sample
+    grouped : bool
+        Whether it is known what samples share; if not, each is a group by itself.
     """
 
     name: str
     root: Path
     classes: tuple[str, ...]
     clips: tuple[AnySample, ...]
+    grouped: bool = True
 
 
 @dataclass(frozen=True)
@@ -155,6 +158,14 @@ class Dataset(ABC, Generic[AnySample]):
         Users see the names in this order; those of the same place by the alphabet.
     needs_root : bool
         Whether the user says by --data-root where it lies.
+    needs_data : bool
+        Whether the user names a file by --data.
+    settings : mapping
+        Settings that suit it. A preset that sets one of them otherwise than the default one, and
+        what the user sets, win over it.
+    groups_span_classes : bool
+        Whether samples of several classes can be of one group, such as a person. If not, the groups
+        of each class are its own.
     samples, steps, shared_by_group : str
         What the report calls its samples, the steps of one, and what a group has in common.
     paper : tuple of PaperFigure
@@ -164,6 +175,9 @@ class Dataset(ABC, Generic[AnySample]):
     name: ClassVar[str]
     place: ClassVar[int] = 100
     needs_root: ClassVar[bool] = True
+    needs_data: ClassVar[bool] = False
+    settings: ClassVar[Mapping[str, Any]] = {}
+    groups_span_classes: ClassVar[bool] = False
     samples: ClassVar[str] = "sequences"
     steps: ClassVar[str] = "steps"
     shared_by_group: ClassVar[str] = "their origin"
@@ -200,6 +214,10 @@ class Dataset(ABC, Generic[AnySample]):
 
         It is made before a run writes anything.
         """
+
+    def where(self, config: Config) -> Path | None:
+        """The folder or file that the user names; None: none, or a folder in the output folder."""
+        return Path(config.data_root) if config.data_root is not None else None
 
     def maker(self, config: Config) -> Maker | None:
         """What makes the samples; None if they are there already.
