@@ -2,6 +2,7 @@
 
 import itertools
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -388,5 +389,7 @@ def test_criteria_given_as_functions_and_for_gates():
 def test_other_lines_of_a_criterion_have_another_digest():
     assert digest_of(spread) != digest_of(data)
     assert digest_of(spread) == digest_of(criteria.criterion(descending=True)(spread))
+    assert digest_of(partial(spread, k=1)) != digest_of(partial(spread, k=2))
+    assert digest_of(partial(spread, k=data)) == digest_of(partial(spread, k=data))
     assert digest_of(np.std)  # whatever it is written in
     assert len(digest_of(np.add)) == 64
