@@ -33,14 +33,8 @@ class Architecture:
 
     def check(self, config: Config) -> None:
         """Raise ConfigError for settings that a model of one's own does not go with."""
-        if self.own is None:
-            return
-        if config.from_scratch:
+        if self.own is not None and config.from_scratch:
             raise ConfigError("from_scratch: only the study's own LSTM is had in smaller sizes")
-        if "group" in config.regularizers and config.rnn != "rnn":
-            raise ConfigError(
-                f"regularizers: 'group' needs a recurrent layer named 'rnn', got {config.rnn!r}"
-            )
 
     def sized(self, config: Config, width: int, num_classes: int) -> Config:
         """The settings with the number of units that the networks have.

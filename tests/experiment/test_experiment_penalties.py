@@ -103,6 +103,16 @@ def test_accuracy_decides_and_then_the_cross_entropy():
     assert weight((1.0, 0.5, 0.2), (2.0, 0.5, 0.2)) == 1.0
 
 
+def test_groups_that_span_classes_are_held_out_whole():
+    labels, groups = np.arange(120) % 7, [str(n % 10) for n in range(120)]
+    of = np.array(groups)
+    for seed in range(5):
+        held = held_out(labels, groups, seed, span_classes=True)
+        assert len(set(of[held])) == 2
+        assert not set(of[held]) & set(of[~held])
+    assert set(of[held_out(labels, groups, 0)]) & set(of[~held_out(labels, groups, 0)])
+
+
 def test_a_fifth_of_each_class_is_held_out():
     labels = np.repeat([0, 1, 2, 3], [20, 10, 3, 1])
     held = held_out(labels, None, 0)

@@ -185,13 +185,10 @@ def test_models_that_cannot_be_studied(own, rnn, message):
         Architecture(own).sized(replace(PRESETS["smoke"], rnn=rnn), 3, 3)
 
 
-def test_settings_that_models_of_ones_own_do_not_go_with():
+def test_small_networks_are_not_had_of_models_of_ones_own():
     smoke = replace(PRESETS["smoke"], rnn="body.gru")
     with pytest.raises(ConfigError, match="from_scratch: only the study's own LSTM"):
         Architecture(Nested).check(replace(smoke, from_scratch=True))
-    with pytest.raises(ConfigError, match=r"layer named 'rnn', got 'body\.gru'"):
-        Architecture(Nested).check(replace(smoke, regularizers=("group",)))
-    Architecture(Nested).check(replace(smoke, regularizers=("group",), rnn="rnn"))
     STANDARD.check(replace(PRESETS["smoke"], from_scratch=True))
 
 
