@@ -148,7 +148,7 @@ def _sized(
 ) -> Config:
     """The settings with the units that the networks have; pins models of one's own."""
     width = features.values.shape[2]
-    sized = architecture.sized(config, width, classes)
+    sized = architecture.sized(config, torch.from_numpy(features.values[:2]), classes)
     if architecture.own is not None:
         for seed in config.seeds:
             space.pin(f"modules and first weights of the model of seed {seed}",

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from tefast.experiment import Sequences, Study, datasets
+from tefast.experiment import Sequences, Study, datasets, training
 from tefast.experiment.architecture import STANDARD, Architecture
 from tefast.experiment.config import PRESETS, ConfigError
 from tefast.experiment.datasets.base import DatasetError
@@ -157,6 +157,38 @@ def test_what_cannot_be_studied_is_told_at_once(make, error, message):
         make()
 
 
+FEW = torch.from_numpy(X[:2]).float()
+
+
+class Normed(Nested):
+    """Its units are read by a norm, so that others cannot stand in for them."""
+
+    def __init__(self, features, classes):
+        super().__init__(features, classes)
+        self.head = nn.Sequential(nn.LayerNorm(10), nn.Linear(10, classes))
+
+
+class Softmaxed(Nested):
+    """Its units share a softmax, so that none can go."""
+
+    def __init__(self, features, classes):
+        super().__init__(features, classes)
+        self.head = nn.Sequential(nn.Softmax(dim=-1), nn.Linear(10, classes))
+
+
+def test_what_cannot_be_done_after_training_is_refused_before_it():
+    config = replace(PRESETS["smoke"], rnn="body.gru")
+    with pytest.raises(ConfigError, match=r"be reconstructed: .*LayerNorm.*recoveries=\('none',\)"):
+        Architecture(Normed).sized(config, FEW, 3)
+    plain = replace(config, recoveries=("none",))
+    assert Architecture(Normed).sized(plain, FEW, 3).hidden == 10
+    for granularity in ("unit", "gate"):
+        asked = replace(plain, granularity=granularity)
+        assert Architecture(Normed).sized(asked, FEW, 3).hidden == 10
+        with pytest.raises(ConfigError, match="model: its units cannot be removed: "):
+            Architecture(Softmaxed).sized(asked, FEW, 3)
+
+
 def deep(features, classes):
     return nn.ModuleDict({"rnn": nn.LSTM(features, 8, num_layers=2)})
 
@@ -182,7 +214,7 @@ def projected(features, classes):
 )
 def test_models_that_cannot_be_studied(own, rnn, message):
     with pytest.raises(ConfigError, match=message):
-        Architecture(own).sized(replace(PRESETS["smoke"], rnn=rnn), 3, 3)
+        Architecture(own).sized(replace(PRESETS["smoke"], rnn=rnn), FEW, 3)
 
 
 def test_small_networks_are_not_had_of_models_of_ones_own():
@@ -202,8 +234,36 @@ def test_models_are_drawn_by_their_seed_alone():
             digests.append(architecture.digest(config, 3, 4, seed))
             assert torch.equal(torch.get_rng_state(), before)
         assert digests[0] == digests[1] != digests[2]
-    assert Architecture(Nested).sized(replace(config, rnn="body.gru"), 3, 4).hidden == 10
-    assert STANDARD.sized(config, 3, 4) is config
+    assert Architecture(Nested).sized(replace(config, rnn="body.gru"), FEW, 4).hidden == 10
+    assert STANDARD.sized(config, FEW, 4) is config
+
+
+def test_training_of_a_model_of_ones_own_goes_on_from_a_checkpoint(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+    config, x, labels = PRESETS["smoke"], torch.from_numpy(X).float(), torch.arange(60) % 3
+    material = training.Material(x, labels, x, labels)
+
+    def train(name, progress):
+        paths = tmp_path / f"{name}.safetensors", tmp_path / f"{name}.pt"
+        return training.train_model(
+            config, material, 3, "l2", 1e-3, 1, *paths, progress, Architecture(Nested)
+        )
+
+    def killed(done, _):
+        if done == 2:
+            raise KeyboardInterrupt
+
+    whole = train("whole", lambda done, of: None)
+    with pytest.raises(KeyboardInterrupt):
+        train("part", killed)
+    told = []
+    part = train("part", lambda done, of: told.append(done))
+    assert told == [3, 4]
+    read = train("part", lambda done, of: told.append(done))
+    assert told == [3, 4]
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(tensor, part.state_dict()[name])
+        assert torch.equal(tensor, read.state_dict()[name])
 
 
 def test_the_package_stays_light_until_it_is_asked():
