@@ -155,7 +155,7 @@ def choose(
             progress(before * epochs + epoch, len(grid) * epochs)
 
         place = checkpoint(f"weight{weight:g}")
-        model = train_new(
+        model, _ = train_new(
             config, part, num_classes, regularizer, weight, seed, place, told, architecture
         )
         known[weight] = _measured(model, part, weight)

@@ -167,6 +167,8 @@ class Dataset(ABC, Generic[AnySample]):
     groups_span_classes : bool
         Whether samples of several classes can be of one group, such as a person. If not, the groups
         of each class are its own.
+    own_settings : tuple of str
+        Settings that mean nothing to data sets that do not name them too.
     samples, steps, shared_by_group : str
         What the report calls its samples, the steps of one, and what a group has in common.
     paper : tuple of PaperFigure
@@ -179,6 +181,7 @@ class Dataset(ABC, Generic[AnySample]):
     needs_data: ClassVar[bool] = False
     settings: Mapping[str, Any] = MappingProxyType({})
     groups_span_classes: ClassVar[bool] = False
+    own_settings: ClassVar[tuple[str, ...]] = ()
     samples: ClassVar[str] = "sequences"
     steps: ClassVar[str] = "steps"
     shared_by_group: ClassVar[str] = "their origin"

@@ -27,6 +27,7 @@ class Videos(Dataset[Clip]):
     samples = "video clips"
     steps = "frames"
     shared_by_group = "the background"
+    own_settings = ("data_root", "frames", "height", "width", "backbone", "weights")
 
     @abstractmethod
     def group(self, stem: str) -> str:
