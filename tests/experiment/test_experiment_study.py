@@ -12,9 +12,11 @@ from torch import nn
 
 from tefast.experiment import Sequences, Study, datasets, training
 from tefast.experiment.architecture import STANDARD, Architecture
+from tefast.experiment.captured import SERIES, captured
 from tefast.experiment.config import PRESETS, ConfigError
 from tefast.experiment.datasets.base import DatasetError
 from tefast.experiment.datasets.sequences import SequenceDataset
+from tefast.experiment.sweep import Trained
 from tefast.nn import load, predict
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -110,6 +112,24 @@ def test_a_data_set_of_ones_own_is_studied(tmp_path, capsys):
     assert "60 waves of 3 classes in here" in capsys.readouterr().out
     assert outcome.summary["dataset"]["splits"][0]["test"] == 10
     assert set(outcome.rows.split) == {"official-1"}
+
+
+def test_a_model_of_one_result_a_sequence_is_captured_as_that_of_its_last_step():
+    """What it says of step t is what the same model says at step t."""
+    torch.manual_seed(0)
+    whole = Nested(3, 3)
+    last = Nested(3, 3, each_step=False)
+    last.load_state_dict(whole.state_dict())
+    x, labels = torch.from_numpy(X).float(), torch.arange(60) % 3
+    material = training.Material(x, labels, x, labels)
+    found, expected = (
+        captured(Trained("none", 0, 0.0, model, material, {}, {}), "body.gru")
+        for model in (last, whole)
+    )
+    np.testing.assert_array_equal(found.h, expected.h)
+    assert set(found.series) == set(SERIES)
+    for name in SERIES:
+        np.testing.assert_allclose(found.series[name], expected.series[name], rtol=1e-4, atol=1e-6)
 
 
 def test_settings_are_those_of_the_preset_the_data_set_and_the_caller():
