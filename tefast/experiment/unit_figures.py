@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from tefast.experiment.config import REGULARIZER_NAMES
 from tefast.experiment.drawing import LETTERS, REGULARIZER_COLORS, SMALL, blank, legend
@@ -16,6 +17,8 @@ from tefast.experiment.reading_results import PAPERS_CASE, Case
 from tefast.experiment.statistics import Tested
 from tefast.experiment.training import losses_path
 from tefast.experiment.unit_facts import FACTS, first_half
+
+LABELS = {"entropy": "entropy [bit]"}
 
 CASES = {
     ("descending", "y_to_unit"): ("#0072B2", "y → unit, highest first"),
@@ -47,13 +50,15 @@ def build_maps(known: Mapping[str, Sequence[float]], what: str) -> Figure:
             x = x + rng.uniform(-0.3, 0.3, len(x))
         size = float(np.clip(6000 / len(x), 5, 30))
         look = {"s": size, "alpha": 0.6, "linewidths": 0}
-        one.scatter(x[~gone], scores[~gone], color="#0072B2", label="stay at 50 %", **look)
-        one.scatter(x[gone], scores[gone], color="#D55E00", label="go at 50 %", **look)
+        one.scatter(x[~gone], scores[~gone], color="#0072B2", label="stay at 50%", **look)
+        one.scatter(x[gone], scores[gone], color="#D55E00", label="go at 50%", **look)
         one.scatter(
             x, known["null_bias"], color="#777777", marker="x", s=size, linewidths=0.8,
             label="null bias",
         )  # fmt: skip
-        one.set_xlabel(FACTS[fact], fontsize=SMALL)
+        one.set_xlabel(LABELS.get(fact, FACTS[fact]), fontsize=SMALL)
+        if fact == "occupied_bins":
+            one.xaxis.set_major_locator(MaxNLocator(integer=True))
         one.set_ylabel("transfer entropy [bit]", fontsize=SMALL)
         one.set_ylim(bottom=0)
     legend(figure, axes[:1], 3)
@@ -125,6 +130,6 @@ def build_training(found: Mapping[str, Sequence[Sequence[float]]]) -> Figure:
     axes.set_xlabel("epoch", fontsize=SMALL)
     axes.set_ylabel("mean loss [nat]", fontsize=SMALL)
     axes.set_ylim(bottom=0)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     legend(figure, [axes])
     return figure
