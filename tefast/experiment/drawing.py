@@ -146,7 +146,7 @@ def scales(axes: Sequence[Axes], classes: int, columns: int, what: str = "units 
     )
 
 
-def legend(figure: Figure, axes: Sequence[Axes], columns: int = 2) -> None:
+def legend(figure: Figure, axes: Sequence[Axes], columns: int = 2, *, scale: float = 1.4) -> None:
     """One legend for all axes, below them; a name that several have is there once."""
     handles: dict[str, Any] = {}
     for one in axes:
@@ -155,7 +155,7 @@ def legend(figure: Figure, axes: Sequence[Axes], columns: int = 2) -> None:
     if handles:
         figure.legend(
             list(handles.values()), list(handles), loc="outside lower center", ncols=columns,
-            fontsize=SMALL, frameon=False, markerscale=1.4, handlelength=2.0, columnspacing=1.0,
+            fontsize=SMALL, frameon=False, markerscale=scale, handlelength=2.0, columnspacing=1.0,
         )  # fmt: skip
 
 
