@@ -1,6 +1,6 @@
 """What all figures of the study share: colours, sizes, curves with their intervals, legends.
 
-Reports are read on phones. A figure is therefore 6 inches wide with large letters, panels lie
+Reports are read on phones. A figure is therefore 5 inches wide with large letters, panels lie
 one below the other, and legends below the axes.
 """
 
@@ -20,7 +20,7 @@ from tefast.experiment.datasets import named
 from tefast.experiment.results import Curve, Row, StudyResults
 from tefast.experiment.statistics import interval
 
-WIDTH = 6.0
+WIDTH = 5.0
 LETTERS = 12
 SMALL = 10.5
 
@@ -71,11 +71,13 @@ def blank(
     return figure, axes
 
 
-def title(figure: Figure, text: str, rows: Sequence[Row]) -> None:
+def title(figure: Figure, text: str, rows: Sequence[Row], *, intervals: bool = True) -> None:
     """Say what is shown, of which data and how many seeds."""
     seeds = len({row.seed for row in rows})
     over = f"{rows[0].dataset}, {rows[0].split} split, "
-    over += f"mean of {seeds} seeds, 95 % intervals" if seeds > 1 else "1 seed"
+    over += f"mean of {seeds} seeds" if seeds > 1 else "1 seed"
+    if seeds > 1 and intervals:
+        over += ", 95% intervals"
     figure.suptitle(f"{text}\n{over}", fontsize=LETTERS)
 
 
@@ -144,7 +146,7 @@ def scales(axes: Sequence[Axes], classes: int, columns: int, what: str = "units 
     )
 
 
-def legend(figure: Figure, axes: Sequence[Axes], columns: int = 2) -> None:
+def legend(figure: Figure, axes: Sequence[Axes], columns: int = 2, *, scale: float = 1.4) -> None:
     """One legend for all axes, below them; a name that several have is there once."""
     handles: dict[str, Any] = {}
     for one in axes:
@@ -153,7 +155,7 @@ def legend(figure: Figure, axes: Sequence[Axes], columns: int = 2) -> None:
     if handles:
         figure.legend(
             list(handles.values()), list(handles), loc="outside lower center", ncols=columns,
-            fontsize=SMALL, frameon=False, handlelength=2.6, columnspacing=1.2,
+            fontsize=SMALL, frameon=False, markerscale=scale, handlelength=2.0, columnspacing=1.0,
         )  # fmt: skip
 
 

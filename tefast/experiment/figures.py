@@ -190,7 +190,7 @@ def build_recoveries(rows: Sequence[Row], *, classes: int, samples: int) -> Figu
             for curve in group(results, regularizer, recovery):
                 if curve.criterion == criterion and len(results.fractions(curve)) > 1:
                     order = {"descending": ", highest first", "ascending": ", lowest first"}
-                    name = RECOVERY_NAMES[recovery] + order.get(curve.order, ", random orders")
+                    name = RECOVERY_NAMES[recovery] + order.get(curve.order, ", random")
                     color = RECOVERY_COLORS[recovery]
                     draw(one, results, curve, samples, color=color, name=name)
         if results.fractions(small):
@@ -215,7 +215,7 @@ def build_size(rows: Sequence[Row], *, classes: int) -> Figure:
     regularizer = first_regularizer(results)
     chosen = _shown_by_size(results, regularizer)
     figure, axes = blank(0.9 + 5.4 + legend_height(len(chosen), 1), 2, share=False)
-    title(figure, "Accuracy by size and by time", rows)
+    title(figure, "Accuracy by size and by time", rows, intervals=False)
     for curve, (color, marker) in chosen.items():
         points = _by_size(rows, curve)
         name = label(curve)

@@ -117,7 +117,8 @@ def _orders(config: dict[str, Any]) -> str:
     aware = [shown(one) for one in config["criteria"] if one in SEQUENCE_AWARE]
     text = f"Criteria: {', '.join(names)}, each highest first (descending) and lowest first."
     if aware:
-        text += f" Of these {' and '.join(aware)} look at how one step follows from another."
+        looks = "looks" if len(aware) == 1 else "look"
+        text += f" Of these {' and '.join(aware)} {looks} at how one step follows from another."
     if "random" in config["criteria"]:
         text += f" Beside them {config['random_orders']} random orders for each seed; a seed's "
         text += "value is their mean."
@@ -141,7 +142,7 @@ def _removal(config: dict[str, Any]) -> str:
             f" Fine-tuning: {epochs} epoch{'s' if epochs > 1 else ''} of the training above, with "
             f"{TUNING_RATE:g} of its peak learning rate, at "
             f"{', '.join(f'{one:.0%}' for one in config['tuned'])} removed; of the random orders "
-            f"the first {TUNED_DRAWS}."
+            f"the first {min(TUNED_DRAWS, config['random_orders'])}."
         )
     return text
 
@@ -158,7 +159,7 @@ def _small(config: dict[str, Any]) -> str:
 
 def _measurements(config: dict[str, Any]) -> str:
     return (
-        "Accuracy at the last step of each test sample. Expected calibration error over "
+        "Accuracy at the last valid step of each test sample. Expected calibration error over "
         f"{BINS} bins of confidence. Time is that of one forward pass over all test samples, "
         "divided by their number."
     )

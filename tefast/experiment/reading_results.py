@@ -31,7 +31,7 @@ BINNING_NAMES = {
 Case = tuple[str, str, str, int, str, int, str]
 """The settings of a reading, and the order."""
 
-PAPERS_CASE: Case = (*settings(PAPERS), "descending")  # type: ignore[assignment]
+PAPERS_CASE: Case = (*settings(PAPERS), "descending")
 
 
 def name_of(case: Case | Sequence[Any]) -> str:
@@ -132,8 +132,9 @@ def findings_of(first: dict[Case, Tested], fraction: float) -> list[str]:
     plain = [one for one in first.values() if one.p is not None and one.p < 0.05]
     higher = sum(one.mean > 0 for one in plain)
     counts = (
-        f"After Holm's correction {above} of them are above random orders and {below} below; "
-        f"without it {higher} and {len(plain) - higher} would be."
+        f"After Holm's correction {above or 'none'} of them are above random orders and "
+        f"{below or 'none'} below; without it {higher or 'none'} and "
+        f"{len(plain) - higher or 'none'} would be."
     )
     return [sentence + ".", counts, _decides(shares(first))]
 

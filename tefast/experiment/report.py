@@ -16,6 +16,7 @@ from tefast.experiment.config import REGULARIZER_NAMES
 from tefast.experiment.datasets import named, names
 from tefast.experiment.methods import methods
 from tefast.experiment.results import Spread
+from tefast.experiment.statistics import signed
 
 CAPTIONS = {
     "figure2": (
@@ -172,8 +173,8 @@ def _shown_change(change: dict[str, Any] | None) -> str:
     if change is None:
         return "not measured"
     if change.get("low") is None:
-        return f"{change['mean']:+.1f}"
-    return f"{change['mean']:+.1f} ({change['low']:+.1f} to {change['high']:+.1f})"
+        return signed(change["mean"])
+    return f"{signed(change['mean'])} ({signed(change['low'])} to {signed(change['high'])})"
 
 
 def _shown_p(change: dict[str, Any] | None) -> str:

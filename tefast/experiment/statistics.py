@@ -160,11 +160,16 @@ def p_in_words(p: float | None) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
 
 
+def signed(value: float) -> str:
+    """A number with its sign and one decimal; what rounds to 0 is +0.0."""
+    return f"{round(value, 1) + 0.0:+.1f}"
+
+
 def points(one: Tested) -> str:
     """A difference in points with its interval, and p if it was tested."""
-    mean = f"{100 * one.mean:+.1f} points"
+    mean = f"{signed(100 * one.mean)} points"
     if one.low is None or one.high is None:
         return f"{mean} (one seed)"
     holm = "" if one.corrected is None else ", corrected"
     p = p_in_words(one.p if one.corrected is None else one.corrected)
-    return f"{mean} ({100 * one.low:+.1f} to {100 * one.high:+.1f}; {p}{holm})"
+    return f"{mean} ({signed(100 * one.low)} to {signed(100 * one.high)}; {p}{holm})"

@@ -6,9 +6,11 @@ import json
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from tefast.experiment.config import REGULARIZER_NAMES
 from tefast.experiment.drawing import LETTERS, REGULARIZER_COLORS, SMALL, blank, legend
@@ -16,6 +18,8 @@ from tefast.experiment.reading_results import PAPERS_CASE, Case
 from tefast.experiment.statistics import Tested
 from tefast.experiment.training import losses_path
 from tefast.experiment.unit_facts import FACTS, first_half
+
+LABELS = {"entropy": "entropy [bit]"}
 
 CASES = {
     ("descending", "y_to_unit"): ("#0072B2", "y → unit, highest first"),
@@ -46,14 +50,16 @@ def build_maps(known: Mapping[str, Sequence[float]], what: str) -> Figure:
         if fact == "occupied_bins":  # whole numbers, which would lie on each other
             x = x + rng.uniform(-0.3, 0.3, len(x))
         size = float(np.clip(6000 / len(x), 5, 30))
-        look = {"s": size, "alpha": 0.6, "linewidths": 0}
-        one.scatter(x[~gone], scores[~gone], color="#0072B2", label="stay at 50 %", **look)
-        one.scatter(x[gone], scores[gone], color="#D55E00", label="go at 50 %", **look)
+        look: dict[str, Any] = {"s": size, "alpha": 0.6, "linewidths": 0}
+        one.scatter(x[~gone], scores[~gone], color="#0072B2", label="stay at 50%", **look)
+        one.scatter(x[gone], scores[gone], color="#D55E00", label="go at 50%", **look)
         one.scatter(
             x, known["null_bias"], color="#777777", marker="x", s=size, linewidths=0.8,
             label="null bias",
         )  # fmt: skip
-        one.set_xlabel(FACTS[fact], fontsize=SMALL)
+        one.set_xlabel(LABELS.get(fact, FACTS[fact]), fontsize=SMALL)
+        if fact == "occupied_bins":
+            one.xaxis.set_major_locator(MaxNLocator(integer=True))
         one.set_ylabel("transfer entropy [bit]", fontsize=SMALL)
         one.set_ylim(bottom=0)
     legend(figure, axes[:1], 3)
@@ -79,11 +85,11 @@ def build_readings(found: Mapping[Case, Tested], fraction: float) -> Figure:
                 axes.plot([at, at], [100 * low, 100 * high], color=color, alpha=0.18, linewidth=0.8)
     axes.axhline(0, color="black", linewidth=0.9)
     if PAPERS_CASE in found:
-        at, y = place[PAPERS_CASE], 100 * found[PAPERS_CASE].mean
+        at, mean = place[PAPERS_CASE], 100 * found[PAPERS_CASE].mean
         left = at > len(found) / 2
-        axes.plot([at], [y], marker="*", markersize=15, color="black", zorder=4)
+        axes.plot([at], [mean], marker="*", markersize=15, color="black", zorder=4)
         axes.annotate(
-            "the paper's,\nas read here", (at, y), xytext=(-12 if left else 12, 16),
+            "the paper's,\nas read here", (at, mean), xytext=(-12 if left else 12, 16),
             textcoords="offset points", ha="right" if left else "left", fontsize=SMALL,
             arrowprops={"arrowstyle": "-", "linewidth": 0.8},
         )  # fmt: skip
@@ -93,7 +99,7 @@ def build_readings(found: Mapping[Case, Tested], fraction: float) -> Figure:
     means = [100 * one.mean for one in found.values()]
     if means:
         axes.set_ylim(min(0.0, *means) - 12, max(0.0, *means) + 12)
-    legend(figure, [axes])
+    legend(figure, [axes], scale=2.5)
     return figure
 
 
@@ -125,6 +131,6 @@ def build_training(found: Mapping[str, Sequence[Sequence[float]]]) -> Figure:
     axes.set_xlabel("epoch", fontsize=SMALL)
     axes.set_ylabel("mean loss [nat]", fontsize=SMALL)
     axes.set_ylim(bottom=0)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     legend(figure, [axes])
     return figure

@@ -117,7 +117,7 @@ def test_recoveries_are_shown_by_criterion_beside_small_networks():
     ]
     for axes, criterion in zip(panels, CRITERIA, strict=True):
         lines = lines_of(axes)
-        name = "reconstruction, " + ("random orders" if criterion == "random" else "lowest first")
+        name = "reconstruction, " + ("random" if criterion == "random" else "lowest first")
         order = NO_ORDER if criterion == "random" else "ascending"
         curve = Curve("none", criterion, order, "reconstruction")
         means = [100 * results.spread(curve, f).mean for f in FRACTIONS]

@@ -211,3 +211,25 @@ def test_what_is_not_comparable_is_said_where_it_applies():
     assert len(there) == 2
     assert "The split is 'official-1'" in there[0]
     assert asdict(paper)["weights"] == "imagenet"
+
+
+def test_readings_have_their_table_and_why_the_order_flips(tmp_path):
+    gain = {"mean": 1.5, "error": 0.5, "low": -0.5, "high": 3.5, "seeds": 3, "p": 0.01}
+    readings = {
+        "regularizer": "none",
+        "fractions": [0.5],
+        "findings": ["First.", "Second.", "Third."],
+        "table": [{"label": "y = <rank>", "is_papers": True, "gains": [{**gain, "p_holm": 0.02}]}],
+        "skipped": ["y = correct or not (seed 0)"],
+        "facts": ["occupied bins", "L1 norm"],
+        "correlations": [{"label": "a score", "correlations": [-0.25, None]}],
+    }
+    text = reported(tmp_path, readings=readings)
+    Page(text)
+    for words in (
+        "<li>Second.</li>", "y = &lt;rank&gt; (the paper&#39;s, as read here)",
+        "+1.5 (-0.5 to +3.5)", "0.020", "Left out: y = correct or not (seed 0).",
+        "-0.25", "constant",
+    ):  # fmt: skip
+        assert words in text, words
+    assert "Readings of the score" not in reported(tmp_path)

@@ -13,6 +13,7 @@ from tefast.experiment.statistics import (
     interval,
     p_in_words,
     points,
+    signed,
 )
 
 
@@ -48,6 +49,10 @@ def test_one_seed_is_not_tested():
     assert points(one) == "+50.0 points (one seed)"
     assert interval(Spread.of([0.5]), 100) is None
     assert p_in_words(None) == "one seed"
+
+
+def test_what_rounds_to_0_has_no_minus():
+    assert (signed(-0.04), signed(0.04), signed(-0.06)) == ("+0.0", "+0.0", "-0.1")
 
 
 def test_holm_by_hand():
