@@ -16,16 +16,22 @@ from torch import nn
 from tqdm import tqdm
 
 from tefast.experiment.architecture import STANDARD, Architecture
-from tefast.experiment.class_results import ClassRow, read_class_rows, write_class_rows
+from tefast.experiment.class_results import (
+    ClassResults,
+    ClassRow,
+    read_class_rows,
+    write_class_rows,
+)
 from tefast.experiment.config import Config
 from tefast.experiment.criteria import criteria_of, digest_of
 from tefast.experiment.datasets import Found, find_clips, named
 from tefast.experiment.datasets.base import Features, Reader
-from tefast.experiment.figures import figure2, figure3, figure4
+from tefast.experiment.figures import figures
+from tefast.experiment.looking import draw_training, look_at_units
 from tefast.experiment.penalties import Choice, choose
 from tefast.experiment.plan import curves_of
 from tefast.experiment.processes import here, joined
-from tefast.experiment.report import write_report
+from tefast.experiment.report import CAPTIONS, write_report
 from tefast.experiment.results import Row, StudyResults, read_rows, write_rows
 from tefast.experiment.scoring import scores_of
 from tefast.experiment.shuffling import shuffled_accuracy
@@ -132,12 +138,19 @@ def _run(
             StudyResults(rows["unit"]),
             StudyResults(rows["gate"]) if "gate" in rows else None,
         )
+        samples = min(len(part.test) for part in splits.values())
+        with space.stage("units"), _Bar("readings", "reading") as progress:
+            looked, readings = look_at_units(config, space, trained, progress, samples=samples)
         with space.stage("report"):
-            figures = _figures(space, rows, classes=len(found.classes))
+            drawn = figures(rows, space.out, classes=len(found.classes), samples=samples)
+            drawn |= looked | draw_training(config, space)
+        space.discard(*(f"{name}.png" for name in CAPTIONS if name not in drawn))
         summary = build_summary(
             config,
             units,
             gates,
+            by_class=ClassResults(read_class_rows(space.classes)),
+            readings=readings,
             command=command,
             backbone=reader.described,
             dataset=_described(found, features, splits),
@@ -147,7 +160,7 @@ def _run(
             seconds=space.seconds,
         )
         write_summary(space.summary, summary)
-        write_report(space.report, summary, units, figures, gates)
+        write_report(space.report, summary, drawn)
     print(f"report: {space.report}")
 
 
@@ -170,7 +183,7 @@ def _sized(
 ) -> Config:
     """The settings with the units that the networks have; pins models of one's own."""
     width = features.values.shape[2]
-    sized = architecture.sized(config, width, classes)
+    sized = architecture.sized(config, torch.from_numpy(features.values[:2]), classes)
     if architecture.own is not None:
         for seed in config.seeds:
             space.pin(f"modules and first weights of the model of seed {seed}",
@@ -316,23 +329,12 @@ def _sweep(
             shuffled.append({"seed": one.seed, "regularizer": one.regularizer, **accuracies})
     if not here().is_first:
         return rows, shuffled
-    for path in (space.units, space.gate_figure):  # of an earlier start that was about gates
-        path.unlink(missing_ok=True)
+    space.discard("units.csv")  # of an earlier start that was about gates
     write_class_rows(space.classes, by_class)
     write_rows(space.results, rows[config.granularity])
     if config.granularity != "unit":
         write_rows(space.units, rows["unit"])
     return rows, shuffled
-
-
-def _figures(space: Workspace, rows: dict[str, list[Row]], *, classes: int) -> list[Path]:
-    """Draw the figures and return where they are."""
-    figure2(rows["unit"], space.figures[0], classes=classes)
-    figure3(rows["unit"], space.figures[1], classes=classes)
-    if "gate" not in rows:
-        return list(space.figures)
-    figure4(rows["unit"], rows["gate"], space.gate_figure, classes=classes)
-    return [*space.figures, space.gate_figure]
 
 
 def _described(found: Found[Any], features: Features, splits: dict[int, Split]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import platform
 import re
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,15 @@ from typing import Any
 import torch
 
 from tefast._support.files import write_text
-from tefast.experiment.config import ORDERS, Config
-from tefast.experiment.findings import findings, gate_findings, paper_table, percent
-from tefast.experiment.results import Curve, StudyResults
+from tefast.experiment.answers import answers
+from tefast.experiment.class_results import ClassResults
+from tefast.experiment.class_tables import class_table
+from tefast.experiment.comparisons import accuracy_tables, percent, whole_curve
+from tefast.experiment.config import Config
+from tefast.experiment.findings import findings, gate_findings, paper_table
+from tefast.experiment.results import StudyResults
 
-PACKAGES = ("tefast", "torch", "numpy", "av", "safetensors", "matplotlib")
+PACKAGES = ("tefast", "torch", "numpy", "av", "safetensors", "scipy", "matplotlib")
 
 
 def build_summary(
@@ -27,6 +32,8 @@ def build_summary(
     results: StudyResults,
     gates: StudyResults | None = None,
     *,
+    by_class: ClassResults | None = None,
+    readings: dict[str, Any] | None = None,
     command: Sequence[str],
     backbone: str,
     dataset: dict[str, Any],
@@ -40,7 +47,12 @@ def build_summary(
     Parameters
     ----------
     results, gates : Results
-        Of units, and of gates where these were removed as well; ``gate_findings`` is then there.
+        Of units, and of gates where these were removed as well; ``gate_findings`` and
+        ``gate_tables`` are then there.
+    by_class : ClassResults, optional
+        Right answers class by class.
+    readings : dict, optional
+        What `tefast.experiment.reading_results.described` makes of the readings.
     backbone : str
         Which weights the features come from.
     dataset : dict
@@ -59,28 +71,42 @@ def build_summary(
     seconds : dict
         Of every stage, over all starts of the run.
     """
-    whole = {
-        regularizer: percent(results.spread(Curve(regularizer, config.criteria[0], ORDERS[0]), 0.0))
-        for regularizer in config.regularizers
-    }
-    test_clips = min(part["test"] for part in dataset["splits"])
+    samples, classes = min(part["test"] for part in dataset["splits"]), len(dataset["classes"])
+    whole = {}
+    for regularizer in config.regularizers:
+        curve = whole_curve(results, regularizer)
+        whole[regularizer] = None if curve is None else percent(results.spread(curve, 0.0))
     summary = {
         "command": list(command),
         "config": asdict(config),
+        "date": datetime.now(UTC).date().isoformat(),
         "versions": versions(),
         "hardware": hardware(),
         "backbone": backbone,
         "dataset": dataset,
         "problems": problems,
         "before_removal": whole,
-        "beside_the_paper": paper_table(results),
-        "findings": findings(results, test_clips),
-        **({} if gates is None else {"gate_findings": gate_findings(results, gates, test_clips)}),
+        "answers": answers(results, samples, classes),
+        "beside_the_paper": paper_table(results, samples),
+        "findings": findings(results, samples, classes),
+        "tables": accuracy_tables(results, samples, classes),
+        "classes": [] if by_class is None else class_table(by_class),
+        **({} if readings is None else {"readings": readings}),
+        **({} if gates is None else _of_gates(results, gates, samples, classes)),
         "shuffled": shuffled,
         "chosen_weights": list(chosen_weights),
         "seconds": {stage: round(spent, 1) for stage, spent in seconds.items()},
     }
     return {name: _without_home(value) for name, value in summary.items()}
+
+
+def _of_gates(
+    units: StudyResults, gates: StudyResults, samples: int, classes: int
+) -> dict[str, Any]:
+    return {
+        "gate_findings": gate_findings(units, gates, samples),
+        "gate_tables": accuracy_tables(gates, samples, classes),
+    }
 
 
 def _without_home(value: Any) -> Any:
@@ -108,7 +134,22 @@ def versions() -> dict[str, str]:
             found[package] = version(package)
         except PackageNotFoundError:
             found[package] = "not installed as a package"
+    found["FFmpeg"] = _ffmpeg()
     return found
+
+
+def _ffmpeg() -> str:
+    """Of the FFmpeg that PyAV decodes with."""
+    try:
+        import av
+    except ImportError:
+        return "not installed"
+    known = getattr(av, "ffmpeg_version_info", None)
+    if known:
+        return str(known)
+    return ", ".join(
+        f"{name} {'.'.join(map(str, one))}" for name, one in av.library_versions.items()
+    )
 
 
 def hardware() -> dict[str, Any]:

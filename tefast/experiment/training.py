@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from tefast._support.files import whole_file
+from tefast._support.files import whole_file, write_text
 from tefast.experiment.architecture import STANDARD, Architecture
 from tefast.experiment.config import Config
 from tefast.experiment.processes import here
@@ -120,15 +121,21 @@ def train_model(
     """
     if here().first(model_path.exists):
         return architecture.load(model_path, config, material.train_x.shape[2], num_classes)
-    model = train_new(
+    model, losses = train_new(
         config, material, num_classes, regularizer, weight, seed, checkpoint, progress,
         architecture,
     )  # fmt: skip
     if here().is_first:
+        write_text(losses_path(model_path), json.dumps(losses) + "\n")
         save(model, model_path)
         checkpoint.unlink(missing_ok=True)
     here().wait()
     return model
+
+
+def losses_path(model_path: Path) -> Path:
+    """Beside a model, the mean loss of every epoch of its training, with the penalty."""
+    return model_path.with_suffix(".losses.json")
 
 
 def train_new(
@@ -141,8 +148,8 @@ def train_new(
     checkpoint: Path,
     progress: Callable[[int, int], None],
     architecture: Architecture = STANDARD,
-) -> nn.Module:
-    """Train a model on from its checkpoint, or from scratch.
+) -> tuple[nn.Module, list[float]]:
+    """Train a model on from its checkpoint, or from scratch; it comes with every epoch's loss.
 
     All regularisers of a seed start from the same weights and see the same order of clips.
     """
@@ -158,11 +165,11 @@ def train_new(
         progress(state["epoch"], config.epochs)
 
     kind, _ = config.penalty(regularizer)
-    train(
+    losses = train(
         config, model, material, kind, weight, seed,
         on_epoch=after, resume=_read_checkpoint(checkpoint),
     )  # fmt: skip
-    return model
+    return model, losses
 
 
 def train(
@@ -176,12 +183,12 @@ def train(
     on_epoch: Callable[[TrainingState], None] | None = None,
     resume: TrainingState | None = None,
     together: bool = True,
-) -> None:
-    """Train a model in place on the training samples, as `tefast.nn.fit` does.
+) -> list[float]:
+    """Train a model in place on the training samples, and return the losses, as `tefast.nn.fit`.
 
     All processes of the run train it together, unless this one is to do it alone.
     """
-    fit(
+    return fit(
         model,
         material.train_x,
         material.train_labels,

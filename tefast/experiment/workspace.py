@@ -17,10 +17,11 @@ from tefast.experiment.config import NO_ORDER, Config, ConfigError
 from tefast.experiment.plan import PlannedCurve
 from tefast.experiment.processes import here
 
-FOLDERS = ("data", "features", "checkpoints", "penalties", "models", "scores", "sweep")
+FOLDERS = ("data", "features", "checkpoints", "penalties", "models", "scores", "sweep", "readings")
 FILES = (
-    "results.csv", "classes.csv", "summary.json", "figure2.png", "figure3.png", "report.html",
-    "units.csv", "figure4.png",
+    "results.csv", "classes.csv", "summary.json", "report.html", "units.csv", "maps.csv",
+    "readings.csv", "figure2.png", "figure3.png", "figure4.png", "recoveries.png", "size.png",
+    "maps.png", "training.png", "readings.png",
 )  # fmt: skip
 # Beside these, run.json is the memory of a run, and what tells its folder from any other.
 
@@ -44,8 +45,8 @@ class Workspace:
         self.units = out / "units.csv"  # only where results.csv is about gates
         self.summary = out / "summary.json"
         self.report = out / "report.html"
-        self.figures = (out / "figure2.png", out / "figure3.png")
-        self.gate_figure = out / "figure4.png"
+        self.maps = out / "maps.csv"
+        self.readings = out / "readings.csv"
         self._memory = out / "run.json"
         self.seconds: dict[str, float] = {}
         self._base: dict[str, Any] = {}
@@ -88,6 +89,19 @@ class Workspace:
     def shuffled(self, regularizer: str, seed: int) -> Path:
         """What a model makes of clips whose frames were shuffled."""
         return self.out / "sweep" / f"{regularizer}-seed{seed}-shuffled.json"
+
+    def readings_of(self, regularizer: str, seed: int) -> Path:
+        """What the readings of the score come to for a model."""
+        return self.out / "readings" / f"{regularizer}-seed{seed}.csv"
+
+    def facts_of(self, regularizer: str, seed: int) -> Path:
+        """What the units of a model are like, beside its scores by some readings."""
+        return self.out / "readings" / f"{regularizer}-seed{seed}-units.json"
+
+    def discard(self, *names: str) -> None:
+        """Delete files of an earlier start that this one has nothing for."""
+        for name in names:
+            (self.out / name).unlink(missing_ok=True)
 
     def begin(self, config: Config, *, fresh: bool, must_resume: bool) -> None:
         """Take up the run that is there, or start one.

@@ -16,6 +16,7 @@ class Arrays(SequenceDataset):
     name = "arrays"
     place = 10
     needs_data = True
+    own_settings = ("data",)
 
     def where(self, config: Config) -> Path | None:
         """The file."""

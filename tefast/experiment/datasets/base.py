@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
@@ -166,18 +167,21 @@ class Dataset(ABC, Generic[AnySample]):
     groups_span_classes : bool
         Whether samples of several classes can be of one group, such as a person. If not, the groups
         of each class are its own.
+    own_settings : tuple of str
+        Settings that mean nothing to data sets that do not name them too.
     samples, steps, shared_by_group : str
         What the report calls its samples, the steps of one, and what a group has in common.
     paper : tuple of PaperFigure
         What the paper reports on it.
     """
 
-    name: ClassVar[str]
+    name: str
     place: ClassVar[int] = 100
     needs_root: ClassVar[bool] = True
     needs_data: ClassVar[bool] = False
-    settings: ClassVar[Mapping[str, Any]] = {}
+    settings: Mapping[str, Any] = MappingProxyType({})
     groups_span_classes: ClassVar[bool] = False
+    own_settings: ClassVar[tuple[str, ...]] = ()
     samples: ClassVar[str] = "sequences"
     steps: ClassVar[str] = "steps"
     shared_by_group: ClassVar[str] = "their origin"

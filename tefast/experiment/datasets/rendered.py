@@ -16,6 +16,7 @@ class Rendered(UCF101Layout):
     name = "rendered"
     place = 0
     needs_root = False
+    own_settings = ("groups", "clips_per_group", *UCF101Layout.own_settings)
 
     def maker(self, config: Config) -> Maker:
         """Render the clips in the sizes of the settings."""

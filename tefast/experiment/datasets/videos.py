@@ -6,7 +6,7 @@ import os
 from abc import abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from tefast.experiment.config import Config
 from tefast.experiment.datasets.base import Dataset, DatasetError, Found, Reader, Sample
@@ -27,6 +27,14 @@ class Videos(Dataset[Clip]):
     samples = "video clips"
     steps = "frames"
     shared_by_group = "the background"
+    own_settings: ClassVar[tuple[str, ...]] = (
+        "data_root",
+        "frames",
+        "height",
+        "width",
+        "backbone",
+        "weights",
+    )
 
     @abstractmethod
     def group(self, stem: str) -> str:
