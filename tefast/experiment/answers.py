@@ -93,8 +93,8 @@ def _penalties(results: StudyResults, samples: int) -> str:
     fraction, (l1, l2, gap) = found
     verdict = {1: "holds here", 0: "is not shown here", -1: "is refuted here"}[gap.sign]
     return (
-        f"{claim} {verdict}: at {fraction:.0%} removed L1 changes by {signed(100 * l1.mean)} and L2 "
-        f"by {signed(100 * l2.mean)} points, L2 less L1 {points(gap)}."
+        f"{claim} {verdict}: at {fraction:.0%} removed L1 changes by {signed(100 * l1.mean)} and "
+        f"L2 by {signed(100 * l2.mean)} points, L2 less L1 {points(gap)}."
     )
 
 

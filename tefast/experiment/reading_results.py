@@ -131,11 +131,13 @@ def findings_of(first: dict[Case, Tested], fraction: float) -> list[str]:
     below = sum(one.sign < 0 for one in first.values())
     plain = [one for one in first.values() if one.p is not None and one.p < 0.05]
     higher = sum(one.mean > 0 for one in plain)
-    counts = (
-        f"After Holm's correction {above or 'none'} of them are above random orders and "
-        f"{below or 'none'} below; without it {higher or 'none'} and "
-        f"{len(plain) - higher or 'none'} would be."
-    )
+    counts = "With one seed none of them is tested."
+    if any(one.p is not None for one in first.values()):
+        counts = (
+            f"After Holm's correction {above or 'none'} of them are above random orders and "
+            f"{below or 'none'} below; without it {higher or 'none'} and "
+            f"{len(plain) - higher or 'none'} would be."
+        )
     return [sentence + ".", counts, _decides(shares(first))]
 
 

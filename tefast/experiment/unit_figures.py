@@ -86,11 +86,10 @@ def build_readings(found: Mapping[Case, Tested], fraction: float) -> Figure:
     axes.axhline(0, color="black", linewidth=0.9)
     if PAPERS_CASE in found:
         at, mean = place[PAPERS_CASE], 100 * found[PAPERS_CASE].mean
-        left = at > len(found) / 2
         axes.plot([at], [mean], marker="*", markersize=15, color="black", zorder=4)
         axes.annotate(
-            "the paper's,\nas read here", (at, mean), xytext=(-12 if left else 12, 16),
-            textcoords="offset points", ha="right" if left else "left", fontsize=SMALL,
+            "the paper's,\nas read here", (at, mean), xytext=(0.04, 0.85),
+            textcoords="axes fraction", fontsize=SMALL,  # free, as the points rise to the right
             arrowprops={"arrowstyle": "-", "linewidth": 0.8},
         )  # fmt: skip
     axes.set_xticks([])

@@ -194,6 +194,13 @@ def test_the_table_is_ordered_and_corrected():
     assert "the pair that does is order x direction" in decides
 
 
+def test_one_seed_tests_no_reading():
+    found = described(made(sided, seeds=[0]), [], regularizer="none", samples=10**6)
+    best, counts, _ = found["findings"]
+    assert "(one seed)" in best
+    assert counts == "With one seed none of them is tested."
+
+
 def test_shares_of_the_variance_by_hand():
     first = gains(made(lambda one, order: 0.1 * (one.bias == "none")), 0.5, 10**6)
     found = shares(first)
