@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tefast._support.console import INTERRUPTED, complain
+from tefast._support.console import INTERRUPTED, MISTAKE, complain
 from tefast._support.files import WriteError
 from tefast.experiment import datasets
 from tefast.experiment.config import (
@@ -23,6 +23,7 @@ from tefast.experiment.config import (
     check,
     for_dataset,
 )
+from tefast.experiment.processes import speaks
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -217,4 +218,6 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def _complain(error: Any) -> int:
+    if not speaks():
+        return MISTAKE
     return complain("tefast.experiment", error)

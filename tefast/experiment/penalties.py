@@ -16,6 +16,7 @@ from tefast._support.files import write_text
 from tefast.experiment.architecture import STANDARD, Architecture
 from tefast.experiment.config import Config
 from tefast.experiment.measuring import last_logits
+from tefast.experiment.processes import here
 from tefast.experiment.training import Material, train_new
 
 GRIDS = {
@@ -135,7 +136,8 @@ def choose(
         Told the epochs done and their number.
     """
     grid = GRIDS[regularizer]
-    known = {figure.weight: figure for figure in _read(path)} if path.exists() else {}
+    figures = here().first(lambda: _read(path) if path.exists() else [])
+    known = {figure.weight: figure for figure in figures}
     part = _parts(material, held_out(material.train_labels.numpy(), groups, seed))
     for number, weight in enumerate(grid):
         if weight in known:
@@ -149,9 +151,10 @@ def choose(
             config, part, num_classes, regularizer, weight, seed, place, told, architecture
         )
         known[weight] = _measured(model, part, weight)
-        text = json.dumps([asdict(known[one]) for one in grid if one in known], indent=2)
-        write_text(path, text + "\n")
-        place.unlink(missing_ok=True)
+        if here().is_first:
+            text = json.dumps([asdict(known[one]) for one in grid if one in known], indent=2)
+            write_text(path, text + "\n")
+            place.unlink(missing_ok=True)
     return Choice(regularizer, seed, tuple(known[weight] for weight in grid))
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from tefast.experiment.class_results import ClassRow
 from tefast.experiment.config import FROM_SCRATCH, NO_ORDER, ORDERS, RECOVERIES, Config
 from tefast.experiment.criteria import RANDOM
+from tefast.experiment.results import Row
 
 TUNED_DRAWS = 3
 """Random orders after which networks are fine-tuned: the first ones, as each takes a training."""
@@ -33,6 +34,11 @@ class PlannedCurve:
     draw: int
     recovery: str
     fractions: tuple[float, ...]
+
+    def of_rows(self, rows: Iterable[Row]) -> list[Row]:
+        """Those of the fractions that are asked for, in their order."""
+        known = {row.removed_fraction: row for row in rows}
+        return [known[fraction] for fraction in self.fractions]
 
     def of_classes(self, rows: Iterable[ClassRow]) -> list[ClassRow]:
         """Those of the curve's rows that are reported: at 0, and nearest to `BY_CLASS`."""

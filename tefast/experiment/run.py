@@ -24,8 +24,9 @@ from tefast.experiment.datasets.base import Features, Reader
 from tefast.experiment.figures import figure2, figure3, figure4
 from tefast.experiment.penalties import Choice, choose
 from tefast.experiment.plan import curves_of
+from tefast.experiment.processes import here, joined
 from tefast.experiment.report import write_report
-from tefast.experiment.results import Row, StudyResults, write_rows
+from tefast.experiment.results import Row, StudyResults, read_rows, write_rows
 from tefast.experiment.scoring import scores_of
 from tefast.experiment.shuffling import shuffled_accuracy
 from tefast.experiment.splits import Split, group_overlap, split
@@ -71,7 +72,26 @@ def run(
     ------
     ValueError
         For data, weights or settings that cannot be run, before anything is written.
+
+    Notes
+    -----
+    Processes that torchrun started share the work: they train each model together, count the
+    samples together, and measure some curves each. The first of them writes what all have made.
     """
+    with joined():
+        _run(config, out, fresh, must_resume, feature_cache, command, criteria, architecture)
+
+
+def _run(
+    config: Config,
+    out: Path,
+    fresh: bool,
+    must_resume: bool,
+    feature_cache: Path | None,
+    command: Sequence[str],
+    criteria: Mapping[str, Criterion] | None,
+    architecture: Architecture,
+) -> None:
     resolved = criteria_of(config, criteria)
     architecture.check(config)
     space = Workspace(out)
@@ -88,10 +108,10 @@ def run(
         space.begin(config, fresh=fresh, must_resume=must_resume)
         if make is not None:
             with space.stage("clips"), _Bar("rendering", "clip") as progress:
-                make(root, progress)
+                here().first(partial(make, root, progress))
         found, splits = _find_and_split(config, root)
         what = f"{len(found.clips)} {dataset.samples} of {len(found.classes)} classes"
-        print(f"{what} in {found.root}")
+        _say(f"{what} in {found.root}")
         with space.stage("features"):
             features = _features(found, reader, feature_cache or space.features)
         splits = {seed: _usable(part, features.usable) for seed, part in splits.items()}
@@ -106,6 +126,8 @@ def run(
         config = _sized(config, space, architecture, features, len(found.classes))
         trained, choices = _train(config, space, found, features, splits, resolved, architecture)
         rows, shuffled = _sweep(config, space, trained, found.classes)
+        if not here().is_first:
+            return
         units, gates = (
             StudyResults(rows["unit"]),
             StudyResults(rows["gate"]) if "gate" in rows else None,
@@ -139,7 +161,7 @@ def _features(found: Found[Any], reader: Reader[Any], cache: Path) -> Features:
     with _Bar("features", "clip") as progress:
         features = reader.read(found, cache_dir=cache, progress=progress)
     for problem in features.problems:
-        print(f"{problem.kind} clip {problem.name}: {problem.reason}", flush=True)
+        _say(f"{problem.kind} clip {problem.name}: {problem.reason}")
     return features
 
 
@@ -273,21 +295,27 @@ def _sweep(
         for one in trained
         for granularity in rows
     ]
-    total, done = sum(len(curves) for *_, curves in every), 0
+    total, done = sum(len(here().share(curves)) for *_, curves in every), 0
     with space.stage("sweep"), _Bar("sweep", "curve") as progress:
         for one, granularity, curves in every:
             sweep = ModelSweep(config, one, classes, granularity)
-            for curve in curves:
-                paths = space.sweep(one.regularizer, one.seed, granularity, curve)
-                rows[granularity] += sweep.curve(curve, *paths)
-                if granularity == config.granularity:
-                    by_class += curve.of_classes(read_class_rows(paths[1]))
+            for curve in here().share(curves):
+                sweep.curve(curve, *space.sweep(one.regularizer, one.seed, granularity, curve))
                 done += 1
                 progress(done, total)
+        here().wait()
+        for one, granularity, curves in every:
+            for curve in curves:
+                paths = space.sweep(one.regularizer, one.seed, granularity, curve)
+                rows[granularity] += curve.of_rows(read_rows(paths[0]))
+                if granularity == config.granularity:
+                    by_class += curve.of_classes(read_class_rows(paths[1]))
         for one in trained:
             path = space.shuffled(one.regularizer, one.seed)
             accuracies = shuffled_accuracy(one.model, one.material, one.seed, path)
             shuffled.append({"seed": one.seed, "regularizer": one.regularizer, **accuracies})
+    if not here().is_first:
+        return rows, shuffled
     for path in (space.units, space.gate_figure):  # of an earlier start that was about gates
         path.unlink(missing_ok=True)
     write_class_rows(space.classes, by_class)
@@ -340,6 +368,12 @@ def _usable(part: Split, usable: npt.NDArray[np.bool_]) -> Split:
     return Split(train, test, part.missing)
 
 
+def _say(text: str) -> None:
+    """Print a line, in the first process alone."""
+    if here().is_first:
+        print(text, flush=True)
+
+
 def _digest(*parts: Any) -> str:
     """A hash of arrays and lists: what models were trained on."""
     digest = hashlib.sha256()
@@ -353,7 +387,8 @@ class _Bar:
     """A bar on a terminal that is told (done, total); silent elsewhere."""
 
     def __init__(self, what: str, unit: str) -> None:
-        self._bar = tqdm(desc=what, unit=f" {unit}", disable=None, leave=False)
+        disable = None if here().is_first else True
+        self._bar = tqdm(desc=what, unit=f" {unit}", disable=disable, leave=False)
 
     def __enter__(self) -> Callable[[int, int], None]:
         return self._show

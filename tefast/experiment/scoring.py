@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from tefast._support.files import whole_file
 from tefast.experiment.config import Config
 from tefast.experiment.criteria import RANDOM, seed_of_draw
+from tefast.experiment.processes import here
 from tefast.experiment.training import Material
 from tefast.nn import gate_means, score
 from tefast.nn.criteria import NAMED, Criterion, counter_of
@@ -34,7 +35,8 @@ def scores_of(
     """Scores by every criterion, from the training samples; read from the files that are there.
 
     Those of units have shape (U,), those of gates (U, G); with these come the gates' `MEANS`.
-    Random orders have none: `random_scores` draws them.
+    Several processes count the samples together, which gives the same to the bit. Random orders
+    have none: `random_scores` draws them.
 
     Parameters
     ----------
@@ -47,12 +49,14 @@ def scores_of(
     batches = material.batches()
     how: dict[str, Any] = {"of": of, "bins": config.bins, "seed": seed, "rnn": config.rnn}
     wanted = {name: one for name, one in criteria.items() if name != RANDOM}
-    missing = {name: one for name, one in wanted.items() if not place(name).exists()}
+    there = here().first(lambda: [name for name in (*wanted, MEANS) if place(name).exists()])
+    missing = {name: one for name, one in wanted.items() if name not in there}
     counting = [
         name for name, one in missing.items() if isinstance(one, str) and counter_of(NAMED[one])
     ]
-    if counting:  # they share the pass over the samples
-        for name, scores in score(model, batches, counting, **how).items():
+    if counting:  # they share the pass over the samples, and processes share the samples
+        shared, group = here().share(batches), here().group
+        for name, scores in score(model, shared, counting, group=group, **how).items():
             _write(place(name), scores[0, 0])
     for name, one in missing.items():
         if name not in counting:
@@ -60,8 +64,9 @@ def scores_of(
     names = list(wanted)
     if granularity == "gate":
         names.append(MEANS)
-        if not place(MEANS).exists():
+        if MEANS not in there:
             _write(place(MEANS), gate_means(model, batches, rnn=config.rnn))
+    here().wait()
     return {name: _read(place(name)) for name in names}
 
 
@@ -89,6 +94,8 @@ def random_scores(
 
 
 def _write(path: Path, scores: Tensor) -> None:
+    if not here().is_first:
+        return
     with whole_file(path) as part:
         save_file({"scores": scores.contiguous()}, part)
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from tefast._support.files import write_text
+from tefast.experiment.processes import here
 from tefast.experiment.training import Material, valid_steps
 from tefast.nn import accuracy
 
@@ -20,7 +21,7 @@ def shuffled_accuracy(
 
     The orders are drawn by `seed`. Read from `path` if there.
     """
-    if not path.exists():
+    if here().is_first and not path.exists():
         x = shuffled(material.test_x, material.test_lengths, seed)
         labels, lengths = material.test_labels, material.test_lengths
         result = {
@@ -28,6 +29,7 @@ def shuffled_accuracy(
             "shuffled_accuracy": accuracy(model, x, labels, lengths=lengths),
         }
         write_text(path, json.dumps(result) + "\n")
+    here().wait()
     return dict(json.loads(path.read_text(encoding="utf-8")))
 
 

@@ -103,8 +103,8 @@ class ModelSweep:
         # leave may be the same network as well.
         self._known: dict[object, Measured] = {}
 
-    def curve(self, planned: PlannedCurve, path: Path, classes_path: Path) -> list[Row]:
-        """Measure a curve: the rows of its fractions, and those of its classes.
+    def curve(self, planned: PlannedCurve, path: Path, classes_path: Path) -> None:
+        """Measure the rows of a curve's fractions, and those of its classes.
 
         Rows that `path` has are taken from there, and it has all of them in the end. Rows of
         classes lie in `classes_path`.
@@ -120,7 +120,6 @@ class ModelSweep:
                 every = sorted(rows)
                 write_class_rows(classes_path, [one for at in every for one in by_class[at]])
                 write_rows(path, [rows[at] for at in every])
-        return [rows[fraction] for fraction in planned.fractions]
 
     def _read(
         self, path: Path, classes_path: Path
@@ -223,7 +222,9 @@ class ModelSweep:
             self._config, epochs=self._config.tuning_epochs, lr=TUNING_RATE * self._config.lr
         )
         kind, _ = config.penalty(self._trained.regularizer)
-        train(config, smaller, self._material, kind, self._trained.weight, self._trained.seed)
+        # Each process measures curves of its own.
+        train(config, smaller, self._material, kind, self._trained.weight, self._trained.seed,
+              together=False)  # fmt: skip
 
     @cached_property
     def _moments(self) -> Moments:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from tefast._support.files import whole_file
 from tefast.experiment.architecture import STANDARD, Architecture
 from tefast.experiment.config import Config
+from tefast.experiment.processes import here
 from tefast.nn import TrainingState, fit, save
 
 CHECKPOINT_SECONDS = 20.0
@@ -80,8 +81,9 @@ def prepare(
         mean, deviation = steps.mean(dim=0), steps.std(dim=0)
     # A feature that never changes says nothing; dividing by its 0 would say NaN.
     deviation = torch.where(deviation > 0, deviation, torch.ones_like(deviation))
-    with whole_file(scaling) as path:
-        save_file({"mean": mean, "deviation": deviation}, path)
+    if here().is_first:
+        with whole_file(scaling) as path:
+            save_file({"mean": mean, "deviation": deviation}, path)
 
     def part(index: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         x = (features[index] - mean) / deviation
@@ -116,14 +118,16 @@ def train_model(
     `weight` is the factor of the regulariser's penalty. `progress` is told the epochs done and
     their number.
     """
-    if model_path.exists():
+    if here().first(model_path.exists):
         return architecture.load(model_path, config, material.train_x.shape[2], num_classes)
     model = train_new(
         config, material, num_classes, regularizer, weight, seed, checkpoint, progress,
         architecture,
     )  # fmt: skip
-    save(model, model_path)
-    checkpoint.unlink(missing_ok=True)
+    if here().is_first:
+        save(model, model_path)
+        checkpoint.unlink(missing_ok=True)
+    here().wait()
     return model
 
 
@@ -147,7 +151,7 @@ def train_new(
 
     def after(state: TrainingState) -> None:
         nonlocal written
-        if time.monotonic() - written >= CHECKPOINT_SECONDS:
+        if here().is_first and time.monotonic() - written >= CHECKPOINT_SECONDS:
             with whole_file(checkpoint) as part:
                 torch.save(state, part)
             written = time.monotonic()
@@ -171,8 +175,12 @@ def train(
     *,
     on_epoch: Callable[[TrainingState], None] | None = None,
     resume: TrainingState | None = None,
+    together: bool = True,
 ) -> None:
-    """Train a model in place on the training samples, as `tefast.nn.fit` does."""
+    """Train a model in place on the training samples, as `tefast.nn.fit` does.
+
+    All processes of the run train it together, unless this one is to do it alone.
+    """
     fit(
         model,
         material.train_x,
@@ -187,11 +195,12 @@ def train(
         loss=cast(Any, config.loss),
         on_epoch=on_epoch,
         resume=resume,
+        group=here().group if together else None,
     )
 
 
 def _read_checkpoint(path: Path) -> TrainingState | None:
-    if not path.exists():
+    if not here().first(path.exists):
         return None
     try:
         return cast(TrainingState, torch.load(path, weights_only=True))

@@ -7,7 +7,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -15,6 +15,7 @@ from urllib.parse import quote
 from tefast._support.files import write_text, writing
 from tefast.experiment.config import NO_ORDER, Config, ConfigError
 from tefast.experiment.plan import PlannedCurve
+from tefast.experiment.processes import here
 
 FOLDERS = ("data", "features", "checkpoints", "penalties", "models", "scores", "sweep")
 FILES = (
@@ -97,6 +98,9 @@ class Workspace:
             If the run that is there has other settings, there is none and `must_resume`, or the
             folder holds files of somebody else's under names that a run uses.
         """
+        here().first(lambda: self._begin(config, fresh=fresh, must_resume=must_resume))
+
+    def _begin(self, config: Config, *, fresh: bool, must_resume: bool) -> None:
         before = self._recall()
         if before is None:
             self._refuse_strangers()
@@ -123,7 +127,10 @@ class Workspace:
 
     @contextmanager
     def stage(self, name: str, detail: str = "") -> Iterator[None]:
-        """Announce a stage and add up the time it takes."""
+        """Announce a stage and add up the time it takes; the first process does so for all."""
+        if not here().is_first:
+            yield
+            return
         shown = f"{name} ({detail})" if detail else name
         print(f"{shown} ...", flush=True)
         start = time.monotonic()
@@ -145,6 +152,12 @@ class Workspace:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keep other runs out of this folder; the lock goes with the process, however it ends."""
+        with ExitStack() as stack:
+            here().first(lambda: stack.enter_context(self._lock()))
+            yield
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
         path = self.out / ".lock"
         with writing(path):
             self.out.mkdir(parents=True, exist_ok=True)
@@ -158,6 +171,9 @@ class Workspace:
 
     def pin(self, name: str, value: str) -> None:
         """Hold a run to what it was begun with: models of other data must not be mixed in."""
+        here().first(lambda: self._pin(name, value))
+
+    def _pin(self, name: str, value: str) -> None:
         before = self._pins.setdefault(name, value)
         if before != value:
             raise ConfigError(

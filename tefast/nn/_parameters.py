@@ -48,6 +48,12 @@ rnn : nn.LSTM or nn.GRU, of one layer and direction, without projection
 rnn : nn.LSTM, nn.GRU, nn.RNN, one of their cells, or RecurrentStack
     It is not changed.
 """,
+    "group": """
+group : torch.distributed.ProcessGroup, optional
+    Processes whose batches count together, such as ``torch.distributed.group.WORLD``. Each passes
+    its own part of the batches. All get the scores of all batches, the same to the bit for any
+    number of processes. It is for criteria that count, and for those that read the weights alone.
+""",
     "parts": """
 parts : sequence of (layer, direction), optional
     The layers and directions whose units are meant. Default: all.

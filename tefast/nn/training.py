@@ -4,10 +4,11 @@ import copy
 import math
 import operator
 from collections.abc import Callable
-from typing import Any, TypedDict, get_args
+from typing import Any, Literal, TypedDict, get_args
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from tefast.nn._parameters import documented
@@ -15,6 +16,8 @@ from tefast.nn._runs.modes import in_mode
 from tefast.nn.objectives import LossSteps, Penalty, last_logits, objective
 
 _INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+Precision = Literal["float32", "bfloat16"]
+
 _MAX_NORM = 1.0
 _WARMUP = 0.1
 
@@ -73,6 +76,8 @@ def fit(
     loss: LossSteps = "last",
     on_epoch: Callable[[TrainingState], None] | None = None,
     resume: TrainingState | None = None,
+    precision: Precision = "float32",
+    group: Any = None,
 ) -> list[float]:
     """Train `model` in place with Adam.
 
@@ -105,6 +110,13 @@ def fit(
         Gets a `TrainingState` after every epoch: a copy, to keep or to write.
     resume : TrainingState, optional
         Go on from there; `model` takes its weights. Not changed.
+    precision : {"float32", "bfloat16"}, default "float32"
+        "bfloat16" runs the model under ``torch.autocast``; its weights stay as they are.
+    group : torch.distributed.ProcessGroup, optional
+        Processes that train together, such as ``torch.distributed.group.WORLD``. Each passes the
+        same model and all the data, and works on its part of every step's sequences. All end with
+        the same weights. These differ from those of one process in the last digits, because sums
+        of floats depend on their order; a model that normalises over its batch differs by more.
 
     Returns
     -------
@@ -133,6 +145,8 @@ def fit(
     }
     if lengths is not None:
         settings["valid_steps"] = int(lengths.sum())
+    if precision != "float32":
+        settings["precision"] = precision
     _check_settings(settings)
     _check_data(model, x, labels, lengths, loss)
     _check_resume(model, resume, settings)
@@ -146,7 +160,8 @@ def fit(
         losses = list(resume["losses"])
     with in_mode(model, training=True):
         for epoch in range(len(losses), epochs):
-            losses.append(_run_epoch(model, optimizer, (x, labels, lengths), epoch, settings))
+            data = (x, labels, lengths)
+            losses.append(_run_epoch(model, optimizer, data, epoch, settings, group))
             if on_epoch is not None:
                 on_epoch(_state(model, optimizer, losses, settings))
     optimizer.zero_grad()
@@ -221,8 +236,10 @@ def _run_epoch(
     data: tuple[Tensor, Tensor, Tensor | None],
     epoch: int,
     settings: dict[str, Any],
+    group: Any,
 ) -> float:
     x, labels, lengths = data
+    rank, size = (0, 1) if group is None else (dist.get_rank(group), dist.get_world_size(group))
     rng = np.random.default_rng([settings["seed"], epoch])
     order = torch.from_numpy(rng.permutation(len(x))).to(x.device)
     batches = torch.split(order, settings["batch_size"])
@@ -231,17 +248,27 @@ def _run_epoch(
     total = 0.0
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(int(rng.integers(2**63)))
-        for number, batch in enumerate(batches):
+        for number, whole in enumerate(batches):
+            batch = whole[rank::size]
             step = epoch * len(batches) + number
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(step, steps, settings["lr"])
+            for some in optimizer.param_groups:
+                some["lr"] = learning_rate(step, steps, settings["lr"])
             inputs = x[batch].to(device)
             targets = labels[batch.to(labels.device)].to(device, torch.int64)
             valid = None if lengths is None else lengths[batch.to(lengths.device)].to(device)
             where = f"epoch {epoch + 1}, step {number + 1}"
             part = inputs, targets, valid
-            total += len(batch) * _step(model, optimizer, part, settings, where)
+            share = _share(batch, whole, lengths if settings["loss"] == "all" else None)
+            total += len(whole) * _step(model, optimizer, part, settings, where, share, group)
     return total / len(x)
+
+
+def _share(part: Tensor, whole: Tensor, lengths: Tensor | None) -> float:
+    """How much of the mean loss of a step's sequences is that of a part of them."""
+    if lengths is None:
+        return len(part) / len(whole)
+    steps = [int(lengths[some.to(lengths.device)].sum()) for some in (part, whole)]
+    return steps[0] / steps[1]
 
 
 def _step(
@@ -250,12 +277,20 @@ def _step(
     data: tuple[Tensor, Tensor, Tensor | None],
     settings: dict[str, Any],
     where: str,
+    share: float,
+    group: Any,
 ) -> float:
     x, labels, lengths = data
     optimizer.zero_grad()
     kind, weight, loss = (settings[name] for name in ("penalty", "weight", "loss"))
-    value = objective(model, x, labels, kind, weight, loss, lengths)
-    value.backward()  # type: ignore[no-untyped-call]
+    value = torch.zeros((), device=x.device)
+    if len(x):  # of a step of few sequences some processes have none
+        mixed = settings.get("precision", "float32") != "float32"
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=mixed):
+            value = share * objective(model, x, labels, kind, weight, loss, lengths)
+        value.backward()  # type: ignore[no-untyped-call]
+    if group is not None:
+        value = _summed(model, value.detach(), group)
     norm = nn.utils.clip_grad_norm_(model.parameters(), _MAX_NORM)
     if not (value.isfinite() and norm.isfinite()):
         raise FloatingPointError(
@@ -264,6 +299,19 @@ def _step(
         )
     optimizer.step()
     return value.item()
+
+
+def _summed(model: nn.Module, value: Tensor, group: Any) -> Tensor:
+    """The sum of a loss over all processes; the gradients become such sums, too."""
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    gradients = [torch.zeros_like(w) if w.grad is None else w.grad for w in weights]
+    flat = torch.cat([value.reshape(1), *(one.flatten() for one in gradients)])
+    dist.all_reduce(flat, group=group)
+    sizes = [1, *(one.numel() for one in gradients)]
+    value, *parts = torch.split(flat, sizes)
+    for weight, part in zip(weights, parts, strict=True):
+        weight.grad = part.view_as(weight).clone()
+    return value[0]
 
 
 def _state(
@@ -296,8 +344,13 @@ def _check_settings(settings: dict[str, Any]) -> None:
     _check_count("epochs", settings["epochs"])
     _check_count("batch_size", settings["batch_size"])
     _check_count("seed", settings["seed"], least=0)
-    for name, known in {"penalty": (None, *get_args(Penalty)), "loss": get_args(LossSteps)}.items():
-        if settings[name] not in known:
+    choices = {
+        "penalty": (None, *get_args(Penalty)),
+        "loss": get_args(LossSteps),
+        "precision": get_args(Precision),
+    }
+    for name, known in choices.items():
+        if name in settings and settings[name] not in known:
             named = ", ".join(map(str, known))
             raise ValueError(f"{name}: expected one of {named}, got {settings[name]!r}")
     if not (math.isfinite(settings["lr"]) and settings["lr"] > 0):
