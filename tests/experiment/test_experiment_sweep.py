@@ -14,7 +14,7 @@ from tefast.experiment.config import PRESETS, ConfigError
 from tefast.experiment.criteria import criteria_of, digest_of, seed_of_draw
 from tefast.experiment.measuring import calibration_error, last_logits, measure
 from tefast.experiment.plan import curves_of
-from tefast.experiment.results import Curve
+from tefast.experiment.results import Curve, read_rows
 from tefast.experiment.sweep import ModelSweep, Trained, sizes_from_scratch
 from tefast.experiment.training import Material
 from tefast.nn import (
@@ -70,7 +70,8 @@ def all_curves(trained, folder, config=CONFIG):
     rows = []
     for number, planned in enumerate(curves_of(config, trained.regularizer, "unit")):
         paths = folder / f"{number}.csv", folder / f"{number}-classes.csv"
-        rows += sweep_of_it.curve(planned, *paths)
+        sweep_of_it.curve(planned, *paths)
+        rows += planned.of_rows(read_rows(paths[0]))
     return rows
 
 
@@ -169,7 +170,7 @@ def test_a_fine_tuned_point_is_kept_as_soon_as_it_is_measured(trained, tmp_path,
     paths = tmp_path / "one.csv", tmp_path / "classes.csv"
     calls = []
 
-    def tuned(*given):
+    def tuned(*given, **how):
         calls.append(given)
         if len(calls) == 2:
             raise KeyboardInterrupt
@@ -234,7 +235,8 @@ def test_rows_of_classes_add_up_to_the_accuracy(trained, tmp_path):
     sweep_of_it = ModelSweep(config, trained, CLASSES, "unit")
     every = []
     for planned in curves_of(config, "none", "unit"):
-        rows = sweep_of_it.curve(planned, tmp_path / "rows.csv", tmp_path / "classes.csv")
+        sweep_of_it.curve(planned, tmp_path / "rows.csv", tmp_path / "classes.csv")
+        rows = read_rows(tmp_path / "rows.csv")
         by_class = read_class_rows(tmp_path / "classes.csv")
         for row in rows:
             mine = [one for one in by_class if one.removed_fraction == row.removed_fraction]
