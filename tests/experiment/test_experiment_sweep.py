@@ -184,6 +184,24 @@ def test_a_fine_tuned_point_is_kept_as_soon_as_it_is_measured(trained, tmp_path,
     assert len(paths[0].read_text().splitlines()) == 1 + 3
 
 
+def test_fine_tuning_keeps_the_penalty_of_the_training(trained, tmp_path, monkeypatch):
+    config = replace(CONFIG, regularizers=("l1",), tuning_epochs=3, batch_size=7)
+    one = replace(trained, regularizer="l1", weight=0.25)
+    given = []
+    monkeypatch.setattr(sweep, "train", lambda *them, **_: given.append(them))
+    for planned in curves_of(config, "l1", "unit"):
+        if planned.recovery == "fine_tuning" and planned.order == "ascending":
+            ModelSweep(config, one, CLASSES, "unit").curve(
+                planned, tmp_path / "rows.csv", tmp_path / "classes.csv"
+            )
+            break
+    assert [them[1].rnn.hidden_size for them in given] == [6, 3]
+    for used, _, material, kind, weight, seed in given:
+        assert (used.epochs, used.batch_size, used.lr) == (3, 7, pytest.approx(0.005))
+        assert (kind, weight, seed) == ("l1", 0.25, 3)
+        assert material is trained.material
+
+
 def test_the_same_network_is_measured_once(trained, tmp_path, monkeypatch):
     twice = replace(trained, scores={"unit": {"l1": trained.scores["unit"]["l1"]} | {
         "l2": trained.scores["unit"]["l1"]
