@@ -57,6 +57,29 @@ def sizes_from_scratch(config: Config) -> list[int]:
     return sorted(left - {config.hidden}, reverse=True)
 
 
+_WHOLE = "whole"
+"""Tells the model of which nothing is removed from smaller ones."""
+
+
+@dataclass(frozen=True)
+class _Smaller:
+    """A network without some units or gates.
+
+    Attributes
+    ----------
+    removed : int
+        How many are gone.
+    key : object
+        Equal for equal networks.
+    build : callable
+        Makes it.
+    """
+
+    removed: int
+    key: object
+    build: Callable[[], nn.Module]
+
+
 class ModelSweep:
     """Curves of one trained model.
 
@@ -112,13 +135,15 @@ class ModelSweep:
             row = rows[0.0]
             right = tuple(one.right for one in by_class[0.0])
             numbers = (row.accuracy, row.calibration_error, row.parameters, row.seconds_per_clip)
-            self._known.setdefault((), Measured(*numbers, right))
+            self._known.setdefault(_WHOLE, Measured(*numbers, right))
         return {at: row for at, row in rows.items() if at in by_class}, by_class
 
     def _row(self, planned: PlannedCurve, fraction: float) -> tuple[Row, Measured]:
-        removed, network, key = self._without(planned, fraction)
+        smaller = self._smaller(planned, fraction)
+        key = smaller.key if smaller.removed else _WHOLE
         if key not in self._known:
-            self._known[key] = measure(network(), self._material, len(self._classes))
+            network = smaller.build() if smaller.removed else self._trained.model
+            self._known[key] = measure(network, self._material, len(self._classes))
         measured = self._known[key]
         row = Row(
             dataset=self._config.dataset,
@@ -130,7 +155,7 @@ class ModelSweep:
             draw=planned.draw,
             recovery=planned.recovery,
             removed_fraction=fraction,
-            removed_units=removed,
+            removed_units=smaller.removed,
             accuracy=measured.accuracy,
             calibration_error=measured.calibration_error,
             parameters=measured.parameters,
@@ -149,42 +174,22 @@ class ModelSweep:
             for name, right, total in counts
         ]  # fmt: skip
 
-    def _without(
-        self, planned: PlannedCurve, fraction: float
-    ) -> tuple[int, Callable[[], nn.Module], object]:
-        """How many units or gates go, what makes the network without them, and what tells it."""
-        model = self._trained.model
+    def _smaller(self, planned: PlannedCurve, fraction: float) -> _Smaller:
+        """The network at one point of a curve."""
         if planned.criterion == FROM_SCRATCH:
             count = count_of(fraction, self._config.hidden)
             left = self._config.hidden - count
-            return (
-                count,
-                lambda: self._trained.small[left] if count else model,
-                ((FROM_SCRATCH, left) if count else ()),
-            )
+            small = self._trained.small
+            return _Smaller(count, (FROM_SCRATCH, left), lambda: small[left])
+        scores, descending = self._scores(planned), planned.order == "descending"
         if self._granularity == "gate":
-            return self._without_gates(planned, fraction)
-        scores = self._scores(planned)
-        units = select_units(scores, fraction, descending=planned.order == "descending")
-        if not len(units):
-            return 0, lambda: model, ()
-        return (
-            len(units),
-            lambda: self._recovered(units, planned.recovery),
-            (planned.recovery, frozenset(units.tolist())),
-        )
-
-    def _without_gates(
-        self, planned: PlannedCurve, fraction: float
-    ) -> tuple[int, Callable[[], nn.Module], object]:
-        model = self._trained.model
-        scores = self._scores(planned)
-        gates = select_gates(scores, fraction, descending=planned.order == "descending")
-        if not gates.any():
-            return 0, lambda: model, ()
-        means, rnn = self._trained.scores["gate"][MEANS], self._config.rnn
-        key = gates.numpy().tobytes()
-        return int(gates.sum()), lambda: prune_gates(model, gates, means, rnn=rnn), key
+            gates = select_gates(scores, fraction, descending=descending)
+            key = gates.numpy().tobytes()
+            return _Smaller(int(gates.sum()), key, lambda: self._without_gates(gates))
+        units = select_units(scores, fraction, descending=descending)
+        recovery = planned.recovery
+        key_of_units = recovery, frozenset(units.tolist())
+        return _Smaller(len(units), key_of_units, lambda: self._without(units, recovery))
 
     def _scores(self, planned: PlannedCurve) -> Tensor:
         if planned.criterion == RANDOM:
@@ -193,7 +198,11 @@ class ModelSweep:
             return random_scores(self._trained.model, seed, planned.draw, of, rnn)
         return self._trained.scores[self._granularity][planned.criterion]
 
-    def _recovered(self, units: Tensor, recovery: str) -> nn.Module:
+    def _without_gates(self, gates: Tensor) -> nn.Module:
+        means = self._trained.scores["gate"][MEANS]
+        return prune_gates(self._trained.model, gates, means, rnn=self._config.rnn)
+
+    def _without(self, units: Tensor, recovery: str) -> nn.Module:
         """The model without some units, after what is done then."""
         if recovery == "reconstruction":
             return prune(self._trained.model, units, moments=self._moments, **self._where)

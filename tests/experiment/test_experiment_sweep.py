@@ -14,7 +14,7 @@ from tefast.experiment.config import PRESETS, ConfigError
 from tefast.experiment.criteria import criteria_of, digest_of, seed_of_draw
 from tefast.experiment.measuring import calibration_error, last_logits, measure
 from tefast.experiment.plan import curves_of
-from tefast.experiment.results import Curve
+from tefast.experiment.results import Curve, read_rows
 from tefast.experiment.sweep import ModelSweep, Trained, sizes_from_scratch
 from tefast.experiment.training import Material
 from tefast.nn import (
@@ -70,7 +70,8 @@ def all_curves(trained, folder, config=CONFIG):
     rows = []
     for number, planned in enumerate(curves_of(config, trained.regularizer, "unit")):
         paths = folder / f"{number}.csv", folder / f"{number}-classes.csv"
-        rows += sweep_of_it.curve(planned, *paths)
+        sweep_of_it.curve(planned, *paths)
+        rows += planned.of_rows(read_rows(paths[0]))
     return rows
 
 
@@ -169,7 +170,7 @@ def test_a_fine_tuned_point_is_kept_as_soon_as_it_is_measured(trained, tmp_path,
     paths = tmp_path / "one.csv", tmp_path / "classes.csv"
     calls = []
 
-    def tuned(*given):
+    def tuned(*given, **how):
         calls.append(given)
         if len(calls) == 2:
             raise KeyboardInterrupt
@@ -181,6 +182,24 @@ def test_a_fine_tuned_point_is_kept_as_soon_as_it_is_measured(trained, tmp_path,
     ModelSweep(CONFIG, trained, CLASSES, "unit").curve(planned, *paths)
     assert len(calls) == 3
     assert len(paths[0].read_text().splitlines()) == 1 + 3
+
+
+def test_fine_tuning_keeps_the_penalty_of_the_training(trained, tmp_path, monkeypatch):
+    config = replace(CONFIG, regularizers=("l1",), tuning_epochs=3, batch_size=7)
+    one = replace(trained, regularizer="l1", weight=0.25)
+    given = []
+    monkeypatch.setattr(sweep, "train", lambda *them, **_: given.append(them))
+    for planned in curves_of(config, "l1", "unit"):
+        if planned.recovery == "fine_tuning" and planned.order == "ascending":
+            ModelSweep(config, one, CLASSES, "unit").curve(
+                planned, tmp_path / "rows.csv", tmp_path / "classes.csv"
+            )
+            break
+    assert [them[1].rnn.hidden_size for them in given] == [6, 3]
+    for used, _, material, kind, weight, seed in given:
+        assert (used.epochs, used.batch_size, used.lr) == (3, 7, pytest.approx(0.005))
+        assert (kind, weight, seed) == ("l1", 0.25, 3)
+        assert material is trained.material
 
 
 def test_the_same_network_is_measured_once(trained, tmp_path, monkeypatch):
@@ -234,7 +253,8 @@ def test_rows_of_classes_add_up_to_the_accuracy(trained, tmp_path):
     sweep_of_it = ModelSweep(config, trained, CLASSES, "unit")
     every = []
     for planned in curves_of(config, "none", "unit"):
-        rows = sweep_of_it.curve(planned, tmp_path / "rows.csv", tmp_path / "classes.csv")
+        sweep_of_it.curve(planned, tmp_path / "rows.csv", tmp_path / "classes.csv")
+        rows = read_rows(tmp_path / "rows.csv")
         by_class = read_class_rows(tmp_path / "classes.csv")
         for row in rows:
             mine = [one for one in by_class if one.removed_fraction == row.removed_fraction]
