@@ -108,6 +108,11 @@ def _add_data(group: Any) -> None:
     _add(group, "--dataset", choices=datasets.names(), help="where the clips come from")
     _add(group, "--data-root", metavar="DIR", help="the folder the clips are in")
     _add(group, "--split", choices=SPLITS, help="of the clips into training and test")
+    group.add_argument("--allow-unreadable", action="store_true", default=None,
+                       help="go on where more than 1%% of the clips cannot be read")  # fmt: skip
+    group.add_argument("--allow-leak", action="store_true", default=None,
+                       help="go on where official lists have clips of one video in both "
+                       "parts")  # fmt: skip
     _add(group, "--data", metavar="FILE", help="the file of the dataset arrays")
     _add(group, "--backbone", help="the network that reads the frames")
     _add(group, "--weights", help="of the backbone: imagenet, random, or a file")

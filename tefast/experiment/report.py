@@ -46,6 +46,7 @@ def write_report(
     )
     environment.filters["spread"] = _shown
     environment.filters["points"] = _shown_change
+    environment.filters["overlap"] = _overlap
     environment.filters["shell"] = shlex.join
     page = environment.get_template("report.html.j2").render(
         summary=summary,
@@ -68,9 +69,7 @@ def caveats(summary: dict[str, Any]) -> list[str]:
     if config["hidden"] != 1024:
         found.append(f"The LSTM has {config['hidden']} units, 1024 in the paper.")
     if config["split"] == "random":
-        shares = "; ".join(
-            f"seed {part['seed']}: {100 * part['group_overlap']:.1f}%" for part in dataset["splits"]
-        )
+        shares = "; ".join(f"seed {part['seed']}: {_overlap(part)}" for part in dataset["splits"])
         found.append(
             "The split is random, as the paper's. So many test clips stand beside a training clip "
             f"of their own group, with which they share {known.shared_by_group}: {shares}. (With "
@@ -86,6 +85,12 @@ def caveats(summary: dict[str, Any]) -> list[str]:
         "penalties or how it bins; here they are those of the settings below."
     )
     return found
+
+
+def _overlap(part: dict[str, Any]) -> str:
+    """The share of a split's test clips beside a training clip of their group, if it is known."""
+    share = part["group_overlap"]
+    return share if isinstance(share, str) else f"{100 * share:.1f}%"
 
 
 def _table(results: StudyResults) -> dict[str, Any]:

@@ -14,17 +14,23 @@ import torch
 from tqdm import tqdm
 
 from tefast.experiment.config import ORDERS, Config
-from tefast.experiment.datasets import Found, find_clips, named
+from tefast.experiment.datasets import DatasetError, Found, find_clips, named
 from tefast.experiment.datasets.base import Features, Reader
 from tefast.experiment.figures import figure2, figure3, figure4
+from tefast.experiment.naming import printable
 from tefast.experiment.report import write_report
 from tefast.experiment.results import Row, StudyResults, write_rows
-from tefast.experiment.splits import Split, group_overlap, split
+from tefast.experiment.splits import Split, group_overlap, split, unknown_groups
 from tefast.experiment.summary import build_summary, write_summary
 from tefast.experiment.sweep import ModelSweep, scores_of, shuffled_accuracy
 from tefast.experiment.training import Material, prepare, train_model
 from tefast.experiment.workspace import Workspace
 from tefast.nn import SequenceClassifier
+
+MOST_UNREADABLE = 0.01
+"""A run stops where more than this part of the clips cannot be read, unless it is told to go on."""
+FEWEST_UNREADABLE = 2
+"""So many unreadable clips are needed for that: one stops no run."""
 
 
 @dataclass(frozen=True)
@@ -83,9 +89,12 @@ def run(
             with space.stage("clips"), _Bar("rendering", "clip") as progress:
                 make(root, progress)
         found, splits = _find_and_split(config, root)
-        print(f"{len(found.clips)} clips of {len(found.classes)} classes in {found.root}")
+        place = printable(found.root)
+        print(f"{len(found.clips)} clips of {len(found.classes)} classes in {place}")
+        _warn_of_unknown_groups(found)
         with space.stage("features"):
             features = _features(found, reader, feature_cache or space.features)
+        _check_unreadable(features, config.allow_unreadable)
         splits = {seed: _usable(part, features.usable) for seed, part in splits.items()}
         space.pin("clips", _digest(features.values, [clip.name for clip in found.clips]))
         for seed, part in splits.items():
@@ -117,7 +126,28 @@ def run(
 def _find_and_split(config: Config, root: Path) -> tuple[Found[Any], dict[int, Split]]:
     """Find the clips and split them for every seed."""
     found = find_clips(config.dataset, root)
-    return found, {seed: split(found, config.split, seed, root) for seed in config.seeds}
+    return found, {
+        seed: split(found, config.split, seed, root, allow_leak=config.allow_leak)
+        for seed in config.seeds
+    }
+
+
+def _warn_of_unknown_groups(found: Found[Any]) -> None:
+    unknown = unknown_groups(found)
+    if unknown is not None:
+        print(f"warning: {unknown}; so it is unknown whether the split keeps videos apart")
+
+
+def _check_unreadable(features: Features, allowed: bool) -> None:
+    """Raise if too many clips cannot be read for the rest to stand for the set."""
+    count, total = int((~features.usable).sum()), len(features.usable)
+    if allowed or count < FEWEST_UNREADABLE or count <= MOST_UNREADABLE * total:
+        return
+    first = next(problem for problem in features.problems if problem.kind == "unreadable")
+    raise DatasetError(
+        f"{count} of {total} clips cannot be read, more than {MOST_UNREADABLE:.0%}; the first is "
+        f"{first.name}: {first.reason}; --allow-unreadable goes on without them"
+    )
 
 
 def _features(found: Found[Any], reader: Reader[Any], cache: Path) -> Features:
@@ -230,9 +260,10 @@ def _described(found: Found[Any], features: Features, splits: dict[int, Split]) 
             "seed": seed,
             "train": len(part.train),
             "test": len(part.test),
-            "group_overlap": group_overlap(found, part.train, part.test),
+            "group_overlap": "unknown" if overlap is None else overlap,
         }
         for seed, part in splits.items()
+        for overlap in [group_overlap(found, part.train, part.test)]
     ]
     return {
         "name": found.name,

@@ -17,6 +17,7 @@ import torch
 from tefast._support.files import write_text
 from tefast.experiment.config import ORDERS, Config
 from tefast.experiment.findings import findings, gate_findings, paper_table, percent
+from tefast.experiment.naming import printable
 from tefast.experiment.results import Curve, StudyResults
 
 PACKAGES = ("tefast", "torch", "numpy", "av", "safetensors", "matplotlib")
@@ -46,7 +47,7 @@ def build_summary(
         ``name``, ``classes`` (names), ``clips``, ``usable``, ``missing`` (clips that official
         lists name and the folder lacks), and ``splits``: for every seed ``seed``, ``train``,
         ``test`` (clips) and ``group_overlap``, the fraction of test clips beside a training clip
-        of their own group.
+        of their own group, or "unknown".
     shuffled : list of dict
         For every model ``seed``, ``regularizer``, ``accuracy``, ``shuffled_accuracy``.
     problems : list of dict
@@ -78,12 +79,17 @@ def build_summary(
 
 
 def _without_home(value: Any) -> Any:
-    """The same with ~ for the user's home folder, as reports are passed on."""
+    """The same with ~ for the user's home folder, as reports are passed on.
+
+    Names of files in it become text that a page can hold.
+    """
     if isinstance(value, dict):
         return {name: _without_home(one) for name, one in value.items()}
     if isinstance(value, (list, tuple)):
         return [_without_home(one) for one in value]
     home = str(Path.home())
+    if isinstance(value, str):
+        value = printable(value)
     if isinstance(value, str) and home != os.sep:
         return re.sub(rf"{re.escape(home)}(?=/|$|[\s'\",:;)])", "~", value)
     return value
