@@ -13,7 +13,7 @@ from tefast.experiment.datasets.lists import folder_of_lists, lines_of
 from tefast.experiment.datasets.videos import Videos
 
 LISTS = ("testTrainMulti_7030_splits", "test_train_splits", "splits", "annotations")
-LIST = re.compile(r".+_test_split\d+\.txt")
+LIST = re.compile(r".+_test_split\d\.txt")
 # What stands before this tail of a file's name is the video that the clip was cut from.
 TAIL = re.compile(r"_[hufl]_(cm|nm)_np\d+_(fr|ba|le|ri)_(bad|med|goo)_\d+$")
 

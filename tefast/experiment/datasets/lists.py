@@ -51,13 +51,8 @@ def folder_of_lists(root: Path, top: Path, names: Sequence[str], file: re.Patter
                     return folder / name
     raise DatasetError(
         f"an official split needs the set's lists: no folder {' or '.join(names)} with files "
-        f"such as {example(file)} in {root} or beside it"
+        f"such as {_example(file)} in {root} or beside it"
     )
-
-
-def example(file: re.Pattern[str]) -> str:
-    """The pattern of a list's name as messages show it."""
-    return file.pattern.replace(r"\.", ".").replace(r"\d+", "1").replace(".+", "CLASS")
 
 
 def lines_of(path: Path) -> Iterator[Line]:
@@ -81,6 +76,11 @@ def lines_of(path: Path) -> Iterator[Line]:
             raise DatasetError(f"{path}, line {number}: expected text, got a zero byte")
         if line.strip():
             yield Line(line.strip().replace("\\", "/"), f"{path}, line {number}")
+
+
+def _example(file: re.Pattern[str]) -> str:
+    """The pattern of a list's name as messages show it."""
+    return file.pattern.replace(r"\.", ".").replace(r"\d", "1").replace(".+", "CLASS")
 
 
 def _text(path: Path, content: bytes) -> str:

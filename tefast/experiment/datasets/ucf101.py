@@ -12,7 +12,7 @@ from tefast.experiment.datasets.lists import folder_of_lists, lines_of
 from tefast.experiment.datasets.videos import Videos
 
 LISTS = ("ucfTrainTestlist", "UCF101TrainTestSplits-RecognitionTask", "splits", "annotations")
-LIST = re.compile(r"trainlist\d+\.txt")
+LIST = re.compile(r"trainlist0\d\.txt")
 LABEL = re.compile(r"\s+\d+$")  # at the end of training lines; the folder says it too
 GROUP = re.compile(r"_g(\d+)_c\d+$")
 
