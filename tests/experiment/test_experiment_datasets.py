@@ -155,11 +155,9 @@ def test_official_lists_of_hmdb51(hmdb):
 
 
 def test_official_split_without_lists(ucf, hmdb):
-    with pytest.raises(
-        DatasetError, match="no folder ucfTrainTestlist or .* as trainlist01.txt in"
-    ):
+    with pytest.raises(DatasetError, match=r"or UCF.* such as trainlist01.txt in"):
         split(find_clips("ucf101", ucf), "official-1", 0, ucf)
-    with pytest.raises(DatasetError, match="no folder testTrainMulti_7030_splits or "):
+    with pytest.raises(DatasetError, match=r"no folder test.* as CLASS_test_split1.txt in"):
         split(find_clips("hmdb51", hmdb), "official-1", 0, hmdb)
 
 
@@ -174,10 +172,8 @@ def test_names_that_tell_no_group(ucf):
     """Names of one set under the name of the other."""
     hmdb = ucf / "other"
     touch(hmdb, HMDB)
-    for name, root, example in [
-        ("hmdb51", ucf / "UCF-101", UCF[0]),
-        ("ucf101", hmdb, sorted(HMDB)[0]),
-    ]:
+    first = [("hmdb51", ucf / "UCF-101", UCF[0]), ("ucf101", hmdb, sorted(HMDB)[0])]
+    for name, root, example in first:
         found = find_clips(name, root)
         total = len(found.clips)
         told = f"the names of {total} of {total} clips in .* do not tell which video .* one is "

@@ -93,9 +93,8 @@ def test_archives_are_named_with_what_unpacks_them(tmp_path):
     for root in (packed, tmp_path):
         with pytest.raises(DatasetError, match=command):
             find_clips("hmdb51", root)
-    touch(
-        packed, ["test_train_splits.rar", "hmdb51_org.rar", "smile/a_smile_u_nm_np1_fr_goo_0.avi"]
-    )
+    touch(packed, ["test_train_splits.rar", "hmdb51_org.rar"])
+    touch(packed, ["smile/a_smile_u_nm_np1_fr_goo_0.avi"])
     with pytest.raises(DatasetError, match=r"wave.rar is not unpacked: there is no class wave; un"):
         find_clips("hmdb51", packed)
     touch(packed, ["wave/a_wave_u_nm_np1_fr_goo_0.avi"])
