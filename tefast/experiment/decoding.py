@@ -72,7 +72,7 @@ class Decoding:
             frame = None
             try:
                 # An open file, as FFmpeg would take a % in a name for a pattern of names.
-                with path.open("rb") as file, av.open(file) as container:
+                with path.open("rb") as file, av.open(file, "r") as container:
                     frame = next(container.decode(video=0), None)
             except (av.FFmpegError, OSError, IndexError) as error:
                 self._note(error)

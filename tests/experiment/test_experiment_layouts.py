@@ -151,8 +151,9 @@ def test_lists_of_hmdb51_are_found(tmp_path, lists, root):
 
 def test_a_folder_of_the_right_name_without_lists_is_passed_over(tmp_path):
     touch(tmp_path / "a", hmdb_names())
-    touch(tmp_path / "a" / "splits", ["notes.txt"])
+    touch(tmp_path / "a" / "splits", ["notes.txt", "._smile_test_split1.txt"])
     hmdb_lists(tmp_path / "a" / "annotations")
+    touch(tmp_path / "a" / "annotations", ["._smile_test_split1.txt"])
     found = find_clips("hmdb51", tmp_path / "a")
     assert split(found, "official-1", 0, tmp_path / "a").missing == 0
 

@@ -13,7 +13,7 @@ from tefast.experiment.datasets.lists import folder_of_lists, lines_of
 from tefast.experiment.datasets.videos import Videos
 
 LISTS = ("testTrainMulti_7030_splits", "test_train_splits", "splits", "annotations")
-LIST = re.compile(r".+_test_split\d\.txt")
+LIST = re.compile(r"[^.].*_test_split\d\.txt")
 # What stands before this tail of a file's name is the video that the clip was cut from.
 TAIL = re.compile(r"_[hufl]_(cm|nm)_np\d+_(fr|ba|le|ri)_(bad|med|goo)_\d+$")
 
@@ -38,7 +38,8 @@ class HMDB51(Videos):
         """
         folder = folder_of_lists(root, found.root, LISTS, LIST)
         tail = f"_test_split{number}.txt"
-        listed = [name.removesuffix(tail) for name in os.listdir(folder) if name.endswith(tail)]
+        files = [name for name in os.listdir(folder) if LIST.fullmatch(name)]
+        listed = [name.removesuffix(tail) for name in files if name.endswith(tail)]
         for name in sorted({*found.classes, *listed}):
             for line in lines_of(folder / f"{name}{tail}"):
                 file, _, flag = line.text.rpartition(" ")

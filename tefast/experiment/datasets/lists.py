@@ -80,7 +80,7 @@ def lines_of(path: Path) -> Iterator[Line]:
 
 def _example(file: re.Pattern[str]) -> str:
     """The pattern of a list's name as messages show it."""
-    return file.pattern.replace(r"\.", ".").replace(r"\d", "1").replace(".+", "CLASS")
+    return file.pattern.replace(r"\.", ".").replace(r"\d", "1").replace("[^.].*", "CLASS")
 
 
 def _text(path: Path, content: bytes) -> str:
