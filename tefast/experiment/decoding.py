@@ -41,7 +41,7 @@ class Decoding:
         self.declared = self.parts = self.lost = 0
         self.reason: str | None = None
         self._path = path
-        self._is_folder = path.is_dir()
+        self._is_folder = os.path.isdir(path)  # False too where the path cannot be followed
 
     def frames(self) -> Iterator[Any]:
         """The frames that can be decoded, in the order in which they are shown."""

@@ -250,3 +250,9 @@ def test_pictures_that_cannot_be_read(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ClipError, match=r"empty: no frame can be read \(it holds none\)"):
         sample_frames(tmp_path / "empty")
+
+
+def test_a_path_that_cannot_be_followed_is_an_unreadable_clip(tmp_path):
+    path = tmp_path / ("a" * 300 + ".avi")  # longer than a name may be
+    with pytest.raises(ClipError, match=r"no frame can be read \(File name too long"):
+        sample_frames(path)
