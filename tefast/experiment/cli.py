@@ -119,6 +119,11 @@ def _add_data(group: Any) -> None:
          help="for --dataset arrays: npz, safetensors or HDF5 with x (N, T, D), labels (N,) and "
          "optional groups, split and lengths (N,)")  # fmt: skip
     _add(group, "--split", choices=SPLITS, help="of the data into training and test")
+    group.add_argument("--allow-unreadable", action="store_true", default=None,
+                       help="go on where more than 1%% of the clips cannot be read")  # fmt: skip
+    group.add_argument("--allow-leak", action="store_true", default=None,
+                       help="go on where official lists have clips of one video in both "
+                       "parts")  # fmt: skip
     _add(group, "--backbone", help="the network that reads the frames")
     _add(group, "--weights", help="of the backbone: imagenet, random, or a file")
     _add(group, "--frames", type=int, help="frames sampled from a clip")

@@ -70,6 +70,10 @@ class Config:
     groups, clips_per_group : int
         Size of the rendered set; a group shares its background.
     split : {"random", "group", "official-1", "official-2", "official-3"}
+    allow_unreadable : bool
+        Go on where more than a few clips cannot be read.
+    allow_leak : bool
+        Go on where official lists have clips of one video in both parts.
     frames : int
         Frames sampled from every clip.
     height, width : int
@@ -115,6 +119,8 @@ class Config:
     groups: int = 12
     clips_per_group: int = 4
     split: str = "random"
+    allow_unreadable: bool = False
+    allow_leak: bool = False
     frames: int = 25
     height: int = 48
     width: int = 64
@@ -165,12 +171,15 @@ class Config:
 
         What a run can be extended by is left out: seeds, regularisers, criteria, fractions,
         random orders, recoveries, small networks, readings and the granularity. Where the clips
-        lie does not matter either, as features are keyed by the clips.
+        lie, and what of them is let pass, does not matter either, as features are keyed by the
+        clips.
         """
         free = (
             "preset",
             "data_root",
             "data",
+            "allow_unreadable",
+            "allow_leak",
             "seeds",
             "regularizers",
             "criteria",

@@ -81,6 +81,7 @@ def write_report(path: Path, summary: dict[str, Any], figures: Mapping[str, Path
     environment.filters["spread"] = _shown
     environment.filters["points"] = _shown_change
     environment.filters["p"] = _shown_p
+    environment.filters["overlap"] = _overlap
     environment.filters["shell"] = shlex.join
     page = environment.get_template("report.html.j2").render(
         summary=summary,
@@ -120,9 +121,7 @@ def caveats(summary: dict[str, Any]) -> list[str]:
             "The split is random, as the paper's. What the samples have in common is not known."
         )
     elif config["split"] == "random":
-        shares = "; ".join(
-            f"seed {part['seed']}: {100 * part['group_overlap']:.1f}%" for part in dataset["splits"]
-        )
+        shares = "; ".join(f"seed {part['seed']}: {_overlap(part)}" for part in dataset["splits"])
         found.append(
             "The split is random, as the paper's. So many of the test samples stand beside a "
             f"training sample of their own group, with which they share {known.shared_by_group}: "
@@ -139,6 +138,12 @@ def caveats(summary: dict[str, Any]) -> list[str]:
         "penalties or how it bins; here they are those of the settings below."
     )
     return found
+
+
+def _overlap(part: dict[str, Any]) -> str:
+    """The share of a split's test samples beside a training one of their group, if it is known."""
+    share = part["group_overlap"]
+    return share if isinstance(share, str) else f"{100 * share:.1f}%"
 
 
 def _shuffled(measured: list[dict[str, Any]]) -> list[dict[str, Any]]:

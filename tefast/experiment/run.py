@@ -24,10 +24,11 @@ from tefast.experiment.class_results import (
 )
 from tefast.experiment.config import Config
 from tefast.experiment.criteria import criteria_of, digest_of
-from tefast.experiment.datasets import Found, find_clips, named
+from tefast.experiment.datasets import DatasetError, Found, find_clips, named
 from tefast.experiment.datasets.base import Features, Reader
 from tefast.experiment.figures import figures
 from tefast.experiment.looking import draw_training, look_at_units
+from tefast.experiment.naming import printable
 from tefast.experiment.penalties import Choice, choose
 from tefast.experiment.plan import curves_of
 from tefast.experiment.processes import here, joined
@@ -35,12 +36,17 @@ from tefast.experiment.report import CAPTIONS, write_report
 from tefast.experiment.results import Row, StudyResults, read_rows, write_rows
 from tefast.experiment.scoring import scores_of
 from tefast.experiment.shuffling import shuffled_accuracy
-from tefast.experiment.splits import Split, group_overlap, split
+from tefast.experiment.splits import Split, group_overlap, split, unknown_groups
 from tefast.experiment.summary import build_summary, write_summary
 from tefast.experiment.sweep import ModelSweep, Trained, sizes_from_scratch
 from tefast.experiment.training import Material, prepare, train_model
 from tefast.experiment.workspace import Workspace
 from tefast.nn.criteria import Criterion
+
+MOST_UNREADABLE = 0.01
+"""A run stops where more than this part of the clips cannot be read, unless it is told to go on."""
+FEWEST_UNREADABLE = 2
+"""So many unreadable clips are needed for that: one stops no run."""
 
 
 def run(
@@ -117,9 +123,11 @@ def _run(
                 here().first(partial(make, root, progress))
         found, splits = _find_and_split(config, root)
         what = f"{len(found.clips)} {dataset.samples} of {len(found.classes)} classes"
-        _say(f"{what} in {found.root}")
+        _say(f"{what} in {printable(found.root)}")
+        _warn_of_unknown_groups(found)
         with space.stage("features"):
             features = _features(found, reader, feature_cache or space.features)
+        _check_unreadable(features, config.allow_unreadable)
         splits = {seed: _usable(part, features.usable) for seed, part in splits.items()}
         of_lengths = () if features.lengths is None else (features.lengths,)
         names = [clip.name for clip in found.clips]
@@ -167,7 +175,28 @@ def _run(
 def _find_and_split(config: Config, root: Path) -> tuple[Found[Any], dict[int, Split]]:
     """Find the clips and split them for every seed."""
     found = find_clips(config.dataset, root)
-    return found, {seed: split(found, config.split, seed, root) for seed in config.seeds}
+    return found, {
+        seed: split(found, config.split, seed, root, allow_leak=config.allow_leak)
+        for seed in config.seeds
+    }
+
+
+def _warn_of_unknown_groups(found: Found[Any]) -> None:
+    unknown = unknown_groups(found)
+    if unknown is not None:
+        _say(f"warning: {unknown}; so it is unknown whether the split keeps videos apart")
+
+
+def _check_unreadable(features: Features, allowed: bool) -> None:
+    """Raise if too many clips cannot be read for the rest to stand for the set."""
+    count, total = int((~features.usable).sum()), len(features.usable)
+    if allowed or count < FEWEST_UNREADABLE or count <= MOST_UNREADABLE * total:
+        return
+    first = next(problem for problem in features.problems if problem.kind == "unreadable")
+    raise DatasetError(
+        f"{count} of {total} clips cannot be read, more than {MOST_UNREADABLE:.0%}; the first is "
+        f"{first.name}: {first.reason}; --allow-unreadable goes on without them"
+    )
 
 
 def _features(found: Found[Any], reader: Reader[Any], cache: Path) -> Features:
@@ -344,9 +373,10 @@ def _described(found: Found[Any], features: Features, splits: dict[int, Split]) 
             "seed": seed,
             "train": len(part.train),
             "test": len(part.test),
-            "group_overlap": group_overlap(found, part.train, part.test),
+            "group_overlap": "unknown" if overlap is None else overlap,
         }
         for seed, part in splits.items()
+        for overlap in [group_overlap(found, part.train, part.test)]
     ]
     return {
         "name": found.name,

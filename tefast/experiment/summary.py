@@ -22,6 +22,7 @@ from tefast.experiment.class_tables import class_table
 from tefast.experiment.comparisons import accuracy_tables, percent, whole_curve
 from tefast.experiment.config import Config
 from tefast.experiment.findings import findings, gate_findings, paper_table
+from tefast.experiment.naming import printable
 from tefast.experiment.results import StudyResults
 
 PACKAGES = ("tefast", "torch", "numpy", "av", "safetensors", "scipy", "matplotlib")
@@ -59,7 +60,7 @@ def build_summary(
         ``name``, ``classes`` (names), ``clips``, ``usable``, ``missing`` (clips that official
         lists name and the folder lacks), and ``splits``: for every seed ``seed``, ``train``,
         ``test`` (clips) and ``group_overlap``, the fraction of test clips beside a training clip
-        of their own group.
+        of their own group, or "unknown".
     shuffled : list of dict
         For every model ``seed``, ``regularizer``, ``accuracy``, ``shuffled_accuracy``.
     chosen_weights : sequence of dict
@@ -110,12 +111,17 @@ def _of_gates(
 
 
 def _without_home(value: Any) -> Any:
-    """The same with ~ for the user's home folder, as reports are passed on."""
+    """The same with ~ for the user's home folder, as reports are passed on.
+
+    Names of files in it become text that a page can hold.
+    """
     if isinstance(value, dict):
         return {name: _without_home(one) for name, one in value.items()}
     if isinstance(value, (list, tuple)):
         return [_without_home(one) for one in value]
     home = str(Path.home())
+    if isinstance(value, str):
+        value = printable(value)
     if isinstance(value, str) and home != os.sep:
         return re.sub(rf"{re.escape(home)}(?=/|$|[\s'\",:;)])", "~", value)
     return value

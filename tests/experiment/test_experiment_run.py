@@ -259,6 +259,7 @@ def test_broken_clips_are_named_and_counted(broken, tmp_path, capfd):
     root, cut, empty, text = broken
     out = tmp_path / "out"
     arguments = ["--dataset", "ucf101", "--data-root", str(root), "--split", "group"]
+    arguments += ["--allow-unreadable"]
     small = ["--seeds", "0", "--regularizers", "none", "--hidden", "8", "--epochs", "1"]
     assert cli.main(["--preset", "smoke", "--out", str(out), *arguments, *small]) == 0
     captured = capfd.readouterr()

@@ -38,17 +38,17 @@ class Sample:
     Attributes
     ----------
     name : str
-        As the lists of official splits name it.
+        As the lists of official splits name it; text that any file can hold.
     label : int
         Index of its class.
-    group : str
+    group : str or None
         What it shares with other samples, such as the video that clips were cut from; unique
-        within its class.
+        within its class. None: unknown.
     """
 
     name: str
     label: int
-    group: str
+    group: str | None
 
 
 AnySample = TypeVar("AnySample", bound=Sample, covariant=True)
