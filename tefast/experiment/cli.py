@@ -13,7 +13,9 @@ from tefast._support.console import INTERRUPTED, complain
 from tefast._support.files import WriteError
 from tefast.experiment import datasets
 from tefast.experiment.config import (
+    DEVICES,
     GRANULARITIES,
+    PRECISIONS,
     PRESETS,
     RECOVERIES,
     REGULARIZERS,
@@ -109,8 +111,15 @@ def _add_data(group: Any) -> None:
     _add(group, "--data-root", metavar="DIR", help="the folder the clips are in")
     _add(group, "--split", choices=SPLITS, help="of the clips into training and test")
     _add(group, "--data", metavar="FILE", help="the file of the dataset arrays")
-    _add(group, "--backbone", help="the network that reads the frames")
+    _add(group, "--backbone", metavar="NAME",
+         help="the network that reads the frames: resnet18, or a model of torchvision or timm "
+         "where these are installed")  # fmt: skip
     _add(group, "--weights", help="of the backbone: imagenet, random, or a file")
+    _add(group, "--precision", choices=PRECISIONS, help="what the backbone computes in")
+    _add(group, "--device", choices=DEVICES,
+         help="what the backbone runs on; auto: CUDA where there is")  # fmt: skip
+    _add(group, "--workers", type=int, metavar="N",
+         help="processes that read clips; 0: as many as there are cores")  # fmt: skip
     _add(group, "--frames", type=int, help="frames sampled from a clip")
     _add(group, "--size", type=_size, metavar="HxW", help="of a frame, such as 240x320")
     _add(group, "--groups", type=int, help="groups of a rendered class")

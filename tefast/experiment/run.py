@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from tqdm import tqdm
 
 from tefast.experiment.config import ORDERS, Config
 from tefast.experiment.datasets import Found, find_clips, named
 from tefast.experiment.datasets.base import Features, Reader
 from tefast.experiment.figures import figure2, figure3, figure4
+from tefast.experiment.progress import Bar
 from tefast.experiment.report import write_report
 from tefast.experiment.results import Row, StudyResults, write_rows
 from tefast.experiment.splits import Split, group_overlap, split
@@ -80,10 +80,12 @@ def run(
     with space.locked():
         space.begin(config, fresh=fresh, must_resume=must_resume)
         if make is not None:
-            with space.stage("clips"), _Bar("rendering", "clip") as progress:
+            with space.stage("clips"), Bar("rendering", "clip") as progress:
                 make(root, progress)
         found, splits = _find_and_split(config, root)
         print(f"{len(found.clips)} clips of {len(found.classes)} classes in {found.root}")
+        for name, value in getattr(reader, "pins", {}).items():
+            space.pin(name, value)
         with space.stage("features"):
             features = _features(found, reader, feature_cache or space.features)
         splits = {seed: _usable(part, features.usable) for seed, part in splits.items()}
@@ -121,11 +123,22 @@ def _find_and_split(config: Config, root: Path) -> tuple[Found[Any], dict[int, S
 
 
 def _features(found: Found[Any], reader: Reader[Any], cache: Path) -> Features:
-    with _Bar("features", "clip") as progress:
+    with Bar("features", "clip") as progress:
         features = reader.read(found, cache_dir=cache, progress=progress)
+    if features.extraction.get("computed"):
+        print(_cost(features.extraction), flush=True)
     for problem in features.problems:
         print(f"{problem.kind} clip {problem.name}: {problem.reason}", flush=True)
     return features
+
+
+def _cost(extraction: dict[str, Any]) -> str:
+    """What computing the features cost, in one line."""
+    return (
+        "{clips_per_second:.3g} clips a second, bound by {bound_by}: {decoding_seconds:.1f} s of "
+        "decoding and {network_seconds:.1f} s of the network in {processes} processes, which were "
+        "busy for {busy:.0%} of the time"
+    ).format(**extraction)
 
 
 def _train(
@@ -143,7 +156,7 @@ def _train(
         material = prepare(values, labels, part.train, part.test, space.scaling(seed))
         for regularizer in config.regularizers:
             detail = f"regularizer {regularizer}, seed {seed}"
-            with space.stage("training", detail), _Bar("training", "epoch") as progress:
+            with space.stage("training", detail), Bar("training", "epoch") as progress:
                 model = train_model(
                     config,
                     material,
@@ -176,7 +189,7 @@ def _sweep(
     shuffled: list[dict[str, Any]] = []
     total = len(trained) * len(rows) * len(config.criteria) * len(ORDERS)
     done = 0
-    with space.stage("sweep"), _Bar("sweep", "curve") as progress:
+    with space.stage("sweep"), Bar("sweep", "curve") as progress:
         for one in trained:
             for granularity, measured in rows.items():
                 for curve in _curves(config, space, one, granularity):
@@ -241,6 +254,7 @@ def _described(found: Found[Any], features: Features, splits: dict[int, Split]) 
         "usable": int(features.usable.sum()),
         "missing": max(part.missing for part in splits.values()),
         "splits": parts,
+        "extraction": features.extraction,
     }
 
 
@@ -262,20 +276,3 @@ def _digest(*parts: Any) -> str:
         is_array = isinstance(part, np.ndarray)
         digest.update(np.ascontiguousarray(part).data if is_array else repr(part).encode())
     return digest.hexdigest()
-
-
-class _Bar:
-    """A bar on a terminal that is told (done, total); silent elsewhere."""
-
-    def __init__(self, what: str, unit: str) -> None:
-        self._bar = tqdm(desc=what, unit=f" {unit}", disable=None, leave=False)
-
-    def __enter__(self) -> Callable[[int, int], None]:
-        return self._show
-
-    def __exit__(self, *error: object) -> None:
-        self._bar.close()
-
-    def _show(self, done: int, total: int) -> None:
-        self._bar.total = total
-        self._bar.update(done - self._bar.n)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import shutil
 import time
@@ -11,8 +10,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from tefast._support.files import write_text, writing
+from tefast._support.files import write_text
 from tefast.experiment.config import Config, ConfigError
+from tefast.experiment.lock import locked
 
 FOLDERS = ("data", "features", "checkpoints", "models", "scores", "sweep")
 FILES = (
@@ -131,15 +131,7 @@ class Workspace:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keep other runs out of this folder; the lock goes with the process, however it ends."""
-        path = self.out / ".lock"
-        with writing(path):
-            self.out.mkdir(parents=True, exist_ok=True)
-            lock = path.open("w")
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise ConfigError(f"another run is at work in {self.out}") from None
+        with locked(self.out):
             yield
 
     def pin(self, name: str, value: str) -> None:
