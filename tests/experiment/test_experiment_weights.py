@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save_file
 from small_backbones import trained_resnet18
 
+from tefast.experiment import cli
 from tefast.experiment.config import PRESETS, ConfigError
 from tefast.experiment.features import backbones, weights
 from tefast.experiment.features.backbones import load_backbone, normalize
@@ -148,6 +149,25 @@ def test_bfloat16_is_near_and_another_backbone():
     assert found.dtype == np.float32
     assert 0 < np.abs(found - expected).max() < 0.1 * np.abs(expected).max()
     assert rough.key() != exact.key()
+
+
+def test_other_weights_at_the_same_path_are_said_to_be_others(tmp_path, monkeypatch, capsys):
+    from tefast.experiment import run
+
+    def trained(*arguments):
+        raise ConfigError("far enough")
+
+    monkeypatch.setattr(run, "_train", trained)
+    path = tmp_path / "weights.pth"
+    arguments = ["--preset", "smoke", "--groups", "2", "--clips-per-group", "1"]
+    arguments += ["--out", str(tmp_path / "out"), "--weights", str(path), "--workers", "1"]
+    torch.save(trained_resnet18().state_dict(), path)
+    for _ in range(2):
+        assert cli.main(arguments) == 2
+        assert capsys.readouterr().err == "tefast.experiment: error: far enough\n"
+    torch.save(ResNet18().state_dict(), path)
+    assert cli.main(arguments) == 2
+    assert "the weights of the backbone have changed since the run in" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

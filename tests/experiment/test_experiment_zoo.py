@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from tefast.experiment.config import PRESETS, ConfigError
-from tefast.experiment.features import FrameReader
+from tefast.experiment.features import FrameReader, backbones
+from tefast.experiment.features.backbones import Backbone
 from tefast.experiment.features.weights import WeightsError
 
 
@@ -146,6 +147,24 @@ def test_networks_that_cannot_be_used():
         ConfigError, match=r"'huge' cannot be made .torchvision has no such model; "
     ):
         reader("huge")
+
+
+def test_the_frames_of_a_clip_are_few_a_pass_where_they_are_large(monkeypatch):
+    seen = []
+
+    class Counts(Tiny):
+        def forward(self, x):
+            seen.append(len(x))
+            return super().forward(x)
+
+    backbone = Backbone(Counts(), "counts").ready()
+    frames = np.random.default_rng(0).integers(0, 256, (25, 24, 32, 3), np.uint8)
+    whole = backbone.run(frames)
+    monkeypatch.setattr(backbones, "PIXELS", 10 * 24 * 32)
+    np.testing.assert_allclose(backbone.run(frames), whole, rtol=1e-6)
+    monkeypatch.setattr(backbones, "PIXELS", 1)
+    assert backbone.run(frames[:2]).shape == (2, 3)
+    assert seen == [25, 10, 10, 5, 1, 1]
 
 
 def test_weights_that_cannot_be_fetched(torchvision, monkeypatch):

@@ -24,6 +24,9 @@ OWN = "resnet18"
 SEED = 0
 """Of random weights."""
 
+PIXELS = 5 * 240 * 320
+"""Of a pass on a processor: larger ones outgrow its caches, smaller ones cost more calls."""
+
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -63,7 +66,14 @@ class Backbone:
         return self
 
     def run(self, frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Features (n, D) of frames (n, H, W, 3), in one pass."""
+        """Features (n, D) of frames (n, H, W, 3)."""
+        step = len(frames)
+        if self.device == "cpu":
+            step = max(1, PIXELS // (frames.shape[1] * frames.shape[2]))
+        passes = range(0, len(frames), step)
+        return np.concatenate([self._pass(frames[start : start + step]) for start in passes])
+
+    def _pass(self, frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         # TF32 would round float32 to 10 bits, silently.
         with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
             pictures = torch.from_numpy(frames).to(self.device)
