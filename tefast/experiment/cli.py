@@ -14,7 +14,9 @@ from tefast._support.console import INTERRUPTED, MISTAKE, complain
 from tefast._support.files import WriteError
 from tefast.experiment import datasets
 from tefast.experiment.config import (
+    DEVICES,
     GRANULARITIES,
+    PRECISIONS,
     PRESETS,
     RECOVERIES,
     REGULARIZERS,
@@ -124,8 +126,15 @@ def _add_data(group: Any) -> None:
     group.add_argument("--allow-leak", action="store_true", default=None,
                        help="go on where official lists have clips of one video in both "
                        "parts")  # fmt: skip
-    _add(group, "--backbone", help="the network that reads the frames")
+    _add(group, "--backbone", metavar="NAME",
+         help="the network that reads the frames: resnet18, or a model of torchvision or timm "
+         "where these are installed")  # fmt: skip
     _add(group, "--weights", help="of the backbone: imagenet, random, or a file")
+    _add(group, "--precision", choices=PRECISIONS, help="what the backbone computes in")
+    _add(group, "--device", choices=DEVICES,
+         help="what the backbone runs on; auto: CUDA where there is")  # fmt: skip
+    _add(group, "--workers", type=int, metavar="N",
+         help="processes that read clips; 0: as many as there are cores")  # fmt: skip
     _add(group, "--frames", type=int, help="frames sampled from a clip")
     _add(group, "--size", type=_size, metavar="HxW", help="of a frame, such as 240x320")
     _add(group, "--groups", type=int, help="groups of a rendered class")

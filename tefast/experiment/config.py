@@ -6,6 +6,8 @@ import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
+PRECISIONS = ("float32", "bfloat16")
+DEVICES = ("auto", "cpu", "cuda")
 SPLITS = ("random", "group", "official-1", "official-2", "official-3")
 REGULARIZERS = ("none", "l1", "l2", "group")
 CRITERIA = ("transfer_entropy", "entropy", "l1", "random")
@@ -83,6 +85,12 @@ class Config:
     model, rnn : str
         What the networks are, and the name of the recurrent layer that loses units: others than
         the default are for models of one's own.
+    precision : {"float32", "bfloat16"}
+        What that network computes in.
+    device : {"auto", "cpu", "cuda"}
+        What it runs on; "auto": CUDA where there is.
+    workers : int
+        Processes that read clips; 0: as many as there are cores.
     hidden, fc : int
         Units of the LSTM, and width between the two fully connected layers.
     epochs, batch_size, lr
@@ -128,6 +136,9 @@ class Config:
     weights: str = "random"
     model: str = "SequenceClassifier"
     rnn: str = "rnn"
+    precision: str = "float32"
+    device: str = "auto"
+    workers: int = 0
     hidden: int = 1024
     fc: int = 256
     epochs: int = 6
@@ -180,6 +191,8 @@ class Config:
             "data",
             "allow_unreadable",
             "allow_leak",
+            "device",
+            "workers",
             "seeds",
             "regularizers",
             "criteria",
@@ -271,6 +284,8 @@ def check(config: Config) -> Config:
 
     _known("dataset", [config.dataset], datasets.names())
     _known("split", [config.split], SPLITS)
+    _known("precision", [config.precision], PRECISIONS)
+    _known("device", [config.device], DEVICES)
     _known("loss", [config.loss], ("last", "all"))
     _known("regularizers", config.regularizers, REGULARIZERS)
     _known("recoveries", config.recoveries, RECOVERIES)
@@ -278,7 +293,7 @@ def check(config: Config) -> Config:
     for name, least in {
         "groups": 2, "clips_per_group": 1, "frames": 2, "height": 16, "width": 16, "hidden": 2,
         "fc": 1, "epochs": 1, "batch_size": 1, "bins": 2,
-        "random_orders": 1, "tuning_epochs": 1,
+        "random_orders": 1, "tuning_epochs": 1, "workers": 0,
     }.items():  # fmt: skip
         if getattr(config, name) < least:
             raise ConfigError(f"{name} must be at least {least}, got {getattr(config, name)}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
-from tqdm import tqdm
 
 from tefast.experiment.architecture import STANDARD, Architecture
 from tefast.experiment.class_results import (
@@ -32,6 +31,7 @@ from tefast.experiment.naming import printable
 from tefast.experiment.penalties import Choice, choose
 from tefast.experiment.plan import curves_of
 from tefast.experiment.processes import here, joined
+from tefast.experiment.progress import Bar
 from tefast.experiment.report import CAPTIONS, write_report
 from tefast.experiment.results import Row, StudyResults, read_rows, write_rows
 from tefast.experiment.scoring import scores_of
@@ -119,12 +119,14 @@ def _run(
     with space.locked():
         space.begin(config, fresh=fresh, must_resume=must_resume)
         if make is not None:
-            with space.stage("clips"), _Bar("rendering", "clip") as progress:
+            with space.stage("clips"), Bar("rendering", "clip") as progress:
                 here().first(partial(make, root, progress))
         found, splits = _find_and_split(config, root)
         what = f"{len(found.clips)} {dataset.samples} of {len(found.classes)} classes"
         _say(f"{what} in {printable(found.root)}")
         _warn_of_unknown_groups(found)
+        for name, value in getattr(reader, "pins", {}).items():
+            space.pin(name, value)
         with space.stage("features"):
             features = _features(found, reader, feature_cache or space.features)
         _check_unreadable(features, config.allow_unreadable)
@@ -147,7 +149,7 @@ def _run(
             StudyResults(rows["gate"]) if "gate" in rows else None,
         )
         samples = min(len(part.test) for part in splits.values())
-        with space.stage("units"), _Bar("readings", "reading") as progress:
+        with space.stage("units"), Bar("readings", "reading") as progress:
             looked, readings = look_at_units(config, space, trained, progress, samples=samples)
         with space.stage("report"):
             drawn = figures(rows, space.out, classes=len(found.classes), samples=samples)
@@ -200,11 +202,22 @@ def _check_unreadable(features: Features, allowed: bool) -> None:
 
 
 def _features(found: Found[Any], reader: Reader[Any], cache: Path) -> Features:
-    with _Bar("features", "clip") as progress:
+    with Bar("features", "clip") as progress:
         features = reader.read(found, cache_dir=cache, progress=progress)
+    if features.extraction.get("computed"):
+        _say(_cost(features.extraction))
     for problem in features.problems:
         _say(f"{problem.kind} clip {problem.name}: {problem.reason}")
     return features
+
+
+def _cost(extraction: dict[str, Any]) -> str:
+    """What computing the features cost, in one line."""
+    return (
+        "{clips_per_second:.3g} clips a second, bound by {bound_by}: {decoding_seconds:.1f} s of "
+        "decoding and {network_seconds:.1f} s of the network in {processes} processes, which were "
+        "busy for {busy:.0%} of the time"
+    ).format(**extraction)
 
 
 def _sized(
@@ -283,7 +296,7 @@ class _Training:
         checkpoint = partial(self.space.checkpoint, self.regularizer, self.seed)
         with (
             self.space.stage("choice of penalties", self.detail),
-            _Bar("choice of penalties", "epoch") as progress,
+            Bar("choice of penalties", "epoch") as progress,
         ):
             return choose(
                 self.config, self.regularizer, self.seed, self.material, groups,
@@ -304,7 +317,7 @@ class _Training:
         self, stage: str, weight: float, config: Config, units: int | None = None
     ) -> nn.Module:
         detail = self.detail if units is None else f"{self.detail}, {units} units"
-        with self.space.stage(stage, detail), _Bar("training", "epoch") as progress:
+        with self.space.stage(stage, detail), Bar("training", "epoch") as progress:
             return train_model(
                 config,
                 self.material,
@@ -338,7 +351,7 @@ def _sweep(
         for granularity in rows
     ]
     total, done = sum(len(here().share(curves)) for *_, curves in every), 0
-    with space.stage("sweep"), _Bar("sweep", "curve") as progress:
+    with space.stage("sweep"), Bar("sweep", "curve") as progress:
         for one, granularity, curves in every:
             sweep = ModelSweep(config, one, classes, granularity)
             for curve in here().share(curves):
@@ -386,6 +399,7 @@ def _described(found: Found[Any], features: Features, splits: dict[int, Split]) 
         "usable": int(features.usable.sum()),
         "missing": max(part.missing for part in splits.values()),
         "splits": parts,
+        "extraction": features.extraction,
     }
 
 
@@ -413,21 +427,3 @@ def _digest(*parts: Any) -> str:
         is_array = isinstance(part, np.ndarray)
         digest.update(np.ascontiguousarray(part).data if is_array else repr(part).encode())
     return digest.hexdigest()
-
-
-class _Bar:
-    """A bar on a terminal that is told (done, total); silent elsewhere."""
-
-    def __init__(self, what: str, unit: str) -> None:
-        disable = None if here().is_first else True
-        self._bar = tqdm(desc=what, unit=f" {unit}", disable=disable, leave=False)
-
-    def __enter__(self) -> Callable[[int, int], None]:
-        return self._show
-
-    def __exit__(self, *error: object) -> None:
-        self._bar.close()
-
-    def _show(self, done: int, total: int) -> None:
-        self._bar.total = total
-        self._bar.update(done - self._bar.n)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import shutil
 import time
@@ -12,8 +11,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from tefast._support.files import write_text, writing
+from tefast._support.files import write_text
 from tefast.experiment.config import NO_ORDER, Config, ConfigError
+from tefast.experiment.lock import locked
 from tefast.experiment.plan import PlannedCurve
 from tefast.experiment.processes import here
 
@@ -167,20 +167,7 @@ class Workspace:
     def locked(self) -> Iterator[None]:
         """Keep other runs out of this folder; the lock goes with the process, however it ends."""
         with ExitStack() as stack:
-            here().first(lambda: stack.enter_context(self._lock()))
-            yield
-
-    @contextmanager
-    def _lock(self) -> Iterator[None]:
-        path = self.out / ".lock"
-        with writing(path):
-            self.out.mkdir(parents=True, exist_ok=True)
-            lock = path.open("w")
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise ConfigError(f"another run is at work in {self.out}") from None
+            here().first(lambda: stack.enter_context(locked(self.out)))
             yield
 
     def pin(self, name: str, value: str) -> None:

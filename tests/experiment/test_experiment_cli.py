@@ -18,6 +18,9 @@ def configured(*arguments):
 def test_presets_can_be_run_as_they_are():
     assert configured() == PRESETS["default"]
     assert configured("--preset", "smoke") == PRESETS["smoke"]
+    elsewhere = configured("--preset", "smoke", "--device", "cpu", "--workers", "3")
+    assert elsewhere.base() == PRESETS["smoke"].base()  # numbers do not depend on these
+    assert configured("--precision", "bfloat16").base() != PRESETS["default"].base()
     paper = configured("--preset", "paper", "--data-root", "clips")
     assert (paper.frames, paper.height, paper.width, paper.hidden) == (25, 240, 320, 1024)
     assert (paper.weights, paper.dataset, paper.split) == ("imagenet", "ucf101", "random")
@@ -58,6 +61,9 @@ def test_options_replace_what_the_preset_says():
         ({"dataset": "ucf101"}, "--dataset ucf101 needs --data-root DIR"),
         ({"split": "official-4"}, "unknown split 'official-4'"),
         ({"granularity": "layer"}, "unknown granularity 'layer'; known are unit, gate"),
+        ({"precision": "half"}, "unknown precision 'half'; known are float32, bfloat16"),
+        ({"device": "tpu"}, "unknown device 'tpu'; known are auto, cpu, cuda"),
+        ({"workers": -1}, "workers must be at least 0, got -1"),
         ({"hidden": 1}, "hidden must be at least 2, got 1"),
         ({"frames": 1}, "frames must be at least 2, got 1"),
         ({"seeds": ()}, "seeds must be one or more different values"),

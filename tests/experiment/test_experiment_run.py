@@ -21,7 +21,7 @@ from tefast.nn import load
 # A stage is under way once the first file of its kind is there.
 STAGES = {
     "clips": "data/**/*.avi",
-    "features": "features/**/*.safetensors",
+    "features": "features/**/*.entries",
     "training": "models/none-*.safetensors",
     "scores": "scores/*.safetensors",
     "sweep": "sweep/*.csv",

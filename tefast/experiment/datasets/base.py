@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
@@ -99,12 +99,15 @@ class Features:
     problems : list of ClipProblem
     lengths : ndarray of int64, shape (N,), or None
         Valid steps of each sample; None: all are.
+    extraction : dict
+        What it cost to compute them, as the summary has it; empty: they were there.
     """
 
     values: npt.NDArray[np.float32]
     usable: npt.NDArray[np.bool_]
     problems: list[ClipProblem]
     lengths: npt.NDArray[np.int64] | None = None
+    extraction: dict[str, Any] = field(default_factory=dict)
 
 
 class Reader(Protocol[ReadSample]):

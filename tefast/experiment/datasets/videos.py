@@ -78,22 +78,22 @@ class Videos(Dataset[Clip]):
         return Clip(printable(f"{folder}/{path.name}"), label, group, path)
 
     def reader(self, config: Config) -> Reader[Clip]:
-        """Features of sampled frames by a ResNet-18."""
+        """Features of sampled frames by a network for pictures."""
         from tefast.experiment.features import FrameReader
 
         return FrameReader.of(config)
 
     def features(self, described: str) -> str:
         """The network, and its weights."""
-        return f"ResNet-18 with {described}"
+        return described
 
     def caveats(self, summary: dict[str, Any]) -> list[str]:
         """How the frames, and the network that reads them, differ from the paper's."""
         config = summary["config"]
         found = []
-        if config["weights"] != "imagenet":
+        if (config["backbone"], config["weights"]) != ("resnet18", "imagenet"):
             found.append(
-                f"The features come from a ResNet-18 with {summary['backbone']}. The paper's is "
+                f"The features come from {summary['backbone']}. The paper's come from a ResNet-18 "
                 "trained on ImageNet."
             )
         if (config["height"], config["width"]) != (240, 320):
