@@ -12,6 +12,7 @@ from torch import Tensor
 
 from tefast.experiment.sweep import Trained
 from tefast.nn import capture
+from tefast.nn._runs.modes import in_mode
 
 SERIES = ("probability", "correct", "loss", "rank")
 """What y may be: the probability of the true class; whether it is told right; its cross-entropy;
@@ -47,7 +48,14 @@ class Captured:
 
 
 def captured(trained: Trained, rnn: str) -> Captured:
-    """Run a model over its training samples once."""
+    """Run a model over its training samples.
+
+    Once, if it gives logits of every step. A model of one result a sequence is asked what it says
+    of every step, once for each class.
+    """
+    result = _few_results(trained)
+    if result.ndim == 2:
+        return _of_one_result(trained, rnn, classes=result.shape[1])
     parts: dict[str, list[Tensor]] = {name: [] for name in SERIES}
 
     def look(result: Tensor, batch: Any) -> Tensor:
@@ -66,6 +74,31 @@ def captured(trained: Trained, rnn: str) -> Captured:
     )
 
 
+def _few_results(trained: Trained) -> Tensor:
+    """What the model gives for a few samples."""
+    with in_mode(trained.model, training=False), torch.no_grad():
+        result: Tensor = trained.model(trained.material.train_x[:2])
+    return result
+
+
+def _of_one_result(trained: Trained, rnn: str, *, classes: int) -> Captured:
+    outputs: list[Tensor] = []
+    each: list[Tensor] = []
+    for label in range(classes):
+        batches = [(x, torch.full_like(of, label)) for x, of, *_ in trained.material.batches()]
+        found = list(capture(trained.model, batches, rnn=rnn))
+        outputs = [h for h, *_ in found]
+        each.append(torch.cat([y for _, y, *_ in found]))
+    # Logits are known up to a constant, which none of the series depends on.
+    logits = torch.stack(each, dim=-1).log()
+    series = series_of(logits, trained.material.train_labels.to(logits.device))
+    return Captured(
+        h=torch.cat(outputs).cpu().numpy(),
+        series={name: values.cpu().numpy() for name, values in series.items()},
+        lengths=None,
+    )
+
+
 def series_of(logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
     """The series of each step.
 
@@ -78,10 +111,6 @@ def series_of(logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
     -------
     dict of str to Tensor (n, T)
     """
-    if logits.ndim != 3:
-        raise ValueError(
-            f"model: expected logits of every step, (n, T, C), got {tuple(logits.shape)}"
-        )
     at = labels[:, None, None].expand(-1, logits.shape[1], 1)
     own = logits.gather(2, at)
     loss = -logits.float().log_softmax(-1).gather(2, at)[..., 0]

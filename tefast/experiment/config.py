@@ -275,7 +275,7 @@ def check(config: Config) -> Config:
             raise ConfigError(f"{name} must be at least {least}, got {getattr(config, name)}")
     for name in ("l1_weight", "l2_weight", "group_weight", "lr"):
         value = getattr(config, name)
-        if value != "auto" and (not math.isfinite(value) or value < 0):
+        if (value != "auto" or name == "lr") and (not math.isfinite(value) or value < 0):
             raise ConfigError(f"{name} must be finite and not negative, got {value}")
     for name in ("seeds", "regularizers", "criteria", "removed", "recoveries", "tuned"):
         values = getattr(config, name)
@@ -287,6 +287,11 @@ def check(config: Config) -> Config:
         raise ConfigError(f"bins must be at most 256, got {config.bins}")
     if config.lr == 0:
         raise ConfigError("lr must be above 0")
+    if "group" in config.regularizers and config.rnn != "rnn":
+        raise ConfigError(
+            "the regulariser group needs a model whose recurrent layer is named rnn, got "
+            f"{config.rnn!r}"
+        )
     _check_removed(config)
     known = datasets.named(config.dataset)
     if known.needs_root and config.data_root is None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import importlib
 import inspect
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -81,14 +83,20 @@ def criteria_of(
 def digest_of(criterion: Criterion) -> str:
     """A hash of the lines of a function of the user's own; of its name where they are not had.
 
-    What the function calls is not looked at.
+    Of a ``functools.partial`` its arguments count too. What the function calls, and what it takes
+    from outside, is not looked at.
     """
-    function = inspect.unwrap(getattr(criterion, "func", criterion))  # of a functools.partial
+    parts = []
+    while isinstance(criterion, partial):
+        # Without addresses in memory, which no two starts share.
+        parts.append(re.sub(r" at 0x[0-9a-f]+", "", repr((criterion.args, criterion.keywords))))
+        criterion = criterion.func
+    function = inspect.unwrap(criterion)
     try:
-        text = inspect.getsource(cast(Any, function))
+        parts.append(inspect.getsource(cast(Any, function)))
     except (OSError, TypeError):
-        text = getattr(function, "__qualname__", type(function).__qualname__)
-    return hashlib.sha256(text.encode()).hexdigest()
+        parts.append(getattr(function, "__qualname__", type(function).__qualname__))
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def seed_of_draw(seed: int, draw: int) -> int:

@@ -15,6 +15,7 @@ from torch import nn
 from tefast._support.files import write_text
 from tefast.experiment.architecture import STANDARD, Architecture
 from tefast.experiment.config import Config
+from tefast.experiment.datasets import named
 from tefast.experiment.measuring import last_logits
 from tefast.experiment.training import Material, train_new
 
@@ -71,7 +72,11 @@ class Choice:
 
 
 def held_out(
-    labels: npt.NDArray[np.int64], groups: Sequence[str] | None, seed: int
+    labels: npt.NDArray[np.int64],
+    groups: Sequence[str] | None,
+    seed: int,
+    *,
+    span_classes: bool = False,
 ) -> npt.NDArray[np.bool_]:
     """Which training samples are held out: a fifth of each class, drawn by the seed.
 
@@ -81,6 +86,8 @@ def held_out(
     groups : sequence of str, optional
         The group of each sample, unique within its class. A fifth of the groups is then held out
         with all their samples.
+    span_classes : bool
+        Groups of one name are one in all classes: a fifth of all groups is held out.
 
     Raises
     ------
@@ -90,8 +97,9 @@ def held_out(
     rng = np.random.default_rng([seed, _STREAM])
     of = np.arange(len(labels)) if groups is None else np.array(groups)
     held = np.zeros(len(labels), dtype=bool)
-    for label in np.unique(labels):
-        mine = labels == label
+    strata = np.zeros_like(labels) if span_classes and groups is not None else labels
+    for label in np.unique(strata):
+        mine = strata == label
         units = np.unique(of[mine])
         if len(units) > 1:
             count = max(1, round(HELD_SHARE * len(units)))
@@ -136,7 +144,9 @@ def choose(
     """
     grid = GRIDS[regularizer]
     known = {figure.weight: figure for figure in _read(path)} if path.exists() else {}
-    part = _parts(material, held_out(material.train_labels.numpy(), groups, seed))
+    spans = named(config.dataset).groups_span_classes
+    held = held_out(material.train_labels.numpy(), groups, seed, span_classes=spans)
+    part = _parts(material, held)
     for number, weight in enumerate(grid):
         if weight in known:
             continue

@@ -96,7 +96,8 @@ def run(
             with space.stage("clips"), _Bar("rendering", "clip") as progress:
                 make(root, progress)
         found, splits = _find_and_split(config, root)
-        print(f"{len(found.clips)} clips of {len(found.classes)} classes in {found.root}")
+        what = f"{len(found.clips)} {dataset.samples} of {len(found.classes)} classes"
+        print(f"{what} in {found.root}")
         with space.stage("features"):
             features = _features(found, reader, feature_cache or space.features)
         splits = {seed: _usable(part, features.usable) for seed, part in splits.items()}
@@ -160,7 +161,7 @@ def _sized(
 ) -> Config:
     """The settings with the units that the networks have; pins models of one's own."""
     width = features.values.shape[2]
-    sized = architecture.sized(config, width, classes)
+    sized = architecture.sized(config, torch.from_numpy(features.values[:2]), classes)
     if architecture.own is not None:
         for seed in config.seeds:
             space.pin(f"modules and first weights of the model of seed {seed}",

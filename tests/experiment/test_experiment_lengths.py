@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tefast.experiment.measuring import last_logits, measure
 from tefast.experiment.shuffling import shuffled, shuffled_accuracy
 from tefast.experiment.training import Material, prepare
 from tefast.nn import SequenceClassifier, accuracy
@@ -79,3 +80,15 @@ def test_accuracies_of_shuffled_samples_are_kept(tmp_path):
     assert found["shuffled_accuracy"] == accuracy(model, other, labels, lengths=lengths)
     path.write_text(json.dumps({"accuracy": 0.5, "shuffled_accuracy": 0.25}))
     assert shuffled_accuracy(model, material, 5, path)["shuffled_accuracy"] == 0.25
+
+
+def test_networks_are_measured_at_the_last_valid_step(tmp_path):
+    material, _ = prepared(tmp_path, 0.0)
+    torch.manual_seed(0)
+    model = SequenceClassifier(2, 2, 4, 4)
+    x, lengths = material.test_x, material.test_lengths
+    found = last_logits(model, x, lengths)
+    for ours, one, n in zip(found, x, lengths.tolist(), strict=True):
+        torch.testing.assert_close(ours, model(one[None, :n])[0, -1].detach())
+    right = (found.argmax(1) == material.test_labels).double().mean()
+    assert measure(model, material, 2).accuracy == right

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
@@ -174,11 +175,11 @@ class Dataset(ABC, Generic[AnySample]):
         What the paper reports on it.
     """
 
-    name: ClassVar[str]
+    name: str
     place: ClassVar[int] = 100
     needs_root: ClassVar[bool] = True
     needs_data: ClassVar[bool] = False
-    settings: ClassVar[Mapping[str, Any]] = {}
+    settings: Mapping[str, Any] = MappingProxyType({})
     groups_span_classes: ClassVar[bool] = False
     own_settings: ClassVar[tuple[str, ...]] = ()
     samples: ClassVar[str] = "sequences"

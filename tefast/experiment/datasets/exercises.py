@@ -41,9 +41,9 @@ class Exercises(SequenceDataset):
         "split": "group",
         "hidden": 256,
         "fc": 128,
-        "epochs": 20,
+        "epochs": 40,
         "batch_size": 64,
-        "lr": 1e-3,
+        "lr": 2e-3,
     }
 
     def load(self, root: Path) -> tuple[Sequences, Path]:
