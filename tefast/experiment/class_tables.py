@@ -27,7 +27,7 @@ def class_table(results: ClassResults) -> list[dict[str, Any]]:
         whole = _whole(results, regularizer)
         changes = {curve: _half(results, curve) for curve in shown}
         for name in results.classes:
-            if name not in whole:
+            if not whole.get(name):  # without a test sample in any seed
                 continue
             lines.append(
                 {

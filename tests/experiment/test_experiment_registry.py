@@ -142,9 +142,9 @@ def test_a_data_set_that_is_no_video_runs_from_reading_to_the_report(tmp_path, c
 @pytest.mark.usefixtures("ramps")
 def test_the_papers_figures_are_those_on_the_data_set_or_all():
     def shown(name):
-        key = (name, "random", 0, "none", "entropy", "descending", 0, "none", 0.0, 0)
-        row = Row(*key, 0.9, 0.1, 1000, 1e-3)
-        return [each["what"] for each in paper_table(StudyResults([row]), 10)]
+        curve = (name, "random", 0, "none", "entropy", "descending", 0, "none")
+        row = Row(*curve, 0.0, 0, 0.9, 0.1, 1000, 1e-3)
+        return [each["what"] for each in paper_table(StudyResults([row]), samples=10)]
 
     third = [figure.what for figure in FIGURE_3]
     assert shown("ramps") == ["ramps (figure 9)", *third]

@@ -164,6 +164,8 @@ def test_classes_are_listed_with_what_a_removal_changes(tmp_path):
         ]  # fmt: skip
 
     by_class = ClassResults([*rows("descending", 0.0, 18), *rows("descending", 0.5, 12)])
+    none = replace(by_class.rows[0], class_name="Neither", right=0, total=0)
+    by_class = ClassResults([*by_class.rows, none])
     summary = summarised(by_class=by_class)
     (line, _) = summary["classes"]
     assert (line["class"], line["samples"], line["whole"]["mean"]) == ("Left", 20, 90)
