@@ -227,25 +227,22 @@ PRESETS = {
     # All comparisons, as docs/study has them.
     "complete": Config(
         preset="complete",
-        l1_weight="auto",
-        l2_weight="auto",
-        group_weight="auto",
         seeds=(0, 1, 2, 3, 4),
-        regularizers=REGULARIZERS,
         criteria=(
             "transfer_entropy",
             "entropy",
             "active_information",
             "l1",
-            "l2",
             "activation_magnitude",
             "taylor",
             "redundancy",
             "spectral",
             "random",
         ),
+        removed=(0.0, 0.2, 0.4, 0.5, 0.6, 0.8),
         recoveries=RECOVERIES,
         from_scratch=True,
+        tuned=(0.5, 0.6),
         readings=True,
     ),
     "paper": Config(

@@ -82,7 +82,7 @@ def test_small_networks_are_kept_as_models(whole):
     for seed, units in itertools.product((0, 1), (6, 3)):
         path = whole / "models" / f"none-seed{seed}-{units}units.safetensors"
         assert load(path).sizes["hidden_size"] == units
-    assert len(list((whole / "models").iterdir())) == 2 * (4 + 2 + 1)
+    assert len(list((whole / "models").glob("*.safetensors"))) == 2 * (4 + 2 + 1)
 
 
 def test_the_chosen_penalties_are_those_of_the_summary(whole):

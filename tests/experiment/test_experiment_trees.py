@@ -95,7 +95,7 @@ def test_groups_that_are_unknown_are_said_to_be(tmp_path, capsys):
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert summary["dataset"]["splits"][0]["group_overlap"] == "unknown"
     report = (tmp_path / "out" / "report.html").read_text()
-    assert "unknown of these beside a training clip" in report
+    assert "unknown of these beside a training sample" in report
     assert "0.0% of these" not in report
 
 
