@@ -66,7 +66,8 @@ def fail_once_for_each_kind(monkeypatch, out, fail):
 KINDS = {
     (".", ".json"), ("data", ".json"), ("data", ".avi"), ("data", ".txt"),
     ("features", ".entries"), ("models", ".safetensors"), ("checkpoints", ".pt"),
-    ("models", ".json"), ("readings", ".json"), ("scores", ".safetensors"), ("sweep", ".csv"), ("sweep", ".json"), (".", ".csv"),
+    ("models", ".json"), ("readings", ".json"), ("scores", ".safetensors"),
+    ("sweep", ".csv"), ("sweep", ".json"), (".", ".csv"),
     (".", ".png"), (".", ".html"),
 }  # fmt: skip
 

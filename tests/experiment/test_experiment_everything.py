@@ -195,6 +195,9 @@ def test_killed_in_its_stages_it_ends_in_the_same_numbers(whole, tmp_path):
 
 def test_the_preset_complete_asks_for_all_of_it():
     complete = PRESETS["complete"]
-    assert set(ORDERED) | {"random"} <= set(complete.criteria) | {"group"}
+    assert set(ORDERED) - {"group", "l2"} <= set(complete.criteria)
+    assert "random" in complete.criteria
+    assert set(complete.recoveries) == set(RECOVERIES)
     assert complete.from_scratch
-    assert complete.l1_weight == complete.l2_weight == complete.group_weight == "auto"
+    assert complete.readings
+    assert len(complete.seeds) == 5
