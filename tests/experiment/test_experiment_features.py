@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from clips import write_clip
 from small_backbones import Ends, Means, means
 from torch import nn
 
+from tefast._support.files import WriteError
 from tefast.experiment.config import PRESETS
 from tefast.experiment.datasets import DatasetError, find_clips
 from tefast.experiment.datasets.base import ClipProblem
@@ -241,6 +243,20 @@ def test_a_damaged_store_is_mended(dataset, tmp_path, capsys):
     run(dataset, backbone, tmp_path)
     assert backbone.network.calls == 2
     assert capsys.readouterr().out == ""
+
+
+def test_a_disk_that_takes_no_more_loses_the_clip_under_way_alone(dataset, tmp_path):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (25_000, before[1]))
+    try:
+        with pytest.raises(WriteError, match=r"cannot write .*entries: File too large"):
+            run(dataset, means(), tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    backbone = means()
+    found = run(dataset, backbone, tmp_path)
+    assert backbone.network.calls == 4
+    assert found.usable.all()
 
 
 @pytest.mark.usefixtures("started")

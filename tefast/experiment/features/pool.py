@@ -10,7 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, cast
@@ -99,7 +99,8 @@ class _Pool:
             for _ in range(workers):
                 ours, theirs = context.Pipe()
                 process = context.Process(target=_serve, args=(theirs, pickled), daemon=True)
-                process.start()
+                with _interrupts_blocked():
+                    process.start()
                 theirs.close()
                 self._processes[ours] = process
                 self._under_way[ours] = deque()
@@ -151,10 +152,21 @@ class _Pool:
         )
 
 
+@contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Start processes that no interrupt reaches, from their first step on.
+
+    One from the keyboard goes to the whole group. The first process takes it and ends the others.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _serve(pipe: Connection, pickled: bytes) -> None:
     """Do what is asked through the pipe, until it is closed."""
-    # An interrupt from the keyboard reaches the whole group; the first process ends the others.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     job = pickle.loads(pickled)
     with one_thread():
