@@ -56,7 +56,7 @@ class PairBlock {
         for (std::int64_t q = 0; q + 1 < states_; ++q) {
             last[q] = state_[static_cast<std::size_t>(u_any * columns_ + column + q)];
         }
-        last[states_ - 1] = all_[static_cast<std::size_t>(u_any * any_columns_ + s_any)];
+        last[states_ - 1] = all(u, s);
         for (std::int64_t m = 0; m + 1 < moves_; ++m) {
             std::int64_t* const out = &table_[at(m, 0)];
             std::int64_t rest = move_[static_cast<std::size_t>((row + m) * any_columns_ + s_any)];
@@ -72,6 +72,13 @@ class PairBlock {
         // What is left of the last move is in the last state, or in one of the others.
         for (std::int64_t q = 0; q + 1 < states_; ++q) last[states_ - 1] -= last[q];
         return table_;
+    }
+
+    // The sum of that table.
+    std::int64_t all(std::int64_t u, std::int64_t s) const {
+        const std::int64_t u_any = work_.targets.any.count == 1 ? 0 : u;
+        const std::int64_t s_any = any_columns_ == 1 ? 0 : s;
+        return all_[static_cast<std::size_t>(u_any * any_columns_ + s_any)];
     }
 
   private:
@@ -111,9 +118,22 @@ class PairMeasure {
         pasts_.resize(static_cast<std::size_t>(states_));
     }
 
-    double nats(const Counts& table) {
-        Wide given = 0, spread = 0;
-        std::int64_t all = 0;
+    // all: what the table holds in all.
+    double nats(const Counts& table, std::int64_t all) {
+        const std::uint64_t* const narrow = terms_.narrow();
+        if (all < Terms::narrow_end) {
+            return sum<std::uint64_t>(table, all, [narrow](std::int64_t n) { return narrow[n]; });
+        }
+        return sum<Wide>(table, all, [this](std::int64_t n) {
+            return terms_(static_cast<std::uint64_t>(n));
+        });
+    }
+
+  private:
+    // Sums of so few counts fit into 64 bits that those of 128 are not always needed.
+    template <class Sum, class Term>
+    double sum(const Counts& table, std::int64_t all, Term term) {
+        Sum given = 0, spread = 0;
         const std::int64_t* row = table.data();
         for (std::int64_t past = 0; past < moves_ / nexts_; ++past) {
             std::fill(pasts_.begin(), pasts_.end(), std::int64_t{0});
@@ -130,20 +150,16 @@ class PairMeasure {
             }
             given += term(of_past);
             for (const std::int64_t n : pasts_) spread += term(n);
-            all += of_past;
         }
         return mean_nats(given, spread, static_cast<std::uint64_t>(all));
     }
-
-  private:
-    Wide term(std::int64_t n) const { return terms_(static_cast<std::uint64_t>(n)); }
 
     Terms terms_;
     std::int64_t nexts_, states_, moves_;
     Counts pasts_;
 };
 
-// Calls use(block, u, units, s, sources) for all blocks, on all threads.
+// Calls use(own, s, u, table, all) for all pairs, on all threads; `own` is what `make` gives each.
 template <class Make, class Use>
 void for_blocks(const Pairs& work, int threads, Make make, Use use) {
     const std::int64_t across = block_units(work.targets), down = block_units(work.sources);
@@ -160,7 +176,9 @@ void for_blocks(const Pairs& work, int threads, Make make, Use use) {
             const std::int64_t sources = std::min(down, work.sources.units - s);
             block.multiply(u, units, s, sources);
             for (std::int64_t j = 0; j < sources; ++j) {
-                for (std::int64_t k = 0; k < units; ++k) use(own, s + j, u + k, block.table(k, j));
+                for (std::int64_t k = 0; k < units; ++k) {
+                    use(own, s + j, u + k, block.table(k, j), block.all(k, j));
+                }
             }
         }
     }
@@ -171,15 +189,16 @@ void for_blocks(const Pairs& work, int threads, Make make, Use use) {
 void score_pairs(const Pairs& work, double* nats, std::int64_t stride, int threads) {
     for_blocks(
         work, threads, [&] { return PairMeasure(work); },
-        [&](PairMeasure& measure, std::int64_t s, std::int64_t u, const Counts& table) {
-            nats[s * stride + u] = measure.nats(table);
+        [&](PairMeasure& measure, std::int64_t s, std::int64_t u, const Counts& table,
+            std::int64_t all) {
+            nats[s * stride + u] = measure.nats(table, all);
         });
 }
 
 void count_pairs(const Pairs& work, std::int64_t* counts, int threads) {
     for_blocks(
         work, threads, [] { return 0; },
-        [&](int, std::int64_t s, std::int64_t u, const Counts& table) {
+        [&](int, std::int64_t s, std::int64_t u, const Counts& table, std::int64_t) {
             const auto cells = static_cast<std::int64_t>(table.size());
             std::copy(table.begin(), table.end(), counts + (s * work.targets.units + u) * cells);
         });
