@@ -137,9 +137,7 @@ def pairwise_transfer_entropy(
     (np.float64(1.0), np.int64(3))
     """
     lags = _check_delays(delays)
-    embedding = Embedding.check(
-        target_history, source_history, max(lags), target_step, source_step, least_delay=0
-    )
+    embedding = Embedding.check(target_history, source_history, max(lags), target_step, source_step)
     options = Options.check(bins, binning, nan_policy, base, backend, threads)
     options = replace(options, binning={PAIRED: options.binning["h"]})
     correction = entropies.check_bias(bias)

@@ -81,7 +81,8 @@ source_history : int, default 1
 """,
     "delay": """
 delay : int, default 1
-    d, the steps from the last step of the source to the next step of the target; 1 or more.
+    d, the steps from the last step of the source to the next step of the target. With 0 the source
+    is taken at the same step as the target's next value.
 """,
     "delay:mutual": """
 delay : int, default 0

@@ -75,7 +75,7 @@ def cases(draw):
         options["mask"] = rng.random(x.shape[:2]) < 0.9
     if kind == "lengths":
         options["lengths"] = rng.integers(10, steps + 1, sequences)
-    delays = tuple(sorted(draw(st.sets(st.integers(1, 4), min_size=1, max_size=3))))
+    delays = tuple(sorted(draw(st.sets(st.integers(0, 4), min_size=1, max_size=3))))
     return x, bins, delays, options
 
 
