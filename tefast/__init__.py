@@ -20,6 +20,7 @@ from tefast.local import local_transfer_entropy
 from tefast.networks import Network
 from tefast.ordinal import ordinal_patterns
 from tefast.pairwise import pairwise_transfer_entropy
+from tefast.spikes import bin_spikes
 from tefast.streaming import (
     ActiveInformation,
     ConditionalTransferEntropy,
@@ -57,6 +58,7 @@ __all__ = [
     "TransferEntropy",
     "active_information",
     "benjamini_hochberg",
+    "bin_spikes",
     "build_info",
     "choose_history",
     "conditional_transfer_entropy",
