@@ -141,10 +141,12 @@ clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # The install is editable and rebuilds the C++ code when it has changed, so it needs the build
-# tools in the environment itself.
+# tools in the environment itself. Of aeon and seglearn the data alone are used, so what these depend
+# on is left out.
 $(VENV)/installed: pyproject.toml constraints.txt CMakeLists.txt
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'tefast needs Python 3.11 or newer: make PYTHON=python3.11 ...')"
 	$(PYTHON) -m venv $(VENV)
 	$(INSTALL) scikit-build-core pybind11 cmake ninja $(if $(filter OFF,$(TEFAST_CUDA)),,torch)
 	$(EDITABLE) -e ".[test,lint]" build
+	$(INSTALL) --no-deps aeon seglearn
 	touch $@

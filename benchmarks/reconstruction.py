@@ -4,8 +4,8 @@
 
 `--run` is the folder of a finished `make experiment`, whose models are taken as they are. The
 digits are those of scikit-learn, row by row. `--vowels` is a folder with JapaneseVowels_TRAIN.ts
-and JapaneseVowels_TEST.ts (UCI's data; the package aeon has both files). What is not given is left
-out.
+and JapaneseVowels_TEST.ts (UCI's data; the package aeon has both files, as tefast.experiment reads
+them). What is not given is left out.
 
 For every model, order and fraction the test accuracy is measured after plain removal, after removal
 with moments, and after plain removal and training for as long as the moments took. The results go
@@ -82,9 +82,13 @@ def digits(seed: int) -> Data:
 
 def vowels(folder: Path) -> Data:
     """Return UCI's own split, each channel with mean 0 and deviation 1 on the training part."""
-    (x, labels), (other, other_labels) = (
+    from tefast.experiment.datasets.vowels import read_ts
+
+    (x, words), (other, other_words) = (
         read_ts(folder / f"JapaneseVowels_{part}.ts") for part in ("TRAIN", "TEST")
     )
+    labels, other_labels = (torch.tensor([int(word) - 1 for word in each])
+                            for each in (words, other_words))  # fmt: skip
     every = np.concatenate(x)
     mean, deviation = every.mean(0), every.std(0)
     parts = [padded([(one - mean) / deviation for one in some]) for some in (x, other)]
@@ -93,17 +97,6 @@ def vowels(folder: Path) -> Data:
         (parts[0][0], labels, parts[0][1]),
         (parts[1][0], other_labels, parts[1][1]),
     )
-
-
-def read_ts(path: Path) -> tuple[list[np.ndarray], Tensor]:
-    """Return the sequences (T, D) and labels of a file, a line each."""
-    x, labels = [], []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        if line and line[0] not in "@#":
-            *channels, label = line.split(":")
-            x.append(np.array([one.split(",") for one in channels], dtype=np.float32).T)
-            labels.append(int(label) - 1)
-    return x, torch.tensor(labels)
 
 
 def padded(x: list[np.ndarray]) -> tuple[Tensor, Tensor]:

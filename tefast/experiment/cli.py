@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tefast._support.console import INTERRUPTED, complain
+from tefast._support.console import INTERRUPTED, MISTAKE, complain
 from tefast._support.files import WriteError
 from tefast.experiment import datasets
 from tefast.experiment.config import (
+    DEVICES,
     GRANULARITIES,
+    PRECISIONS,
     PRESETS,
     RECOVERIES,
     REGULARIZERS,
     SPLITS,
     Config,
     check,
+    for_dataset,
 )
+from tefast.experiment.processes import speaks
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -65,7 +70,8 @@ def _run(options: argparse.Namespace, given: list[str]) -> None:
 
 def configure(options: argparse.Namespace) -> Config:
     """The preset with what was given on the command line in its place."""
-    config = PRESETS[options.preset]
+    preset = PRESETS[options.preset]
+    config = preset if options.dataset is None else for_dataset(preset, options.dataset)
     given = {
         name: value
         for name, value in vars(options).items()
@@ -73,6 +79,8 @@ def configure(options: argparse.Namespace) -> Config:
     }
     if options.size is not None:
         given["height"], given["width"] = options.size
+    if options.num_seeds is not None:
+        given["seeds"] = tuple(range(options.num_seeds))
     for name, value in given.items():
         if isinstance(value, list):
             given[name] = tuple(value)
@@ -83,9 +91,10 @@ def parser() -> argparse.ArgumentParser:
     """The options; those left out take the preset's value."""
     top = argparse.ArgumentParser(
         prog="python -m tefast.experiment",
-        description="Train LSTMs on video features, remove units by transfer entropy and other "
-        "criteria, and report what accuracy is left. Stopped anywhere, the same command goes on. "
-        "An option that is left out takes the value of the preset.",
+        description="Train LSTMs on video features or other sequences, remove units by transfer "
+        "entropy and other criteria, and report what accuracy is left. Stopped anywhere, the same "
+        "command goes on. An option that is left out takes the value of the preset, or one that "
+        "suits the data set where the preset has none of its own.",
     )
     top.add_argument("--preset", choices=PRESETS, default="default",
                      help="default: rendered clips, minutes; smoke: seconds; paper: UCF101 at the "
@@ -105,12 +114,27 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _add_data(group: Any) -> None:
-    _add(group, "--dataset", choices=datasets.names(), help="where the clips come from")
-    _add(group, "--data-root", metavar="DIR", help="the folder the clips are in")
-    _add(group, "--split", choices=SPLITS, help="of the clips into training and test")
-    _add(group, "--data", metavar="FILE", help="the file of the dataset arrays")
-    _add(group, "--backbone", help="the network that reads the frames")
+    _add(group, "--dataset", type=_dataset, metavar="NAME",
+         help=f"one of {', '.join(datasets.names())}")  # fmt: skip
+    _add(group, "--data-root", metavar="DIR", help="the folder the video clips are in")
+    _add(group, "--data", metavar="FILE",
+         help="for --dataset arrays: npz, safetensors or HDF5 with x (N, T, D), labels (N,) and "
+         "optional groups, split and lengths (N,)")  # fmt: skip
+    _add(group, "--split", choices=SPLITS, help="of the data into training and test")
+    group.add_argument("--allow-unreadable", action="store_true", default=None,
+                       help="go on where more than 1%% of the clips cannot be read")  # fmt: skip
+    group.add_argument("--allow-leak", action="store_true", default=None,
+                       help="go on where official lists have clips of one video in both "
+                       "parts")  # fmt: skip
+    _add(group, "--backbone", metavar="NAME",
+         help="the network that reads the frames: resnet18, or a model of torchvision or timm "
+         "where these are installed")  # fmt: skip
     _add(group, "--weights", help="of the backbone: imagenet, random, or a file")
+    _add(group, "--precision", choices=PRECISIONS, help="what the backbone computes in")
+    _add(group, "--device", choices=DEVICES,
+         help="what the backbone runs on; auto: CUDA where there is")  # fmt: skip
+    _add(group, "--workers", type=int, metavar="N",
+         help="processes that read clips; 0: as many as there are cores")  # fmt: skip
     _add(group, "--frames", type=int, help="frames sampled from a clip")
     _add(group, "--size", type=_size, metavar="HxW", help="of a frame, such as 240x320")
     _add(group, "--groups", type=int, help="groups of a rendered class")
@@ -123,8 +147,8 @@ def _add_data(group: Any) -> None:
 def _add_model(group: Any) -> None:
     _add(group, "--hidden", type=int, help="units of the LSTM")
     _add(group, "--fc", type=int, help="width between the fully connected layers")
-    _add(group, "--epochs", type=int, help="passes over the training clips")
-    _add(group, "--batch-size", type=int, help="clips of a training step")
+    _add(group, "--epochs", type=int, help="passes over the training data")
+    _add(group, "--batch-size", type=int, help="sequences of a training step")
     _add(group, "--lr", type=float, help="learning rate of Adam")
     _add(group, "--loss", choices=("last", "all"),
          help="learn the class at the last step, or at every step")  # fmt: skip
@@ -133,7 +157,10 @@ def _add_model(group: Any) -> None:
 
 
 def _add_sweep(group: Any) -> None:
-    _add(group, "--seeds", type=int, nargs="+", help="a model for each")
+    seeds = group.add_mutually_exclusive_group()
+    _add(seeds, "--seeds", type=int, nargs="+", help="a model for each of these seeds")
+    seeds.add_argument("--num-seeds", type=_count, metavar="N",
+                       help="a model for each of the seeds 0 to N - 1")  # fmt: skip
     _add(group, "--regularizers", nargs="+", choices=REGULARIZERS, help="a model for each")
     _add(group, "--criteria", nargs="+", metavar="NAME",
          help="what orders the units: names of tefast.nn.criteria, or module:function")  # fmt: skip
@@ -181,6 +208,21 @@ def _factor(text: str) -> float | str:
         raise argparse.ArgumentTypeError(f"expected a number or auto, got {text!r}") from None
 
 
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 1 on, got {text!r}")
+    return int(text)
+
+
+def _dataset(text: str) -> str:
+    if text in datasets.names():
+        return text
+    known = f"expected one of {', '.join(datasets.names())}, got {text!r}"
+    if Path(text).suffix or Path(text).is_file():
+        known += f"; did you mean --dataset arrays --data {shlex.quote(text)}?"
+    raise argparse.ArgumentTypeError(known)
+
+
 def _size(text: str) -> tuple[int, int]:
     try:
         height, width = (int(part) for part in text.lower().split("x"))
@@ -190,4 +232,6 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def _complain(error: Any) -> int:
+    if not speaks():
+        return MISTAKE
     return complain("tefast.experiment", error)

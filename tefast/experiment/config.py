@@ -6,6 +6,8 @@ import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
+PRECISIONS = ("float32", "bfloat16")
+DEVICES = ("auto", "cpu", "cuda")
 SPLITS = ("random", "group", "official-1", "official-2", "official-3")
 REGULARIZERS = ("none", "l1", "l2", "group")
 CRITERIA = ("transfer_entropy", "entropy", "l1", "random")
@@ -24,6 +26,7 @@ NAMES = {
     "entropy": "entropy",
     "l1": "L1 norm",
     "l2": "L2 norm",
+    "group": "group norm",
     "activation_magnitude": "activation magnitude",
     "taylor": "Taylor",
     "active_information": "active information",
@@ -69,12 +72,25 @@ class Config:
     groups, clips_per_group : int
         Size of the rendered set; a group shares its background.
     split : {"random", "group", "official-1", "official-2", "official-3"}
+    allow_unreadable : bool
+        Go on where more than a few clips cannot be read.
+    allow_leak : bool
+        Go on where official lists have clips of one video in both parts.
     frames : int
         Frames sampled from every clip.
     height, width : int
         Their size in pixels.
     backbone, weights : str
         The network that reads the frames; "imagenet", "random" or a file.
+    model, rnn : str
+        What the networks are, and the name of the recurrent layer that loses units: others than
+        the default are for models of one's own.
+    precision : {"float32", "bfloat16"}
+        What that network computes in.
+    device : {"auto", "cpu", "cuda"}
+        What it runs on; "auto": CUDA where there is.
+    workers : int
+        Processes that read clips; 0: as many as there are cores.
     hidden, fc : int
         Units of the LSTM, and width between the two fully connected layers.
     epochs, batch_size, lr
@@ -111,11 +127,18 @@ class Config:
     groups: int = 12
     clips_per_group: int = 4
     split: str = "random"
+    allow_unreadable: bool = False
+    allow_leak: bool = False
     frames: int = 25
     height: int = 48
     width: int = 64
     backbone: str = "resnet18"
     weights: str = "random"
+    model: str = "SequenceClassifier"
+    rnn: str = "rnn"
+    precision: str = "float32"
+    device: str = "auto"
+    workers: int = 0
     hidden: int = 1024
     fc: int = 256
     epochs: int = 6
@@ -159,11 +182,17 @@ class Config:
 
         What a run can be extended by is left out: seeds, regularisers, criteria, fractions,
         random orders, recoveries, small networks, readings and the granularity. Where the clips
-        lie does not matter either, as features are keyed by the clips.
+        lie, and what of them is let pass, does not matter either, as features are keyed by the
+        clips.
         """
         free = (
             "preset",
             "data_root",
+            "data",
+            "allow_unreadable",
+            "allow_leak",
+            "device",
+            "workers",
             "seeds",
             "regularizers",
             "criteria",
@@ -198,25 +227,22 @@ PRESETS = {
     # All comparisons, as docs/study has them.
     "complete": Config(
         preset="complete",
-        l1_weight="auto",
-        l2_weight="auto",
-        group_weight="auto",
         seeds=(0, 1, 2, 3, 4),
-        regularizers=REGULARIZERS,
         criteria=(
             "transfer_entropy",
             "entropy",
             "active_information",
             "l1",
-            "l2",
             "activation_magnitude",
             "taylor",
             "redundancy",
             "spectral",
             "random",
         ),
+        removed=(0.0, 0.2, 0.4, 0.5, 0.6, 0.8),
         recoveries=RECOVERIES,
         from_scratch=True,
+        tuned=(0.5, 0.6),
         readings=True,
     ),
     "paper": Config(
@@ -233,12 +259,30 @@ PRESETS = {
 }
 
 
+def for_dataset(preset: Config, name: str) -> Config:
+    """A preset with the data set of a name, and that set's settings where the preset has none.
+
+    A preset has a setting of its own where it differs from the default one.
+    """
+    from tefast.experiment import datasets  # which import the settings
+
+    default = Config()
+    own = {
+        setting: value
+        for setting, value in datasets.named(name).settings.items()
+        if getattr(preset, setting) == getattr(default, setting)
+    }
+    return replace(preset, dataset=name, **own)
+
+
 def check(config: Config) -> Config:
     """Return `config`, or raise ConfigError for the first setting that cannot be run."""
     from tefast.experiment import datasets  # which import the settings
 
     _known("dataset", [config.dataset], datasets.names())
     _known("split", [config.split], SPLITS)
+    _known("precision", [config.precision], PRECISIONS)
+    _known("device", [config.device], DEVICES)
     _known("loss", [config.loss], ("last", "all"))
     _known("regularizers", config.regularizers, REGULARIZERS)
     _known("recoveries", config.recoveries, RECOVERIES)
@@ -246,13 +290,13 @@ def check(config: Config) -> Config:
     for name, least in {
         "groups": 2, "clips_per_group": 1, "frames": 2, "height": 16, "width": 16, "hidden": 2,
         "fc": 1, "epochs": 1, "batch_size": 1, "bins": 2,
-        "random_orders": 1, "tuning_epochs": 1,
+        "random_orders": 1, "tuning_epochs": 1, "workers": 0,
     }.items():  # fmt: skip
         if getattr(config, name) < least:
             raise ConfigError(f"{name} must be at least {least}, got {getattr(config, name)}")
     for name in ("l1_weight", "l2_weight", "group_weight", "lr"):
         value = getattr(config, name)
-        if value != "auto" and (not math.isfinite(value) or value < 0):
+        if (value != "auto" or name == "lr") and (not math.isfinite(value) or value < 0):
             raise ConfigError(f"{name} must be finite and not negative, got {value}")
     for name in ("seeds", "regularizers", "criteria", "removed", "recoveries", "tuned"):
         values = getattr(config, name)
@@ -264,9 +308,19 @@ def check(config: Config) -> Config:
         raise ConfigError(f"bins must be at most 256, got {config.bins}")
     if config.lr == 0:
         raise ConfigError("lr must be above 0")
+    if "group" in config.regularizers and config.rnn != "rnn":
+        raise ConfigError(
+            "the regulariser group needs a model whose recurrent layer is named rnn, got "
+            f"{config.rnn!r}"
+        )
     _check_removed(config)
-    if datasets.named(config.dataset).needs_root and config.data_root is None:
+    known = datasets.named(config.dataset)
+    if known.needs_root and config.data_root is None:
         raise ConfigError(f"--dataset {config.dataset} needs --data-root DIR, the folder it is in")
+    if known.needs_data and config.data is None:
+        raise ConfigError(f"--dataset {config.dataset} needs --data FILE, the file it is in")
+    if config.data is not None and not known.needs_data:
+        raise ConfigError(f"--data FILE is for --dataset arrays, not for {config.dataset}")
     # 0 is where every curve starts and what the findings compare with.
     return replace(config, removed=tuple(sorted({0.0, *config.removed})))
 

@@ -1,20 +1,28 @@
 """What the measurements say, in words and beside the paper's figures.
 
-A difference is called one only where its 95 % interval over the seeds, which are compared pair by
-pair, leaves out 0; with one seed no difference is called one. The interval is Student's, as a few
-seeds give a standard error that is itself uncertain: at three seeds it is 4.3 standard errors wide
-to each side, not 2. An error counts as no less than that of one clip more or less in every seed.
+A difference is called one only where its p-value, corrected by Holm where several differences are
+tested at once, is below 0.05: see `tefast.experiment.statistics`.
 """
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
-from tefast.experiment.config import NAMES, ORDERS, REGULARIZER_NAMES
+from tefast.experiment.comparisons import (
+    differences,
+    first_regularizer,
+    group,
+    label,
+    paper_curve,
+    percent,
+    random_curve,
+    whole_curve,
+)
+from tefast.experiment.config import FROM_SCRATCH, ORDERS, REGULARIZER_NAMES
 from tefast.experiment.datasets import named, names
 from tefast.experiment.datasets.base import PaperFigure
 from tefast.experiment.results import Curve, Spread, StudyResults
+from tefast.experiment.statistics import Tested, against_zero, beside_chance, compared, points
 
 # Figure 3 of the paper, which does not say on which data set; figure 2 is with the data sets.
 FIGURE_3 = (
@@ -22,30 +30,28 @@ FIGURE_3 = (
     PaperFigure("with L2 (figure 3)", "l2", 89.8, 89.9, 0.6),
 )
 
-# Two-sided 95 % quantiles of Student's t for 1, 2, ... degrees of freedom.
-STUDENT_T = (
-    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228,
-    2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086,
-)  # fmt: skip
-STUDENT_T_BEYOND = 2.086
 
-
-def paper_table(results: StudyResults) -> list[dict[str, Any]]:
+def paper_table(results: StudyResults, samples: int) -> list[dict[str, Any]]:
     """The paper's figures and, beside them, the same measured here.
 
     On one of the paper's own data sets its row about the other is left out.
+
+    Parameters
+    ----------
+    samples : int
+        Test samples of a seed.
 
     Returns
     -------
     list of dict
         ``what``, ``regularizer``, ``removed`` (fraction in the paper), ``paper_before``,
         ``paper_after`` in percent; ``here_removed`` (the nearest fraction measured), and
-        ``here_before``, ``here_after``, ``here_change`` in percent as ``{mean, deviation,
-        seeds}``, None where nothing was measured.
+        ``here_before``, ``here_after`` in percent as ``{mean, deviation, seeds}``, None where
+        nothing was measured; ``here_change`` in points with its interval and p-value.
     """
     table = []
     for what, regularizer, before, after, fraction in _papers_figures(results):
-        curve = Curve(regularizer, "transfer_entropy", "descending")
+        curve = paper_curve(regularizer)
         nearest = results.nearest(curve, fraction)
         row: dict[str, Any] = {
             "what": what,
@@ -61,7 +67,8 @@ def paper_table(results: StudyResults) -> list[dict[str, Any]]:
         if nearest is not None:
             row["here_before"] = percent(results.spread(curve, 0.0))
             row["here_after"] = percent(results.spread(curve, nearest))
-            row["here_change"] = percent(results.difference((curve, nearest), (curve, 0.0)))
+            change = change_of(results, curve, nearest, samples)
+            row["here_change"] = None if change is None else change.described()
         table.append(row)
     return table
 
@@ -75,23 +82,30 @@ def _papers_figures(results: StudyResults) -> list[PaperFigure]:
     return [*sorted(own or every), *FIGURE_3]
 
 
-def findings(results: StudyResults, test_clips: int) -> list[str]:
-    """Sentences on the paper's claims, whichever way the measurements point.
+def change_of(results: StudyResults, curve: Curve, fraction: float, samples: int) -> Tested | None:
+    """What removing a fraction changes, seed by seed; None where it was not measured."""
+    after, before = results.accuracies(curve, fraction), results.accuracies(curve, 0.0)
+    return compared(after, before, samples)
+
+
+def findings(results: StudyResults, samples: int, classes: int) -> list[str]:
+    """Sentences on every comparison that the paper's claims rest on, whichever way they point.
 
     Parameters
     ----------
-    test_clips : int
-        Clips that an accuracy was measured on, for the least error it can have.
+    samples : int
+        Test samples of a seed, for the least error that an accuracy can have.
+    classes : int
     """
     return [
-        *_before(results),
-        *_change(results),
-        *_criteria(results, test_clips),
-        *_regularizers(results, test_clips),
+        *_before(results, samples, classes),
+        *_change(results, samples, classes),
+        *_criteria(results, samples),
+        *_regularizers(results, samples),
     ]
 
 
-def gate_findings(units: StudyResults, gates: StudyResults, test_clips: int) -> list[str]:
+def gate_findings(units: StudyResults, gates: StudyResults, samples: int) -> list[str]:
     """Sentences on removing half of the gates by transfer entropy, beside chance and units.
 
     Of the models without regularisation; if there are none, of the first regulariser there is.
@@ -104,160 +118,139 @@ def gate_findings(units: StudyResults, gates: StudyResults, test_clips: int) -> 
         left = gates.spread(curve, fraction) if fraction else None
         if not fraction or left is None:
             continue
-        chance = Curve(regularizer, "random", "descending")
         beside = {
-            "as many gates in random order": gates.accuracies(chance, fraction),
+            "as many gates in random order": gates.accuracies(random_curve(regularizer), fraction),
             "the same fraction of units by the same criterion": units.accuracies(curve, fraction),
         }
-        name = f"{NAMES[curve.criterion]}, {order}"
-        parts = [f"Removing {fraction:.0%} of the gates by {name}, leaves {_points(left)}"]
+        parts = [f"Removing {fraction:.0%} of the gates by {label(curve)} leaves {shown_as(left)}"]
         for what, accuracies in beside.items():
-            gap = Spread.between(gates.accuracies(curve, fraction), accuracies)
+            gap = compared(gates.accuracies(curve, fraction), accuracies, samples)
             if gap is not None:
                 verb = {1: "more than", 0: "not shown to differ from", -1: "less than"}
-                shown = _points(Spread.of(list(accuracies.values())))
-                sign = verb[_sign(gap, test_clips)]
-                parts.append(f"{sign} {what} ({shown}; difference {_signed(gap)})")
+                theirs = shown_as(Spread.of(list(accuracies.values())))
+                parts.append(f"{verb[gap.sign]} {what} ({theirs}; difference {points(gap)})")
         sentences.append(", ".join(parts) + ".")
     return sentences
 
 
-def first_regularizer(results: StudyResults) -> str:
-    """No regularisation if it was measured, else the first that was."""
-    present = {curve.regularizer for curve in results.curves}
-    return next(name for name in REGULARIZER_NAMES if name in present)
-
-
-def percent(spread: Spread | None) -> dict[str, Any] | None:
-    """A spread of fractions as percent, ready for JSON."""
-    if spread is None:
-        return None
-    deviation = None if spread.deviation is None else 100 * spread.deviation
-    return {"mean": 100 * spread.mean, "deviation": deviation, "seeds": spread.seeds}
-
-
-def _before(results: StudyResults) -> list[str]:
+def _before(results: StudyResults, samples: int, classes: int) -> list[str]:
     sentences = []
     for regularizer in REGULARIZER_NAMES:
-        spread = _whole(results, regularizer)
+        curve = whole_curve(results, regularizer)
+        spread = None if curve is None else results.spread(curve, 0.0)
         if spread is not None:
-            shown = REGULARIZER_NAMES[regularizer]
-            sentences.append(f"Before removal, {shown}: {_points(spread)} test accuracy.")
+            word = chance_word(spread, samples, classes)
+            sentences.append(
+                f"Before removal, {REGULARIZER_NAMES[regularizer]}: {shown_as(spread)} test "
+                f"accuracy{word}."
+            )
     return sentences
 
 
-def _change(results: StudyResults) -> list[str]:
+def _change(results: StudyResults, samples: int, classes: int) -> list[str]:
     """What removing half of the units by transfer entropy, highest first, costs."""
-    curve = Curve("none", "transfer_entropy", "descending")
+    curve = paper_curve("none")
     fraction = results.nearest(curve, 0.5)
     if not fraction:
         return []
-    change = results.difference((curve, fraction), (curve, 0.0))
+    change = change_of(results, curve, fraction, samples)
     after = results.spread(curve, fraction)
     if change is None or after is None:
         return []
     return [
-        f"Removing {fraction:.0%} of the units by transfer entropy, descending, leaves "
-        f"{_points(after)}, a change of {_signed(change)}; the paper reports +0.2 points on "
-        "HMDB-51 and 0.0 on UCF101 at 50%."
+        f"Removing {fraction:.0%} of the units by transfer entropy (descending) leaves "
+        f"{shown_as(after)}{chance_word(after, samples, classes)}, a change of {points(change)}; "
+        "the paper reports +0.2 points on HMDB-51 and 0.0 on UCF101 at 50%."
     ]
 
 
-def _criteria(results: StudyResults, test_clips: int) -> list[str]:
-    """Transfer entropy, descending, against every other curve at half of the units."""
-    mine = Curve("none", "transfer_entropy", "descending")
-    fraction = results.nearest(mine, 0.5)
+def _criteria(results: StudyResults, samples: int) -> list[str]:
+    """Transfer entropy, descending, against every other order at half of the units."""
+    fraction, others, gaps = rivals(results, samples)
+    sentences = []
+    for curve, gap in zip(others, gaps, strict=True):
+        if gap is not None:
+            verdict = {1: "above", 0: "not told apart from", -1: "below"}[gap.sign]
+            sentences.append(
+                f"At {fraction:.0%} removed, {label(curve)} is {verdict} transfer entropy "
+                f"(descending): {points(gap)}."
+            )
+    return sentences
+
+
+def rivals(results: StudyResults, samples: int) -> tuple[float, list[Curve], list[Tested | None]]:
+    """Every other order less transfer entropy, descending, at half of the units, corrected.
+
+    Of the models without regularisation, and without recovery.
+
+    Returns
+    -------
+    fraction : float
+        0 where nothing can be compared.
+    curves : list of Curve
+    gaps : list of Tested or None
+    """
+    mine = paper_curve("none")
+    fraction = results.nearest(mine, 0.5) or 0.0
+    curves = [
+        curve
+        for curve in group(results, "none", "none")
+        if curve != mine and curve.criterion != FROM_SCRATCH
+    ]
     if not fraction:
-        return []
-    sentences, signs = [], {}
-    others = [curve for curve in results.curves if curve.regularizer == "none" and curve != mine]
-    for other in others:
-        gap = results.difference((mine, fraction), (other, fraction))
-        if gap is None:
-            continue
-        name = f"{NAMES[other.criterion]}, {other.order}"
-        signs[name] = _sign(gap, test_clips)
-        verdict = {1: "above", 0: "not told apart from", -1: "below"}[signs[name]]
-        sentences.append(
-            f"At {fraction:.0%} removed, transfer entropy, descending, is {verdict} {name}: "
-            f"{_signed(gap)}."
-        )
-    return [*sentences, _best(signs)] if signs else []
+        return 0.0, [], []
+    return fraction, curves, differences(results, curves, mine, fraction, samples)
 
 
-def _best(signs: dict[str, int]) -> str:
-    """The paper's claim, given the sign of transfer entropy's lead over every other order."""
-    better = [name for name, sign in signs.items() if sign < 0]
-    if better:
-        return (
-            "The paper finds transfer entropy, descending, the best of the compared orders; here "
-            f"it is not: better are {'; '.join(better)}."
-        )
-    if all(sign > 0 for sign in signs.values()):
-        return "It is the best of the compared orders, as the paper finds."
-    return (
-        "The paper finds transfer entropy, descending, the best of the compared orders; here no "
-        "other is shown to be better, nor are all shown to be worse."
-    )
+def penalties_apart(results: StudyResults, samples: int) -> tuple[float, list[Tested]] | None:
+    """What removing 60 % by the paper's order changes with L1, with L2, and L2's less L1's.
 
-
-def _regularizers(results: StudyResults, test_clips: int) -> list[str]:
-    """Whether L2 keeps more accuracy than L1 under removal."""
-    l1, l2 = (Curve(name, "transfer_entropy", "descending") for name in ("l1", "l2"))
+    Returns
+    -------
+    fraction : float
+    changes : list of three Tested
+        None in place of both where it was not measured.
+    """
+    l1, l2 = paper_curve("l1"), paper_curve("l2")
     fraction = results.nearest(l2, 0.6)
     if not fraction or fraction not in results.fractions(l1):
+        return None
+    changes = []
+    for curve in (l1, l2):
+        after, before = results.accuracies(curve, fraction), results.accuracies(curve, 0.0)
+        changes.append({seed: after[seed] - before[seed] for seed in after.keys() & before.keys()})
+    gap = compared(changes[1], changes[0], samples)
+    if gap is None:
+        return None
+    each = [against_zero(Spread.of(list(change.values())), samples) for change in changes]
+    return fraction, [*each, gap]
+
+
+def _regularizers(results: StudyResults, samples: int) -> list[str]:
+    """Whether L2 keeps more accuracy than L1 under removal."""
+    found = penalties_apart(results, samples)
+    if found is None:
         return []
-    losses = [results.difference((curve, fraction), (curve, 0.0)) for curve in (l1, l2)]
-    first, second = (results.accuracies(l1, fraction), results.accuracies(l2, fraction))
-    first0, second0 = (results.accuracies(l1, 0.0), results.accuracies(l2, 0.0))
-    seeds = first.keys() & second.keys() & first0.keys() & second0.keys()
-    if not seeds or losses[0] is None or losses[1] is None:
-        return []
-    gap = Spread.of([(second[s] - second0[s]) - (first[s] - first0[s]) for s in sorted(seeds)])
+    fraction, (l1, l2, gap) = found
     verdict = {
         1: "L2 keeps more than L1, as the paper says",
         0: "the difference between the two is within the spread of the seeds",
         -1: "L1 keeps more than L2, against the paper",
-    }[_sign(gap, test_clips)]
+    }[gap.sign]
     return [
-        f"At {fraction:.0%} removed by transfer entropy, descending, the change is "
-        f"{_signed(losses[0])} with L1 and {_signed(losses[1])} with L2; {verdict} "
-        f"(L2 less L1: {_signed(gap)}). The paper reports -2.7 and +0.1 points at 60%."
+        f"At {fraction:.0%} removed by transfer entropy (descending) the change is "
+        f"{points(l1)} with L1 and {points(l2)} with L2; {verdict} "
+        f"(L2 less L1: {points(gap)}). The paper reports -2.7 and +0.1 points at 60%."
     ]
 
 
-def _whole(results: StudyResults, regularizer: str) -> Spread | None:
-    for curve in results.curves:
-        if curve.regularizer == regularizer:
-            return results.spread(curve, 0.0)
-    return None
+def chance_word(spread: Spread, samples: int, classes: int) -> str:
+    """What a sentence says after an accuracy that is not above chance."""
+    word = beside_chance(spread.mean, samples, classes)
+    return "" if word is None else f" ({word}, which is {100 / classes:.1f}%)"
 
 
-def _error(spread: Spread) -> float | None:
-    """Standard error of the mean; None with one seed."""
-    return None if spread.deviation is None else spread.deviation / math.sqrt(spread.seeds)
-
-
-def _sign(spread: Spread, test_clips: int) -> int:
-    """Whether a difference is one: 1 or -1 for its sign, else 0."""
-    error = _error(spread)
-    if error is None:
-        return 0
-    # Accuracies come in steps of a clip, so that a few seeds can agree by chance and seem exact.
-    error = max(error, 1 / (test_clips * math.sqrt(spread.seeds)))
-    freedom = spread.seeds - 1
-    quantile = STUDENT_T[freedom - 1] if freedom <= len(STUDENT_T) else STUDENT_T_BEYOND
-    if abs(spread.mean) <= quantile * error:
-        return 0
-    return 1 if spread.mean > 0 else -1
-
-
-def _points(spread: Spread) -> str:
+def shown_as(spread: Spread) -> str:
+    """An accuracy in percent, with its standard deviation over seeds."""
     deviation = "" if spread.deviation is None else f" ± {100 * spread.deviation:.1f}"
     return f"{100 * spread.mean:.1f}{deviation}%"
-
-
-def _signed(spread: Spread) -> str:
-    error = _error(spread)
-    shown = "one seed" if error is None else f"standard error {100 * error:.1f}"
-    return f"{100 * spread.mean:+.1f} points ({shown})"

@@ -28,6 +28,7 @@ from tefast.experiment.scenes import MOTIONS, Scene, Thing
 
 Picture = NDArray[np.uint8]
 
+MARK = "rendering.json"  # the settings of a rendered set, which tell its folder from others
 QUANTIZER = 3  # of MPEG-4: 1 is the finest, 31 the coarsest
 GAMMA = 1.8
 NOISE = 0.01
@@ -102,7 +103,7 @@ def render(
     Parameters
     ----------
     root : Path
-        Gets ``UCF-101/``, ``ucfTrainTestlist/`` and ``rendering.json``, the settings.
+        Gets ``UCF-101/``, ``ucfTrainTestlist/`` and `MARK`, the settings.
     settings : RenderSettings
     progress : callable, optional
         Called with the clips done and their number.
@@ -160,7 +161,7 @@ def _claim(root: Path, settings: RenderSettings) -> None:
     """Make sure that what lies below `root` is this set or nothing."""
     # Through JSON, so that tuples compare with what was read.
     ours = json.loads(json.dumps(dataclasses.asdict(settings)))
-    path = root / "rendering.json"
+    path = root / MARK
     if not path.exists():
         if (root / "UCF-101").exists():
             raise ValueError(f"{root / 'UCF-101'} was not rendered here; choose another folder")

@@ -1,41 +1,75 @@
-"""report.html: one self-contained page with what was run and what came out."""
+"""report.html: one self-contained page with the answer, figures, tables and methods."""
 
 from __future__ import annotations
 
 import base64
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jinja2
 
 from tefast._support.files import write_text
-from tefast.experiment.config import CRITERIA, NAMES, ORDERS, REGULARIZER_NAMES, REGULARIZERS
-from tefast.experiment.datasets import named
-from tefast.experiment.findings import percent
-from tefast.experiment.results import Curve, Spread, StudyResults
+from tefast.experiment.comparisons import percent
+from tefast.experiment.config import REGULARIZER_NAMES
+from tefast.experiment.datasets import named, names
+from tefast.experiment.methods import methods
+from tefast.experiment.results import Spread
+from tefast.experiment.statistics import signed
 
-SHOWN_FRACTIONS = (0.0, 0.5, 0.6)
+CAPTIONS = {
+    "figure2": (
+        "Accuracy against the fraction of units removed, by criterion and order",
+        "Figure 2. Accuracy after removing units in the order of their scores. Shaded: 95% "
+        "intervals over seeds; grey: random orders, from the lowest to the highest.",
+    ),
+    "figure3": (
+        "Accuracy against the fraction of units removed, by regularisation",
+        "Figure 3. The same for transfer entropy, by the penalty in training; dotted: the mean of "
+        "random orders.",
+    ),
+    "recoveries": (
+        "Accuracy by what is done after the removal, for each criterion",
+        "What is done after the removal, by criterion. Diamonds: networks of that size, trained "
+        "from scratch.",
+    ),
+    "size": (
+        "Accuracy against parameters, and against the time of a forward pass",
+        "The same networks by their size and by the measured time of a forward pass.",
+    ),
+    "maps": (
+        "Transfer entropy of every unit against its L1 norm, entropy and occupied bins",
+        "Every unit of one network: its transfer entropy beside its L1 norm, its entropy and the "
+        "bins that it occupies. Orange: units that go first, half of all. Grey crosses: the "
+        "transfer entropy that independent series of the same counts would seem to have.",
+    ),
+    "readings": (
+        "Accuracy less that of random orders, for every reading of the score",
+        "Every reading of the paper's definition: accuracy at half of the units removed less that "
+        "of random orders, sorted; lines are 95% intervals over seeds.",
+    ),
+    "training": (
+        "Loss against the epoch",
+        "Loss in training, the penalty included; shaded: from the lowest to the highest seed.",
+    ),
+    "figure4": (
+        "Accuracy against the fraction of units, and of gates, removed",
+        "Figure 4. Accuracy after removing units (left) and single gates (right).",
+    ),
+}
+"""What each figure shows: for those who do not see it, and below it."""
 
 
-def write_report(
-    path: Path,
-    summary: dict[str, Any],
-    results: StudyResults,
-    figures: Sequence[Path],
-    gates: StudyResults | None = None,
-) -> None:
+def write_report(path: Path, summary: dict[str, Any], figures: Mapping[str, Path]) -> None:
     """Write the page.
 
     Parameters
     ----------
     summary : dict
         As `tefast.experiment.summary.build_summary` makes it.
-    figures : sequence of Path
-        Figures 2 and 3, and 4 of gates, PNG; they go into the page itself.
-    results, gates : Results
-        Of units, and of gates where these were removed as well.
+    figures : mapping of str to Path
+        PNG files by the names in `CAPTIONS`; they go into the page itself.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("tefast.experiment", "."),
@@ -46,18 +80,33 @@ def write_report(
     )
     environment.filters["spread"] = _shown
     environment.filters["points"] = _shown_change
+    environment.filters["p"] = _shown_p
+    environment.filters["overlap"] = _overlap
     environment.filters["shell"] = shlex.join
     page = environment.get_template("report.html.j2").render(
         summary=summary,
         config=summary["config"],
+        settings=own_settings(summary["config"]),
         dataset=named(summary["config"]["dataset"]),
-        tables={"units": _table(results)} | ({"gates": _table(gates)} if gates else {}),
         caveats=caveats(summary),
-        figures=[base64.b64encode(figure.read_bytes()).decode("ascii") for figure in figures],
+        methods=methods(summary),
+        captions=CAPTIONS,
+        figures={
+            name: base64.b64encode(figures[name].read_bytes()).decode("ascii")
+            for name in CAPTIONS
+            if name in figures
+        },
         shuffled=_shuffled(summary["shuffled"]),
         names=REGULARIZER_NAMES,
     )
     write_text(path, page)
+
+
+def own_settings(config: dict[str, Any]) -> dict[str, Any]:
+    """The settings without those that only other data sets have."""
+    mine = set(named(config["dataset"]).own_settings)
+    others = {setting for name in names() for setting in named(name).own_settings} - mine
+    return {name: value for name, value in config.items() if name not in others}
 
 
 def caveats(summary: dict[str, Any]) -> list[str]:
@@ -67,15 +116,18 @@ def caveats(summary: dict[str, Any]) -> list[str]:
     found = known.caveats(summary)
     if config["hidden"] != 1024:
         found.append(f"The LSTM has {config['hidden']} units, 1024 in the paper.")
-    if config["split"] == "random":
-        shares = "; ".join(
-            f"seed {part['seed']}: {100 * part['group_overlap']:.1f}%" for part in dataset["splits"]
-        )
+    if config["split"] == "random" and not dataset.get("grouped", True):
         found.append(
-            "The split is random, as the paper's. So many test clips stand beside a training clip "
-            f"of their own group, with which they share {known.shared_by_group}: {shares}. (With "
-            "UCF101's own lists of clips it is 99.7%, with HMDB-51's 83%.) Numbers from a random "
-            "split cannot be compared with results on the official splits or on held-out groups."
+            "The split is random, as the paper's. What the samples have in common is not known."
+        )
+    elif config["split"] == "random":
+        shares = "; ".join(f"seed {part['seed']}: {_overlap(part)}" for part in dataset["splits"])
+        found.append(
+            "The split is random, as the paper's. So many of the test samples stand beside a "
+            f"training sample of their own group, with which they share {known.shared_by_group}: "
+            f"{shares}. (With UCF101's own lists of clips it is 99.7%, with HMDB-51's 83%.) "
+            "Numbers from a random split cannot be compared with results on the official splits or "
+            "on held-out groups."
         )
     else:
         found.append(
@@ -88,20 +140,10 @@ def caveats(summary: dict[str, Any]) -> list[str]:
     return found
 
 
-def _table(results: StudyResults) -> dict[str, Any]:
-    """Accuracies at a few fractions for every regulariser, criterion and order."""
-    measured = sorted({row.removed_fraction for row in results.rows})
-    wanted = {min(measured, key=lambda f: (abs(f - shown), f)) for shown in SHOWN_FRACTIONS}
-    fractions = sorted(wanted)
-    lines = []
-    for regularizer in REGULARIZERS:
-        for criterion in CRITERIA:
-            for order in ORDERS:
-                curve = Curve(regularizer, criterion, order)
-                if results.fractions(curve):
-                    cells = [percent(results.spread(curve, f)) for f in fractions]
-                    lines.append((REGULARIZER_NAMES[regularizer], NAMES[criterion], order, cells))
-    return {"fractions": fractions, "lines": lines}
+def _overlap(part: dict[str, Any]) -> str:
+    """The share of a split's test samples beside a training one of their group, if it is known."""
+    share = part["group_overlap"]
+    return share if isinstance(share, str) else f"{100 * share:.1f}%"
 
 
 def _shuffled(measured: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -131,5 +173,20 @@ def _shown(spread: dict[str, Any] | None) -> str:
     return f"{spread['mean']:.1f} ± {spread['deviation']:.1f}"
 
 
-def _shown_change(spread: dict[str, Any] | None) -> str:
-    return "not measured" if spread is None else f"{spread['mean']:+.1f}"
+def _shown_change(change: dict[str, Any] | None) -> str:
+    """A difference, with its 95 % interval where there is one."""
+    if change is None:
+        return "not measured"
+    if change.get("low") is None:
+        return signed(change["mean"])
+    return f"{signed(change['mean'])} ({signed(change['low'])} to {signed(change['high'])})"
+
+
+def _shown_p(change: dict[str, Any] | None) -> str:
+    """The p-value of a difference, corrected where it was one of several."""
+    if change is None:
+        return ""
+    p = change["p"] if change["p_holm"] is None else change["p_holm"]
+    if p is None:
+        return ""
+    return "<0.001" if p < 0.001 else f"{p:.3f}"

@@ -3,39 +3,50 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from tqdm import tqdm
+from torch import nn
 
-from tefast.experiment.config import ORDERS, Config
-from tefast.experiment.datasets import Found, find_clips, named
+from tefast.experiment.architecture import STANDARD, Architecture
+from tefast.experiment.class_results import (
+    ClassResults,
+    ClassRow,
+    read_class_rows,
+    write_class_rows,
+)
+from tefast.experiment.config import Config
+from tefast.experiment.criteria import criteria_of, digest_of
+from tefast.experiment.datasets import DatasetError, Found, find_clips, named
 from tefast.experiment.datasets.base import Features, Reader
-from tefast.experiment.figures import figure2, figure3, figure4
-from tefast.experiment.report import write_report
-from tefast.experiment.results import Row, StudyResults, write_rows
-from tefast.experiment.splits import Split, group_overlap, split
+from tefast.experiment.figures import figures
+from tefast.experiment.looking import draw_training, look_at_units
+from tefast.experiment.naming import printable
+from tefast.experiment.penalties import Choice, choose
+from tefast.experiment.plan import curves_of
+from tefast.experiment.processes import here, joined
+from tefast.experiment.progress import Bar
+from tefast.experiment.report import CAPTIONS, write_report
+from tefast.experiment.results import Row, StudyResults, read_rows, write_rows
+from tefast.experiment.scoring import scores_of
+from tefast.experiment.shuffling import shuffled_accuracy
+from tefast.experiment.splits import Split, group_overlap, split, unknown_groups
 from tefast.experiment.summary import build_summary, write_summary
-from tefast.experiment.sweep import ModelSweep, scores_of, shuffled_accuracy
+from tefast.experiment.sweep import ModelSweep, Trained, sizes_from_scratch
 from tefast.experiment.training import Material, prepare, train_model
 from tefast.experiment.workspace import Workspace
-from tefast.nn import SequenceClassifier
+from tefast.nn.criteria import Criterion
 
-
-@dataclass(frozen=True)
-class Trained:
-    """One model of the study, the clips it was made for, and its scores by granularity."""
-
-    regularizer: str
-    seed: int
-    model: SequenceClassifier
-    material: Material
-    scores: dict[str, dict[str, torch.Tensor]]
+MOST_UNREADABLE = 0.01
+"""A run stops where more than this part of the clips cannot be read, unless it is told to go on."""
+FEWEST_UNREADABLE = 2
+"""So many unreadable clips are needed for that: one stops no run."""
 
 
 def run(
@@ -46,6 +57,8 @@ def run(
     must_resume: bool = False,
     feature_cache: Path | None = None,
     command: Sequence[str] = (),
+    criteria: Mapping[str, Criterion] | None = None,
+    architecture: Architecture = STANDARD,
 ) -> None:
     """Run the study, or go on with it, and leave its results in `out`.
 
@@ -62,70 +75,162 @@ def run(
         Default: a folder in `out`.
     command : sequence of str
         What the user typed, for the report.
+    criteria : mapping of str to callable, optional
+        Criteria of one's own by their names, which are among `config.criteria`.
+    architecture : Architecture, optional
+        What networks are trained.
 
     Raises
     ------
     ValueError
         For data, weights or settings that cannot be run, before anything is written.
+
+    Notes
+    -----
+    Processes that torchrun started share the work: they train each model together, count the
+    samples together, and measure some curves each. The first of them writes what all have made.
     """
+    with joined():
+        _run(config, out, fresh, must_resume, feature_cache, command, criteria, architecture)
+
+
+def _run(
+    config: Config,
+    out: Path,
+    fresh: bool,
+    must_resume: bool,
+    feature_cache: Path | None,
+    command: Sequence[str],
+    criteria: Mapping[str, Criterion] | None,
+    architecture: Architecture,
+) -> None:
+    resolved = criteria_of(config, criteria)
+    architecture.check(config)
     space = Workspace(out)
-    root = Path(config.data_root) if config.data_root is not None else space.data
     # What may be wrong with weights and clips is found out before anything is written or deleted.
     dataset = named(config.dataset)
+    given = dataset.where(config)
+    root = space.data if given is None else given
     reader, make = dataset.reader(config), dataset.maker(config)
-    is_users = config.data_root is not None and make is None
+    is_users = given is not None and make is None
     space.refuse_inputs(*reader.inputs, *([root] if is_users else []))
     if make is None:
         _find_and_split(config, root)
     with space.locked():
         space.begin(config, fresh=fresh, must_resume=must_resume)
         if make is not None:
-            with space.stage("clips"), _Bar("rendering", "clip") as progress:
-                make(root, progress)
+            with space.stage("clips"), Bar("rendering", "clip") as progress:
+                here().first(partial(make, root, progress))
         found, splits = _find_and_split(config, root)
-        print(f"{len(found.clips)} clips of {len(found.classes)} classes in {found.root}")
+        what = f"{len(found.clips)} {dataset.samples} of {len(found.classes)} classes"
+        _say(f"{what} in {printable(found.root)}")
+        _warn_of_unknown_groups(found)
+        for name, value in getattr(reader, "pins", {}).items():
+            space.pin(name, value)
         with space.stage("features"):
             features = _features(found, reader, feature_cache or space.features)
+        _check_unreadable(features, config.allow_unreadable)
         splits = {seed: _usable(part, features.usable) for seed, part in splits.items()}
-        space.pin("clips", _digest(features.values, [clip.name for clip in found.clips]))
+        of_lengths = () if features.lengths is None else (features.lengths,)
+        names = [clip.name for clip in found.clips]
+        space.pin("clips", _digest(features.values, names, *of_lengths))
         for seed, part in splits.items():
             space.pin(f"training and test clips of seed {seed}", _digest(part.train, part.test))
-        trained = _train(config, space, found, features, splits)
-        rows, shuffled = _sweep(config, space, trained)
+        for name, one in resolved.items():
+            if not isinstance(one, str):
+                space.pin(f"lines of the criterion {name}", digest_of(one))
+        config = _sized(config, space, architecture, features, len(found.classes))
+        trained, choices = _train(config, space, found, features, splits, resolved, architecture)
+        rows, shuffled = _sweep(config, space, trained, found.classes)
+        if not here().is_first:
+            return
         units, gates = (
             StudyResults(rows["unit"]),
             StudyResults(rows["gate"]) if "gate" in rows else None,
         )
+        samples = min(len(part.test) for part in splits.values())
+        with space.stage("units"), Bar("readings", "reading") as progress:
+            looked, readings = look_at_units(config, space, trained, progress, samples=samples)
         with space.stage("report"):
-            figures = _figures(space, rows, classes=len(found.classes))
+            drawn = figures(rows, space.out, classes=len(found.classes), samples=samples)
+            drawn |= looked | draw_training(config, space)
+        space.discard(*(f"{name}.png" for name in CAPTIONS if name not in drawn))
         summary = build_summary(
             config,
             units,
             gates,
+            by_class=ClassResults(read_class_rows(space.classes)),
+            readings=readings,
             command=command,
             backbone=reader.described,
             dataset=_described(found, features, splits),
             shuffled=shuffled,
+            chosen_weights=[choice.described() for choice in choices],
             problems=[asdict(problem) for problem in features.problems],
             seconds=space.seconds,
         )
         write_summary(space.summary, summary)
-        write_report(space.report, summary, units, figures, gates)
+        write_report(space.report, summary, drawn)
     print(f"report: {space.report}")
 
 
 def _find_and_split(config: Config, root: Path) -> tuple[Found[Any], dict[int, Split]]:
     """Find the clips and split them for every seed."""
     found = find_clips(config.dataset, root)
-    return found, {seed: split(found, config.split, seed, root) for seed in config.seeds}
+    return found, {
+        seed: split(found, config.split, seed, root, allow_leak=config.allow_leak)
+        for seed in config.seeds
+    }
+
+
+def _warn_of_unknown_groups(found: Found[Any]) -> None:
+    unknown = unknown_groups(found)
+    if unknown is not None:
+        _say(f"warning: {unknown}; so it is unknown whether the split keeps videos apart")
+
+
+def _check_unreadable(features: Features, allowed: bool) -> None:
+    """Raise if too many clips cannot be read for the rest to stand for the set."""
+    count, total = int((~features.usable).sum()), len(features.usable)
+    if allowed or count < FEWEST_UNREADABLE or count <= MOST_UNREADABLE * total:
+        return
+    first = next(problem for problem in features.problems if problem.kind == "unreadable")
+    raise DatasetError(
+        f"{count} of {total} clips cannot be read, more than {MOST_UNREADABLE:.0%}; the first is "
+        f"{first.name}: {first.reason}; --allow-unreadable goes on without them"
+    )
 
 
 def _features(found: Found[Any], reader: Reader[Any], cache: Path) -> Features:
-    with _Bar("features", "clip") as progress:
+    with Bar("features", "clip") as progress:
         features = reader.read(found, cache_dir=cache, progress=progress)
+    if features.extraction.get("computed"):
+        _say(_cost(features.extraction))
     for problem in features.problems:
-        print(f"{problem.kind} clip {problem.name}: {problem.reason}", flush=True)
+        _say(f"{problem.kind} clip {problem.name}: {problem.reason}")
     return features
+
+
+def _cost(extraction: dict[str, Any]) -> str:
+    """What computing the features cost, in one line."""
+    return (
+        "{clips_per_second:.3g} clips a second, bound by {bound_by}: {decoding_seconds:.1f} s of "
+        "decoding and {network_seconds:.1f} s of the network in {processes} processes, which were "
+        "busy for {busy:.0%} of the time"
+    ).format(**extraction)
+
+
+def _sized(
+    config: Config, space: Workspace, architecture: Architecture, features: Features, classes: int
+) -> Config:
+    """The settings with the units that the networks have; pins models of one's own."""
+    width = features.values.shape[2]
+    sized = architecture.sized(config, torch.from_numpy(features.values[:2]), classes)
+    if architecture.own is not None:
+        for seed in config.seeds:
+            space.pin(f"modules and first weights of the model of seed {seed}",
+                      architecture.digest(sized, width, classes, seed))  # fmt: skip
+    return sized
 
 
 def _train(
@@ -134,93 +239,144 @@ def _train(
     found: Found[Any],
     features: Features,
     splits: dict[int, Split],
-) -> list[Trained]:
+    criteria: Mapping[str, str | Criterion],
+    architecture: Architecture,
+) -> tuple[list[Trained], list[Choice]]:
     """Train every model, and score its units, and gates, on its own training clips."""
     values = torch.from_numpy(features.values)
     labels = torch.tensor([clip.label for clip in found.clips])
-    trained = []
+    lengths = None if features.lengths is None else torch.from_numpy(features.lengths)
+    keeps_groups = config.split != "random" and found.grouped
+    trained: list[Trained] = []
+    choices: list[Choice] = []
     for seed, part in splits.items():
-        material = prepare(values, labels, part.train, part.test, space.scaling(seed))
+        scaling = space.scaling(seed)
+        material = prepare(values, labels, part.train, part.test, scaling, lengths)
+        groups = [found.clips[i].group for i in part.train] if keeps_groups else None
         for regularizer in config.regularizers:
-            detail = f"regularizer {regularizer}, seed {seed}"
-            with space.stage("training", detail), _Bar("training", "epoch") as progress:
-                model = train_model(
-                    config,
-                    material,
-                    len(found.classes),
-                    regularizer,
-                    seed,
-                    space.model(regularizer, seed),
-                    space.checkpoint(regularizer, seed),
-                    progress,
-                )
+            training = _Training(
+                config, space, material, len(found.classes), regularizer, seed, architecture
+            )
+            _, weight = config.penalty(regularizer)
+            if weight == "auto":
+                choices.append(training.choose(groups))
+                weight = choices[-1].weight
+                space.pin(f"penalties of regularizer {regularizer}, seed {seed}", repr(weight))
+            model, small = training.models(weight)
             scores = {}
-            with space.stage("scores", detail):
+            with space.stage("scores", training.detail):
                 for granularity in config.granularities:
-                    path = space.scores(regularizer, seed, granularity)
+                    place = partial(space.scores, regularizer, seed, granularity)
                     scores[granularity] = scores_of(
-                        config, model, material, seed, granularity, path
+                        config, criteria, model, material, seed, granularity, place
                     )
-            trained.append(Trained(regularizer, seed, model, material, scores))
-    return trained
+            trained.append(Trained(regularizer, seed, weight, model, material, scores, small))
+    return trained, choices
+
+
+@dataclass(frozen=True)
+class _Training:
+    """The trainings for one regulariser and seed."""
+
+    config: Config
+    space: Workspace
+    material: Material
+    num_classes: int
+    regularizer: str
+    seed: int
+    architecture: Architecture
+
+    @property
+    def detail(self) -> str:
+        return f"regularizer {self.regularizer}, seed {self.seed}"
+
+    def choose(self, groups: Sequence[str] | None) -> Choice:
+        """Choose the factor of the penalty."""
+        path = self.space.choice(self.regularizer, self.seed)
+        checkpoint = partial(self.space.checkpoint, self.regularizer, self.seed)
+        with (
+            self.space.stage("choice of penalties", self.detail),
+            Bar("choice of penalties", "epoch") as progress,
+        ):
+            return choose(
+                self.config, self.regularizer, self.seed, self.material, groups,
+                self.num_classes, path, checkpoint, progress, self.architecture,
+            )  # fmt: skip
+
+    def models(self, weight: float) -> tuple[nn.Module, dict[int, nn.Module]]:
+        """Train the model, and by their units the small ones that are compared with it."""
+        model = self._model("training", weight, self.config)
+        small: dict[int, nn.Module] = {}
+        if self.config.from_scratch and self.regularizer == self.config.recovered_regularizer:
+            for units in sizes_from_scratch(self.config):
+                config = replace(self.config, hidden=units)
+                small[units] = self._model("training small networks", weight, config, units)
+        return model, small
+
+    def _model(
+        self, stage: str, weight: float, config: Config, units: int | None = None
+    ) -> nn.Module:
+        detail = self.detail if units is None else f"{self.detail}, {units} units"
+        with self.space.stage(stage, detail), Bar("training", "epoch") as progress:
+            return train_model(
+                config,
+                self.material,
+                self.num_classes,
+                self.regularizer,
+                weight,
+                self.seed,
+                self.space.model(self.regularizer, self.seed, units),
+                self.space.checkpoint(
+                    self.regularizer, self.seed, "" if units is None else f"{units}units"
+                ),
+                progress,
+                self.architecture,
+            )
 
 
 def _sweep(
-    config: Config, space: Workspace, trained: list[Trained]
+    config: Config, space: Workspace, trained: list[Trained], classes: Sequence[str]
 ) -> tuple[dict[str, list[Row]], list[dict[str, Any]]]:
     """Measure every curve of every model, and what shuffling the frames costs it.
 
-    The rows come by granularity; those of the one that was asked for go to results.csv.
+    The rows come by granularity; those of the one that was asked for go to results.csv, and what
+    they say class by class goes to classes.csv.
     """
     rows: dict[str, list[Row]] = {granularity: [] for granularity in config.granularities}
+    by_class: list[ClassRow] = []
     shuffled: list[dict[str, Any]] = []
-    total = len(trained) * len(rows) * len(config.criteria) * len(ORDERS)
-    done = 0
-    with space.stage("sweep"), _Bar("sweep", "curve") as progress:
+    every = [
+        (one, granularity, list(curves_of(config, one.regularizer, granularity)))
+        for one in trained
+        for granularity in rows
+    ]
+    total, done = sum(len(here().share(curves)) for *_, curves in every), 0
+    with space.stage("sweep"), Bar("sweep", "curve") as progress:
+        for one, granularity, curves in every:
+            sweep = ModelSweep(config, one, classes, granularity)
+            for curve in here().share(curves):
+                sweep.curve(curve, *space.sweep(one.regularizer, one.seed, granularity, curve))
+                done += 1
+                progress(done, total)
+        here().wait()
+        for one, granularity, curves in every:
+            for curve in curves:
+                paths = space.sweep(one.regularizer, one.seed, granularity, curve)
+                rows[granularity] += curve.of_rows(read_rows(paths[0]))
+                if granularity == config.granularity:
+                    by_class += curve.of_classes(read_class_rows(paths[1]))
         for one in trained:
-            for granularity, measured in rows.items():
-                for curve in _curves(config, space, one, granularity):
-                    measured += curve
-                    done += 1
-                    progress(done, total)
             path = space.shuffled(one.regularizer, one.seed)
             accuracies = shuffled_accuracy(one.model, one.material, one.seed, path)
             shuffled.append({"seed": one.seed, "regularizer": one.regularizer, **accuracies})
-    for path in (space.units, space.gate_figure):  # of an earlier start that was about gates
-        path.unlink(missing_ok=True)
+    if not here().is_first:
+        return rows, shuffled
+    space.discard("units.csv")  # of an earlier start that was about gates
+    write_class_rows(space.classes, by_class)
     write_rows(space.results, rows[config.granularity])
     if config.granularity != "unit":
         write_rows(space.units, rows["unit"])
     return rows, shuffled
-
-
-def _curves(
-    config: Config, space: Workspace, one: Trained, granularity: str
-) -> Iterator[list[Row]]:
-    """Measure the curves of one model."""
-    sweep = ModelSweep(
-        config,
-        one.model,
-        one.scores[granularity],
-        one.material,
-        regularizer=one.regularizer,
-        seed=one.seed,
-        granularity=granularity,
-    )
-    for criterion in config.criteria:
-        for order in ORDERS:
-            path = space.sweep(one.regularizer, one.seed, granularity, criterion, order)
-            yield sweep.curve(criterion, order, path)
-
-
-def _figures(space: Workspace, rows: dict[str, list[Row]], *, classes: int) -> list[Path]:
-    """Draw the figures and return where they are."""
-    figure2(rows["unit"], space.figures[0], classes=classes)
-    figure3(rows["unit"], space.figures[1], classes=classes)
-    if "gate" not in rows:
-        return list(space.figures)
-    figure4(rows["unit"], rows["gate"], space.gate_figure, classes=classes)
-    return [*space.figures, space.gate_figure]
 
 
 def _described(found: Found[Any], features: Features, splits: dict[int, Split]) -> dict[str, Any]:
@@ -230,17 +386,20 @@ def _described(found: Found[Any], features: Features, splits: dict[int, Split]) 
             "seed": seed,
             "train": len(part.train),
             "test": len(part.test),
-            "group_overlap": group_overlap(found, part.train, part.test),
+            "group_overlap": "unknown" if overlap is None else overlap,
         }
         for seed, part in splits.items()
+        for overlap in [group_overlap(found, part.train, part.test)]
     ]
     return {
         "name": found.name,
         "classes": list(found.classes),
         "clips": len(found.clips),
+        "grouped": found.grouped,
         "usable": int(features.usable.sum()),
         "missing": max(part.missing for part in splits.values()),
         "splits": parts,
+        "extraction": features.extraction,
     }
 
 
@@ -255,6 +414,12 @@ def _usable(part: Split, usable: npt.NDArray[np.bool_]) -> Split:
     return Split(train, test, part.missing)
 
 
+def _say(text: str) -> None:
+    """Print a line, in the first process alone."""
+    if here().is_first:
+        print(text, flush=True)
+
+
 def _digest(*parts: Any) -> str:
     """A hash of arrays and lists: what models were trained on."""
     digest = hashlib.sha256()
@@ -262,20 +427,3 @@ def _digest(*parts: Any) -> str:
         is_array = isinstance(part, np.ndarray)
         digest.update(np.ascontiguousarray(part).data if is_array else repr(part).encode())
     return digest.hexdigest()
-
-
-class _Bar:
-    """A bar on a terminal that is told (done, total); silent elsewhere."""
-
-    def __init__(self, what: str, unit: str) -> None:
-        self._bar = tqdm(desc=what, unit=f" {unit}", disable=None, leave=False)
-
-    def __enter__(self) -> Callable[[int, int], None]:
-        return self._show
-
-    def __exit__(self, *error: object) -> None:
-        self._bar.close()
-
-    def _show(self, done: int, total: int) -> None:
-        self._bar.total = total
-        self._bar.update(done - self._bar.n)

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-from tefast._support.files import write_text, writing
-from tefast.experiment.config import Config, ConfigError
+from tefast._support.files import write_text
+from tefast.experiment.config import NO_ORDER, Config, ConfigError
+from tefast.experiment.lock import locked
+from tefast.experiment.plan import PlannedCurve
+from tefast.experiment.processes import here
 
-FOLDERS = ("data", "features", "checkpoints", "models", "scores", "sweep")
+FOLDERS = ("data", "features", "checkpoints", "penalties", "models", "scores", "sweep", "readings")
 FILES = (
-    "results.csv", "summary.json", "figure2.png", "figure3.png", "report.html",
-    "units.csv", "figure4.png",
+    "results.csv", "classes.csv", "summary.json", "report.html", "units.csv", "maps.csv",
+    "readings.csv", "figure2.png", "figure3.png", "figure4.png", "recoveries.png", "size.png",
+    "maps.png", "training.png", "readings.png",
 )  # fmt: skip
 # Beside these, run.json is the memory of a run, and what tells its folder from any other.
 
@@ -37,42 +41,67 @@ class Workspace:
         self.features = out / "features"
         self.models = out / "models"
         self.results = out / "results.csv"
+        self.classes = out / "classes.csv"
         self.units = out / "units.csv"  # only where results.csv is about gates
         self.summary = out / "summary.json"
         self.report = out / "report.html"
-        self.figures = (out / "figure2.png", out / "figure3.png")
-        self.gate_figure = out / "figure4.png"
+        self.maps = out / "maps.csv"
+        self.readings = out / "readings.csv"
         self._memory = out / "run.json"
         self.seconds: dict[str, float] = {}
         self._base: dict[str, Any] = {}
         self._pins: dict[str, str] = {}
 
-    def checkpoint(self, regularizer: str, seed: int) -> Path:
-        """Training that is not over."""
-        return self.out / "checkpoints" / f"{regularizer}-seed{seed}.pt"
+    def checkpoint(self, regularizer: str, seed: int, of: str = "") -> Path:
+        """Training that is not over; `of` tells those apart that are not of the models."""
+        return self.out / "checkpoints" / f"{regularizer}-seed{seed}{of and '-'}{of}.pt"
 
-    def model(self, regularizer: str, seed: int) -> Path:
-        """A trained model."""
-        return self.models / f"{regularizer}-seed{seed}.safetensors"
+    def choice(self, regularizer: str, seed: int) -> Path:
+        """What each factor of a penalty came to on the samples that were held out for it."""
+        return self.out / "penalties" / f"{regularizer}-seed{seed}.json"
+
+    def model(self, regularizer: str, seed: int, units: int | None = None) -> Path:
+        """A trained model; with `units`, a small one that was trained from scratch."""
+        of = "" if units is None else f"-{units}units"
+        return self.models / f"{regularizer}-seed{seed}{of}.safetensors"
 
     def scaling(self, seed: int) -> Path:
         """Mean and deviation of the features of a seed's training clips."""
         return self.models / f"scaling-seed{seed}.safetensors"
 
-    def scores(self, regularizer: str, seed: int, granularity: str) -> Path:
-        """The scores of a model's units or gates."""
-        return self.out / "scores" / f"{_name(regularizer, seed, granularity)}.safetensors"
+    def scores(self, regularizer: str, seed: int, granularity: str, criterion: str) -> Path:
+        """The scores of a model's units or gates by one criterion."""
+        name = _name(regularizer, seed, granularity)
+        return self.out / "scores" / f"{name}-{_quoted(criterion)}.safetensors"
 
     def sweep(
-        self, regularizer: str, seed: int, granularity: str, criterion: str, order: str
-    ) -> Path:
-        """Rows measured for one curve of one model."""
+        self, regularizer: str, seed: int, granularity: str, planned: PlannedCurve
+    ) -> tuple[Path, Path]:
+        """Rows measured for one curve of one model, and those of its classes."""
         name = _name(regularizer, seed, granularity)
-        return self.out / "sweep" / f"{name}-{criterion}-{order}.csv"
+        name += f"-{_quoted(planned.criterion)}-{planned.order}"
+        if planned.order == NO_ORDER:
+            name += f"-{planned.draw}"
+        if planned.recovery != "none":
+            name += f"-{planned.recovery}"
+        return self.out / "sweep" / f"{name}.csv", self.out / "sweep" / f"{name}-classes.csv"
 
     def shuffled(self, regularizer: str, seed: int) -> Path:
         """What a model makes of clips whose frames were shuffled."""
         return self.out / "sweep" / f"{regularizer}-seed{seed}-shuffled.json"
+
+    def readings_of(self, regularizer: str, seed: int) -> Path:
+        """What the readings of the score come to for a model."""
+        return self.out / "readings" / f"{regularizer}-seed{seed}.csv"
+
+    def facts_of(self, regularizer: str, seed: int) -> Path:
+        """What the units of a model are like, beside its scores by some readings."""
+        return self.out / "readings" / f"{regularizer}-seed{seed}-units.json"
+
+    def discard(self, *names: str) -> None:
+        """Delete files of an earlier start that this one has nothing for."""
+        for name in names:
+            (self.out / name).unlink(missing_ok=True)
 
     def begin(self, config: Config, *, fresh: bool, must_resume: bool) -> None:
         """Take up the run that is there, or start one.
@@ -83,6 +112,9 @@ class Workspace:
             If the run that is there has other settings, there is none and `must_resume`, or the
             folder holds files of somebody else's under names that a run uses.
         """
+        here().first(lambda: self._begin(config, fresh=fresh, must_resume=must_resume))
+
+    def _begin(self, config: Config, *, fresh: bool, must_resume: bool) -> None:
         before = self._recall()
         if before is None:
             self._refuse_strangers()
@@ -109,7 +141,10 @@ class Workspace:
 
     @contextmanager
     def stage(self, name: str, detail: str = "") -> Iterator[None]:
-        """Announce a stage and add up the time it takes."""
+        """Announce a stage and add up the time it takes; the first process does so for all."""
+        if not here().is_first:
+            yield
+            return
         shown = f"{name} ({detail})" if detail else name
         print(f"{shown} ...", flush=True)
         start = time.monotonic()
@@ -131,19 +166,15 @@ class Workspace:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keep other runs out of this folder; the lock goes with the process, however it ends."""
-        path = self.out / ".lock"
-        with writing(path):
-            self.out.mkdir(parents=True, exist_ok=True)
-            lock = path.open("w")
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise ConfigError(f"another run is at work in {self.out}") from None
+        with ExitStack() as stack:
+            here().first(lambda: stack.enter_context(locked(self.out)))
             yield
 
     def pin(self, name: str, value: str) -> None:
         """Hold a run to what it was begun with: models of other data must not be mixed in."""
+        here().first(lambda: self._pin(name, value))
+
+    def _pin(self, name: str, value: str) -> None:
         before = self._pins.setdefault(name, value)
         if before != value:
             raise ConfigError(
@@ -210,3 +241,8 @@ class Workspace:
 def _name(regularizer: str, seed: int, granularity: str) -> str:
     of = "" if granularity == "unit" else f"-{granularity}s"
     return f"{regularizer}-seed{seed}{of}"
+
+
+def _quoted(criterion: str) -> str:
+    """The name of a criterion, which may be the user's own, as a part of a file's name."""
+    return quote(criterion, safe="")

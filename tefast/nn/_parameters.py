@@ -10,11 +10,17 @@ model : nn.Module
 """,
     "model:evaluated": """
 model : nn.Module
-    Maps (n, T, D) to logits (n, T, C). It is run in evaluation mode, and its mode is restored.
+    Maps (n, T, D) to logits (n, T, C), or to one result a sequence, (n, C). It is run in evaluation
+    mode, and its mode is restored.
 """,
     "x:sequences": """
 x : Tensor of shape (N, T, D)
     The sequences.
+""",
+    "lengths:sequences": """
+lengths : integer Tensor of shape (N,), optional
+    The valid steps of each sequence, 1..T, from the first on. Default: all are. The model runs over
+    all of `x`, which must be finite. Its logits of a valid step must not depend on later ones.
 """,
     "labels:classes": """
 labels : integer Tensor of shape (N,)
@@ -41,6 +47,12 @@ rnn : nn.LSTM or nn.GRU, of one layer and direction, without projection
     "rnn:layer": """
 rnn : nn.LSTM, nn.GRU, nn.RNN, one of their cells, or RecurrentStack
     It is not changed.
+""",
+    "group": """
+group : torch.distributed.ProcessGroup, optional
+    Processes whose batches count together, such as ``torch.distributed.group.WORLD``. Each passes
+    its own part of the batches. All get the scores of all batches, the same to the bit for any
+    number of processes. It is for criteria that count, and for those that read the weights alone.
 """,
     "parts": """
 parts : sequence of (layer, direction), optional

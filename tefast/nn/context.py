@@ -64,6 +64,7 @@ class Context:
     {labels, lengths:place, calls}
     what : {"units", "outputs", "gates"}, default "units"
         What is scored. "outputs" are the projected outputs of an LSTM with a projection.
+    {group}
     """
 
     model: nn.Module
@@ -83,12 +84,13 @@ class Context:
     lengths: Place | bool | None = None
     calls: Calls = "auto"
     what: What = "units"
+    group: Any = None
 
     @cached_property
     def unit_range(self) -> Any:
         """`h_range`, or each unit's own range, found in a pass of its own."""
         check_range(self.layer, self.h_range, self.batches, self.what)
-        return unit_ranges(self.outputs()) if self.h_range is None else self.h_range
+        return unit_ranges(self.outputs(), self.group) if self.h_range is None else self.h_range
 
     @cached_property
     def ranges(self) -> tuple[Any, Any]:
@@ -99,7 +101,7 @@ class Context:
             return self.unit_range, (0.0, 1.0)
         check_range(self.layer, self.h_range, self.batches, self.what)
         read_again(self.batches, "y_range")
-        units, of_series = both_ranges(self.observed())
+        units, of_series = both_ranges(self.observed(), self.group)
         return (units if self._has_own_ranges else self.unit_range), of_series
 
     @property
@@ -132,14 +134,19 @@ class Context:
         Once for every batch, or for every set of sequences that the layer runs for.
         """
         with as_it_was(self.model):
-            for batch in each_of(self.batches):
+            for batch in self._each:
                 yield from one_by_one(self.look(batch))
 
     def outputs(self) -> Iterator[tuple[Tensor, Tensor | None]]:
         """Yield outputs (n, T, units) and lengths alone; no series is needed for them."""
         with as_it_was(self.model):
-            for batch in each_of(self.batches):
+            for batch in self._each:
                 yield from one_by_one(self.look_at_outputs(batch))
+
+    @property
+    def _each(self) -> Iterable[Batch]:
+        """All batches. One process of a group may have none."""
+        return each_of(self.batches) if self.group is None else self.batches
 
     def gradients(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield outputs (n, T, units) and the loss's gradient at them, one batch at a time.

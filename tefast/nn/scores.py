@@ -1,6 +1,7 @@
 """Scores: a number for every recurrent unit, or gate, by which units are removed."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -46,6 +47,7 @@ def score(
     labels: Place | None = None,
     lengths: Place | bool | None = None,
     calls: Calls = "auto",
+    group: Any = None,
 ) -> Any:
     """Score the units, or the gates, of every layer and direction of a recurrent layer.
 
@@ -65,9 +67,11 @@ def score(
         - "entropy": bits of the unit's binned output. "active_information": bits that its past
           tells about its next value. "mutual_information": bits that it shares with the series.
         - "l1" and "l2": norms of the unit's rows in ``weight_ih`` and ``weight_hh``, over all its
-          gates, without biases. They and "random" do not read `batches`.
+          gates, without biases. "group": the norm of all weights of the unit, also those by which
+          it is read. They and "random" do not read `batches`.
         - "activation_magnitude": the mean of its absolute output. "taylor": the change of the loss
-          to first order.
+          to first order. "redundancy": what the units that stay leave open of the unit. "spectral":
+          how early a selection of units that tell all others takes it.
 
         A callable gets a `Context` and returns a score for each unit, such as those in
         ``tefast.nn.criteria``. Several names are scored in one pass if they only count.
@@ -80,7 +84,7 @@ def score(
         those of an LSTM or a GRU of one layer and direction, without a projection: i, f, g, o, or
         r, z, n.
     {parts, bins:outputs, h_range:outputs, y_range:series, seed, backend, threads}
-    {forward, source, loss, labels, lengths:place, calls}
+    {forward, source, loss, labels, lengths:place, calls, group}
 
     Returns
     -------
@@ -111,7 +115,7 @@ def score(
     how: dict[str, Any] = {
         "bins": bins, "h_range": h_range, "y_range": y_range, "seed": seed, "backend": backend,
         "threads": threads, "forward": forward, "labels": labels, "lengths": lengths,
-        "calls": calls, "what": of,
+        "calls": calls, "what": of, "group": group,
         "source": series.named(source, series.SOURCES, "source"),
         "loss": series.named(loss, series.LOSSES, "loss"),
     }  # fmt: skip
@@ -145,11 +149,25 @@ def _chosen(given: str | Criterion | Sequence[str]) -> dict[str, Criterion]:
 def _scores(context: Context, chosen: Mapping[str, Criterion]) -> Iterable[tuple[str, Any]]:
     """Scores of each criterion; those that only count share one pass."""
     makers = {name: counter_of(criterion) for name, criterion in chosen.items()}
+    alone = context
+    if context.group is not None:
+        alone = replace(context, batches=_Parts(), group=None)
+    found = {name: criterion(alone) for name, criterion in chosen.items() if makers[name] is None}
     counters = {name: make(context) for name, make in makers.items() if make is not None}
     if counters:
         count(context, list(counters.values()))
-    for name, criterion in chosen.items():
-        yield name, counters[name].compute() if name in counters else criterion(context)
+    for name in chosen:
+        yield name, counters[name].compute() if name in counters else found[name]
+
+
+class _Parts:
+    """Stands for batches of which each process has a part, where a criterion does not count."""
+
+    def __iter__(self) -> Iterator[Batch]:
+        raise ValueError(
+            "group: expected criteria that count, or that read the weights alone; what others "
+            "read of the batches does not add up over processes"
+        )
 
 
 def _context(

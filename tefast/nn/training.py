@@ -4,15 +4,19 @@ import copy
 import math
 import operator
 from collections.abc import Callable
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict, get_args
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from tefast.nn._parameters import documented
 from tefast.nn._runs.modes import in_mode
-from tefast.nn.objectives import LossSteps, Penalty, objective
+from tefast.nn.objectives import LossSteps, Penalty, last_logits, objective
+
+_INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+Precision = Literal["float32", "bfloat16"]
 
 _MAX_NORM = 1.0
 _WARMUP = 0.1
@@ -63,6 +67,7 @@ def fit(
     labels: Tensor,
     *,
     epochs: int,
+    lengths: Tensor | None = None,
     batch_size: int = 64,
     lr: float = 1e-3,
     penalty: Penalty | None = None,
@@ -71,6 +76,8 @@ def fit(
     loss: LossSteps = "last",
     on_epoch: Callable[[TrainingState], None] | None = None,
     resume: TrainingState | None = None,
+    precision: Precision = "float32",
+    group: Any = None,
 ) -> list[float]:
     """Train `model` in place with Adam.
 
@@ -81,26 +88,35 @@ def fit(
     Parameters
     ----------
     model : nn.Module
-        Maps (n, T, D) to logits (n, T, C). Its training mode is restored at the end.
+        Maps (n, T, D) to logits (n, T, C), or to one result a sequence, (n, C). Its training mode
+        is restored at the end.
     {x:sequences, labels:classes}
     epochs : int
         Epochs of the whole run, those before `resume` included.
+    {lengths:sequences}
     batch_size : int, default 64
         Sequences a step; the last step of an epoch takes what is left.
     lr : float, default 0.001
         Peak of `learning_rate`. Gradients are clipped to norm 1.
-    penalty : {None, "l1", "l2"}, default None
+    penalty : {None, "l1", "l2", "group"}, default None
         What is added to the loss, as `objective` does.
     weight : float, default 0
         The penalty's factor, lambda; 0 without a penalty.
     seed : int, default 0
         0 or more.
     loss : {"last", "all"}, default "last"
-        Learn the class at the last step, or at every step.
+        Learn the class at the last valid step, or at every valid step. "all" needs (n, T, C).
     on_epoch : callable, optional
         Gets a `TrainingState` after every epoch: a copy, to keep or to write.
     resume : TrainingState, optional
         Go on from there; `model` takes its weights. Not changed.
+    precision : {"float32", "bfloat16"}, default "float32"
+        "bfloat16" runs the model under ``torch.autocast``; its weights stay as they are.
+    group : torch.distributed.ProcessGroup, optional
+        Processes that train together, such as ``torch.distributed.group.WORLD``. Each passes the
+        same model and all the data, and works on its part of every step's sequences. All end with
+        the same weights. These differ from those of one process in the last digits, because sums
+        of floats depend on their order; a model that normalises over its batch differs by more.
 
     Returns
     -------
@@ -116,6 +132,7 @@ def fit(
         before that step.
     """
     _check_labels(x, labels)
+    _check_lengths(x, lengths)
     settings: dict[str, Any] = {
         "epochs": epochs,
         "batch_size": batch_size,
@@ -126,8 +143,12 @@ def fit(
         "loss": loss,
         "sequences": len(x),
     }
+    if lengths is not None:
+        settings["valid_steps"] = int(lengths.sum())
+    if precision != "float32":
+        settings["precision"] = precision
     _check_settings(settings)
-    _check_data(model, x, labels)
+    _check_data(model, x, labels, lengths, loss)
     _check_resume(model, resume, settings)
     weights = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(weights, lr=lr, fused=True)
@@ -139,7 +160,8 @@ def fit(
         losses = list(resume["losses"])
     with in_mode(model, training=True):
         for epoch in range(len(losses), epochs):
-            losses.append(_run_epoch(model, optimizer, x, labels, epoch, settings))
+            data = (x, labels, lengths)
+            losses.append(_run_epoch(model, optimizer, data, epoch, settings, group))
             if on_epoch is not None:
                 on_epoch(_state(model, optimizer, losses, settings))
     optimizer.zero_grad()
@@ -147,12 +169,14 @@ def fit(
 
 
 @documented
-def predict(model: nn.Module, x: Tensor, batch_size: int = 256) -> Tensor:
-    """Return the class of every sequence, read at its last step.
+def predict(
+    model: nn.Module, x: Tensor, batch_size: int = 256, *, lengths: Tensor | None = None
+) -> Tensor:
+    """Return the class of every sequence, read at its last valid step.
 
     Parameters
     ----------
-    {model:evaluated, x:sequences, batch_size:pass}
+    {model:evaluated, x:sequences, batch_size:pass, lengths:sequences}
 
     Returns
     -------
@@ -161,23 +185,36 @@ def predict(model: nn.Module, x: Tensor, batch_size: int = 256) -> Tensor:
     Raises
     ------
     TypeError, ValueError
-        If `x` or `batch_size` is not as described.
+        If an argument is not as described, or the model gives something else than logits.
     """
     _check_x(x)
+    _check_lengths(x, lengths)
     _check_count("batch_size", batch_size)
     device = _device(model)
+    classes = []
     with in_mode(model, training=False):
-        logits = [model(part.to(device))[:, -1] for part in torch.split(x, batch_size)]
-    return torch.cat(logits).argmax(dim=1).to(x.device)
+        for part in torch.split(torch.arange(len(x)), batch_size):
+            result = model(x[part[0] : part[-1] + 1].to(device))
+            _check_result(result, len(part), x.shape[1], lengths)
+            valid = None if lengths is None else lengths[part.to(lengths.device)]
+            classes.append(last_logits(result, valid).argmax(dim=1))
+    return torch.cat(classes).to(x.device)
 
 
 @documented
-def accuracy(model: nn.Module, x: Tensor, labels: Tensor, batch_size: int = 256) -> float:
+def accuracy(
+    model: nn.Module,
+    x: Tensor,
+    labels: Tensor,
+    batch_size: int = 256,
+    *,
+    lengths: Tensor | None = None,
+) -> float:
     """Return the fraction of sequences whose class is predicted right, in [0, 1].
 
     Parameters
     ----------
-    {model:evaluated, x:sequences, labels:classes, batch_size:pass}
+    {model:evaluated, x:sequences, labels:classes, batch_size:pass, lengths:sequences}
 
     Returns
     -------
@@ -189,18 +226,20 @@ def accuracy(model: nn.Module, x: Tensor, labels: Tensor, batch_size: int = 256)
         If an argument is not as described.
     """
     _check_labels(x, labels)
-    right = predict(model, x, batch_size) == labels.to(x.device)
+    right = predict(model, x, batch_size, lengths=lengths) == labels.to(x.device)
     return int(right.sum()) / len(labels)
 
 
 def _run_epoch(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    x: Tensor,
-    labels: Tensor,
+    data: tuple[Tensor, Tensor, Tensor | None],
     epoch: int,
     settings: dict[str, Any],
+    group: Any,
 ) -> float:
+    x, labels, lengths = data
+    rank, size = (0, 1) if group is None else (dist.get_rank(group), dist.get_world_size(group))
     rng = np.random.default_rng([settings["seed"], epoch])
     order = torch.from_numpy(rng.permutation(len(x))).to(x.device)
     batches = torch.split(order, settings["batch_size"])
@@ -209,28 +248,49 @@ def _run_epoch(
     total = 0.0
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(int(rng.integers(2**63)))
-        for number, batch in enumerate(batches):
+        for number, whole in enumerate(batches):
+            batch = whole[rank::size]
             step = epoch * len(batches) + number
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(step, steps, settings["lr"])
+            for some in optimizer.param_groups:
+                some["lr"] = learning_rate(step, steps, settings["lr"])
             inputs = x[batch].to(device)
             targets = labels[batch.to(labels.device)].to(device, torch.int64)
+            valid = None if lengths is None else lengths[batch.to(lengths.device)].to(device)
             where = f"epoch {epoch + 1}, step {number + 1}"
-            total += len(batch) * _step(model, optimizer, inputs, targets, settings, where)
+            part = inputs, targets, valid
+            share = _share(batch, whole, lengths if settings["loss"] == "all" else None)
+            total += len(whole) * _step(model, optimizer, part, settings, where, share, group)
     return total / len(x)
+
+
+def _share(part: Tensor, whole: Tensor, lengths: Tensor | None) -> float:
+    """How much of the mean loss of a step's sequences is that of a part of them."""
+    if lengths is None:
+        return len(part) / len(whole)
+    steps = [int(lengths[some.to(lengths.device)].sum()) for some in (part, whole)]
+    return steps[0] / steps[1]
 
 
 def _step(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    x: Tensor,
-    labels: Tensor,
+    data: tuple[Tensor, Tensor, Tensor | None],
     settings: dict[str, Any],
     where: str,
+    share: float,
+    group: Any,
 ) -> float:
+    x, labels, lengths = data
     optimizer.zero_grad()
-    value = objective(model, x, labels, settings["penalty"], settings["weight"], settings["loss"])
-    value.backward()  # type: ignore[no-untyped-call]
+    kind, weight, loss = (settings[name] for name in ("penalty", "weight", "loss"))
+    value = torch.zeros((), device=x.device)
+    if len(x):  # of a step of few sequences some processes have none
+        mixed = settings.get("precision", "float32") != "float32"
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=mixed):
+            value = share * objective(model, x, labels, kind, weight, loss, lengths)
+        value.backward()  # type: ignore[no-untyped-call]
+    if group is not None:
+        value = _summed(model, value.detach(), group)
     norm = nn.utils.clip_grad_norm_(model.parameters(), _MAX_NORM)
     if not (value.isfinite() and norm.isfinite()):
         raise FloatingPointError(
@@ -239,6 +299,19 @@ def _step(
         )
     optimizer.step()
     return value.item()
+
+
+def _summed(model: nn.Module, value: Tensor, group: Any) -> Tensor:
+    """The sum of a loss over all processes; the gradients become such sums, too."""
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    gradients = [torch.zeros_like(w) if w.grad is None else w.grad for w in weights]
+    flat = torch.cat([value.reshape(1), *(one.flatten() for one in gradients)])
+    dist.all_reduce(flat, group=group)
+    sizes = [1, *(one.numel() for one in gradients)]
+    value, *parts = torch.split(flat, sizes)
+    for weight, part in zip(weights, parts, strict=True):
+        weight.grad = part.view_as(weight).clone()
+    return value[0]
 
 
 def _state(
@@ -271,8 +344,13 @@ def _check_settings(settings: dict[str, Any]) -> None:
     _check_count("epochs", settings["epochs"])
     _check_count("batch_size", settings["batch_size"])
     _check_count("seed", settings["seed"], least=0)
-    for name, known in {"penalty": (None, "l1", "l2"), "loss": ("last", "all")}.items():
-        if settings[name] not in known:
+    choices = {
+        "penalty": (None, *get_args(Penalty)),
+        "loss": get_args(LossSteps),
+        "precision": get_args(Precision),
+    }
+    for name, known in choices.items():
+        if name in settings and settings[name] not in known:
             named = ", ".join(map(str, known))
             raise ValueError(f"{name}: expected one of {named}, got {settings[name]!r}")
     if not (math.isfinite(settings["lr"]) and settings["lr"] > 0):
@@ -291,22 +369,50 @@ def _check_x(x: Tensor) -> None:
         raise ValueError(f"x: expected shape (N, T, D), no axis empty, got {tuple(x.shape)}")
 
 
+def _check_integers(name: str, given: Tensor, count: int) -> None:
+    if not isinstance(given, Tensor) or given.dtype not in _INTEGERS:
+        got = given.dtype if isinstance(given, Tensor) else type(given).__name__
+        raise TypeError(f"{name}: expected an integer tensor, got {got}")
+    if given.shape != (count,):
+        raise ValueError(f"{name}: expected shape ({count},), got {tuple(given.shape)}")
+
+
 def _check_labels(x: Tensor, labels: Tensor) -> None:
     _check_x(x)
-    if not isinstance(labels, Tensor) or labels.dtype not in (
-        torch.uint8,
-        torch.int8,
-        torch.int16,
-        torch.int32,
-        torch.int64,
-    ):
-        got = labels.dtype if isinstance(labels, Tensor) else type(labels).__name__
-        raise TypeError(f"labels: expected an integer tensor, got {got}")
-    if labels.shape != (len(x),):
-        raise ValueError(f"labels: expected shape ({len(x)},), got {tuple(labels.shape)}")
+    _check_integers("labels", labels, len(x))
 
 
-def _check_data(model: nn.Module, x: Tensor, labels: Tensor) -> None:
+def _check_lengths(x: Tensor, lengths: Tensor | None) -> None:
+    if lengths is None:
+        return
+    _check_integers("lengths", lengths, len(x))
+    wrong = (lengths < 1) | (lengths > x.shape[1])
+    if wrong.any():
+        first = int(wrong.nonzero()[0, 0])
+        raise ValueError(
+            f"lengths: expected 1..{x.shape[1]}, got {int(lengths[first])} for sequence {first}"
+        )
+
+
+def _check_result(result: object, count: int, steps: int, lengths: Tensor | None) -> None:
+    """Raise unless a model gave logits, of every step where there are lengths."""
+    got = tuple(result.shape) if isinstance(result, Tensor) else type(result).__name__
+    if isinstance(result, Tensor) and result.ndim == 2 and len(result) == count:
+        if lengths is None:
+            return
+        raise ValueError(
+            f"model: expected logits of shape ({count}, {steps}, C), as one result a sequence "
+            f"would depend on what lies beyond its length; got {got}"
+        )
+    if not isinstance(result, Tensor) or result.ndim != 3 or result.shape[:2] != (count, steps):
+        raise ValueError(
+            f"model: expected logits of shape ({count}, {steps}, C) or ({count}, C), got {got}"
+        )
+
+
+def _check_data(
+    model: nn.Module, x: Tensor, labels: Tensor, lengths: Tensor | None, loss: LossSteps
+) -> None:
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise ValueError("model: expected a parameter that requires a gradient, found none")
     wrong = ~x.isfinite()
@@ -315,12 +421,15 @@ def _check_data(model: nn.Module, x: Tensor, labels: Tensor) -> None:
         raise ValueError(f"x: {int(wrong.sum())} values not finite, the first at {first}")
     with in_mode(model, training=False):
         logits = model(x[:1].to(_device(model)))
-    if not isinstance(logits, Tensor) or logits.ndim != 3 or logits.shape[:2] != (1, x.shape[1]):
-        got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise ValueError(f"model: expected logits of shape (1, {x.shape[1]}, C), got {got}")
-    outside = labels[(labels < 0) | (labels >= logits.shape[2])]
+    _check_result(logits, 1, x.shape[1], lengths)
+    if loss == "all" and logits.ndim == 2:
+        raise ValueError(
+            f"loss 'all': expected logits of shape (1, {x.shape[1]}, C), got {tuple(logits.shape)}"
+        )
+    classes = logits.shape[-1]
+    outside = labels[(labels < 0) | (labels >= classes)]
     if len(outside):
-        raise ValueError(f"labels: expected 0..{logits.shape[2] - 1}, got {int(outside[0])}")
+        raise ValueError(f"labels: expected 0..{classes - 1}, got {int(outside[0])}")
 
 
 def _check_resume(model: nn.Module, state: TrainingState | None, settings: dict[str, Any]) -> None:

@@ -18,6 +18,9 @@ def configured(*arguments):
 def test_presets_can_be_run_as_they_are():
     assert configured() == PRESETS["default"]
     assert configured("--preset", "smoke") == PRESETS["smoke"]
+    elsewhere = configured("--preset", "smoke", "--device", "cpu", "--workers", "3")
+    assert elsewhere.base() == PRESETS["smoke"].base()  # numbers do not depend on these
+    assert configured("--precision", "bfloat16").base() != PRESETS["default"].base()
     paper = configured("--preset", "paper", "--data-root", "clips")
     assert (paper.frames, paper.height, paper.width, paper.hidden) == (25, 240, 320, 1024)
     assert (paper.weights, paper.dataset, paper.split) == ("imagenet", "ucf101", "random")
@@ -57,8 +60,10 @@ def test_options_replace_what_the_preset_says():
         ({"dataset": "kinetics"}, "unknown dataset 'kinetics'; known are rendered, ucf101, hmdb51"),
         ({"dataset": "ucf101"}, "--dataset ucf101 needs --data-root DIR"),
         ({"split": "official-4"}, "unknown split 'official-4'"),
-        ({"criteria": ("l3",)}, "unknown criteria 'l3'"),
         ({"granularity": "layer"}, "unknown granularity 'layer'; known are unit, gate"),
+        ({"precision": "half"}, "unknown precision 'half'; known are float32, bfloat16"),
+        ({"device": "tpu"}, "unknown device 'tpu'; known are auto, cpu, cuda"),
+        ({"workers": -1}, "workers must be at least 0, got -1"),
         ({"hidden": 1}, "hidden must be at least 2, got 1"),
         ({"frames": 1}, "frames must be at least 2, got 1"),
         ({"seeds": ()}, "seeds must be one or more different values"),
@@ -68,6 +73,7 @@ def test_options_replace_what_the_preset_says():
         ({"seeds": (2**63,)}, r"seeds must lie in 0 .. 2\*\*63 - 1"),
         ({"bins": 257}, "bins must be at most 256, got 257"),
         ({"lr": 0.0}, "lr must be above 0"),
+        ({"regularizers": ("group",), "rnn": "lstm"}, "group needs .* named rnn, got 'lstm'"),
         ({"removed": (1.0,)}, r"removed fractions must lie in \[0, 1\), got 1.0"),
         ({"removed": (0.95,), "hidden": 8}, "removing 0.95 of 8 units would leave none"),
     ],

@@ -1,17 +1,15 @@
 """Clips are found, grouped and split as UCF101 and HMDB-51 lay them out."""
 
+import os
+import re
+
 import numpy as np
 import pytest
+from trees import touch
 
 from tefast.experiment.datasets import DatasetError, find_clips
-from tefast.experiment.splits import Split, group_overlap, split
-
-
-def touch(root, names):
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes(b"RIFF")
-
+from tefast.experiment.naming import printable
+from tefast.experiment.splits import Split, group_overlap, split, unknown_groups
 
 UCF = [
     f"{folder}/v_{name}_g{group:02d}_c{clip:02d}.avi"
@@ -139,6 +137,7 @@ def test_official_lists_of_hmdb51(hmdb):
     lists = hmdb / "testTrainMulti_7030_splits"
     lists.mkdir()
     flags = dict(zip(HMDB, [1, 2, 0, 1, 2, 1], strict=True))
+    (lists / "wink_test_split3.txt").write_text("a_wink_u_nm_np1_fr_goo_0.avi 1 \n")
     for name in ("smile", "wave"):
         lines = [f"{c.split('/')[1]} {flag} " for c, flag in flags.items() if c.startswith(name)]
         (lists / f"{name}_test_split3.txt").write_text("\n".join(lines))
@@ -149,15 +148,16 @@ def test_official_lists_of_hmdb51(hmdb):
         dataset.clips[i].name: 2 for i in part.test
     }
     assert named == {name: flag for name, flag in flags.items() if flag}
-    (lists / "wave_test_split3.txt").write_text("one.avi\n")
-    with pytest.raises(DatasetError, match=r"wave_test_split3.txt: expected lines 'name flag'"):
+    assert part.missing == 1  # of a class that is not there
+    (lists / "wave_test_split3.txt").write_text("\none.avi\n")
+    with pytest.raises(DatasetError, match=r"wave_test_split3.txt, line 2: expected 'name flag'"):
         split(dataset, "official-3", 0, hmdb)
 
 
 def test_official_split_without_lists(ucf, hmdb):
-    with pytest.raises(DatasetError, match="no folder ucfTrainTestlist in"):
+    with pytest.raises(DatasetError, match=r"or UCF.* such as trainlist01.txt in"):
         split(find_clips("ucf101", ucf), "official-1", 0, ucf)
-    with pytest.raises(DatasetError, match="no folder testTrainMulti_7030_splits or splits in"):
+    with pytest.raises(DatasetError, match=r"no folder test.* as CLASS_test_split1.txt in"):
         split(find_clips("hmdb51", hmdb), "official-1", 0, hmdb)
 
 
@@ -166,3 +166,78 @@ def test_a_split_with_an_empty_part(tmp_path):
     with pytest.raises(DatasetError, match="has 1 clips for training and 0 for the test"):
         split(find_clips("ucf101", tmp_path), "random", 0, tmp_path)
     assert Split(np.array([1]), np.array([2])).missing == 0
+
+
+def test_names_that_tell_no_group(ucf):
+    """Names of one set under the name of the other."""
+    hmdb = ucf / "other"
+    touch(hmdb, HMDB)
+    first = [("hmdb51", ucf / "UCF-101", UCF[0]), ("ucf101", hmdb, sorted(HMDB)[0])]
+    for name, root, example in first:
+        found = find_clips(name, root)
+        total = len(found.clips)
+        told = f"the names of {total} of {total} clips in .* do not tell which video .* one is "
+        with pytest.raises(DatasetError, match=told + re.escape(example) + "; a split by groups"):
+            split(found, "group", 0, root)
+        assert unknown_groups(found).endswith(example)
+        part = split(found, "random", 0, root)
+        assert group_overlap(found, part.train, part.test) is None
+    assert unknown_groups(find_clips("ucf101", ucf)) is None
+
+
+def test_one_odd_name_is_enough_to_know_no_groups(ucf):
+    touch(ucf / "UCF-101", ["YoYo/mine.avi"])
+    found = find_clips("ucf101", ucf)
+    with pytest.raises(DatasetError, match=r"the names of 1 of 91 clips .* one is YoYo/mine.avi"):
+        split(found, "group", 0, ucf)
+    assert group_overlap(found, np.array([0]), np.array([1])) == 1.0
+    odd = [clip.name for clip in found.clips].index("YoYo/mine.avi")
+    assert group_overlap(found, np.array([0]), np.array([1, odd])) is None
+
+
+def lists_of_ucf101(root, train, test):
+    (root / "ucfTrainTestlist").mkdir(exist_ok=True)
+    for kind, names in [("train", train), ("test", test)]:
+        (root / "ucfTrainTestlist" / f"{kind}list01.txt").write_text("\n".join(names))
+
+
+def test_lists_that_leak_are_refused(ucf):
+    found = find_clips("ucf101", ucf)
+    lists_of_ucf101(ucf, [UCF[0], UCF[3], UCF[33]], [UCF[1], UCF[34], UCF[60]])
+    both = "ApplyEyeMakeup/01, HandstandPushups/02"
+    with pytest.raises(DatasetError, match=f"official-1 of .* of 2 videos in both parts: {both}; "):
+        split(found, "official-1", 0, ucf)
+    part = split(found, "official-1", 0, ucf, allow_leak=True)
+    assert group_overlap(found, part.train, part.test) == pytest.approx(2 / 3)
+
+
+def test_lists_that_name_a_clip_for_both_parts_are_refused(ucf):
+    found = find_clips("ucf101", ucf)
+    lists_of_ucf101(ucf, [UCF[0], UCF[3]], [UCF[60], UCF[3].replace(".avi", ".mp4")])
+    with pytest.raises(DatasetError, match=f"{UCF[3]} both for training and for the test"):
+        split(found, "official-1", 0, ucf, allow_leak=True)
+
+
+def test_lists_of_other_clips(ucf):
+    lists_of_ucf101(ucf, ["Z/a.avi 1"], ["Z/b.avi"])
+    with pytest.raises(DatasetError, match=r"none of the 2 clips .* the first is Z/a.avi"):
+        split(find_clips("ucf101", ucf), "official-1", 0, ucf)
+
+
+def test_names_that_differ_in_case_alone_are_two_clips(ucf):
+    touch(ucf / "UCF-101", ["YoYo/V_YOYO_G01_C01.avi"])
+    lists_of_ucf101(ucf, [UCF[60], UCF[0]], ["YoYo/V_YOYO_G01_C01.avi"])
+    found = find_clips("ucf101", ucf)
+    part = split(found, "official-1", 0, ucf)
+    assert [found.clips[i].name for i in part.test] == ["YoYo/V_YOYO_G01_C01.avi"]
+    assert [found.clips[i].name for i in part.train] == [UCF[0], UCF[60]]
+
+
+def test_names_are_text_that_any_file_can_hold(ucf):
+    name = os.fsdecode(b"v_YoYo_\xff(\xe9)_g11_c01.avi")
+    touch(ucf / "UCF-101", [f"YoYo/{name}"])
+    clip = find_clips("ucf101", ucf).clips[-1]
+    assert clip.name == r"YoYo/v_YoYo_\xff(\xe9)_g11_c01.avi"
+    assert (clip.group, clip.path.name) == ("11", name)
+    assert clip.path.is_file()
+    assert printable("caf\xe9 \\x") == "caf\xe9 \\x"

@@ -65,8 +65,9 @@ def fail_once_for_each_kind(monkeypatch, out, fail):
 
 KINDS = {
     (".", ".json"), ("data", ".json"), ("data", ".avi"), ("data", ".txt"),
-    ("features", ".safetensors"), ("models", ".safetensors"), ("checkpoints", ".pt"),
-    ("scores", ".safetensors"), ("sweep", ".csv"), ("sweep", ".json"), (".", ".csv"),
+    ("features", ".entries"), ("models", ".safetensors"), ("checkpoints", ".pt"),
+    ("models", ".json"), ("readings", ".json"), ("scores", ".safetensors"),
+    ("sweep", ".csv"), ("sweep", ".json"), (".", ".csv"),
     (".", ".png"), (".", ".html"),
 }  # fmt: skip
 

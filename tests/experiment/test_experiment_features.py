@@ -1,201 +1,29 @@
-"""ResNet-18 against loops, its weights against bad files, and features against their cache."""
+"""Features against each clip alone, whatever computed them, and against what is in the store."""
 
-import urllib.error
+import multiprocessing
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from clips import write_clip
-from safetensors.torch import save_file
+from small_backbones import Ends, Means, means
 from torch import nn
 
-from tefast.experiment import features, resnet
+from tefast.experiment.config import PRESETS
 from tefast.experiment.datasets import DatasetError, find_clips
 from tefast.experiment.datasets.base import ClipProblem
-from tefast.experiment.features import extract
-from tefast.experiment.resnet import (
-    BasicBlock,
-    ResNet18,
-    WeightsError,
-    fold,
-    load_backbone,
-    normalize,
-)
+from tefast.experiment.features import extract, extraction, pool
+from tefast.experiment.features.backbones import Backbone, load_backbone
+from tefast.experiment.features.store import SUFFIX
 from tefast.experiment.video import sample_frames
-
-
-def test_shape_and_size_of_the_published_network():
-    network = ResNet18()
-    # 11,689,512 parameters with the classifier of 1000 classes, as published, less 513,000 of it.
-    assert sum(parameter.numel() for parameter in network.parameters()) == 11_176_512
-    names = set(network.state_dict())
-    assert {"conv1.weight", "bn1.running_mean", "layer1.0.conv1.weight", "layer4.1.bn2.bias",
-            "layer2.0.downsample.0.weight", "layer2.0.downsample.1.weight"} <= names  # fmt: skip
-    assert "layer1.0.downsample.0.weight" not in names
-    assert network(torch.zeros(2, 3, 40, 56)).shape == (2, 512)
-
-
-def convolve(x, weight, stride, padding):
-    """Convolution of (C, H, W) by loops over the output."""
-    x = np.pad(x, ((0, 0), (padding, padding), (padding, padding)))
-    size = weight.shape[2]
-    rows = range(0, x.shape[1] - size + 1, stride)
-    columns = range(0, x.shape[2] - size + 1, stride)
-    return np.array(
-        [[[(x[:, r : r + size, c : c + size] * w).sum() for c in columns] for r in rows]
-         for w in weight]
-    )  # fmt: skip
-
-
-def batch_norm(x, norm):
-    mean, variance, weight, bias = (
-        t.detach().numpy()[:, None, None]
-        for t in (norm.running_mean, norm.running_var, norm.weight, norm.bias)
-    )
-    return (x - mean) / np.sqrt(variance + norm.eps) * weight + bias
-
-
-@pytest.mark.parametrize(("channels_in", "channels", "stride"), [(3, 3, 1), (2, 4, 2)])
-def test_block_equals_loops(channels_in, channels, stride):
-    torch.manual_seed(0)
-    block = BasicBlock(channels_in, channels, stride).double().eval()
-    for module in block.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            for tensor in (module.running_mean, module.running_var, module.weight, module.bias):
-                nn.init.uniform_(tensor, 0.5, 1.5)
-    x = torch.randn(1, channels_in, 6, 8, dtype=torch.float64)
-    picture = x[0].numpy()
-    conv1, conv2 = block.conv1.weight.detach().numpy(), block.conv2.weight.detach().numpy()
-    middle = np.maximum(batch_norm(convolve(picture, conv1, stride, 1), block.bn1), 0)
-    out = batch_norm(convolve(middle, conv2, 1, 1), block.bn2)
-    if block.downsample is not None:
-        weight = block.downsample[0].weight.detach().numpy()
-        picture = batch_norm(convolve(picture, weight, stride, 0), block.downsample[1])
-    expected = np.maximum(out + picture, 0)
-    np.testing.assert_allclose(block(x)[0].detach().numpy(), expected, atol=1e-12)
-
-
-def trained():
-    """A network whose batch norms are not the identity."""
-    torch.manual_seed(1)
-    network = ResNet18()
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.uniform_(module.running_mean, -0.2, 0.2)
-            nn.init.uniform_(module.running_var, 0.5, 2)
-            nn.init.uniform_(module.weight, 0.2, 0.6)
-            nn.init.uniform_(module.bias, -0.2, 0.2)
-    return network.eval()
-
-
-def test_folding_changes_nothing():
-    network = trained().double()
-    x = torch.randn(2, 3, 32, 48, dtype=torch.float64)
-    with torch.no_grad():
-        expected = network(x)
-        np.testing.assert_allclose(fold(network)(x).numpy(), expected.numpy(), rtol=1e-9, atol=1e-9)
-
-
-def test_normalize():
-    frames = torch.randint(0, 256, (2, 4, 5, 3), dtype=torch.uint8)
-    out = normalize(frames)
-    assert out.shape == (2, 3, 4, 5)
-    by_hand = (frames[1, 2, 3, 2].item() / 255 - 0.406) / 0.225
-    assert out[1, 2, 2, 3].item() == pytest.approx(by_hand, abs=1e-6)
-
-
-def test_random_weights_are_those_of_their_seed():
-    one, described = load_backbone("random")
-    same, other = load_backbone("random")[0], load_backbone("random", seed=1)[0]
-    assert described == "random weights (seed 0)"
-    x = normalize(torch.randint(0, 256, (4, 48, 64, 3), dtype=torch.uint8))
-    torch.testing.assert_close(one(x), same(x), rtol=0, atol=0)
-    assert (one(x) - other(x)).abs().max() > 0.1
-    assert 0.05 < one(x).std() < 20
-    assert not any(parameter.requires_grad for parameter in one.parameters())
-
-
-@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
-def test_weights_from_a_file(tmp_path, suffix):
-    network = trained()
-    state = {**network.state_dict(), "fc.weight": torch.zeros(1000, 512), "fc.bias": torch.ones(1)}
-    path = tmp_path / f"weights{suffix}"
-    torch.save(state, path) if suffix == ".pth" else save_file(state, path)
-    loaded, described = load_backbone(str(path))
-    assert described == f"weights from weights{suffix}"
-    x = torch.randn(1, 3, 32, 32)
-    with torch.no_grad():
-        torch.testing.assert_close(loaded(x), network(x), rtol=1e-4, atol=1e-4)
-
-
-def test_files_that_are_no_weights(tmp_path):
-    state = ResNet18().state_dict()
-    cases = {
-        "text.pth": (None, "cannot be read as weights"),
-        "text.safetensors": (None, "cannot be read as weights"),
-        "list.pth": ([1], "holds no state_dict of tensors, but list"),
-        "few.pth": ({"conv1.weight": state["conv1.weight"], "odd": torch.ones(1)},
-                    r"not of a ResNet-18: missing \['bn1.bias'.*unexpected \['odd'\] \(1\)"),
-        "shape.pth": ({**state, "conv1.weight": torch.ones(64, 3, 3, 3)},
-                      r"conv1.weight has shape \(64, 3, 3, 3\), expected \(64, 3, 7, 7\)"),
-    }  # fmt: skip
-    for name, (content, message) in cases.items():
-        path = tmp_path / name
-        path.write_text("text") if content is None else torch.save(content, path)
-        with pytest.raises(WeightsError, match=message):
-            load_backbone(str(path))
-    with pytest.raises(WeightsError, match=r"no weights at .*none.pth; --weights takes imagenet"):
-        load_backbone(str(tmp_path / "none.pth"))
-
-
-@pytest.fixture
-def hub(tmp_path, monkeypatch):
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    return tmp_path / "checkpoints" / "resnet18-f37072fd.pth"
-
-
-def test_imagenet_weights_offline(hub, monkeypatch):
-    def offline(url, timeout):
-        raise urllib.error.URLError("no network")
-
-    monkeypatch.setattr(resnet.urllib.request, "urlopen", offline)
-    with pytest.raises(WeightsError) as error:
-        load_backbone("imagenet")
-    assert "fetch https://download.pytorch.org/models/resnet18-f37072fd.pth" in str(error.value)
-    assert f"put it at {hub}" in str(error.value)
-    assert not hub.exists()
-
-
-def test_imagenet_weights_are_checked(hub, monkeypatch):
-    source = hub.parent.parent / "served.pth"
-    torch.save(trained().state_dict(), source)
-    served = source.as_uri()
-    monkeypatch.setattr(resnet, "IMAGENET_URL", served)
-    with pytest.raises(
-        WeightsError, match=r"is damaged: its SHA-256 begins with \w{8}, expected f3"
-    ):
-        load_backbone("imagenet")
-    assert not hub.exists()
-    assert not list(hub.parent.iterdir())
-    monkeypatch.setattr(resnet, "IMAGENET_SHA256_PREFIX", resnet._sha256(source)[:8])
-    _, described = load_backbone("imagenet")
-    assert described == "weights trained on ImageNet (resnet18-f37072fd.pth)"
-    hub.write_bytes(b"half")
-    with pytest.raises(WeightsError, match=r"damaged.*delete it and fetch"):
-        load_backbone("imagenet")
-
-
-class Small(nn.Module):
-    """A backbone that is quick and counts its calls."""
-
-    def __init__(self, factor=1.0):
-        super().__init__()
-        self.factor = nn.Parameter(torch.tensor([factor]), requires_grad=False)
-        self.calls = 0
-
-    def forward(self, x):
-        self.calls += 1
-        return self.factor * x.mean(dim=(2, 3)).repeat(1, 171)[:, :512]
 
 
 @pytest.fixture
@@ -206,63 +34,143 @@ def dataset(tmp_path):
     return find_clips("ucf101", tmp_path / "clips")
 
 
+@pytest.fixture
+def started(monkeypatch):
+    """Other processes are started for the first clip already."""
+    monkeypatch.setattr(pool, "TRIED", 0)
+    monkeypatch.setattr(pool, "WORTH_SECONDS", 0.0)
+
+
 def run(dataset, backbone, tmp_path, **options):
     options = {"frames": 5, "size": (24, 32), "cache_dir": tmp_path / "cache", **options}
     return extract(dataset, backbone, **options)
 
 
-def test_features_are_those_of_each_clip(dataset, tmp_path, monkeypatch):
-    monkeypatch.setattr(features, "SHARD", 4)
-    backbone, told = load_backbone("random")[0], []
-    found = run(dataset, backbone, tmp_path, progress=lambda *now: told.append(now))
+def files(tmp_path):
+    return sorted((tmp_path / "cache").rglob(f"*{SUFFIX}"))
+
+
+@pytest.mark.usefixtures("started")
+def test_features_are_those_of_each_clip_whatever_computes_them(dataset, tmp_path):
+    backbone, told = load_backbone(PRESETS["smoke"]), []
+    found = run(dataset, backbone, tmp_path, workers=1, progress=lambda *now: told.append(now))
     assert found.values.shape == (6, 5, 512)
     assert found.usable.all()
     assert found.problems == []
-    assert told[-1] == (6, 6)
-    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    assert told == [(done, 6) for done in range(7)]
     frames = sample_frames(dataset.clips[4].path, 5, (24, 32)).frames
-    with torch.inference_mode():
-        alone = backbone(normalize(torch.from_numpy(frames))).numpy()
-    np.testing.assert_array_equal(found.values[4], alone)
+    np.testing.assert_array_equal(found.values[4], backbone.run(frames))
+    for workers in (2, 3):
+        other = run(dataset, backbone, tmp_path, workers=workers, cache_dir=tmp_path / "other")
+        assert other.extraction["processes"] == workers
+        np.testing.assert_array_equal(other.values, found.values)
+        shutil.rmtree(tmp_path / "other")
 
 
-def test_what_was_computed_is_not_computed_again(dataset, tmp_path, monkeypatch):
-    monkeypatch.setattr(features, "SHARD", 2)
-    backbone = Small()
-    first = run(dataset, backbone, tmp_path)
-    assert backbone.calls == 6
-    shards = sorted((tmp_path / "cache").iterdir())
-    shards[0].unlink()
-    shards[1].write_bytes(shards[1].read_bytes()[:100])  # never written by us, but not trusted
+def test_short_work_is_done_alone(dataset, tmp_path):
+    assert run(dataset, means(), tmp_path, workers=2).extraction["processes"] == 1
+
+
+def test_what_they_cost_is_told(dataset, tmp_path):
+    cost = run(dataset, means(), tmp_path, workers=1).extraction
+    assert cost["computed"] == 6
+    assert cost["bound_by"] in ("decoding", "the network")
+    assert cost["decoding_seconds"] > 0 < cost["network_seconds"]
+    assert cost["clips_per_second"] > 0
+    assert 0 <= cost["busy"] <= 1
+    assert (cost["precision"], cost["device"], cost["weights_sha256"]) == ("float32", "cpu", None)
+    again = run(dataset, means(), tmp_path).extraction
+    assert again == {**cost, "computed": 0}
+
+
+def test_what_was_computed_is_not_computed_again(dataset, tmp_path):
+    first = run(dataset, means(), tmp_path)
+    backbone = means()
     again = run(dataset, backbone, tmp_path)
-    assert backbone.calls == 6 + 4
+    assert backbone.network.calls == 0
     np.testing.assert_array_equal(again.values, first.values)
 
 
-@pytest.mark.parametrize("what", ["weights", "frames", "size", "clip"])
-def test_what_changes_features_leads_to_another_file(dataset, tmp_path, what):
-    first = run(dataset, Small(), tmp_path)
-    backbone, options = Small(2.0 if what == "weights" else 1.0), {}
+def test_without_one_clip_nothing_is_computed_again(dataset, tmp_path):
+    first = run(dataset, means(), tmp_path)
+    dataset.clips[2].path.unlink()
+    backbone = means()
+    found = run(find_clips("ucf101", tmp_path / "clips"), backbone, tmp_path)
+    assert backbone.network.calls == 0
+    np.testing.assert_array_equal(found.values, np.delete(first.values, 2, axis=0))
+
+
+def test_what_was_done_before_an_interrupt_stays(dataset, tmp_path):
+    def interrupt(done, of):
+        if done == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(dataset, means(), tmp_path, progress=interrupt)
+    backbone, told = means(), []
+    run(dataset, backbone, tmp_path, progress=lambda *now: told.append(now))
+    assert backbone.network.calls == 2
+    assert told == [(4, 6), (5, 6), (6, 6)]
+
+
+def test_clips_may_be_moved(dataset, tmp_path):
+    run(dataset, means(), tmp_path)
+    (tmp_path / "clips").rename(tmp_path / "moved")
+    backbone = means()
+    run(find_clips("ucf101", tmp_path / "moved"), backbone, tmp_path)
+    assert backbone.network.calls == 0
+
+
+@pytest.mark.parametrize(
+    "what", ["weights", "frames", "size", "precision", "normalisation", "decoder"]
+)
+def test_what_changes_features_leads_to_other_entries(dataset, tmp_path, what, monkeypatch):
+    run(dataset, means(), tmp_path)
+    backbone, options = means(2.0 if what == "weights" else 1.0), {}
     if what == "frames":
         options["frames"] = 4
     if what == "size":
         options["size"] = (16, 24)
-    if what == "clip":
-        write_clip(dataset.clips[2].path, 11, seed=99)
-    second = run(dataset, backbone, tmp_path, **options)
-    assert backbone.calls == 6
-    assert second.values.shape != first.values.shape or not np.array_equal(
-        second.values, first.values
-    )
+    if what == "precision":
+        backbone = means(precision="bfloat16")
+    if what == "normalisation":
+        backbone = means(std=(0.5, 0.5, 0.5))
+    if what == "decoder":
+        monkeypatch.setattr(extraction.av, "library_versions", {"libavcodec": (1, 2, 3)})
+    run(dataset, backbone, tmp_path, **options)
+    assert backbone.network.calls == 6
 
 
-def test_broken_clips_are_reported_and_remembered(dataset, tmp_path):
+def test_a_clip_that_changed_is_computed_again_alone(dataset, tmp_path):
+    first = run(dataset, means(), tmp_path)
+    write_clip(dataset.clips[2].path, 11, seed=99)
+    backbone = means()
+    second = run(dataset, backbone, tmp_path)
+    assert backbone.network.calls == 1
+    same = (first.values == second.values).all(axis=(1, 2))
+    assert same.tolist() == [True, True, False, True, True, True]
+
+
+def test_a_folder_of_frames_changes_with_its_files(tmp_path):
+    (tmp_path / "1.jpg").write_bytes(b"one")
+    states = [extraction._state(tmp_path)]
+    (tmp_path / "2.jpg").write_bytes(b"two")
+    states.append(extraction._state(tmp_path))
+    os.utime(tmp_path / "2.jpg", ns=(1, 1))
+    states.append(extraction._state(tmp_path))
+    (tmp_path / "1.jpg").write_bytes(b"three")
+    states.append(extraction._state(tmp_path))
+    assert len({repr(state) for state in states}) == 4
+    assert extraction._state(tmp_path) == states[-1]
+
+
+def test_broken_clips_are_reported_each_time(dataset, tmp_path):
     cut, empty = dataset.clips[1].path, dataset.clips[3].path
     cut.write_bytes(cut.read_bytes()[: cut.stat().st_size * 2 // 3])
     empty.unlink()
     empty.symlink_to(tmp_path / "gone.avi")
     for _ in range(2):  # computed, then read
-        found = run(dataset, Small(), tmp_path)
+        found = run(dataset, means(), tmp_path)
         assert found.usable.tolist() == [True, True, True, False, True, True]
         assert [(p.name, p.kind) for p in found.problems] == [
             ("A/v_A_g01_c02.avi", "damaged"),
@@ -273,10 +181,213 @@ def test_broken_clips_are_reported_and_remembered(dataset, tmp_path):
         assert found.values[1].any()
 
 
+def test_a_clip_that_could_not_be_read_is_tried_again(dataset, tmp_path, monkeypatch):
+    def fails(path, frames, size):
+        if path.name.endswith("c03.avi"):
+            raise work.ClipError("permission denied")
+        return sample_frames(path, frames, size)
+
+    from tefast.experiment.features import work
+
+    with monkeypatch.context() as patch:
+        patch.setattr(work, "sample_frames", fails)
+        found = run(dataset, means(), tmp_path)
+    assert [(p.name, p.reason) for p in found.problems] == [
+        ("A/v_A_g01_c03.avi", "permission denied")
+    ]
+    found = run(dataset, means(), tmp_path)
+    assert found.usable.all()
+    assert found.problems == []
+
+
+def test_a_colon_in_a_relative_root(dataset, tmp_path, monkeypatch):
+    (tmp_path / "clips").rename(tmp_path / "set:1")
+    monkeypatch.chdir(tmp_path)
+    found = run(find_clips("ucf101", Path("set:1")), means(), tmp_path)
+    assert found.usable.all()
+
+
 def test_no_readable_clip_at_all(dataset, tmp_path):
     for clip in dataset.clips:
         clip.path.write_bytes(b"")
     with pytest.raises(
         DatasetError, match=r"none of the 6 clips in .* can be read; the first: v_A"
     ):
-        run(dataset, Small(), tmp_path)
+        run(dataset, means(), tmp_path)
+
+
+def test_features_that_are_not_finite_name_the_clip(dataset, tmp_path):
+    message = (
+        r"2560 of 2560 features of clip A/v_A_g01_c01.avi are NaN or infinite; they come from "
+        "means in float32"
+    )
+    with pytest.raises(DatasetError, match=message):
+        run(dataset, means(float("nan")), tmp_path)
+    assert not files(tmp_path)
+
+
+def test_a_damaged_store_is_mended(dataset, tmp_path, capsys):
+    first = run(dataset, means(), tmp_path)
+    (path,) = files(tmp_path)
+    content = bytearray(path.read_bytes())
+    content[2000] ^= 1  # within the features of the first clip
+    path.write_bytes(content[:-3000])  # within those of the last
+    backbone = means()
+    found = run(dataset, backbone, tmp_path)
+    assert backbone.network.calls == 2
+    np.testing.assert_array_equal(found.values, first.values)
+    said = f"{path}: 2 entries are damaged or cut short; such features are computed again\n"
+    assert capsys.readouterr().out == said
+    run(dataset, backbone, tmp_path)
+    assert backbone.network.calls == 2
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.usefixtures("started")
+def test_a_process_that_ends_is_told_of(dataset, tmp_path):
+    backbone = Backbone(Ends(), "ends").ready()
+    with pytest.raises(pool.PoolError, match=r"ended by signal SIGKILL while it read .*c0\d.avi"):
+        run(dataset, backbone, tmp_path, workers=2)
+    assert not multiprocessing.active_children()
+
+
+@pytest.mark.usefixtures("started")
+def test_an_error_in_another_process_is_raised_here(dataset, tmp_path):
+    backbone = Backbone(nn.Linear(2, 2), "linear").ready()
+    with pytest.raises(RuntimeError, match=r"Expected size for first two dimensions|shapes cannot"):
+        run(dataset, backbone, tmp_path, workers=2)
+    assert not multiprocessing.active_children()
+
+
+@pytest.mark.usefixtures("started")
+def test_a_backbone_that_cannot_be_sent(dataset, tmp_path):
+    class Local(Means):
+        pass
+
+    backbone = Backbone(Local(), "local").ready()
+    with pytest.raises(ValueError, match=r"cannot be given to other processes .*; --workers 1"):
+        run(dataset, backbone, tmp_path, workers=2)
+
+
+STOPPED = """
+import sys
+from pathlib import Path
+from small_backbones import Means, means
+from tefast.experiment.datasets import find_clips
+from tefast.experiment.features import extract, pool
+
+if __name__ == "__main__":
+    pool.TRIED, pool.WORTH_SECONDS = 0, 0.0
+    root = Path(sys.argv[1])
+    dataset = find_clips("ucf101", root / "clips")
+    extract(dataset, means(), frames=5, size=(24, 32), cache_dir=root / "cache", workers=2,
+            progress=lambda done, of: print(done, flush=True))
+"""
+
+
+def children(process):
+    listed = Path(f"/proc/{process}/task/{process}/children")
+    return [int(child) for child in listed.read_text().split()]
+
+
+def alive(process):
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_no_process_outlives_the_first(dataset, tmp_path, number):
+    script = tmp_path / "stopped.py"
+    script.write_text(STOPPED)
+    paths = [str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")]
+    process = subprocess.Popen(
+        [sys.executable, str(script), str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
+    with process:
+        for line in process.stdout:
+            if int(line) == 1:
+                others = children(process.pid)
+                process.send_signal(number)
+    assert len(others) >= 2
+    while any(alive(other) for other in others):
+        time.sleep(0.01)
+    done = len(re.findall(b"TEFEAT", b"".join(path.read_bytes() for path in files(tmp_path))))
+    assert done >= 1
+    backbone = means()
+    assert run(dataset, backbone, tmp_path).usable.all()
+    assert backbone.network.calls == 6 - done
+
+
+SHARED = """
+import sys
+from pathlib import Path
+import numpy as np
+import torch.distributed as dist
+from small_backbones import means
+from tefast.experiment.datasets import find_clips
+from tefast.experiment.features import extract
+
+dist.init_process_group("gloo")
+rank, root = dist.get_rank(), Path(sys.argv[1])
+dataset = find_clips("ucf101", root / "clips")
+options = {"frames": 5, "size": (24, 32), "workers": 1}
+backbone = means()
+found = extract(dataset, backbone, cache_dir=root / "shared", **options)
+assert backbone.network.calls == (3 if rank == 0 else 2), backbone.network.calls
+assert [problem.name for problem in found.problems] == ["A/v_A_g01_c04.avi"]
+np.save(root / f"{rank}.npy", found.values)
+
+# What fails in one process fails in both.
+try:
+    extract(dataset, means(float("nan") if rank else 2.0), cache_dir=root / "other", **options)
+except Exception as error:
+    said = str(error)
+assert ("process 1 of 2 failed: 2560 of" if rank == 0 else "2560 of 2560") in said, said
+
+# Folders of their own are noticed.
+try:
+    extract(dataset, means(), cache_dir=root / f"own{rank}", **options)
+except ValueError as error:
+    said = str(error)
+assert "all processes need the same --feature-cache" in said, said
+dist.destroy_process_group()
+"""
+
+
+def test_two_processes_share_the_clips(dataset, tmp_path):
+    dataset.clips[3].path.write_bytes(b"")
+    alone = run(dataset, means(), tmp_path)
+    script = tmp_path / "shared.py"
+    script.write_text(SHARED)
+    paths = [str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")]
+    subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
+         str(script), str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)}, check=True,
+    )  # fmt: skip
+    for rank in range(2):
+        np.testing.assert_array_equal(np.load(tmp_path / f"{rank}.npy"), alone.values)
+
+
+def test_frames_are_only_decoded_elsewhere_where_there_is_a_gpu(dataset, tmp_path, monkeypatch):
+    expected = run(dataset, means(), tmp_path)
+    backbone = means()
+    monkeypatch.setattr(torch.Tensor, "to", to_the_cpu(torch.Tensor.to))
+    backbone = Backbone(backbone.network, "means", device="cuda")
+    monkeypatch.setattr(pool, "TRIED", 0)
+    monkeypatch.setattr(pool, "WORTH_SECONDS", 0.0)
+    found = run(dataset, backbone, tmp_path, workers=2)
+    assert backbone.network.calls == 6  # in this process
+    assert found.extraction["device"] == "cuda"
+    np.testing.assert_array_equal(found.values, expected.values)
+
+
+def to_the_cpu(to):
+    """`Tensor.to` for a machine without the GPU that is asked for."""
+    return lambda tensor, *where: tensor if where == ("cuda",) else to(tensor, *where)

@@ -15,13 +15,13 @@ import pytest
 import torch
 
 from tefast.experiment import cli, training
-from tefast.experiment.config import CRITERIA, ORDERS, PRESETS, REGULARIZERS
+from tefast.experiment.config import ORDERS, PRESETS
 from tefast.nn import load
 
 # A stage is under way once the first file of its kind is there.
 STAGES = {
     "clips": "data/**/*.avi",
-    "features": "features/**/*.safetensors",
+    "features": "features/**/*.entries",
     "training": "models/none-*.safetensors",
     "scores": "scores/*.safetensors",
     "sweep": "sweep/*.csv",
@@ -88,15 +88,21 @@ def test_interrupted_it_says_how_to_go_on(tmp_path):
 def test_every_row_is_there(finished):
     config = PRESETS["smoke"]
     rows = results(finished)
-    expected = set(
-        itertools.product(
-            map(str, config.seeds), REGULARIZERS, CRITERIA, ORDERS, map(str, config.removed)
-        )
-    )
-    names = ("seed", "regularizer", "criterion", "order", "removed_fraction")
+    ordered = itertools.product(("transfer_entropy", "entropy", "l1"), ORDERS, ["0"])
+    drawn = [("random", "none", str(draw)) for draw in range(config.random_orders)]
+    models = [(name, "none") for name in config.regularizers] + [("none", "reconstruction")]
+    expected = {
+        (str(seed), regularizer, *curve, recovery, str(fraction))
+        for curve in [*ordered, *drawn]
+        for seed in config.seeds
+        for regularizer, recovery in models
+        for fraction in config.removed
+    }
+    names = ("seed", "regularizer", "criterion", "order", "draw", "recovery", "removed_fraction")
     assert {tuple(row[name] for name in names) for row in rows} == expected
     assert len(rows) == len(expected)
     assert all(0 <= float(row["accuracy"]) <= 1 for row in rows)
+    assert all(0 <= float(row["calibration_error"]) <= 1 for row in rows)
 
 
 def test_parameters_are_those_of_the_smaller_network(finished):
@@ -151,7 +157,7 @@ def test_training_goes_on_from_a_checkpoint(tmp_path, monkeypatch):
 
     def train(name, progress):
         paths = tmp_path / f"{name}.safetensors", tmp_path / f"{name}.pt"
-        return training.train_model(config, material, 3, "l2", 1, *paths, progress)
+        return training.train_model(config, material, 3, "l2", 0.1, 1, *paths, progress)
 
     def killed(done, _):
         if done == 2:
@@ -173,7 +179,8 @@ def test_training_goes_on_from_a_checkpoint(tmp_path, monkeypatch):
 
 
 def test_everything_promised_is_there(finished):
-    for name in ("results.csv", "summary.json", "figure2.png", "figure3.png", "report.html"):
+    names = ("results.csv", "classes.csv", "summary.json", "figure2.png", "figure3.png")
+    for name in (*names, "report.html"):
         assert (finished / name).stat().st_size > 0
     assert len(list((finished / "models").glob("*-seed?.safetensors"))) == 6 + 2
     summary = json.loads((finished / "summary.json").read_text())
@@ -187,7 +194,7 @@ def test_a_finished_run_is_taken_up_and_extended(finished, tmp_path, capsys):
     arguments = ["--preset", "smoke", "--out", str(finished), "--removed", "0", "0.25", "0.5"]
     assert cli.main([*arguments, "--criteria", "l1", "--seeds", "0"]) == 0
     rows = results(finished)
-    assert len(rows) == 3 * 2 * 3  # regularizers, orders, fractions
+    assert len(rows) == (3 + 1) * 2 * 3  # regularizers, reconstruction, orders, fractions
     assert [row for row in rows if row["removed_fraction"] != "0.25"] == [
         row
         for row in before
@@ -202,12 +209,13 @@ def test_a_finished_run_is_taken_up_and_extended(finished, tmp_path, capsys):
 def test_gates_are_swept_beside_the_units_of_a_finished_run(finished, tmp_path, capsys):
     out, config = tmp_path / "out", PRESETS["smoke"]
     shutil.copytree(finished, out, ignore=shutil.ignore_patterns(".lock"))
-    before = [row for row in results(finished) if row["regularizer"] == "none"]
+    units = [row for row in results(finished) if row["regularizer"] == "none"]
+    before = [row for row in units if row["recovery"] == "none"]
     arguments = ["--preset", "smoke", "--out", str(out), "--regularizers", "none"]
     assert cli.main([*arguments, "--granularity", "gate"]) == 0
-    assert results(out, "units.csv") == before
+    assert results(out, "units.csv") == units
     gates = results(out)
-    names = ("seed", "criterion", "order", "removed_fraction")
+    names = ("seed", "criterion", "order", "draw", "recovery", "removed_fraction")
     assert [[row[name] for name in names] for row in gates] == [
         [row[name] for name in names] for row in before
     ]
@@ -227,7 +235,7 @@ def test_gates_are_swept_beside_the_units_of_a_finished_run(finished, tmp_path, 
     assert figures[0] == figures[1]
     times = {path: path.stat().st_mtime_ns for path in (out / "sweep").iterdir()}
     assert cli.main(arguments) == 0  # and back, without anything stale
-    assert results(out) == before
+    assert results(out) == units
     assert not (out / "units.csv").exists()
     assert not (out / "figure4.png").exists()
     assert times == {path: path.stat().st_mtime_ns for path in times}
@@ -251,6 +259,7 @@ def test_broken_clips_are_named_and_counted(broken, tmp_path, capfd):
     root, cut, empty, text = broken
     out = tmp_path / "out"
     arguments = ["--dataset", "ucf101", "--data-root", str(root), "--split", "group"]
+    arguments += ["--allow-unreadable"]
     small = ["--seeds", "0", "--regularizers", "none", "--hidden", "8", "--epochs", "1"]
     assert cli.main(["--preset", "smoke", "--out", str(out), *arguments, *small]) == 0
     captured = capfd.readouterr()

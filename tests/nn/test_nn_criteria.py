@@ -4,16 +4,20 @@ import importlib.util
 import shutil
 import sys
 from functools import partial
+from unittest import mock
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import tefast
 from tefast._significance.result import FIELDS
-from tefast.nn import Context, criteria, mask_units, prune, score
+from tefast.nn import Context, SequenceClassifier, criteria, mask_units, penalty, prune, score
+from tefast.nn._layers import grams
 from tefast.nn.criteria import registry
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -218,6 +222,94 @@ def test_norms_by_hand() -> None:
             assert two[layer, direction][unit].item() == pytest.approx(own.norm().item())
 
 
+def own_weights(layer: nn.Module, suffix: str, unit: int) -> dict[tuple[str, int, int], float]:
+    """All weights of a unit, each by where it lies, so that none counts twice."""
+    found = {}
+    for role in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+        tensor = getattr(layer, f"{role}_{suffix}").detach()
+        for row in range(len(tensor)):
+            for column, weight in enumerate(tensor[row].flatten().tolist()):
+                is_read = role == "weight_hh" and column == unit
+                if row % layer.hidden_size == unit or is_read:
+                    found[role, row, column] = weight
+    return found
+
+
+def test_group_norms_by_hand() -> None:
+    model = Tagger(kind=nn.GRU)
+    for (layer, direction), scores in score(model, [], "group").items():
+        suffix = f"l{layer}" + "_reverse" * direction
+        for unit in range(UNITS):
+            own = own_weights(model.rnn, suffix, unit)
+            assert len(own) == 3 * (model.rnn.input_size if layer == 0 else 2 * UNITS) + 6 + (
+                3 * UNITS + 3 * (UNITS - 1)
+            )
+            expected = sum(weight**2 for weight in own.values()) ** 0.5
+            assert scores[unit].item() == pytest.approx(expected)
+    classifier = SequenceClassifier(3, 2, UNITS, 5).double()
+    scores = score(classifier, [], "group")[0, 0]
+    for unit in range(UNITS):
+        own = list(own_weights(classifier.rnn, "l0", unit).values())
+        own += classifier.fc1.weight[:, unit].tolist()
+        assert scores[unit].item() == pytest.approx(sum(w**2 for w in own) ** 0.5)
+    torch.testing.assert_close(scores.sum(), penalty(classifier, "group").detach())
+    with pytest.raises(ValueError, match="criterion 'group': expected of='units'"):
+        score(classifier, [], "group", of="gates")
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 7), st.integers(1, 30), st.integers(0, 2**20), st.integers(1, 8))
+def test_spectral_takes_the_best_unit_at_each_step(width, rows, seed, steps) -> None:  # type: ignore[no-untyped-def]
+    """Against the residual of ridge regression for every set that a step could lead to."""
+    x = np.random.default_rng(seed).normal(size=(rows, width)).round(1)
+    x[:, seed % width] *= seed % 3  # some are always 0
+    second = x.T @ x
+    with mock.patch.object(grams, "_STEPS", steps):
+        order = grams.selected(torch.tensor(second), 1e-2).tolist()
+    assert sorted(order) == list(range(width))
+    added = 1e-2 * second.trace() / width
+
+    def left_open(kept: list[int]) -> float:
+        inner = second[np.ix_(kept, kept)] + added * np.eye(len(kept))
+        told = second[:, kept] @ np.linalg.pinv(inner) @ second[kept]
+        return float(second.trace() - told.trace())
+
+    for step, feature in enumerate(order):
+        others = {one: left_open([*order[:step], one]) for one in order[step:]}
+        assert others[feature] <= min(others.values()) + 1e-9 * max(second.trace(), 1e-300)
+
+
+def test_spectral_scores_are_the_order_of_each_direction() -> None:
+    model, batches = Tagger(), data(lengths=True)
+    scores = score(model, batches, "spectral")
+    for part, index in zip(PARTS, range(4), strict=True):
+        valid = (
+            torch.cat(
+                [
+                    by_hand(model, x)[index][torch.arange(8) < lengths[:, None]]
+                    for x, _, lengths in batches
+                ]
+            )
+            if part[1] == 0
+            else None
+        )  # padding comes first in the other direction
+        if valid is not None:
+            order = grams.selected(valid.T @ valid / len(valid)).tolist()
+            assert scores[part].argsort(descending=True).tolist() == order
+        assert sorted(scores[part].tolist()) == [1, 2, 3, 4]
+
+
+def test_of_twins_spectral_takes_one_early_and_one_late() -> None:
+    model = Tagger(num_layers=1, bidirectional=False)
+    with torch.no_grad():
+        for parameter in model.rnn.parameters():
+            gates = parameter.view(4, UNITS, -1)
+            gates[:, 3] = gates[:, 1]
+    scores = score(model, data(), "spectral")[0, 0]
+    assert scores[[1, 3]].min() == 1
+    assert scores[[1, 3]].max() > 2
+
+
 @pytest.mark.parametrize("frozen", [False, True])
 @pytest.mark.parametrize("batch_first", [True, False])
 def test_taylor_is_the_slope_of_the_loss(batch_first: bool, frozen: bool) -> None:
@@ -315,8 +407,8 @@ def test_messages_name_the_criteria_in_this_order() -> None:
         f"{kind}transfer_entropy" for kind in ("", "corrected_", "effective_", "significant_")
     ]
     reverse = [name.replace("transfer", "reverse_transfer") for name in transfer]
-    others = ["entropy", "mutual_information", "active_information", "l1", "l2"]
-    others += ["activation_magnitude", "redundancy", "taylor", "random"]
+    others = ["entropy", "mutual_information", "active_information", "l1", "l2", "group"]
+    others += ["activation_magnitude", "redundancy", "spectral", "taylor", "random"]
     assert list(criteria.NAMED) == transfer + reverse + others
 
 

@@ -1,14 +1,12 @@
 """Moments are taken of what is read, without padding, and are added up and saved."""
 
 import copy
-import os
-import subprocess
-import sys
 
 import pytest
 import torch
 from stand_in import Model, close, data
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from torchrun import torchrun
 
 from tefast.nn import (
     Moments,
@@ -92,12 +90,7 @@ dist.destroy_process_group()
 
 def test_moments_of_several_processes_are_added_up(tmp_path):
     (tmp_path / "run.py").write_text(SCRIPT, encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr",
-         "127.0.0.1", "--nproc-per-node=2", str(tmp_path / "run.py")],
-        env={**os.environ, "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"},
-        capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+    done = torchrun(tmp_path / "run.py", 2)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "60"
 

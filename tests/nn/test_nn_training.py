@@ -49,8 +49,41 @@ def test_penalty_by_hand() -> None:
         model.bias.fill_(-2.0)
     assert penalty(model, "l1").item() == 5.5
     assert penalty(model, "l2").item() == 13.25
-    with pytest.raises(ValueError, match="expected one of l1, l2, got 'l3'"):
+    with pytest.raises(ValueError, match="expected one of l1, l2, group, got 'l3'"):
         penalty(model, "l3")  # type: ignore[arg-type]
+
+
+def test_the_group_penaltys_gradient_and_units_of_norm_0() -> None:
+    model = make(hidden_size=4).double()
+    with torch.no_grad():
+        for name, parameter in model.rnn.named_parameters():
+            parameter.view(4, 4, -1)[:, 2] = 0  # a unit without weights
+            if name.startswith("weight_hh"):
+                parameter[:, 2] = 0
+        model.fc1.weight[:, 2] = 0
+    parameters = list(model.parameters())
+    penalty(model, "group").backward()
+    for parameter in (model.rnn.weight_hh_l0, model.rnn.bias_ih_l0, model.fc1.weight):
+        flat = parameter.data.view(-1)
+        for index in range(0, len(flat), 3):
+            if flat[index] == 0:
+                continue
+            before, values = flat[index].item(), []
+            for step in (-1e-6, 1e-6):
+                flat[index] = before + step
+                values.append(penalty(model, "group").item())
+            flat[index] = before
+            slope = (values[1] - values[0]) / 2e-6
+            assert parameter.grad.view(-1)[index].item() == pytest.approx(slope, abs=1e-7)
+    assert all(p.grad is None or p.grad.isfinite().all() for p in parameters)
+    assert (model.rnn.weight_ih_l0.grad.view(4, 4, -1)[:, 2] == 0).all()
+    assert (model.fc1.weight.grad[:, 2] == 0).all()
+    model.rnn = nn.LSTM(3, 4, num_layers=2)
+    with pytest.raises(ValueError, match=r"'group': expected .* one layer .* with 2 layers"):
+        penalty(model, "group")
+    model.rnn = nn.LSTM(3, 4, proj_size=2)
+    with pytest.raises(ValueError, match="got one with a projection"):
+        penalty(model, "group")
 
 
 @pytest.mark.parametrize("loss", ["last", "all"])
@@ -118,7 +151,7 @@ def test_learns_a_toy_task(cell: str) -> None:
     assert accuracy(model, x, labels) > 0.95
 
 
-@pytest.mark.parametrize("kind", ["l1", "l2"])
+@pytest.mark.parametrize("kind", ["l1", "l2", "group"])
 def test_penalties_shrink_the_weights_in_their_own_ways(kind) -> None:  # type: ignore[no-untyped-def]
     x, labels = toy()
     free, bound = make(), make()
@@ -227,6 +260,97 @@ def test_divergence_is_an_error() -> None:
     assert all(p.isfinite().all() for p in model.parameters())
 
 
+LENGTHS = [3, 8, 5, 1, 8, 2, 6]
+
+
+def cut(count: int = 7) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Sequences of unequal lengths, with other padding behind each."""
+    x, labels = toy(count)
+    lengths = torch.tensor(LENGTHS)
+    for one, length in zip(x, LENGTHS, strict=True):
+        one[length:] = 100.0
+    return x.double(), labels, lengths
+
+
+@pytest.mark.parametrize("loss", ["last", "all"])
+def test_the_loss_of_padded_sequences_is_that_of_each_cut_to_its_length(loss) -> None:  # type: ignore[no-untyped-def]
+    x, labels, lengths = cut()
+    model = make().double()
+    value = objective(model, x, labels, None, 0.0, loss, lengths)
+    value.backward()
+    padded = [p.grad.clone() for p in model.parameters()]
+    model.zero_grad()
+    each = []
+    for one, label, length in zip(x, labels, LENGTHS, strict=True):
+        log_p = model(one[None, :length])[0].log_softmax(1)[:, label]
+        each.append(-(log_p[-1:] if loss == "last" else log_p))
+    expected = torch.cat(each).mean()  # of all valid steps of all sequences
+    expected.backward()
+    assert value.item() == pytest.approx(expected.item(), rel=1e-12)
+    for p, gradient in zip(model.parameters(), padded, strict=True):
+        torch.testing.assert_close(gradient, p.grad)
+
+
+def test_classes_of_padded_sequences_are_those_of_each_cut_to_its_length() -> None:
+    x, _, lengths = cut()
+    model = make(num_classes=20).double()
+    expected = [
+        int(model(one[None, :n])[0, -1].argmax()) for one, n in zip(x, LENGTHS, strict=True)
+    ]
+    assert expected != predict(model, x).tolist()
+    for kind in (torch.int64, torch.uint8):
+        found = predict(model, x, batch_size=3, lengths=lengths.to(kind))
+        assert found.tolist() == expected
+    truth = torch.tensor(expected)
+    truth[:2] += 1
+    assert accuracy(model, x, truth, 2, lengths=lengths) == 5 / 7
+
+
+def test_training_does_not_see_what_lies_beyond_the_lengths() -> None:
+    x, labels, lengths = cut()
+    other = x.clone()
+    for one, length in zip(other, LENGTHS, strict=True):
+        one[length:] = -3.0
+    for loss in ("last", "all"):
+        models = [make().double(), make().double()]
+        for model, some in zip(models, (x, other), strict=True):
+            fit(model, some, labels, epochs=2, batch_size=3, lengths=lengths, loss=loss)
+        assert same(*models)
+    states: list[TrainingState] = []
+    fit(make().double(), x, labels, epochs=2, lengths=lengths, on_epoch=states.append)
+    shorter = torch.tensor([2, *LENGTHS[1:]])
+    with pytest.raises(ValueError, match="resume: valid_steps was 33 and is 32 now"):
+        fit(make().double(), x, labels, epochs=2, lengths=shorter, resume=states[0])
+
+
+class OneResult(nn.Module):
+    """A result for a sequence: its last step's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = make()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.inner(x)[:, -1]
+
+
+def test_a_model_of_one_result_a_sequence_trains_as_that_of_its_last_step() -> None:
+    x, labels = toy(20)
+    whole, last = make(), OneResult()
+    assert fit(last, x, labels, epochs=2) == fit(whole, x, labels, epochs=2)
+    assert same(last.inner, whole)
+    assert torch.equal(predict(last, x, 7), predict(whole, x, 7))
+    with pytest.raises(ValueError, match=r"loss 'all': expected logits of shape \(1, 8, C\)"):
+        fit(last, x, labels, epochs=2, loss="all")
+    lengths = torch.full((20,), 8)
+    for run in (
+        lambda: fit(last, x, labels, epochs=1, lengths=lengths),
+        lambda: predict(last, x, lengths=lengths),
+    ):
+        with pytest.raises(ValueError, match="would depend on what lies beyond its length"):
+            run()
+
+
 X, LABELS = toy(6)
 
 
@@ -237,7 +361,7 @@ X, LABELS = toy(6)
         ({"epochs": 1.0}, TypeError, "epochs: expected an int, got float"),
         ({"batch_size": 0}, ValueError, "batch_size: expected at least 1"),
         ({"seed": -1}, ValueError, "seed: expected at least 0, got -1"),
-        ({"penalty": "L2"}, ValueError, "penalty: expected one of None, l1, l2, got 'L2'"),
+        ({"penalty": "L2"}, ValueError, "penalty: expected one of None, l1, l2, group, got 'L2'"),
         ({"loss": "mean"}, ValueError, "loss: expected one of last, all, got 'mean'"),
         ({"lr": math.nan}, ValueError, "lr: expected a finite number above 0, got nan"),
         ({"lr": 0.0}, ValueError, "lr: expected a finite number above 0"),
@@ -252,6 +376,11 @@ X, LABELS = toy(6)
         ({"labels": LABELS[:5]}, ValueError, r"labels: expected shape \(6,\), got \(5,\)"),
         ({"labels": LABELS - 5}, ValueError, r"labels: expected 0\.\.2, got -"),
         ({"labels": LABELS + 3}, ValueError, r"labels: expected 0\.\.2, got [345]"),
+        ({"lengths": [1] * 6}, TypeError, "lengths: expected an integer tensor, got list"),
+        ({"lengths": torch.ones(6)}, TypeError, r"lengths: .* tensor, got torch\.float32"),
+        ({"lengths": torch.ones(5).long()}, ValueError, r"lengths: expected shape \(6,\), got"),
+        ({"lengths": torch.arange(6) + 4}, ValueError, r"1\.\.8, got 9 for sequence 5"),
+        ({"lengths": torch.arange(6)}, ValueError, r"1\.\.8, got 0 for sequence 0"),
     ],
 )
 def test_bad_input_changes_nothing(options: dict, error: type[Exception], message: str) -> None:
@@ -263,9 +392,10 @@ def test_bad_input_changes_nothing(options: dict, error: type[Exception], messag
 
 
 def test_model_without_a_head_at_every_step() -> None:
-    with pytest.raises(ValueError, match=r"logits of shape \(1, 8, C\), got \(1, 24\)"):
-        fit(nn.Sequential(nn.Flatten(), nn.Linear(24, 24)), X, LABELS, epochs=1)
-    with pytest.raises(ValueError, match=r"logits of shape \(1, 8, C\), got tuple"):
+    with pytest.raises(ValueError, match=r"\(1, 8, C\) or \(1, C\), got \(1, 1, 24\)"):
+        fit(nn.Sequential(nn.Flatten(), nn.Linear(24, 24), nn.Unflatten(1, (1, 24))), X, LABELS,
+            epochs=1)  # fmt: skip
+    with pytest.raises(ValueError, match=r"\(1, 8, C\) or \(1, C\), got tuple"):
         fit(nn.LSTM(3, 3, batch_first=True), X, LABELS, epochs=1)
 
 

@@ -61,7 +61,14 @@ PAGES = sorted(
     if re.search(r"```python|\.\. plot::", page.read_text(encoding="utf-8"))
     # Those have tests of their own.
     and page.name
-    not in ("cuda.md", "prune.md", "prune-classifier.md", "real-models.md", "score.md")
+    not in (
+        "cuda.md",
+        "own-data.md",
+        "prune.md",
+        "prune-classifier.md",
+        "real-models.md",
+        "score.md",
+    )
 )
 
 
@@ -170,6 +177,30 @@ def test_the_page_on_files_names_all_kinds():
     shown = set(re.findall(r"`(\.\w+)`", text))
     others = {".nc4", ".cdf", ".pq", ".arrow", ".ipc", ".xlsm", ".txt", ".dat", ".asc"}
     assert set(SUFFIXES) - others <= shown
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
+def test_the_page_on_data_of_ones_own_runs(tmp_path, monkeypatch):
+    import shlex
+
+    from tefast.experiment import cli
+    from tefast.experiment.datasets.sequences import Sequences
+
+    page = README.parent / "docs" / "own-data.md"
+    monkeypatch.chdir(tmp_path)
+    text = page.read_text(encoding="utf-8")
+    space = {}
+    for language, block in re.findall(r"```(python|sh)\n(.*?)```", text, re.S):
+        if language == "python":
+            exec(block, space)
+            continue
+        for line in block.strip().splitlines():
+            assert cli.main(shlex.split(line.removeprefix("python -m tefast.experiment "))) == 0
+    for name in ("mine", "first", "tagger", "criteria"):
+        assert (tmp_path / "runs" / name / "report.html").exists()
+    for name in Sequences.__dataclass_fields__:
+        assert f"| `{name}` |" in text
 
 
 @pytest.mark.cuda

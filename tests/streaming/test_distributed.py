@@ -1,13 +1,11 @@
 """Counts of several processes: torch.distributed under torchrun, and Dask; docs/large.md runs."""
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from torchrun import torchrun
 
 import tefast
 
@@ -24,15 +22,9 @@ def data(shape=(600, 25, 64)):
     return rng.random(shape, dtype=np.float32), rng.random(shape[:2], dtype=np.float32)
 
 
-def torchrun(script, processes, *arguments):
-    """Run a script in several processes of this machine; what they printed."""
-    pytest.importorskip("torch.distributed")
-    done = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1",
-         f"--nproc-per-node={processes}", str(script), *map(str, arguments)],
-        env={**os.environ, "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"},
-        capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+def output(*given):
+    """What a script printed in several processes."""
+    done = torchrun(*given)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -43,7 +35,8 @@ def test_the_example_under_torchrun(tmp_path):
     with h5py.File(tmp_path / "recording.h5", "w") as file:
         file["h"], file["y"] = h, y
     (tmp_path / "count.py").write_text(example(" torchrun"), encoding="utf-8")
-    printed = torchrun(tmp_path / "count.py", 2, tmp_path / "recording.h5")
+    pytest.importorskip("torch.distributed")
+    printed = output(tmp_path / "count.py", 2, tmp_path / "recording.h5")
     expected = tefast.transfer_entropy(h, y, 8, **LIMITS).sum()
     assert printed.strip() == str(expected)
 
@@ -106,7 +99,8 @@ def test_any_number_of_processes_and_different_settings(tmp_path):
     np.save(tmp_path / "h.npy", h)
     np.save(tmp_path / "y.npy", y)
     (tmp_path / "script.py").write_text(SCRIPT, encoding="utf-8")
-    torchrun(tmp_path / "script.py", 4, tmp_path / "h.npy", tmp_path / "y.npy", tmp_path)
+    pytest.importorskip("torch.distributed")
+    output(tmp_path / "script.py", 4, tmp_path / "h.npy", tmp_path / "y.npy", tmp_path)
     whole = tefast.TransferEntropy(5, 8, **LIMITS)
     whole.update(h, y)
     for processes in (1, 2, 4):

@@ -8,6 +8,9 @@ inside of its methods what takes long to import.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
@@ -15,13 +18,19 @@ from typing import Any
 
 from tefast.experiment.datasets.base import REGISTRY, Dataset, DatasetError, Found
 
-__all__ = ["Dataset", "DatasetError", "Found", "find_clips", "named", "names"]
+__all__ = ["Dataset", "DatasetError", "Found", "find_clips", "lent", "named", "names"]
+
+_LENT: ContextVar[Dataset[Any] | None] = ContextVar("lent", default=None)
 
 
 def names() -> tuple[str, ...]:
     """The names of all data sets, in the order in which users see them."""
     known = sorted(REGISTRY.values(), key=lambda each: (each.place, each.name))
-    return tuple(each.name for each in known)
+    found = [each.name for each in known]
+    lent = _LENT.get()
+    if lent is not None and lent.name not in found:
+        found.append(lent.name)
+    return tuple(found)
 
 
 def named(name: str) -> Dataset[Any]:
@@ -32,9 +41,22 @@ def named(name: str) -> Dataset[Any]:
     DatasetError
         If there is none.
     """
+    lent = _LENT.get()
+    if lent is not None and lent.name == name:
+        return lent
     if name not in REGISTRY:
         raise DatasetError(f"unknown dataset {name!r}; known are {', '.join(names())}")
     return REGISTRY[name]()
+
+
+@contextmanager
+def lent(dataset: Dataset[Any]) -> Iterator[None]:
+    """Let a data set be known by its name within the block, although it is in no file here."""
+    token = _LENT.set(dataset)
+    try:
+        yield
+    finally:
+        _LENT.reset(token)
 
 
 def find_clips(name: str, root: Path) -> Found[Any]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
@@ -37,17 +38,17 @@ class Sample:
     Attributes
     ----------
     name : str
-        As the lists of official splits name it.
+        As the lists of official splits name it; text that any file can hold.
     label : int
         Index of its class.
-    group : str
+    group : str or None
         What it shares with other samples, such as the video that clips were cut from; unique
-        within its class.
+        within its class. None: unknown.
     """
 
     name: str
     label: int
-    group: str
+    group: str | None
 
 
 AnySample = TypeVar("AnySample", bound=Sample, covariant=True)
@@ -66,12 +67,15 @@ class Found(Generic[AnySample]):
         Where they lie.
     classes : tuple of str
     clips : tuple of Sample
+    grouped : bool
+        Whether it is known what samples share; if not, each is a group by itself.
     """
 
     name: str
     root: Path
     classes: tuple[str, ...]
     clips: tuple[AnySample, ...]
+    grouped: bool = True
 
 
 @dataclass(frozen=True)
@@ -95,12 +99,15 @@ class Features:
     problems : list of ClipProblem
     lengths : ndarray of int64, shape (N,), or None
         Valid steps of each sample; None: all are.
+    extraction : dict
+        What it cost to compute them, as the summary has it; empty: they were there.
     """
 
     values: npt.NDArray[np.float32]
     usable: npt.NDArray[np.bool_]
     problems: list[ClipProblem]
     lengths: npt.NDArray[np.int64] | None = None
+    extraction: dict[str, Any] = field(default_factory=dict)
 
 
 class Reader(Protocol[ReadSample]):
@@ -155,15 +162,29 @@ class Dataset(ABC, Generic[AnySample]):
         Users see the names in this order; those of the same place by the alphabet.
     needs_root : bool
         Whether the user says by --data-root where it lies.
+    needs_data : bool
+        Whether the user names a file by --data.
+    settings : mapping
+        Settings that suit it. A preset that sets one of them otherwise than the default one, and
+        what the user sets, win over it.
+    groups_span_classes : bool
+        Whether samples of several classes can be of one group, such as a person. If not, the groups
+        of each class are its own.
+    own_settings : tuple of str
+        Settings that mean nothing to data sets that do not name them too.
     samples, steps, shared_by_group : str
         What the report calls its samples, the steps of one, and what a group has in common.
     paper : tuple of PaperFigure
         What the paper reports on it.
     """
 
-    name: ClassVar[str]
+    name: str
     place: ClassVar[int] = 100
     needs_root: ClassVar[bool] = True
+    needs_data: ClassVar[bool] = False
+    settings: Mapping[str, Any] = MappingProxyType({})
+    groups_span_classes: ClassVar[bool] = False
+    own_settings: ClassVar[tuple[str, ...]] = ()
     samples: ClassVar[str] = "sequences"
     steps: ClassVar[str] = "steps"
     shared_by_group: ClassVar[str] = "their origin"
@@ -200,6 +221,10 @@ class Dataset(ABC, Generic[AnySample]):
 
         It is made before a run writes anything.
         """
+
+    def where(self, config: Config) -> Path | None:
+        """The folder or file that the user names; None: none, or a folder in the output folder."""
+        return Path(config.data_root) if config.data_root is not None else None
 
     def maker(self, config: Config) -> Maker | None:
         """What makes the samples; None if they are there already.

@@ -202,3 +202,52 @@ def eliminated(second: Tensor, ridge: float = RIDGE) -> Tensor:
             inverse -= rows.T @ (rows / pivots)
             done = 0
     return found
+
+
+def selected(second: Tensor, ridge: float = RIDGE) -> Tensor:
+    """Return the features in the order in which a greedy forward selection takes them.
+
+    At each step the feature is taken that lowers most the trace of what the taken ones leave open
+    of all features: ``S - S[:, K] (S[K, K] + a I)^-1 S[K, :]`` for the second moments S and the
+    taken features K. Of equal ones the first is taken.
+
+    Parameters
+    ----------
+    second : Tensor (features, features)
+        Second moments S.
+    ridge : float
+        a as a fraction of the mean second moment of all features.
+
+    Returns
+    -------
+    LongTensor (features,), on the CPU
+    """
+    residual = second.detach().double().clone()
+    added = ridge * float(residual.diagonal().mean())
+    width, device = len(residual), residual.device
+    order: list[int] = []
+    is_left = torch.ones(width, dtype=torch.bool, device=device)
+    # The residual is brought up to date once in many steps, by a matrix product. Between, only its
+    # diagonal and the squared norms of its columns are.
+    while len(order) < width:
+        diagonal, squared = residual.diagonal().clone(), residual.square().sum(0)
+        taken: list[Tensor] = []
+        for _ in range(min(_STEPS, width - len(order))):
+            gain = torch.where(is_left & (diagonal > 0), squared / (diagonal + added), 0.0)
+            gain = torch.where(is_left, gain.clamp(min=0.0), -torch.inf)
+            # argmax does not say which of equal ones it gives.
+            feature = int((gain == gain.max()).nonzero()[0])
+            before = torch.stack(taken) if taken else residual.new_zeros(0, width)
+            column = residual[feature] - before[:, feature] @ before
+            # Scaled so that the update is its outer product. Features that are always 0 have none.
+            pivot = column[feature] + added
+            step = column / pivot.sqrt() if pivot > 0 else torch.zeros_like(column)
+            product = residual @ step - (before @ step) @ before
+            squared = squared - 2 * step * product + step.square() * step.square().sum()
+            diagonal = diagonal - step.square()
+            taken.append(step)
+            is_left[feature] = False
+            order.append(feature)
+        steps = torch.stack(taken)
+        residual = residual - steps.T @ steps
+    return torch.tensor(order)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 from tefast.nn._layers.recurrent import Layer
@@ -31,8 +32,11 @@ def check_range(layer: Layer, h_range: Any, batches: Iterable[Batch], what: str 
         )
 
 
-def unit_ranges(outputs: Iterable[tuple[Tensor, Tensor | None]]) -> Any:
-    """Return the lowest and highest output of every unit over valid steps, each (units,)."""
+def unit_ranges(outputs: Iterable[tuple[Tensor, Tensor | None]], group: Any = None) -> Any:
+    """Return the lowest and highest output of every unit over valid steps, each (units,).
+
+    With a `group` of processes they are those over the outputs of all of them.
+    """
     low: Tensor | None = None
     high: Tensor | None = None
     for h, lengths in outputs:
@@ -44,6 +48,8 @@ def unit_ranges(outputs: Iterable[tuple[Tensor, Tensor | None]]) -> Any:
             raise ValueError(f"the output of unit {unit} is not finite")
         low = flat.amin(0) if low is None else torch.minimum(low, flat.amin(0))
         high = flat.amax(0) if high is None else torch.maximum(high, flat.amax(0))
+    if group is not None:
+        low, high = _widest(low, high, group)
     if low is None or high is None:
         raise ValueError("batches: expected at least one batch, got none with a valid step")
     # A constant unit has one symbol under any range; an empty range could not be binned.
@@ -51,8 +57,29 @@ def unit_ranges(outputs: Iterable[tuple[Tensor, Tensor | None]]) -> Any:
     return low.cpu().numpy(), high.cpu().numpy()
 
 
-def both_ranges(observed: Iterable[tuple[Tensor, Tensor, Tensor | None]]) -> tuple[Any, Any]:
-    """Return the ranges of units, and (low, high) of the series beside them, in one pass."""
+def _widest(
+    low: Tensor | None, high: Tensor | None, group: Any
+) -> tuple[Tensor | None, Tensor | None]:
+    """Return the lowest and highest values of all processes; None of one without a valid step."""
+    own = None if low is None or high is None else (low.cpu(), high.cpu())
+    each: list[Any] = [None] * dist.get_world_size(group)
+    dist.all_gather_object(each, own, group=group)
+    found = [pair for pair in each if pair is not None]
+    if not found:
+        return None, None
+    return (
+        torch.stack([low for low, _ in found]).amin(0),
+        torch.stack([high for _, high in found]).amax(0),
+    )
+
+
+def both_ranges(
+    observed: Iterable[tuple[Tensor, Tensor, Tensor | None]], group: Any = None
+) -> tuple[Any, Any]:
+    """Return the ranges of units, and (low, high) of the series beside them, in one pass.
+
+    With a `group` of processes they are those over what all of them observe.
+    """
     ends: list[tuple[float, float]] = []
 
     def outputs() -> Iterator[tuple[Tensor, Tensor | None]]:
@@ -64,7 +91,11 @@ def both_ranges(observed: Iterable[tuple[Tensor, Tensor, Tensor | None]]) -> tup
                 ends.append((float(flat.min()), float(flat.max())))
             yield h, lengths
 
-    units = unit_ranges(outputs())
+    units = unit_ranges(outputs(), group)
+    if group is not None:
+        each: list[Any] = [None] * dist.get_world_size(group)
+        dist.all_gather_object(each, ends, group=group)
+        ends = [pair for one in each for pair in one]
     low, high = min(low for low, _ in ends), max(high for _, high in ends)
     return units, (low, high if high > low else low + max(abs(low), 1.0))
 

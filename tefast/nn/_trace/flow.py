@@ -242,6 +242,7 @@ class Flow:
         if clash.any():
             self.unite(old.labels[clash], new.labels[clash])
         covered = theirs & ~ours  # what is written there is no unit's output
+        rest = old.other  # its memory is the storage's, which is marked
         old = replace(old, other=old.other.clone())
         self._mark(shadow, old.labels, new.masked, covered & ~same(old.masked, new.masked))
         masked = torch.where(covered, old.masked, new.masked)
@@ -253,7 +254,7 @@ class Flow:
         return Fields(
             torch.where(some & ~covered, new.labels, old.labels),
             torch.where(some, torch.where(unsure, torch.nan, masked), old.masked),
-            torch.where(some, torch.where(doubly | unsure, torch.nan, other), old.other),
+            torch.where(some, torch.where(doubly | unsure, torch.nan, other), rest),
             torch.where(some, new.places, old.places),
             0,
             new.origin or old.origin or self.event(),

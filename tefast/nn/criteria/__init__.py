@@ -23,8 +23,8 @@ from tefast.nn.criteria.transfer import (
     transfer_entropy,
 )
 from tefast.nn.criteria.information import active_information, entropy, mutual_information
-from tefast.nn.criteria.weights import l1_norm, l2_norm
-from tefast.nn.criteria.outputs import activation_magnitude, redundancy, taylor
+from tefast.nn.criteria.weights import group_norm, l1_norm, l2_norm
+from tefast.nn.criteria.outputs import activation_magnitude, redundancy, spectral, taylor
 from tefast.nn.criteria.chance import random
 # isort: on
 
@@ -39,6 +39,7 @@ __all__ = [
     "criterion",
     "effective_transfer_entropy",
     "entropy",
+    "group_norm",
     "l1_norm",
     "l2_norm",
     "mutual_information",
@@ -49,6 +50,7 @@ __all__ = [
     "reverse_transfer_entropy",
     "significance",
     "significant_transfer_entropy",
+    "spectral",
     "taylor",
     "transfer_entropy",
 ]

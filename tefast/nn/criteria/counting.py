@@ -60,7 +60,7 @@ def counter_of(given: Criterion) -> Callable[[Context], Accumulated] | None:
 
 @documented
 def count(context: Context, counters: Sequence[Any]) -> None:
-    """Fill several counters in one pass over the batches.
+    """Fill several counters in one pass over the batches, and add up those of all processes.
 
     Parameters
     ----------
@@ -77,6 +77,9 @@ def count(context: Context, counters: Sequence[Any]) -> None:
         for h, lengths in context.outputs():
             for counter in counters:
                 counter.update(h, lengths=lengths)
+    if context.group is not None:
+        for counter in counters:
+            counter.all_reduce(context.group)
 
 
 def of_both(context: Context) -> dict[str, Any]:
