@@ -14,7 +14,7 @@ import pytest
 
 from tefast.experiment import cli, scoring
 from tefast.experiment.class_results import read_class_rows
-from tefast.experiment.config import PRESETS, REGULARIZERS
+from tefast.experiment.config import PRESETS, RECOVERIES, REGULARIZERS
 from tefast.experiment.penalties import GRIDS
 from tefast.experiment.results import read_rows
 from tefast.nn import load, score
