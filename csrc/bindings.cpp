@@ -410,8 +410,8 @@ void score_pairs(const PairSide& targets, const PairSide& sources, std::int64_t 
 Dense<std::int64_t> count_pairs(const PairSide& targets, const PairSide& sources,
                                 std::int64_t nexts, int threads) {
     const tefast::Pairs work = pairs_of(targets, sources, nexts);
-    Dense<std::int64_t> counts({work.sources.units, work.targets.units,
-                                work.targets.states / nexts, nexts, work.sources.states});
+    Dense<std::int64_t> counts({work.sources.units, work.targets.units, work.targets.states / nexts,
+                                nexts, work.sources.states});
     std::int64_t* out = counts.mutable_data();
     py::gil_scoped_release release;
     tefast::count_pairs(work, out, threads_of(threads, work));
@@ -443,8 +443,7 @@ PYBIND11_MODULE(_native, m) {
     py::class_<Windows>(m, "Windows")
         .def(py::init<Dense<std::int16_t>, int, std::vector<std::int64_t>, Dense<std::int64_t>,
                       std::int64_t>());
-    py::class_<PairSide>(m, "PairSide")
-        .def(py::init<Dense<std::uint64_t>, Dense<std::uint64_t>>());
+    py::class_<PairSide>(m, "PairSide").def(py::init<Dense<std::uint64_t>, Dense<std::uint64_t>>());
     m.def("scan", &scan);
     m.def("encode", &encode);
     // Counts are written in place, so an array of another type must not be converted to a copy.

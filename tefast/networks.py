@@ -267,7 +267,7 @@ class Network:
         if strange:
             raise ValueError(f"names: expected strings or numbers, got {strange[0]!r}")
         given = {field.name: getattr(self, field.name) for field in fields(self)}
-        arrays = {
+        arrays: dict[str, Any] = {
             name: np.asarray(value, dtype=np.str_) if _are_names(name, value) else value
             for name, value in given.items()
             if value is not None
@@ -304,11 +304,12 @@ class Network:
             raise ValueError(
                 f"{path} holds no network, but {', '.join(sorted(given)) or 'nothing'}"
             )
-        values = {
-            name: tuple(value.tolist()) if value.ndim == 1 else value
-            for name, value in given.items()
-        }
-        values |= {name: one.item() for name, one in values.items() if getattr(one, "ndim", 1) == 0}
+        values: dict[str, Any] = {}
+        for name, value in given.items():
+            if value.ndim == 0:
+                values[name] = value.item()
+            else:
+                values[name] = tuple(value.tolist()) if value.ndim == 1 else value
         return cls(**values)
 
     def _matrices(self) -> Iterator[tuple[str, Any]]:

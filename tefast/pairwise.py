@@ -264,7 +264,8 @@ def _warn_of_few(p: Floats, q: Floats, test: Test, alpha: float) -> None:
 
 
 def _pairs_of(tile: Tile) -> int:
-    return (tile.sources.stop - tile.sources.start) * (tile.targets.stop - tile.targets.start)
+    sources, targets = tile.sources, tile.targets
+    return int((sources.stop - sources.start) * (targets.stop - targets.start))
 
 
 def _check_delays(delays: Any) -> tuple[int, ...]:

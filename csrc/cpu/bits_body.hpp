@@ -53,16 +53,16 @@ inline BitVector splat(uint64_t value) { return BitVector{} + value; }
 // How many bits are set in each byte, 0 to 8.
 inline BitVector count_bytes(BitVector v) {
 #if defined(__AVX512BW__)
-    const __m512i known = _mm512_broadcast_i32x4(
-        _mm_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4));
+    const __m512i known =
+        _mm512_broadcast_i32x4(_mm_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4));
     const __m512i half = _mm512_set1_epi8(15), all = (__m512i)v;
     const __m512i low = _mm512_shuffle_epi8(known, _mm512_and_si512(all, half));
     const __m512i high =
         _mm512_shuffle_epi8(known, _mm512_and_si512(_mm512_srli_epi16(all, 4), half));
     return (BitVector)_mm512_add_epi8(low, high);
 #elif defined(__AVX2__)
-    const __m256i known = _mm256_broadcastsi128_si256(
-        _mm_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4));
+    const __m256i known =
+        _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4));
     const __m256i half = _mm256_set1_epi8(15), all = (__m256i)v;
     const __m256i low = _mm256_shuffle_epi8(known, _mm256_and_si256(all, half));
     const __m256i high =

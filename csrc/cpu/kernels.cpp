@@ -40,9 +40,7 @@ bool has_avx512() {
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 }
 
-bool has_avx512_popcnt() {
-    return has_avx512() && __builtin_cpu_supports("avx512vpopcntdq");
-}
+bool has_avx512_popcnt() { return has_avx512() && __builtin_cpu_supports("avx512vpopcntdq"); }
 #endif
 
 const Level levels[] = {

@@ -36,7 +36,13 @@ constexpr int strip = static_cast<int>(lanes);
 
 extern const Kernels TEFAST_JOIN(TEFAST_LEVEL, _kernels);
 const Kernels TEFAST_JOIN(TEFAST_LEVEL, _kernels) = {
-    TEFAST_NAME(TEFAST_LEVEL), quantise, extend_range, count, list_cells, tally, add_margins,
+    TEFAST_NAME(TEFAST_LEVEL),
+    quantise,
+    extend_range,
+    count,
+    list_cells,
+    tally,
+    add_margins,
     multiply_bits,
 };
 

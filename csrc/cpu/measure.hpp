@@ -22,7 +22,9 @@ __extension__ typedef unsigned __int128 Wide;
 class Terms {
   public:
     Terms();
-    Wide operator()(std::uint64_t n) const { return n < std::uint64_t{narrow_end} ? narrow_[n] : wide(n); }
+    Wide operator()(std::uint64_t n) const {
+        return n < std::uint64_t{narrow_end} ? narrow_[n] : wide(n);
+    }
 
     // Of counts below `narrow_end`, whose n ln n fits into 64 bits.
     const std::uint64_t* narrow() const { return narrow_; }

@@ -106,7 +106,8 @@ class PairBlock {
 
     const Pairs& work_;
     std::int64_t moves_, states_, columns_ = 0, any_columns_ = 0;
-    Counts both_, move_, state_, all_;  // of states by states, states by any, any by ..., any by any
+    Counts both_, move_, state_,
+        all_;  // of states by states, states by any, any by ..., any by any
     Counts table_;
 };
 
@@ -124,9 +125,8 @@ class PairMeasure {
         if (all < Terms::narrow_end) {
             return sum<std::uint64_t>(table, all, [narrow](std::int64_t n) { return narrow[n]; });
         }
-        return sum<Wide>(table, all, [this](std::int64_t n) {
-            return terms_(static_cast<std::uint64_t>(n));
-        });
+        return sum<Wide>(table, all,
+                         [this](std::int64_t n) { return terms_(static_cast<std::uint64_t>(n)); });
     }
 
   private:
@@ -190,9 +190,7 @@ void score_pairs(const Pairs& work, double* nats, std::int64_t stride, int threa
     for_blocks(
         work, threads, [&] { return PairMeasure(work); },
         [&](PairMeasure& measure, std::int64_t s, std::int64_t u, const Counts& table,
-            std::int64_t all) {
-            nats[s * stride + u] = measure.nats(table, all);
-        });
+            std::int64_t all) { nats[s * stride + u] = measure.nats(table, all); });
 }
 
 void count_pairs(const Pairs& work, std::int64_t* counts, int threads) {

@@ -107,8 +107,7 @@ def moved_states(states: PairStates, steps: int, kept: Booleans, threads: int | 
 def score_pairs(targets: PairStates, sources: PairStates, nexts: int, threads: int | None) -> Nats:
     """See `tefast._backends.Backend.score_pairs`."""
     nats = np.empty((len(sources.rows), len(targets.rows)))
-    sides = (_native.PairSide(side.rows, side.any) for side in (targets, sources))
-    _native.score_pairs(*sides, nexts, nats, threads or 0)
+    _native.score_pairs(_side(targets), _side(sources), nexts, nats, threads or 0)
     return nats
 
 
@@ -116,8 +115,11 @@ def count_pairs(
     targets: PairStates, sources: PairStates, nexts: int, threads: int | None
 ) -> Counts:
     """See `tefast._backends.Backend.count_pairs`."""
-    sides = (_native.PairSide(side.rows, side.any) for side in (targets, sources))
-    return _native.count_pairs(*sides, nexts, threads or 0)
+    return _native.count_pairs(_side(targets), _side(sources), nexts, threads or 0)
+
+
+def _side(states: PairStates) -> _native.PairSide:
+    return _native.PairSide(states.rows, states.any)
 
 
 def conditional_surrogates(

@@ -45,6 +45,7 @@ class TiledResults:
     ) -> None:
         self.done: set[int] = set()
         self._folder = folder
+        self._told: str | None = None
         self.arrays: dict[str, Any] = dict(given)
         mode = "w+" if folder is None else self._begin(folder, settings)
         for name, (shape, dtype) in shapes.items():
@@ -55,7 +56,7 @@ class TiledResults:
                 continue
             path = folder / f"{name}.npy"
             with writing(path):
-                mapped = np.lib.format.open_memmap(  # type: ignore[no-untyped-call]
+                mapped = np.lib.format.open_memmap(
                     path, mode=mode, **({"dtype": dtype, "shape": shape} if mode == "w+" else {})
                 )
             if mapped.shape != shape or mapped.dtype != dtype:

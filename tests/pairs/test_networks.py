@@ -110,7 +110,9 @@ def test_it_is_drawn(network, tmp_path):
 
     small = network.plot(title="A chain")
     assert len(small.axes) == 3  # the matrix, its scale and the graph
-    arrows = [text for text in small.axes[-1].texts if getattr(text, "arrow_patch", None) is not None]
+    arrows = [
+        text for text in small.axes[-1].texts if getattr(text, "arrow_patch", None) is not None
+    ]
     assert len(arrows) == 3
     x = np.random.default_rng(2).integers(0, 2, (100, network_plot.SMALL + 5))
     large = tefast.pairwise_transfer_entropy(x, 2).plot()
