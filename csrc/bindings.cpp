@@ -17,10 +17,12 @@
 #include <utility>
 #include <vector>
 
+#include "cpu/bits.hpp"
 #include "cpu/codes.hpp"
 #include "cpu/conditional.hpp"
 #include "cpu/kernels.hpp"
 #include "cpu/measure.hpp"
+#include "cpu/pairs.hpp"
 #include "cpu/scan.hpp"
 #include "cpu/transitions.hpp"
 #include "cpu/windows.hpp"
@@ -320,6 +322,102 @@ Dense<double> conditional_surrogates(const Dense<std::int64_t>& own, std::int64_
     return nats;
 }
 
+// Series on one side of pairs: rows (U, states - 1, words) and any (U or 1, words).
+struct PairSide {
+    Dense<std::uint64_t> rows, any;
+};
+
+tefast::PairSide checked(const PairSide& side, py::ssize_t words) {
+    const auto& [rows, any] = side;
+    if (rows.ndim() != 3 || any.ndim() != 2 || rows.shape(2) != words || any.shape(1) != words ||
+        (any.shape(0) != 1 && any.shape(0) != rows.shape(0)) || words % 8 != 0)
+        throw std::invalid_argument(
+            "rows must have shape (U, states - 1, words), any (U or 1, words), words a multiple "
+            "of 8");
+    return {{rows.data(), rows.shape(0) * rows.shape(1), words},
+            {any.data(), any.shape(0), words},
+            rows.shape(0),
+            rows.shape(1) + 1};
+}
+
+tefast::Pairs pairs_of(const PairSide& targets, const PairSide& sources, std::int64_t nexts) {
+    const py::ssize_t words = targets.any.ndim() == 2 ? targets.any.shape(1) : 0;
+    const tefast::Pairs work{checked(targets, words), checked(sources, words), words, nexts};
+    if (nexts < 1 || work.targets.states % nexts != 0)
+        throw std::invalid_argument("a target's states must be a multiple of nexts");
+    return work;
+}
+
+// As many threads as so many products of a word are worth.
+int threads_of(int threads, const tefast::Pairs& work) {
+    const std::int64_t size = work.targets.rows.count * work.sources.rows.count * work.words / 8;
+    return threads_of(threads, Array3{nullptr, DType::i64, {1, 1, size}, {}});
+}
+
+py::tuple pack_windows(const Dense<std::int16_t>& codes, int bins,
+                       const std::vector<std::int64_t>& back, int threads) {
+    if (codes.ndim() != 3) throw std::invalid_argument("codes must have shape (N, T, U)");
+    if (bins < 1 || back.empty() || *std::min_element(back.begin(), back.end()) < 0)
+        throw std::invalid_argument("bins must be positive, and steps back not negative");
+    const std::int16_t* const end = codes.data() + codes.size();
+    if (std::any_of(codes.data(), end, [bins](std::int16_t code) { return code >= bins; }))
+        throw std::invalid_argument("a code is not below their number");
+    const tefast::SeriesWindows work{codes.data(),
+                                     {codes.shape(0), codes.shape(1), codes.shape(2)},
+                                     bins,
+                                     back.data(),
+                                     static_cast<int>(back.size())};
+    const std::int64_t words = tefast::words_of(work.shape[0] * work.shape[1]);
+    std::int64_t states = 1;
+    for (std::size_t k = 0; k < back.size(); ++k) states *= bins;
+    Dense<std::uint64_t> rows({work.shape[2], states - 1, words}), any({work.shape[2], words});
+    std::fill_n(rows.mutable_data(), rows.size(), std::uint64_t{0});
+    std::fill_n(any.mutable_data(), any.size(), std::uint64_t{0});
+    std::uint64_t *const of_states = rows.mutable_data(), *const of_any = any.mutable_data();
+    {
+        const Array3 size{nullptr, DType::i16, {work.shape[0], work.shape[1], work.shape[2]}, {}};
+        py::gil_scoped_release release;
+        tefast::pack_windows(work, words, of_states, of_any, threads_of(threads, size));
+    }
+    return py::make_tuple(rows, any);
+}
+
+Dense<std::uint64_t> move_bits(const Dense<std::uint64_t>& rows, std::int64_t steps,
+                               const Dense<std::uint64_t>& kept, int threads) {
+    if (kept.ndim() != 1 || kept.size() == 0 || rows.size() % kept.size() != 0 || steps < 0)
+        throw std::invalid_argument("rows must have shape (..., words), kept (words,)");
+    Dense<std::uint64_t> moved(std::vector<py::ssize_t>(rows.shape(), rows.shape() + rows.ndim()));
+    const std::int64_t words = kept.size(), count = rows.size() / words;
+    std::uint64_t* out = moved.mutable_data();
+    const std::uint64_t *in = rows.data(), *mask = kept.data();
+    const Array3 size{nullptr, DType::u64, {1, count, words}, {}};
+    py::gil_scoped_release release;
+    tefast::move_bits(in, count, words, steps, mask, out, threads_of(threads, size));
+    return moved;
+}
+
+void score_pairs(const PairSide& targets, const PairSide& sources, std::int64_t nexts,
+                 Dense<double> nats, int threads) {
+    const tefast::Pairs work = pairs_of(targets, sources, nexts);
+    if (nats.ndim() != 2 || nats.shape(0) != work.sources.units ||
+        nats.shape(1) != work.targets.units)
+        throw std::invalid_argument("nats must have shape (S, U)");
+    double* out = nats.mutable_data();
+    py::gil_scoped_release release;
+    tefast::score_pairs(work, out, work.targets.units, threads_of(threads, work));
+}
+
+Dense<std::int64_t> count_pairs(const PairSide& targets, const PairSide& sources,
+                                std::int64_t nexts, int threads) {
+    const tefast::Pairs work = pairs_of(targets, sources, nexts);
+    Dense<std::int64_t> counts({work.sources.units, work.targets.units, work.targets.states / nexts,
+                                nexts, work.sources.states});
+    std::int64_t* out = counts.mutable_data();
+    py::gil_scoped_release release;
+    tefast::count_pairs(work, out, threads_of(threads, work));
+    return counts;
+}
+
 bool all_guessed(const Dense<double>& inner, const std::string& dtype, py::ssize_t units) {
     const Edges edges{inner.data(), inner.shape(0) == 1 ? 0 : inner.shape(1),
                       static_cast<int>(inner.shape(1)) + 1};
@@ -345,6 +443,7 @@ PYBIND11_MODULE(_native, m) {
     py::class_<Windows>(m, "Windows")
         .def(py::init<Dense<std::int16_t>, int, std::vector<std::int64_t>, Dense<std::int64_t>,
                       std::int64_t>());
+    py::class_<PairSide>(m, "PairSide").def(py::init<Dense<std::uint64_t>, Dense<std::uint64_t>>());
     m.def("scan", &scan);
     m.def("encode", &encode);
     // Counts are written in place, so an array of another type must not be converted to a copy.
@@ -357,6 +456,11 @@ PYBIND11_MODULE(_native, m) {
     m.def("score_counts", &score_counts);
     m.def("count_windows", &count_windows, py::arg("windows"), counts, py::arg("threads"));
     m.def("conditional_surrogates", &conditional_surrogates);
+    m.def("pack_windows", &pack_windows);
+    m.def("move_bits", &move_bits);
+    m.def("score_pairs", &score_pairs, py::arg("targets"), py::arg("sources"), py::arg("nexts"),
+          py::arg("nats").noconvert(), py::arg("threads"));
+    m.def("count_pairs", &count_pairs);
     // What tests look at and turn.
     m.def("all_guessed", &all_guessed);
     m.def("use_level", &tefast::use_level);

@@ -17,7 +17,10 @@ from tefast.history_choice import ChosenHistory, choose_history
 from tefast.information import active_information, entropy, entropy_rate, mutual_information
 from tefast.larger_than_memory import find_ranges, stream
 from tefast.local import local_transfer_entropy
+from tefast.networks import Network
 from tefast.ordinal import ordinal_patterns
+from tefast.pairwise import pairwise_transfer_entropy
+from tefast.spikes import bin_spikes
 from tefast.streaming import (
     ActiveInformation,
     ConditionalTransferEntropy,
@@ -47,6 +50,7 @@ __all__ = [
     "Entropy",
     "EntropyRate",
     "MutualInformation",
+    "Network",
     "NormalizedTransferEntropy",
     "ReverseTransferEntropy",
     "Significance",
@@ -54,6 +58,7 @@ __all__ = [
     "TransferEntropy",
     "active_information",
     "benjamini_hochberg",
+    "bin_spikes",
     "build_info",
     "choose_history",
     "conditional_transfer_entropy",
@@ -68,6 +73,7 @@ __all__ = [
     "mutual_information",
     "normalized_transfer_entropy",
     "ordinal_patterns",
+    "pairwise_transfer_entropy",
     "reverse_transfer_entropy",
     "significance",
     "stream",

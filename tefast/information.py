@@ -114,7 +114,7 @@ def mutual_information(
     ------
     {errors}
     """
-    embedding = Embedding.check(1, 1, delay, least_delay=0)
+    embedding = Embedding.check(1, 1, delay)
     options = Options.check(bins, binning, nan_policy, base, backend, threads)
     return evaluation.evaluated(
         MUTUAL_INFORMATION, embedding, options, {"h": h, "y": y}, {"h": h_range, "y": y_range},

@@ -18,7 +18,7 @@ from tefast._inputs.kinds import ROLES
 from tefast._tables import entropies
 from tefast._tables.counts import CountTable, kept
 from tefast._tables.entropies import Sums
-from tefast._tables.states import Embedding
+from tefast._tables.states import Embedding, check_not_negative
 from tefast._tables.types import Axes, Steps
 
 
@@ -78,8 +78,8 @@ class Measure:
         What is counted. Axes of the units come first.
     x, y, given : tuple of str
         The axes X, Y and Z.
-    least_delay : {1, 0}
-        The least that `delay` can be, and what it is unless a caller says it.
+    default_delay : int
+        What `delay` is unless a caller says it; 0 or more.
 
     Raises
     ------
@@ -111,7 +111,7 @@ class Measure:
     x: Axes
     y: Axes = ()
     given: Axes = ()
-    least_delay: int = 1
+    default_delay: int = 1
 
     def __post_init__(self) -> None:
         roles = [axis.role for axis in self.axes.values()]
@@ -129,8 +129,7 @@ class Measure:
                 f"{self.name}: x, y and given name axes, x one at least and none of them twice, "
                 f"got x={self.x}, y={self.y} and given={self.given} of {tuple(self.axes)}"
             )
-        if self.least_delay not in (0, 1):
-            raise ValueError(f"{self.name}: least_delay is 0 or 1, got {self.least_delay!r}")
+        check_not_negative(self.default_delay, f"{self.name}: default_delay")
 
     def __reduce__(self) -> Any:
         # A named one stays the same object: the ways that its kernels have are chosen by that.
@@ -176,8 +175,8 @@ class Measure:
             if name not in self.embedded and number != default:
                 raise ValueError(f"{self.name} does not depend on {name}, got {name}={number!r}")
         if delay is None:
-            given["delay"] = self.least_delay if "delay" in self.embedded else 1
-        return Embedding.check(**given, least_delay=self.least_delay)
+            given["delay"] = self.default_delay if "delay" in self.embedded else 1
+        return Embedding.check(**given)
 
     def taken(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Of what was given for each role, None for nothing, what the measure counts.
@@ -317,7 +316,7 @@ MUTUAL_INFORMATION = Measure(
     {"unit": Axis("h", _present), "source": Axis("y", _delayed)},
     ("unit",),
     ("source",),
-    least_delay=0,
+    default_delay=0,
 )
 """What the source, `delay` steps before, tells of a unit."""
 ACTIVE_INFORMATION = Measure("active_information", _OWN, ("next",), ("past",))

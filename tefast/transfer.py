@@ -307,7 +307,7 @@ def reverse_transfer_entropy(
     source_history : int, default 1
         l, the number of steps of the unit; 1 or more.
     delay : int, default 1
-        d, the steps from the last step of the unit to the next step of `y`; 1 or more.
+        d, the steps from the last step of the unit to the next step of `y`; 0 or more.
     target_step : int, default 1
         s, the steps from one entry of the history of `y` to the next; 1 or more.
     source_step : int, default 1

@@ -14,6 +14,7 @@ extern const Kernels baseline_kernels;
 #ifdef TEFAST_X86_LEVELS
 extern const Kernels avx2_kernels;
 extern const Kernels avx512_kernels;
+extern const Kernels avx512_popcnt_kernels;
 #endif
 
 namespace {
@@ -38,6 +39,8 @@ bool has_avx512() {
     return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 }
+
+bool has_avx512_popcnt() { return has_avx512() && __builtin_cpu_supports("avx512vpopcntdq"); }
 #endif
 
 const Level levels[] = {
@@ -45,6 +48,7 @@ const Level levels[] = {
 #ifdef TEFAST_X86_LEVELS
     {&avx2_kernels, has_avx2},
     {&avx512_kernels, has_avx512},
+    {&avx512_popcnt_kernels, has_avx512_popcnt},
 #endif
 };
 

@@ -48,6 +48,13 @@ struct Ahead {
     std::int64_t table_bytes = 0;
 };
 
+// Rows of bits of equal length: whole cache lines, filled up with zeros.
+struct BitRows {
+    const std::uint64_t* data;
+    std::int64_t count;
+    std::int64_t stride;  // words from one row to the next
+};
+
 struct Kernels {
     const char* name;
 
@@ -74,6 +81,11 @@ struct Kernels {
     // sums over next to pasts (bins, group).
     void (*add_margins)(const std::uint16_t* table, int bins, int group, std::uint64_t* moves,
                         std::uint64_t* pasts);
+
+    // Adds to counts[i * stride + j] how many of the first `words` words' bits, a multiple of 8,
+    // row i of one and row j of the other have in common.
+    void (*multiply_bits)(const BitRows&, const BitRows&, std::int64_t words, std::int64_t* counts,
+                          std::int64_t stride);
 };
 
 // Those in use. Ask before a parallel region: the first call throws std::invalid_argument if

@@ -28,6 +28,7 @@ using std::uint8_t;
 
 constexpr int strip = static_cast<int>(lanes);
 
+#include "cpu/bits_body.hpp"
 #include "cpu/count_body.hpp"
 #include "cpu/quantise_body.hpp"
 
@@ -35,7 +36,14 @@ constexpr int strip = static_cast<int>(lanes);
 
 extern const Kernels TEFAST_JOIN(TEFAST_LEVEL, _kernels);
 const Kernels TEFAST_JOIN(TEFAST_LEVEL, _kernels) = {
-    TEFAST_NAME(TEFAST_LEVEL), quantise, extend_range, count, list_cells, tally, add_margins,
+    TEFAST_NAME(TEFAST_LEVEL),
+    quantise,
+    extend_range,
+    count,
+    list_cells,
+    tally,
+    add_margins,
+    multiply_bits,
 };
 
 }  // namespace tefast

@@ -32,8 +32,8 @@ void add_terms(const std::uint64_t* terms, const std::uint16_t* table, std::size
 
 Terms::Terms() {
     static const std::vector<std::uint64_t> terms = [] {
-        std::vector<std::uint64_t> made(narrow_end);
-        for (std::uint64_t n = 0; n < narrow_end; ++n)
+        std::vector<std::uint64_t> made(std::size_t{narrow_end});
+        for (std::uint64_t n = 0; n < made.size(); ++n)
             made[n] = static_cast<std::uint64_t>(scaled(n));
         return made;
     }();

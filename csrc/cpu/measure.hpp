@@ -22,13 +22,16 @@ __extension__ typedef unsigned __int128 Wide;
 class Terms {
   public:
     Terms();
-    Wide operator()(std::uint64_t n) const { return n < narrow_end ? narrow_[n] : wide(n); }
+    Wide operator()(std::uint64_t n) const {
+        return n < std::uint64_t{narrow_end} ? narrow_[n] : wide(n);
+    }
 
     // Of counts below `narrow_end`, whose n ln n fits into 64 bits.
     const std::uint64_t* narrow() const { return narrow_; }
 
+    static constexpr std::int64_t narrow_end = 65536;
+
   private:
-    static constexpr std::uint64_t narrow_end = 65536;
     static Wide wide(std::uint64_t n);
 
     const std::uint64_t* narrow_;

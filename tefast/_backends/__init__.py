@@ -9,10 +9,20 @@ from typing import Any, NamedTuple, Protocol, cast, get_args
 
 import numpy as np
 
-from tefast._backends.inputs import BinnedValues, CodeWindows
+from tefast._backends.inputs import BinnedValues, CodeWindows, PairStates
 from tefast._inputs.values import Values
 from tefast._support.warn import warn
-from tefast._tables.types import BackendTable, Codes, Counts, Lengths, Nats, Orders, Scan
+from tefast._tables.types import (
+    BackendTable,
+    Booleans,
+    Codes,
+    Counts,
+    Lengths,
+    Nats,
+    Orders,
+    Scan,
+    Steps,
+)
 from tefast.binning import Edges
 from tefast.typing import BackendName
 
@@ -107,6 +117,31 @@ class Backend(Protocol):
         `states` is how many a source has, which need not be the bins of the target. The second
         is False where a value may have been there that must not be, as in `BackendScores.clean`.
         """
+
+    def pair_states(self, codes: Codes, bins: int, back: Steps, threads: int | None) -> PairStates:
+        """At which steps each series of codes (N, T, U) is in which state.
+
+        A state holds the codes of the steps `back` from a step, the last of them the least
+        significant. It is missing where one of them is missing or lies before the first step.
+        """
+
+    def moved_states(
+        self, states: PairStates, steps: int, kept: Booleans, threads: int | None
+    ) -> PairStates:
+        """The same, `steps` later in the row of all steps, where `kept` (N * T,) has it."""
+
+    def score_pairs(
+        self, targets: PairStates, sources: PairStates, nexts: int, threads: int | None
+    ) -> BackendTable:
+        """Transfer entropy (S, U) in nats; NaN where two series have no step in common.
+
+        A target's states are ``past * nexts + next``.
+        """
+
+    def count_pairs(
+        self, targets: PairStates, sources: PairStates, nexts: int, threads: int | None
+    ) -> BackendTable:
+        """Counts (S, U, past, next, state), of which `score_pairs` is a measure."""
 
     def conditional_surrogates(
         self, own: Counts, nexts: int, source: Counts, orders: Orders, threads: int | None

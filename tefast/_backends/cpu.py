@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from tefast._backends import BackendScores, unbuilt
-from tefast._backends.host import place, quantile_edges, table
-from tefast._backends.inputs import BinnedValues, CodeWindows
+from tefast._backends.host import packed, place, quantile_edges, shared_any, table
+from tefast._backends.inputs import BinnedValues, CodeWindows, PairStates
 from tefast._inputs.values import Values
-from tefast._tables.types import Codes, Counts, Lengths, Nats, Orders, Scan
+from tefast._tables.types import Booleans, Codes, Counts, Lengths, Nats, Orders, Scan, Steps
 
 __all__ = ["place", "quantile_edges", "table"]
 
@@ -88,6 +88,38 @@ def transfer_entropies(
 ) -> tuple[Nats, bool]:
     """See `tefast._backends.Backend.transfer_entropies`."""
     return _native.transfer_entropies(_input(target), sources, states, omit, threads or 0)
+
+
+def pair_states(codes: Codes, bins: int, back: Steps, threads: int | None) -> PairStates:
+    """See `tefast._backends.Backend.pair_states`."""
+    return shared_any(PairStates(*_native.pack_windows(codes, bins, back, threads or 0)))
+
+
+def moved_states(states: PairStates, steps: int, kept: Booleans, threads: int | None) -> PairStates:
+    """See `tefast._backends.Backend.moved_states`."""
+    words = packed(kept, states.any.shape[1])
+    rows, every = (
+        _native.move_bits(each, steps, words, threads or 0) for each in (states.rows, states.any)
+    )
+    return PairStates(rows, every)
+
+
+def score_pairs(targets: PairStates, sources: PairStates, nexts: int, threads: int | None) -> Nats:
+    """See `tefast._backends.Backend.score_pairs`."""
+    nats = np.empty((len(sources.rows), len(targets.rows)))
+    _native.score_pairs(_side(targets), _side(sources), nexts, nats, threads or 0)
+    return nats
+
+
+def count_pairs(
+    targets: PairStates, sources: PairStates, nexts: int, threads: int | None
+) -> Counts:
+    """See `tefast._backends.Backend.count_pairs`."""
+    return _native.count_pairs(_side(targets), _side(sources), nexts, threads or 0)
+
+
+def _side(states: PairStates) -> _native.PairSide:
+    return _native.PairSide(states.rows, states.any)
 
 
 def conditional_surrogates(

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from tefast._backends.inputs import PairStates
 from tefast._inputs.values import Values, to_numpy
 from tefast._tables.quantiles import quantile_edges
-from tefast._tables.types import BackendTable, Counts
+from tefast._tables.types import BackendTable, Booleans, Counts
 
-__all__ = ["place", "quantile_edges", "table"]
+__all__ = ["packed", "place", "quantile_edges", "shared_any", "table"]
 
 
 def place(*inputs: Values) -> list[Values]:
@@ -17,3 +23,18 @@ def place(*inputs: Values) -> list[Values]:
 def table(counts: BackendTable, beside: Values) -> Counts:
     """See `tefast._backends.Backend.table`."""
     return to_numpy(counts)
+
+
+def shared_any(states: PairStates) -> PairStates:
+    """The same with one row `any` where all series have a state at the same steps."""
+    if len(states.any) > 1 and (states.any == states.any[0]).all():
+        return replace(states, any=states.any[:1].copy())
+    return states
+
+
+def packed(kept: Booleans, words: int) -> npt.NDArray[np.uint64]:
+    """Booleans (steps,) as the bits of a row of so many words."""
+    bits = np.zeros(8 * words, np.uint8)
+    found = np.packbits(kept, bitorder="little")
+    bits[: len(found)] = found
+    return bits.view("<u8").astype(np.uint64, copy=False)

@@ -1,9 +1,9 @@
-"""What backends take: an input with its bins, and windows of its codes."""
+"""What backends take: an input with its bins, windows of its codes, and states of series."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 from tefast._inputs.values import Values
 from tefast._tables.states import JointState
@@ -53,3 +53,28 @@ class CodeWindows:
     bins: int
     back: Steps
     shared: JointState
+
+
+@dataclass(frozen=True)
+class PairStates:
+    """At which steps each of some series is in which state, as a backend keeps it.
+
+    Attributes
+    ----------
+    rows : array, shape (U, states - 1, ...)
+        A row for each state but the last. It is what `any` has beyond the others.
+    any : array, shape (U, ...), or (1, ...) where all series have a state at the same steps
+    """
+
+    rows: Any
+    any: Any
+
+    @property
+    def states(self) -> int:
+        """How many states a series can have."""
+        return int(self.rows.shape[1]) + 1
+
+    def series(self, some: slice) -> Self:
+        """Some of the series."""
+        shared = self.any.shape[0] == 1
+        return replace(self, rows=self.rows[some], any=self.any if shared else self.any[some])

@@ -8,14 +8,24 @@ import numpy as np
 import numpy.typing as npt
 
 from tefast._backends import BackendScores
-from tefast._backends.host import place, quantile_edges, table
-from tefast._backends.inputs import BinnedValues, CodeWindows
+from tefast._backends.host import place, quantile_edges, shared_any, table
+from tefast._backends.inputs import BinnedValues, CodeWindows, PairStates
 from tefast._inputs.numbers import as_float64
 from tefast._inputs.values import Values
 from tefast._tables import counts as tables
 from tefast._tables import entropies
 from tefast._tables.states import JointState, history
-from tefast._tables.types import MISSING, Codes, Counts, Lengths, Nats, Orders, Scan
+from tefast._tables.types import (
+    MISSING,
+    Booleans,
+    Codes,
+    Counts,
+    Lengths,
+    Nats,
+    Orders,
+    Scan,
+    Steps,
+)
 
 __all__ = ["place", "quantile_edges", "table"]
 
@@ -118,6 +128,58 @@ def transfer_entropies(
                 count_transitions(part, source, counts, threads)
                 row[some] = score_counts(counts, threads)
     return nats, not (found.nan or found.infinite or found.outside)
+
+
+def pair_states(codes: Codes, bins: int, back: Steps, threads: int | None) -> PairStates:
+    """See `tefast._backends.Backend.pair_states`."""
+    rows, every = [], []
+    for u in range(codes.shape[2]):
+        found = history(JointState(codes[:, :, u].astype(np.int64), bins), back)
+        state = found.codes.ravel()
+        rows.append([state == s for s in range(found.size - 1)])
+        every.append(state != MISSING)
+    return shared_any(PairStates(np.array(rows), np.array(every)))
+
+
+def moved_states(states: PairStates, steps: int, kept: Booleans, threads: int | None) -> PairStates:
+    """See `tefast._backends.Backend.moved_states`."""
+    rows, every = (np.zeros_like(each) for each in (states.rows, states.any))
+    if steps < len(kept):
+        rows[..., steps:] = states.rows[..., : len(kept) - steps]
+        every[..., steps:] = states.any[..., : len(kept) - steps]
+    return PairStates(rows & kept, every & kept)
+
+
+def score_pairs(targets: PairStates, sources: PairStates, nexts: int, threads: int | None) -> Nats:
+    """See `tefast._backends.Backend.score_pairs`."""
+    counts = count_pairs(targets, sources, nexts, threads)
+    pairs, pasts = counts.shape[:2], counts.shape[2]
+    counts = counts.reshape(-1, *counts.shape[2:])
+    if pasts == nexts:  # what `transfer_entropies` scores
+        return score_counts(counts.swapaxes(1, 2), threads).reshape(pairs)
+    joint, source = counts.sum(axis=3), counts.sum(axis=2)
+    parts = (counts, joint.sum(axis=2), joint, source)
+    sums = [entropies.sums_of(each.reshape(len(counts), -1)) for each in parts]
+    summed = sums[0] + sums[1] - sums[2] - sums[3]
+    return entropies.mean(summed, counts.sum(axis=(1, 2, 3)), math.e).reshape(pairs)
+
+
+def count_pairs(
+    targets: PairStates, sources: PairStates, nexts: int, threads: int | None
+) -> Counts:
+    """See `tefast._backends.Backend.count_pairs`."""
+    one, other = (_all_rows(side) for side in (targets, sources))
+    # Products of zeros and ones, which float64 adds up exactly.
+    counts = np.einsum("sqt,umt->suqm", other, one, optimize=True)
+    counts = np.rint(counts).astype(np.int64).swapaxes(2, 3)
+    sizes = (targets.states // nexts, nexts, sources.states)
+    return np.ascontiguousarray(counts).reshape(len(other), len(one), *sizes)
+
+
+def _all_rows(side: PairStates) -> npt.NDArray[np.float64]:
+    """Rows (U, states, N * T) of zeros and ones, that of the last state too."""
+    last = side.any & ~side.rows.any(axis=1)
+    return np.concatenate([side.rows, last[:, np.newaxis]], axis=1).astype(np.float64)
 
 
 def conditional_surrogates(

@@ -19,7 +19,7 @@ from tefast.measures import TRANSFER_ENTROPY
 
 DEFAULTS = {
     name: each.default for name, each in inspect.signature(tefast.significance).parameters.items()
-} | {"delay": TRANSFER_ENTROPY.least_delay}
+} | {"delay": TRANSFER_ENTROPY.default_delay}
 TESTS = {
     "auto": "trials for ten or more sequences alike, else circular",
     "trials": "permute the sources of the sequences, which keeps their memory",

@@ -16,6 +16,8 @@ FLOATS = ("float16", "bfloat16", "float32", "float64")
 LABELS = "labels"
 """The dtype of what is neither a float nor an integer and can be told apart: strings, objects."""
 ROLES = {"h": "h (target)", "y": "y (source)", "z": "z (condition)"}
+PAIRED = "x"
+"""The role of series each of which is a target and a source."""
 
 Array = npt.NDArray[Any]
 KeptAxes: TypeAlias = "tuple[int | str, ...]"

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tefast._inputs import layouts
-from tefast._inputs.kinds import FLOATS, LABELS, ROLES, Kind, Taken, to_numpy
+from tefast._inputs.kinds import FLOATS, LABELS, PAIRED, ROLES, Kind, Taken, to_numpy
 from tefast._inputs.lengths import check_own_lengths, sequence_lengths
 from tefast._inputs.sequences import Listed
 from tefast._inputs.taking import numpy_to_tensor, take, tensor_to_numpy
@@ -25,6 +25,7 @@ __all__ = [
     "Values",
     "alone",
     "conditions",
+    "paired",
     "read",
     "sequence_lengths",
     "series_shape",
@@ -140,7 +141,7 @@ class Values:
     @property
     def name(self) -> str:
         """The input's name and role, as messages say it."""
-        return ROLES[self.role]
+        return ROLES.get(self.role, self.role)
 
     @property
     def reading(self) -> str:
@@ -233,8 +234,13 @@ def target(h: Any, layout: str | None = None) -> Values:
     return _target(take(h, ROLES["h"]), layout)
 
 
-def _target(taken: Taken, layout: str | None) -> Values:
-    axes, name = len(taken.shape), ROLES["h"]
+def paired(x: Any, layout: str | None = None) -> Values:
+    """Take series `x` that are targets and sources of each other: (N, T, U) or (T, U)."""
+    return _target(take(x, PAIRED), layout, PAIRED)
+
+
+def _target(taken: Taken, layout: str | None, role: str = "h") -> Values:
+    axes, name = len(taken.shape), ROLES.get(role, role)
     if axes not in layouts.DEFAULTS:
         raise ValueError(
             f"{name} must have shape (N, T, U), (T, U) or (T,), N sequences of T steps of U units, "
@@ -247,7 +253,7 @@ def _target(taken: Taken, layout: str | None) -> Values:
     else:
         layout = layouts.DEFAULTS[axes]
         layouts.check_names(taken.kind.dims, layout, name)
-    return _values(taken, "h", layout)
+    return _values(taken, role, layout)
 
 
 def source(y: Any, h: Values) -> Values:
@@ -322,15 +328,16 @@ def conditions(z: Any, h: Values) -> Values:
 
 
 def _values(taken: Taken, role: str, layout: str) -> Values:
+    name = ROLES.get(role, role)
     time = taken.kind.time if isinstance(taken.kind, Listed) and taken.kind.lengths else None
     if time is not None and layout.find("T") != time + 1:
         raise ValueError(
-            f"{ROLES[role]} is a list of sequences that differ along axis {time} of each, which "
+            f"{name} is a list of sequences that differ along axis {time} of each, which "
             f"holds {layouts.LETTERS[layout[time + 1]][1]} by layout={layout!r}; steps alone may "
             "differ" + ("; layout='NUT' reads that axis as steps" if layout == "NTU" else "")
         )
     if 0 in taken.shape:
-        raise ValueError(f"{ROLES[role]} has an empty axis: shape {taken.shape}")
+        raise ValueError(f"{name} has an empty axis: shape {taken.shape}")
     missing = None if taken.missing is None else layouts.moved(taken.missing, layout)
     return Values(
         layouts.moved(taken.array, layout),

@@ -123,7 +123,7 @@ class Source:
         There are no more than ``ways - 1``. Surrogate i depends on seed and i alone.
         """
         if self.method == "conditional":
-            score, each = self._exchanged, 4 * self.transitions
+            score, each = self.exchanged, 4 * self.transitions
         elif self._are_steps:
             score, each = self._of_steps, 2 * self.states.codes.size
         else:
@@ -131,6 +131,10 @@ class Source:
         batch = max(1, min(at_once, BATCH_BYTES // max(1, each)))
         for first in range(0, count, batch):
             yield score(seed, range(first, min(first + batch, count)))
+
+    def beside(self, seed: int, i: int) -> JointState:
+        """The source's states (N, T) of surrogate i, for transitions that lead to each step."""
+        return self.draw(seed, i).moved(self._ahead)
 
     def draw(self, seed: int, i: int) -> JointState:
         """The source's states (N, T) of surrogate i, for transitions that start at each step."""
@@ -194,8 +198,11 @@ class Source:
             found.append(scores[0] * math.log(self.inputs.options.base))
         return np.stack(found)
 
-    def _exchanged(self, seed: int, numbers: range) -> Floats:
-        """Of surrogates that exchange states among transitions with the same past of a unit."""
+    def exchanged(self, seed: int, numbers: range) -> Floats:
+        """Transfer entropies in nats (surrogates, U) of "conditional".
+
+        States are exchanged among the transitions with the same past of a unit.
+        """
         inputs = self.inputs
         options, target = inputs.options, inputs.target
         places = np.flatnonzero(self.shared != MISSING)

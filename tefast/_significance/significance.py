@@ -203,7 +203,7 @@ def _test(
         return found.against(found.chi_square(), options.base, **told)
     each = _seconds_each(source, units)
     count = int(min(_chosen(units, alpha, each) if count is None else count, source.ways - 1))
-    nulls = _Nulls(found.te)
+    nulls = Nulls(found.te)
     with ExitStack() as stack:
         watch: Progress | None = progress
         if watch is None:
@@ -234,8 +234,14 @@ def _chosen(units: int, alpha: float, each: float) -> int:
     return wanted if wanted * each <= PATIENCE else LEAST
 
 
-class _Nulls:
-    """What is kept of surrogates' transfer entropies: how many reached `te`, mean and variance."""
+class Nulls:
+    """What is kept of surrogates' transfer entropies: how many reached `te`, mean and variance.
+
+    Parameters
+    ----------
+    te : ndarray, shape (U,)
+        In nats.
+    """
 
     def __init__(self, te: Floats) -> None:
         self._te, self.count = te, 0

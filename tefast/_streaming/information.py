@@ -43,7 +43,7 @@ class MutualInformation(Beside):
         backend: BackendName = "auto",
         threads: int | None = None,
     ) -> None:
-        embedding = Embedding.check(1, 1, delay, least_delay=0)
+        embedding = Embedding.check(1, 1, delay)
         super().__init__(
             units, bins, embedding=embedding,
             ranges={"h": h_range, "y": y_range}, bias=bias, sources=sources,

@@ -29,6 +29,31 @@ h : array, shape (N, T, U), (T, U) or (T,); or a list of sequences of unequal le
     of HDF5 or Zarr. Some sequences are read at a time. If one sequence alone is too large, some
     steps are.
 """,
+    "x": """
+x : array_like, shape (N, T, U) or (T, U)
+    The **series**: N sequences of T steps of U series, each of which is a target and a source. It
+    may be whatever `tefast.transfer_entropy` takes as `h`. Floats are binned. Integers are symbols
+    ``0 .. bins - 1``. It is not changed.
+""",
+    "x_range": """
+x_range : (low, high), optional
+    Where bins of equal width begin and end: numbers, or an array (U,) for each. Values beyond fall
+    into the end bins. Default: the range of each series.
+""",
+    "mask:pairs": """
+mask : array_like of bool, shape (N, T) or that of `x`, optional
+    False marks steps, or single values, that are left out. A pair loses every transition that
+    touches one of them.
+""",
+    "layout:pairs": """
+layout : str, optional
+    What the axes of `x` hold, one letter for each: N sequences, T steps, U series. "NUT" is for
+    channels before time, and "UT" for a transposed ``(T, U)``. Default: "NTU" or "TU".
+""",
+    "alpha:pairs": """
+alpha : float, default 0.05
+    A pair whose q-value is below it counts as an edge.
+""",
     "y": """
 y : array_like, shape (N, T), or (T,) where `h` has no axis of sequences
     The **source**: one series, which is compared with every unit. It has the axes of `h` without
@@ -56,7 +81,8 @@ source_history : int, default 1
 """,
     "delay": """
 delay : int, default 1
-    d, the steps from the last step of the source to the next step of the target; 1 or more.
+    d, the steps from the last step of the source to the next step of the target. With 0 the source
+    is taken at the same step as the target's next value.
 """,
     "delay:mutual": """
 delay : int, default 0

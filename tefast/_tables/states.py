@@ -37,7 +37,7 @@ class Embedding:
         l: the source's steps ``t + 1 - delay, .. t + 1 - delay - (l - 1) r``, with r the
         `source_step`.
     delay : int
-        Steps from the source's last one to the target's next.
+        Steps from the source's last one to the target's next; 0 where they are the same step.
     target_step, source_step : int
         Steps from one entry of a history to the next.
     """
@@ -56,12 +56,8 @@ class Embedding:
         delay: Any,
         target_step: Any = 1,
         source_step: Any = 1,
-        least_delay: int = 1,
     ) -> Embedding:
-        """Raise TypeError or ValueError for what is no positive integer.
-
-        With a `least_delay` of 0 the delay may be 0 too.
-        """
+        """Raise TypeError or ValueError for what is no positive integer, or delay below 0."""
         given = {
             "target_history": target_history,
             "source_history": source_history,
@@ -71,8 +67,8 @@ class Embedding:
         }
         checked = {}
         for name, number in given.items():
-            zero = name == "delay" and not least_delay
-            checked[name] = (check_not_negative if zero else check_positive)(number, name)
+            check = check_not_negative if name == "delay" else check_positive
+            checked[name] = check(number, name)
         for role in ("target", "source"):
             # A single entry has no next one: its embedding is the same whatever the step.
             if checked[f"{role}_history"] == 1:

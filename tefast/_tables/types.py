@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+Booleans = npt.NDArray[np.bool_]
 Codes = npt.NDArray[np.int16]
 Counts = npt.NDArray[np.int64]
 Lengths = npt.NDArray[np.int64] | None

@@ -60,9 +60,9 @@ class Processes:
             except Exception as error:
                 answer[1] = error
         dist.broadcast_object_list(answer, src=0, group=self.group)
-        found, error = answer
-        if error is not None:
-            raise error
+        found, failure = answer
+        if failure is not None:
+            raise failure
         return cast(T, found)
 
 

@@ -61,7 +61,7 @@ AT_ONCE = Measure(
     ("is",),
     ("source",),
     ("was",),
-    least_delay=0,
+    default_delay=0,
 )
 """What the source tells of a unit at the same step, beyond the unit's past."""
 RENAMED = Measure(
@@ -325,9 +325,9 @@ H, Y = np.zeros((3, 9, 2), int), np.zeros((3, 9), int)
             "mutual_information does not depend on target_history",
         ),
         (
-            lambda: tefast.evaluate("transfer_entropy", H, Y, delay=0),
+            lambda: tefast.evaluate("transfer_entropy", H, Y, delay=-1),
             ValueError,
-            "delay must be a positive integer, got 0",
+            "delay must be an integer, 0 or more, got -1",
         ),
         (
             lambda: tefast.evaluate("entropy", H, y_range=(0, 1)),
@@ -382,9 +382,9 @@ H, Y = np.zeros((3, 9, 2), int), np.zeros((3, 9), int)
             "other: x, y and given name axes",
         ),
         (
-            lambda: replace(AT_ONCE, least_delay=-1),
+            lambda: replace(AT_ONCE, default_delay=-1),
             ValueError,
-            "at_once: least_delay is 0 or 1, got -1",
+            "at_once: default_delay must be an integer, 0 or more, got -1",
         ),
         (
             lambda: tefast.evaluate(

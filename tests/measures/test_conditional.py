@@ -210,6 +210,7 @@ HISTORIES = [
     {},
     {"target_history": 2},
     {"source_history": 2, "delay": 2},
+    {"delay": 0},
     {"target_history": 3, "source_history": 2, "delay": 3},
 ]
 

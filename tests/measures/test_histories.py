@@ -17,7 +17,10 @@ from tefast._tables import counts, states
 from tefast._tables.entropies import BIASES
 
 NAMES = ("target_history", "source_history", "delay", "target_step", "source_step")
-EMBEDDINGS = st.tuples(*(st.integers(1, most) for most in (3, 3, 4, 3, 3)))
+# Of the target, of the source, the delay, and the steps of both.
+EMBEDDINGS = st.tuples(
+    *(st.integers(least, most) for least, most in ((1, 3), (1, 3), (0, 4), (1, 3), (1, 3)))
+)
 SETTINGS = settings(max_examples=60, deadline=None)
 
 
@@ -268,11 +271,11 @@ H, Y = np.zeros((3, 8, 2)), np.zeros((3, 8))
 ERRORS = [
     ({"target_history": 0}, ValueError, "target_history must be a positive integer, got 0"),
     ({"source_history": -1}, ValueError, "source_history must be a positive integer, got -1"),
-    ({"delay": 0}, ValueError, "delay must be a positive integer, got 0"),
+    ({"delay": -1}, ValueError, "delay must be an integer, 0 or more, got -1"),
     ({"target_history": 2.0}, TypeError, "target_history must be a positive integer, got 2.0"),
     ({"source_history": "2"}, TypeError, "source_history must be a positive integer, got '2'"),
-    ({"delay": True}, TypeError, "delay must be a positive integer, got True"),
-    ({"delay": None}, TypeError, "delay must be a positive integer, got None"),
+    ({"delay": True}, TypeError, "delay must be an integer, 0 or more, got True"),
+    ({"delay": None}, TypeError, "delay must be an integer, 0 or more, got None"),
     ({"target_step": 0}, ValueError, "target_step must be a positive integer, got 0"),
     ({"source_step": 1.0}, TypeError, "source_step must be a positive integer, got 1.0"),
     ({"target_history": 3, "target_step": 4}, ValueError,

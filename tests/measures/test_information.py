@@ -430,7 +430,7 @@ ERRORS = [
       for option, given, error, message in [
           ("target_history", 0, ValueError, "target_history must be a positive integer, got 0"),
           ("source_history", 1.5, TypeError, "source_history must be a positive integer, got 1.5"),
-          ("delay", 0, ValueError, "delay must be a positive integer, got 0"),
+          ("delay", -1, ValueError, "delay must be an integer, 0 or more, got -1"),
           ("target_history", 8, ValueError, "target_history=8, .* at least 9 steps, .* has 8"),
           ("delay", 8, ValueError, "delay=8 takes at least 9 steps, .* has 8"),
           ("lengths", [1, 1, 0], ValueError, "no transition is left"),

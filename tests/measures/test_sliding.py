@@ -16,10 +16,10 @@ from tefast._tables import counts
 from tefast._tables.entropies import BIASES
 
 NAMES = ("target_history", "source_history", "delay", "target_step", "source_step")
-EMBEDDINGS = st.tuples(*[st.integers(1, 2)] * 3, *[st.integers(1, 3)] * 2).map(
+EMBEDDINGS = st.tuples(*[st.integers(1, 2)] * 2, st.integers(0, 2), *[st.integers(1, 3)] * 2).map(
     lambda steps: dict(zip(NAMES, steps, strict=True))
 )
-FEW = [{}, {"target_history": 2, "delay": 2}, {"source_history": 2, "source_step": 3}]
+FEW = [{}, {"target_history": 2, "delay": 2}, {"delay": 0}, {"source_history": 2, "source_step": 3}]
 WAYS = {"tables": 10**9, "rows": -1}
 
 

@@ -43,8 +43,14 @@ def test_a_coupling_is_found_and_chance_is_not(method, backend):
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize(
     "options",
-    [{}, {"source_history": 2, "delay": 2}, {"target_history": 2}, {"lengths": np.arange(40) % 31}],
-    ids=["plain", "source", "target", "lengths"],
+    [
+        {},
+        {"source_history": 2, "delay": 2},
+        {"target_history": 2},
+        {"delay": 0},
+        {"lengths": np.arange(40) % 31},
+    ],
+    ids=["plain", "source", "target", "no delay", "lengths"],
 )
 @pytest.mark.filterwarnings("ignore:method='chi2' with:RuntimeWarning")
 @FEW_ON_PURPOSE
@@ -72,13 +78,13 @@ def test_p_values_count_surrogates_that_are_as_high(method, target_history, monk
     from tefast._significance import significance
 
     drawn = []
-    plain = significance._Nulls.add
+    plain = significance.Nulls.add
 
     def spy(self, nulls):
         drawn.append(nulls)
         plain(self, nulls)
 
-    monkeypatch.setattr(significance._Nulls, "add", spy)
+    monkeypatch.setattr(significance.Nulls, "add", spy)
     options = {"method": method, "surrogates": 20, "target_history": target_history}
     found = tefast.significance(H, Y, 3, **options)
     nulls = np.concatenate(drawn) / math.log(2)

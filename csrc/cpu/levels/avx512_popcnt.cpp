@@ -1,0 +1,2 @@
+#define TEFAST_LEVEL avx512_popcnt
+#include "cpu/kernels_body.hpp"

@@ -1,0 +1,126 @@
+"""Results that are made tile by tile, in memory or in files, and gone on with after a stop."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tefast._support.files import write_text, writing
+
+SETTINGS, DONE = "settings.json", "tiles"
+
+
+class TiledResults:
+    """Arrays by name, of which tiles are put in one by one.
+
+    Parameters
+    ----------
+    shapes : mapping of str to (shape, dtype)
+        Of every array.
+    given : mapping of str to ndarray
+        Arrays of the caller's that are to be filled.
+    folder : Path, optional
+        Keep all other arrays there as files ``<name>.npy``, mapped into memory, and what tiles are
+        done. If the folder holds results of the same settings, they are gone on with.
+    settings : dict
+        What the results depend on, as JSON can hold it.
+
+    Raises
+    ------
+    ValueError
+        If the folder holds results of other settings, or files of something else.
+    """
+
+    def __init__(
+        self,
+        shapes: Mapping[str, tuple[tuple[int, ...], Any]],
+        given: Mapping[str, npt.NDArray[Any]],
+        folder: Path | None,
+        settings: dict[str, Any],
+    ) -> None:
+        self.done: set[int] = set()
+        self._folder = folder
+        self._told: str | None = None
+        self.arrays: dict[str, Any] = dict(given)
+        mode = "w+" if folder is None else self._begin(folder, settings)
+        for name, (shape, dtype) in shapes.items():
+            if name in given:
+                continue
+            if folder is None:
+                self.arrays[name] = np.full(shape, _empty(dtype), dtype)
+                continue
+            path = folder / f"{name}.npy"
+            with writing(path):
+                mapped = np.lib.format.open_memmap(
+                    path, mode=mode, **({"dtype": dtype, "shape": shape} if mode == "w+" else {})
+                )
+            if mapped.shape != shape or mapped.dtype != dtype:
+                raise ValueError(f"{path} does not hold what this run writes; delete {folder}")
+            self.arrays[name] = mapped
+
+    def _begin(self, folder: Path, settings: dict[str, Any]) -> str:
+        """How to open the arrays of the folder: as they are, or anew."""
+        told = json.dumps(settings, sort_keys=True, indent=1) + "\n"
+        path = folder / SETTINGS
+        if not path.exists():
+            if folder.is_dir() and any(folder.iterdir()):
+                raise ValueError(
+                    f"checkpoint: expected a new or empty folder, or one of this function, got "
+                    f"{folder}, which holds other files"
+                )
+            with writing(folder):
+                folder.mkdir(parents=True, exist_ok=True)
+                (folder / DONE).write_bytes(b"")
+            self._told = told
+            return "w+"
+        before = path.read_text(encoding="utf-8")
+        if before != told:
+            raise ValueError(
+                f"checkpoint: {folder} holds results of {_difference(before, settings)}; pass "
+                "another folder, or delete that one"
+            )
+        self._told = None
+        whole = len((folder / DONE).read_bytes()) // 8 * 8  # of a number that was cut short, none
+        self.done = set(np.fromfile(folder / DONE, np.int64, whole // 8).tolist())
+        with writing(folder / DONE), (folder / DONE).open("r+b") as file:
+            file.truncate(whole)
+        return "r+"
+
+    def ready(self) -> None:
+        """Say that all arrays are there: from now on the results can be gone on with."""
+        if self._folder is not None and self._told is not None:
+            write_text(self._folder / SETTINGS, self._told)
+
+    def put(self, number: int, place: tuple[slice, ...], values: Mapping[str, Any]) -> None:
+        """Put a tile of every array in its place; arrays may have further axes before."""
+        for name, value in values.items():
+            self.arrays[name][..., *place] = value
+        if self._folder is not None:
+            with writing(self._folder):
+                for name in values:
+                    if isinstance(self.arrays[name], np.memmap):
+                        self.arrays[name].flush()
+                with (self._folder / DONE).open("ab") as file:
+                    file.write(np.int64(number).tobytes())
+        self.done.add(number)
+
+
+def _empty(dtype: Any) -> Any:
+    return np.nan if np.issubdtype(dtype, np.floating) else 0
+
+
+def _difference(before: str, settings: dict[str, Any]) -> str:
+    """The first setting that was another, in words."""
+    try:
+        old = json.loads(before)
+    except ValueError:
+        return "something else"
+    for name, value in json.loads(json.dumps(settings)).items():
+        if old.get(name) != value:
+            return f"{name}={old.get(name)!r}, now {value!r}"
+    return "other settings"

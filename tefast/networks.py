@@ -1,0 +1,330 @@
+"""Networks: transfer entropy between all pairs of series, its significance, and its edges."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tefast._significance.result import unit_name
+from tefast._support.files import whole_file
+from tefast._support.parameters import documented
+
+MATRICES = (
+    "te",
+    "delay",
+    "p_value",
+    "q_value",
+    "null_mean",
+    "null_std",
+    "effective_te",
+    "coincidence",
+)
+"""Fields that have a value for every pair."""
+NO_DELAY = -1
+"""The delay of a series and itself."""
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Network:
+    """The result of `tefast.pairwise_transfer_entropy`.
+
+    Rows are sources and columns are targets, as in an adjacency matrix. A series is no source of
+    itself, and has NaN there.
+
+    Attributes
+    ----------
+    te : ndarray, shape (S, U)
+        Transfer entropy in units of ``log(base)``: of each pair the highest over all delays.
+    delay : ndarray of int64, shape (S, U)
+        The delay at which it is highest, the shortest of several; -1 for a series and itself.
+    names : tuple, length U
+        The names of the series, or their numbers.
+    source_names : tuple, length S
+        Those of the sources.
+    delays : tuple of int
+        The delays that were measured.
+    te_by_delay : ndarray, shape (D, S, U), or None
+        Transfer entropy at every delay, if it was asked for.
+    p_value : ndarray, shape (S, U), or None
+        The probability of as high a transfer entropy if the pair is not coupled at any delay; None
+        if nothing was tested.
+    q_value : ndarray, shape (S, U), or None
+        p adjusted for the number of pairs (`tefast.benjamini_hochberg`).
+    null_mean, null_std : ndarray, shape (S, U), or None
+        Mean and standard deviation of transfer entropy without a coupling.
+    effective_te : ndarray, shape (S, U), or None
+        ``te - null_mean``.
+    coincidence : ndarray, shape (S, U), or None
+        The coincidence index: the share of the transfer entropy of all delays that lies at the best
+        one and its neighbours (S. Ito et al., PLoS ONE 6, e27431, 2011); None with one delay.
+    method : str or None
+        How pairs were tested.
+    surrogates : int
+        The number of surrogates; 0 without.
+    alpha : float
+        Pairs whose q-value is below it count as edges.
+    base : float
+        The base of the logarithms.
+    """
+
+    te: Any
+    delay: Any
+    names: tuple[Any, ...]
+    source_names: tuple[Any, ...]
+    delays: tuple[int, ...] = (1,)
+    te_by_delay: Any = None
+    p_value: Any = None
+    q_value: Any = None
+    null_mean: Any = None
+    null_std: Any = None
+    effective_te: Any = None
+    coincidence: Any = None
+    method: str | None = None
+    surrogates: int = 0
+    alpha: float = 0.05
+    base: float = 2.0
+
+    def __repr__(self) -> str:
+        sources, targets = self.te.shape
+        lines = [f"Network of {sources} sources and {targets} targets"]
+        lines.append(f"  delays:      {_ranges(self.delays)}")
+        if self.method is not None:
+            how = f"{self.surrogates} surrogates" if self.surrogates else "no surrogates"
+            many = int(np.count_nonzero(np.asarray(self.q_value) < self.alpha))
+            lines.append(f"  significant: {many} edges at q < {self.alpha:g}")
+            lines.append(f"  method:      {self.method}, {how}")
+        if not np.isnan(self.te).all():
+            s, u = np.unravel_index(int(np.nanargmax(self.te)), self.te.shape)
+            lines.append(
+                f"  highest:     {self.source_names[s]} -> {self.names[u]} with te "
+                f"{self.te[s, u]:#.4g} {unit_name(self.base)} at delay {self.delay[s, u]}"
+            )
+        return "\n".join(lines)
+
+    def edges(self, q: float | None = None) -> npt.NDArray[np.bool_]:
+        """Say which pairs are edges.
+
+        Parameters
+        ----------
+        q : float, optional
+            Pairs with a q-value below it are edges. Default: `alpha`; without a test all pairs
+            are that have a transfer entropy.
+
+        Returns
+        -------
+        ndarray of bool, shape (S, U)
+
+        Raises
+        ------
+        ValueError
+            If `q` is given and nothing was tested.
+        """
+        if self.q_value is None:
+            if q is not None:
+                raise ValueError(
+                    "q: expected none, as the pairs were not tested; pass significance= to "
+                    "pairwise_transfer_entropy"
+                )
+            return np.asarray(~np.isnan(self.te))
+        return np.asarray(np.asarray(self.q_value) < (self.alpha if q is None else q))
+
+    def direct_edges(self, q: float | None = None, tolerance: float = 0.0) -> npt.NDArray[np.bool_]:
+        """Say which edges are left when those go that two stronger ones can explain.
+
+        What reaches a series by way of another is no more than either step passes on (the data
+        processing inequality). An edge goes if there is a way of two other edges both of which are
+        stronger (A. Margolin et al., BMC Bioinformatics 7, S7, 2006). All edges are looked at
+        before any goes.
+
+        Parameters
+        ----------
+        q : float, optional
+            See `edges`.
+        tolerance : float, default 0
+            An edge goes if ``te < (1 - tolerance) * (the weaker of the two others)``.
+
+        Returns
+        -------
+        ndarray of bool, shape (S, U)
+
+        Raises
+        ------
+        ValueError
+            If `tolerance` is not in [0, 1), or a series is no source.
+        """
+        if not 0 <= tolerance < 1:
+            raise ValueError(f"tolerance: expected a number in [0, 1), got {tolerance}")
+        if self.te.shape[0] != self.te.shape[1] or self.source_names != self.names:
+            raise ValueError("direct_edges: expected all series as sources, got some of them")
+        found = self.edges(q)
+        strength = np.where(found, self.te, -np.inf)
+        least = np.full(strength.shape, -np.inf)
+        for middle in range(len(strength)):
+            step = np.minimum(strength[:, middle, np.newaxis], strength[np.newaxis, middle])
+            np.maximum(least, step, out=least)
+        return np.asarray(found & ~(strength < (1 - tolerance) * least))
+
+    def to_dataframe(self, q: float | None = None) -> Any:
+        """Make a table of the edges, the strongest first.
+
+        Parameters
+        ----------
+        q : float, optional
+            See `edges`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row for every edge: source, target, te, delay, and what else is known of it.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+        """
+        try:
+            import pandas
+        except ModuleNotFoundError as error:
+            raise ImportError("to_dataframe needs pandas: pip install pandas") from error
+        s, u = np.nonzero(self.edges(q))
+        order = np.argsort(-self.te[s, u], kind="stable")
+        s, u = s[order], u[order]
+        columns: dict[str, Any] = {
+            "source": [self.source_names[i] for i in s.tolist()],
+            "target": [self.names[i] for i in u.tolist()],
+        }
+        columns |= {name: matrix[s, u] for name, matrix in self._matrices()}
+        return pandas.DataFrame(columns)
+
+    def to_networkx(self, q: float | None = None) -> Any:
+        """Make a directed graph of the edges.
+
+        Parameters
+        ----------
+        q : float, optional
+            See `edges`.
+
+        Returns
+        -------
+        networkx.DiGraph
+            All series are nodes. What is known of an edge is with it, and its `weight` is `te`.
+
+        Raises
+        ------
+        ImportError
+            If networkx is not installed.
+        """
+        try:
+            import networkx
+        except ModuleNotFoundError as error:
+            raise ImportError("to_networkx needs networkx: pip install networkx") from error
+        graph = networkx.DiGraph(base=self.base, method=self.method, alpha=self.alpha)
+        graph.add_nodes_from(self.names)
+        graph.add_nodes_from(self.source_names)
+        for i, j in zip(*np.nonzero(self.edges(q)), strict=True):
+            known = {name: matrix[i, j].item() for name, matrix in self._matrices()}
+            ends = self.source_names[i], self.names[j]
+            graph.add_edge(*ends, weight=known["te"], **known)
+        return graph
+
+    @documented
+    def plot(self, q: float | None = None, title: str = "Transfer entropy") -> Any:
+        """Plot the matrix, and beside it the graph if it is small.
+
+        Parameters
+        ----------
+        q : float, optional
+            See `edges`.
+        title : str, default "Transfer entropy"
+            The title of the figure.
+
+        {sections:plot}
+        """
+        from tefast import network_plot
+
+        return network_plot.figure(self, q, title)
+
+    def save(self, path: str | Path) -> None:
+        """Write the network to one file, in NumPy's format npz.
+
+        Parameters
+        ----------
+        path : str or Path
+            It appears whole or not at all.
+
+        Raises
+        ------
+        ValueError
+            If a name is neither a string nor a number.
+        """
+        names = [*self.names, *self.source_names]
+        strange = [name for name in names if not isinstance(name, str | int | float)]
+        if strange:
+            raise ValueError(f"names: expected strings or numbers, got {strange[0]!r}")
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        arrays: dict[str, Any] = {
+            name: np.asarray(value, dtype=np.str_) if _are_names(name, value) else value
+            for name, value in given.items()
+            if value is not None
+        }
+        with whole_file(Path(path)) as part, part.open("wb") as file:
+            np.savez_compressed(file, **arrays)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Network:
+        """Read what `save` wrote.
+
+        Parameters
+        ----------
+        path : str or Path
+
+        Returns
+        -------
+        Network
+
+        Raises
+        ------
+        ValueError
+            If the file holds no network.
+        """
+        try:
+            with np.load(Path(path), allow_pickle=False) as file:
+                given = {name: file[name] for name in file.files}
+        except (ValueError, OSError, EOFError, KeyError) as error:
+            if isinstance(error, FileNotFoundError):
+                raise
+            raise ValueError(f"{path} holds no network: {error}") from None
+        known = {field.name for field in fields(cls)}
+        if not {"te", "delay", "names", "source_names"} <= set(given) <= known:
+            raise ValueError(
+                f"{path} holds no network, but {', '.join(sorted(given)) or 'nothing'}"
+            )
+        values: dict[str, Any] = {}
+        for name, value in given.items():
+            if value.ndim == 0:
+                values[name] = value.item()
+            else:
+                values[name] = tuple(value.tolist()) if value.ndim == 1 else value
+        return cls(**values)
+
+    def _matrices(self) -> Iterator[tuple[str, Any]]:
+        for name in MATRICES:
+            if getattr(self, name) is not None:
+                yield name, getattr(self, name)
+
+
+def _are_names(field: str, value: Any) -> bool:
+    return field in ("names", "source_names") and any(isinstance(name, str) for name in value)
+
+
+def _ranges(numbers: tuple[int, ...]) -> str:
+    """Numbers in few words, such as "1 to 30"."""
+    steps = np.diff(numbers)
+    if len(numbers) > 2 and (steps == 1).all():
+        return f"{numbers[0]} to {numbers[-1]}"
+    return ", ".join(map(str, numbers))

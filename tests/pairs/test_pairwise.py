@@ -1,0 +1,312 @@
+"""All pairs: to the last bit what a loop over `transfer_entropy` gives, by every way there is."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from levels import RUNNABLE, using
+
+import tefast
+from tefast._counting import pairs
+
+
+def looped(x, bins, delays, x_range=None, **options):
+    """(D, S, U): a call for every source and delay; NaN for a series and itself."""
+    units = np.shape(x)[-1]
+
+    def one(s, d):
+        ranges = {}
+        if x_range is not None:
+            low, high = (np.broadcast_to(end, units) for end in x_range)
+            ranges = {"h_range": (low, high), "y_range": (low[s], high[s])}
+        return tefast.transfer_entropy(x, x[..., s], bins, delay=d, **options, **ranges)
+
+    found = np.array([[one(s, d) for s in range(units)] for d in delays])
+    found[:, range(units), range(units)] = np.nan
+    return found
+
+
+def check(x, bins=16, delays=(1,), **options):
+    every = looped(x, bins, delays, **options)
+    found = tefast.pairwise_transfer_entropy(x, bins, delays=delays, by_delay=True, **options)
+    np.testing.assert_array_equal(found.te_by_delay, every)
+    some = ~np.isnan(every).all(axis=0)
+    best = np.where(np.isnan(every), -np.inf, every).argmax(axis=0)
+    np.testing.assert_array_equal(found.te[some], np.nanmax(every[:, some], axis=0))
+    assert np.isnan(found.te[~some]).all()
+    np.testing.assert_array_equal(found.delay[some], np.array(delays)[best[some]])
+    return found
+
+
+@pytest.fixture(params=["bits", "steps", "windows"])
+def way(request, monkeypatch):
+    """Every way in which pairs are counted, whatever takes the least time."""
+    monkeypatch.setattr(pairs.Pairs, "by_bits", request.param == "bits")
+    if request.param == "windows":
+        monkeypatch.setattr(pairs.Pairs, "has_kernel", False)
+    return request.param
+
+
+@st.composite
+def cases(draw):
+    sequences, steps = draw(st.integers(1, 3)), draw(st.integers(12, 90))
+    units, bins = draw(st.integers(2, 5)), draw(st.integers(2, 4))
+    rng = np.random.default_rng(draw(st.integers(0, 2**31)))
+    options = {
+        "target_history": draw(st.integers(1, 2)),
+        "source_history": draw(st.integers(1, 2)),
+        "target_step": draw(st.integers(1, 2)),
+        "source_step": draw(st.integers(1, 2)),
+        "bias": draw(st.sampled_from([None, "miller_madow", "grassberger"])),
+        "base": draw(st.sampled_from([2, np.e])),
+    }
+    x = rng.integers(0, bins, (sequences, steps, units))
+    kind = draw(st.sampled_from(["symbols", "floats", "quantile", "gaps", "mask", "lengths"]))
+    if kind in ("floats", "quantile", "gaps"):
+        x = rng.normal(size=x.shape)
+    if kind == "quantile":
+        options["binning"] = "quantile"
+    if kind == "gaps":
+        x[rng.random(x.shape) < 0.05] = np.nan
+        options["nan_policy"] = "omit"
+    if kind == "mask":
+        options["mask"] = rng.random(x.shape[:2]) < 0.9
+    if kind == "lengths":
+        options["lengths"] = rng.integers(10, steps + 1, sequences)
+    delays = tuple(sorted(draw(st.sets(st.integers(0, 4), min_size=1, max_size=3))))
+    return x, bins, delays, options
+
+
+@settings(max_examples=25, deadline=None)
+@given(case=cases(), name=st.sampled_from(["bits", "steps", "windows"]))
+def test_equal_to_a_loop(case, name):
+    x, bins, delays, options = case
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pairs.Pairs, "by_bits", name == "bits")
+        if name == "windows":
+            patch.setattr(pairs.Pairs, "has_kernel", False)
+        check(x, bins, delays, **options)
+
+
+@pytest.mark.parametrize("level", RUNNABLE)
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("bins", [2, 3, 5])
+def test_every_instruction_set_and_number_of_threads(level, threads, bins, way):
+    # 21 series, so that tiles of 4 by 4 have a rest; more steps than are multiplied at a time.
+    steps = 33_000 if bins == 2 and way == "bits" else 700
+    x = np.random.default_rng(bins).integers(0, bins, (steps, 21))
+    with using(level):
+        found = tefast.pairwise_transfer_entropy(x, bins, delays=(1, 64, 65), threads=threads)
+    once = np.array([
+        [tefast.transfer_entropy(x, x[:, s], bins, delay=d) for s in range(21)]
+        for d in (1, 64, 65)
+    ])  # fmt: skip
+    once[:, range(21), range(21)] = np.nan
+    np.testing.assert_array_equal(found.te, once.max(axis=0))
+
+
+@pytest.mark.parametrize("tile", [{"ROW_BYTES": 1}, {"TILE_BITS": 1}, {"CODE_BYTES": 1},
+                                  {"TILE_CELLS": 1}])  # fmt: skip
+@pytest.mark.parametrize("bias", [None, "miller_madow"])
+def test_tiles_of_any_size(tile, bias, way, monkeypatch):
+    for name, size in tile.items():
+        monkeypatch.setattr(pairs, name, size)
+    x = np.random.default_rng(5).integers(0, 3, (2, 60, 7))
+    check(x, 3, (1, 2), bias=bias)
+
+
+def test_each_series_has_its_own_range_and_a_range_may_be_given():
+    x = np.random.default_rng(6).normal(size=(300, 4)) * [1, 10, 100, 1000]
+    check(x, 4)
+    check(x, 4, x_range=(-50.0, 50.0))
+    check(x, 4, x_range=(np.full(4, -50.0), np.array([1.0, 20.0, 50.0, 60.0])))
+
+
+def test_the_reference_counts_the_same():
+    x = np.random.default_rng(7).integers(0, 3, (2, 50, 4))
+    for options in ({}, {"target_history": 2}, {"bias": "grassberger", "source_history": 2}):
+        one = check(x, 3, (1, 2), backend="reference", **options)
+        other = check(x, 3, (1, 2), backend="cpu", **options)
+        np.testing.assert_allclose(one.te, other.te, atol=1e-12)
+
+
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+def test_backends_make_the_same_tables(backend):
+    from tefast import _backends
+    from tefast._backends.inputs import PairStates
+
+    load = _backends.load(backend)
+    rng = np.random.default_rng(8)
+    codes = rng.integers(-1, 3, (2, 300, 5)).astype(np.int16)
+    kept = rng.random(600) < 0.9
+    targets = load.pair_states(codes, 3, [2, 1, 0], None)
+    moved = load.moved_states(load.pair_states(codes, 3, [1, 0], None), 67, kept, None)
+    assert isinstance(moved, PairStates)
+    counts = load.count_pairs(targets, moved, 3, None)
+    assert counts.shape == (5, 5, 9, 3, 9)
+    flat = codes.reshape(600, 5)
+    for s, u in itertools.product(range(5), repeat=2):
+        expected = np.zeros((9, 3, 9), int)
+        for n, t in itertools.product(range(2), range(300)):
+            at = n * 300 + t - 67
+            if t < 2 or not kept[n * 300 + t] or at < 0 or at % 300 < 1:
+                continue
+            past, step = codes[n, t - 2 : t, u], codes[n, t, u]
+            state = flat[at - 1 : at + 1, s]
+            if min(*past, step, *state) < 0:
+                continue
+            expected[past[0] * 3 + past[1], step, state[0] * 3 + state[1]] += 1
+        np.testing.assert_array_equal(counts[s, u], expected)
+    part = load.count_pairs(targets.series(slice(1, 3)), moved.series(slice(4, 5)), 3, None)
+    np.testing.assert_array_equal(part, counts[4:5, 1:3])
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # few trials, rare values, few surrogates
+@pytest.mark.parametrize("method", ["circular", "shuffle", "trials", "conditional", "chi2"])
+@pytest.mark.parametrize("bins", [2, 7])
+def test_each_source_is_tested_as_by_itself(method, bins):
+    x = np.random.default_rng(9).normal(size=(4, 60, 4))
+    x[:, 1:, 2] += x[:, :-1, 0]
+    x[1, :7, 3] = np.nan
+    how = {"binning": "quantile", "nan_policy": "omit", "seed": 3, "surrogates": 70}
+    found = tefast.pairwise_transfer_entropy(x, bins, significance=method, **how)
+    for s in range(4):
+        one = tefast.significance(x, x[..., s], bins, method=method, **how)
+        others = np.arange(4) != s
+        for name in ("te", "p_value", "null_mean", "null_std", "effective_te"):
+            mine, theirs = getattr(found, name)[s], getattr(one, name)
+            np.testing.assert_array_equal(mine[others], theirs[others])
+            assert np.isnan(mine[s])
+    np.testing.assert_array_equal(found.q_value, tefast.benjamini_hochberg(found.p_value))
+
+
+@pytest.mark.filterwarnings("ignore:significance=:RuntimeWarning")
+def test_the_best_delay_is_held_against_the_best_of_each_surrogate():
+    x = np.random.default_rng(10).integers(0, 2, (400, 3))
+    delays = range(1, 9)
+    found = tefast.pairwise_transfer_entropy(
+        x, 2, delays=delays, significance="circular", surrogates=30, seed=1
+    )
+    turns = np.random.default_rng(1).permutation(399) + 1  # few enough for each to come once
+    for s, u in itertools.permutations(range(3), 2):
+        best = np.zeros(31)
+        for d in delays:
+            best[30] = max(
+                best[30], tefast.transfer_entropy(x[:, u], x[:, s], 2, delay=d, base=np.e)
+            )
+            for i in range(30):
+                turned = np.roll(x[:, s], turns[i])
+                te = tefast.transfer_entropy(x[:, u], turned, 2, delay=d, base=np.e)
+                best[i] = max(best[i], te)
+        p = (1 + np.count_nonzero(best[:30] >= best[30] - 1e-12)) / 31
+        assert found.p_value[s, u] == p
+        assert found.null_mean[s, u] == pytest.approx(best[:30].mean() / np.log(2))
+
+
+def test_sources_by_name_and_by_number():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(np.random.default_rng(11).normal(size=(200, 4)), columns=list("abcd"))
+    whole = tefast.pairwise_transfer_entropy(frame, 3)
+    assert whole.names == whole.source_names == tuple("abcd")
+    for sources in (["c", "a"], [2, 0], [-2, 0]):
+        found = tefast.pairwise_transfer_entropy(frame, 3, sources=sources)
+        assert found.source_names == ("c", "a")
+        np.testing.assert_array_equal(found.te, whole.te[[2, 0]])
+
+
+def test_labels_and_booleans():
+    words = np.random.default_rng(12).choice(["rain", "sun", "fog"], (150, 3))
+    codes = np.unique(words, return_inverse=True)[1].reshape(words.shape)
+    found = tefast.pairwise_transfer_entropy(words, binning="symbols")
+    np.testing.assert_array_equal(found.te, tefast.pairwise_transfer_entropy(codes, 3).te)
+    spikes = codes == 1
+    found = tefast.pairwise_transfer_entropy(spikes, 2)
+    np.testing.assert_array_equal(found.te, looped(spikes.astype(int), 2, (1,))[0])
+
+
+@pytest.mark.filterwarnings("ignore:significance=:RuntimeWarning")
+def test_a_checkpoint_is_gone_on_with(tmp_path, monkeypatch):
+    monkeypatch.setattr(pairs, "ROW_BYTES", 1)  # a pair a tile
+    x = np.random.default_rng(13).integers(0, 2, (300, 5))
+    how = {"delays": (1, 2), "significance": "circular", "surrogates": 20}
+    whole = tefast.pairwise_transfer_entropy(x, 2, **how)
+    folder = tmp_path / "network"
+
+    def stop(done, total):
+        assert total == 25
+        if done == 11:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tefast.pairwise_transfer_entropy(x, 2, **how, checkpoint=folder, progress=stop)
+    with (folder / "tiles").open("ab") as file:
+        file.write(b"\x07\x00")  # killed while it wrote
+    seen = []
+    found = tefast.pairwise_transfer_entropy(
+        x, 2, **how, checkpoint=folder, progress=lambda done, _: seen.append(done)
+    )
+    assert seen == list(range(12, 26))
+    for name in ("te", "delay", "p_value", "q_value", "effective_te", "coincidence"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(whole, name))
+    assert isinstance(found.te, np.memmap)
+    with pytest.raises(ValueError, match="holds results of bins=2, now 3"):
+        tefast.pairwise_transfer_entropy(x, 3, **how, checkpoint=folder)
+    x[7, 1] = 1 - x[7, 1]
+    with pytest.raises(ValueError, match="holds results of codes="):
+        tefast.pairwise_transfer_entropy(x, 2, **how, checkpoint=folder)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    with pytest.raises(ValueError, match="which holds other files"):
+        tefast.pairwise_transfer_entropy(x, 2, **how, checkpoint=tmp_path / "mine")
+
+
+def test_too_few_surrogates_are_told():
+    x = np.random.default_rng(16).integers(0, 2, (400, 3))
+    x[1:, 2] = x[:-1, 0]
+    with pytest.warns(RuntimeWarning, match="1 of 6 pairs exceed all 19 surrogates"):
+        tefast.pairwise_transfer_entropy(x, 2, significance="circular", surrogates=19)
+
+
+def test_out_gets_the_result(tmp_path):
+    x = np.random.default_rng(14).integers(0, 2, (100, 3))
+    out = np.lib.format.open_memmap(tmp_path / "te.npy", "w+", np.float64, (3, 3))
+    found = tefast.pairwise_transfer_entropy(x, 2, out=out)
+    assert found.te is out
+    np.testing.assert_array_equal(np.load(tmp_path / "te.npy"), looped(x, 2, (1,))[0])
+
+
+X = np.random.default_rng(15).integers(0, 2, (50, 3))
+
+
+@pytest.mark.parametrize(("given", "error", "message"), [
+    ({"x": X[:, :1]}, ValueError, "x must hold two series or more, got one"),
+    ({"x": X[0]}, ValueError, "x must hold two series or more"),
+    ({"delays": 50}, ValueError, "delay=50 takes at least 51 steps, x of shape"),
+    ({"delays": []}, ValueError, "delays must be one or more different integers"),
+    ({"delays": (1, 1)}, ValueError, "delays must be one or more different integers"),
+    ({"delays": -1}, ValueError, "delays must be an integer, 0 or more, got -1"),
+    ({"delays": 1.5}, TypeError, "delays must be an integer"),
+    ({"sources": [3]}, ValueError, "there is no series 3 among 3"),
+    ({"sources": ["v1"]}, ValueError, "'v1' is no series; known are 0, 1, 2"),
+    ({"sources": []}, ValueError, "sources must be one or more different series"),
+    ({"sources": [1, 1]}, ValueError, "sources must be one or more different series"),
+    ({"sources": "abc"}, TypeError, "sources must be a sequence of series"),
+    ({"significance": "magic"}, ValueError, "unknown significance 'magic'; known are 'chi2'"),
+    ({"surrogates": 0}, ValueError, "surrogates must be a positive integer"),
+    ({"out": np.zeros((3, 2))}, ValueError, r"out must have shape \(3, 3\), got \(3, 2\)"),
+    ({"out": np.zeros((3, 3), int)}, TypeError, "out must be an array of float64"),
+    ({"x": np.full((50, 2), 7)}, ValueError, r"x\[0, 0\] = 7 is not one"),
+    ({"x": np.full((50, 2), np.nan)}, ValueError, "x must hold no NaN, got 100"),
+    ({"bias": "none"}, ValueError, "unknown bias"),
+])  # fmt: skip
+def test_what_is_wrong_is_said(given, error, message):
+    with pytest.raises(error, match=message):
+        tefast.pairwise_transfer_entropy(**{"x": X, "bins": 2, **given})
+
+
+def test_a_result_beyond_memory_is_refused_before_any_work(monkeypatch):
+    monkeypatch.setattr("tefast.pairwise.memory_limit", lambda: 100)
+    with pytest.raises(ValueError, match="pass checkpoint=, a folder in which it is kept"):
+        tefast.pairwise_transfer_entropy(X, 2)
