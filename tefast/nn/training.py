@@ -2,7 +2,6 @@
 
 import copy
 import math
-import operator
 from collections.abc import Callable
 from typing import Any, Literal, TypedDict, get_args
 
@@ -12,10 +11,18 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from tefast.nn._parameters import documented
+from tefast.nn._runs.checks import (
+    check_count,
+    check_data,
+    check_labels,
+    check_lengths,
+    check_result,
+    check_x,
+    device_of,
+)
 from tefast.nn._runs.modes import in_mode
 from tefast.nn.objectives import LossSteps, Penalty, last_logits, objective
 
-_INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 Precision = Literal["float32", "bfloat16"]
 
 _MAX_NORM = 1.0
@@ -131,8 +138,8 @@ def fit(
         If the loss or its gradient stops being finite. The model keeps the last weights from
         before that step.
     """
-    _check_labels(x, labels)
-    _check_lengths(x, lengths)
+    check_labels(x, labels)
+    check_lengths(x, lengths)
     settings: dict[str, Any] = {
         "epochs": epochs,
         "batch_size": batch_size,
@@ -148,7 +155,7 @@ def fit(
     if precision != "float32":
         settings["precision"] = precision
     _check_settings(settings)
-    _check_data(model, x, labels, lengths, loss)
+    check_data(model, x, labels, lengths, loss)
     _check_resume(model, resume, settings)
     weights = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(weights, lr=lr, fused=True)
@@ -187,15 +194,15 @@ def predict(
     TypeError, ValueError
         If an argument is not as described, or the model gives something else than logits.
     """
-    _check_x(x)
-    _check_lengths(x, lengths)
-    _check_count("batch_size", batch_size)
-    device = _device(model)
+    check_x(x)
+    check_lengths(x, lengths)
+    check_count("batch_size", batch_size)
+    device = device_of(model)
     classes = []
     with in_mode(model, training=False):
         for part in torch.split(torch.arange(len(x)), batch_size):
             result = model(x[part[0] : part[-1] + 1].to(device))
-            _check_result(result, len(part), x.shape[1], lengths)
+            check_result(result, len(part), x.shape[1], lengths)
             valid = None if lengths is None else lengths[part.to(lengths.device)]
             classes.append(last_logits(result, valid).argmax(dim=1))
     return torch.cat(classes).to(x.device)
@@ -225,7 +232,7 @@ def accuracy(
     TypeError, ValueError
         If an argument is not as described.
     """
-    _check_labels(x, labels)
+    check_labels(x, labels)
     right = predict(model, x, batch_size, lengths=lengths) == labels.to(x.device)
     return int(right.sum()) / len(labels)
 
@@ -244,7 +251,7 @@ def _run_epoch(
     order = torch.from_numpy(rng.permutation(len(x))).to(x.device)
     batches = torch.split(order, settings["batch_size"])
     steps = settings["epochs"] * len(batches)
-    device = _device(model)
+    device = device_of(model)
     total = 0.0
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(int(rng.integers(2**63)))
@@ -329,21 +336,10 @@ def _state(
     )
 
 
-def _device(model: nn.Module) -> torch.device:
-    return next(model.parameters()).device
-
-
-def _check_count(name: str, value: int, least: int = 1) -> None:
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name}: expected an int, got {type(value).__name__}")
-    if operator.index(value) < least:
-        raise ValueError(f"{name}: expected at least {least}, got {value}")
-
-
 def _check_settings(settings: dict[str, Any]) -> None:
-    _check_count("epochs", settings["epochs"])
-    _check_count("batch_size", settings["batch_size"])
-    _check_count("seed", settings["seed"], least=0)
+    check_count("epochs", settings["epochs"])
+    check_count("batch_size", settings["batch_size"])
+    check_count("seed", settings["seed"], least=0)
     choices = {
         "penalty": (None, *get_args(Penalty)),
         "loss": get_args(LossSteps),
@@ -359,77 +355,6 @@ def _check_settings(settings: dict[str, Any]) -> None:
         raise ValueError(f"weight: expected a finite number, 0 or more, got {settings['weight']}")
     if settings["penalty"] is None and settings["weight"] != 0:
         raise ValueError(f"weight: expected 0 without a penalty, got {settings['weight']}")
-
-
-def _check_x(x: Tensor) -> None:
-    if not isinstance(x, Tensor) or not x.is_floating_point():
-        got = x.dtype if isinstance(x, Tensor) else type(x).__name__
-        raise TypeError(f"x: expected a floating tensor, got {got}")
-    if x.ndim != 3 or 0 in x.shape:
-        raise ValueError(f"x: expected shape (N, T, D), no axis empty, got {tuple(x.shape)}")
-
-
-def _check_integers(name: str, given: Tensor, count: int) -> None:
-    if not isinstance(given, Tensor) or given.dtype not in _INTEGERS:
-        got = given.dtype if isinstance(given, Tensor) else type(given).__name__
-        raise TypeError(f"{name}: expected an integer tensor, got {got}")
-    if given.shape != (count,):
-        raise ValueError(f"{name}: expected shape ({count},), got {tuple(given.shape)}")
-
-
-def _check_labels(x: Tensor, labels: Tensor) -> None:
-    _check_x(x)
-    _check_integers("labels", labels, len(x))
-
-
-def _check_lengths(x: Tensor, lengths: Tensor | None) -> None:
-    if lengths is None:
-        return
-    _check_integers("lengths", lengths, len(x))
-    wrong = (lengths < 1) | (lengths > x.shape[1])
-    if wrong.any():
-        first = int(wrong.nonzero()[0, 0])
-        raise ValueError(
-            f"lengths: expected 1..{x.shape[1]}, got {int(lengths[first])} for sequence {first}"
-        )
-
-
-def _check_result(result: object, count: int, steps: int, lengths: Tensor | None) -> None:
-    """Raise unless a model gave logits, of every step where there are lengths."""
-    got = tuple(result.shape) if isinstance(result, Tensor) else type(result).__name__
-    if isinstance(result, Tensor) and result.ndim == 2 and len(result) == count:
-        if lengths is None:
-            return
-        raise ValueError(
-            f"model: expected logits of shape ({count}, {steps}, C), as one result a sequence "
-            f"would depend on what lies beyond its length; got {got}"
-        )
-    if not isinstance(result, Tensor) or result.ndim != 3 or result.shape[:2] != (count, steps):
-        raise ValueError(
-            f"model: expected logits of shape ({count}, {steps}, C) or ({count}, C), got {got}"
-        )
-
-
-def _check_data(
-    model: nn.Module, x: Tensor, labels: Tensor, lengths: Tensor | None, loss: LossSteps
-) -> None:
-    if not any(parameter.requires_grad for parameter in model.parameters()):
-        raise ValueError("model: expected a parameter that requires a gradient, found none")
-    wrong = ~x.isfinite()
-    if wrong.any():
-        first = tuple(wrong.nonzero()[0].tolist())
-        raise ValueError(f"x: {int(wrong.sum())} values not finite, the first at {first}")
-    with in_mode(model, training=False):
-        logits = model(x[:1].to(_device(model)))
-    _check_result(logits, 1, x.shape[1], lengths)
-    if loss == "all" and logits.ndim == 2:
-        raise ValueError(
-            f"loss 'all': expected logits of shape (1, {x.shape[1]}, C), got {tuple(logits.shape)}"
-        )
-    classes = logits.shape[-1]
-    outside = labels[(labels < 0) | (labels >= classes)]
-    if len(outside):
-        raise ValueError(f"labels: expected 0..{classes - 1}, got {int(outside[0])}")
 
 
 def _check_resume(model: nn.Module, state: TrainingState | None, settings: dict[str, Any]) -> None:

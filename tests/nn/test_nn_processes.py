@@ -68,3 +68,66 @@ def test_any_number_of_processes_scores_as_one(processes, alone, tmp_path):
         assert found.keys() == alone.keys()
         for name, scores in alone.items():
             assert torch.equal(found[name], scores), name
+
+
+TRAINING = """
+import sys
+import torch
+import tefast.nn as tnn
+
+torch.manual_seed(0)
+# Of 13 sequences in steps of 4 the last step has one sequence, so that a process has none.
+x, labels = torch.randn(13, 6, 4), torch.arange(13) % 3
+lengths = torch.arange(13) % 6 + 1
+
+
+def trained(group=None, **how):
+    torch.manual_seed(1)
+    model = tnn.SequenceClassifier(4, 3, hidden_size=6, fc_size=5)
+    losses = tnn.fit(model, x, labels, epochs=3, batch_size=4, seed=5, group=group, **how)
+    return losses, torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+HOWS = (
+    {}, {"penalty": "l2", "weight": 0.01}, {"loss": "all", "lengths": lengths},
+    {"lengths": lengths, "penalty": "group", "weight": 0.01},
+)
+"""
+
+TOGETHER = f"""
+import torch.distributed as dist
+{TRAINING}
+dist.init_process_group("gloo")
+found = [trained(dist.group.WORLD, **how) for how in HOWS]
+torch.save(found, f"{{sys.argv[1]}}/{{dist.get_rank()}}.pt")
+dist.barrier()
+dist.destroy_process_group()
+"""
+
+
+def test_two_processes_train_as_one_but_for_rounding(tmp_path, one_thread):
+    (tmp_path / "run.py").write_text(TOGETHER, encoding="utf-8")
+    done = torchrun(tmp_path / "run.py", 2, tmp_path)
+    assert done.returncode == 0, done.stderr
+    space = {}
+    exec(TRAINING, space)
+    first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2))
+    for how, one, other in zip(space["HOWS"], first, second, strict=True):
+        assert torch.equal(one[1], other[1])
+        losses, weights = space["trained"](**how)
+        torch.testing.assert_close(torch.tensor(one[0]), torch.tensor(losses), rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(one[1], weights, rtol=1e-4, atol=1e-5)
+
+
+def test_training_in_bfloat16_comes_near_that_in_float32(one_thread):
+    space = {}
+    exec(TRAINING, space)
+    losses, weights = space["trained"]()
+    mixed, other = space["trained"](precision="bfloat16")
+    assert mixed != losses
+    assert other.dtype == torch.float32
+    torch.testing.assert_close(torch.tensor(mixed), torch.tensor(losses), rtol=0.05, atol=0.02)
+    with pytest.raises(
+        ValueError, match="precision: expected one of float32, bfloat16, got 'int8'"
+    ):
+        space["trained"](precision="int8")
