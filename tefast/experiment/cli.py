@@ -130,9 +130,14 @@ def _add_data(group: Any) -> None:
          help="the network that reads the frames: resnet18, or a model of torchvision or timm "
          "where these are installed")  # fmt: skip
     _add(group, "--weights", help="of the backbone: imagenet, random, or a file")
-    _add(group, "--precision", choices=PRECISIONS, help="what the backbone computes in")
+    _add(
+        group,
+        "--precision",
+        choices=PRECISIONS,
+        help="what the backbone computes in, and on CUDA the training",
+    )
     _add(group, "--device", choices=DEVICES,
-         help="what the backbone runs on; auto: CUDA where there is")  # fmt: skip
+         help="what networks run on; auto: CUDA where there is")  # fmt: skip
     _add(group, "--workers", type=int, metavar="N",
          help="processes that read clips; 0: as many as there are cores")  # fmt: skip
     _add(group, "--frames", type=int, help="frames sampled from a clip")

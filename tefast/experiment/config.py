@@ -86,9 +86,9 @@ class Config:
         What the networks are, and the name of the recurrent layer that loses units: others than
         the default are for models of one's own.
     precision : {"float32", "bfloat16"}
-        What that network computes in.
+        What that network computes in, and on CUDA the networks that are trained.
     device : {"auto", "cpu", "cuda"}
-        What it runs on; "auto": CUDA where there is.
+        What networks run on; "auto": CUDA where there is.
     workers : int
         Processes that read clips; 0: as many as there are cores.
     hidden, fc : int

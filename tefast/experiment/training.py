@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from tefast._support.files import whole_file, write_text
 from tefast.experiment.architecture import STANDARD, Architecture
 from tefast.experiment.config import Config
+from tefast.experiment.devices import device_of
 from tefast.experiment.processes import here
 from tefast.nn import TrainingState, fit, save
 
@@ -186,9 +187,12 @@ def train(
 ) -> list[float]:
     """Train a model in place on the training samples, and return the losses, as `tefast.nn.fit`.
 
-    All processes of the run train it together, unless this one is to do it alone.
+    All processes of the run train it together, unless this one is to do it alone. On CUDA, where
+    the settings ask for bfloat16, the model computes in it.
     """
-    return fit(
+    device = device_of(config.device)
+    model.to(device)
+    losses = fit(
         model,
         material.train_x,
         material.train_labels,
@@ -202,8 +206,11 @@ def train(
         loss=cast(Any, config.loss),
         on_epoch=on_epoch,
         resume=resume,
+        precision=cast(Any, config.precision if device == "cuda" else "float32"),
         group=here().group if together else None,
     )
+    model.to("cpu")
+    return losses
 
 
 def _read_checkpoint(path: Path) -> TrainingState | None:

@@ -122,12 +122,10 @@ def test_two_processes_train_as_one_but_for_rounding(tmp_path, one_thread):
 def test_training_in_bfloat16_comes_near_that_in_float32(one_thread):
     space = {}
     exec(TRAINING, space)
-    losses, weights = space["trained"]()
+    losses, _ = space["trained"]()
     mixed, other = space["trained"](precision="bfloat16")
     assert mixed != losses
     assert other.dtype == torch.float32
     torch.testing.assert_close(torch.tensor(mixed), torch.tensor(losses), rtol=0.05, atol=0.02)
-    with pytest.raises(
-        ValueError, match="precision: expected one of float32, bfloat16, got 'int8'"
-    ):
+    with pytest.raises(ValueError, match="precision: expected one of float32, bfloat16"):
         space["trained"](precision="int8")

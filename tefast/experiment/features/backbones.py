@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from tefast.experiment.config import Config, ConfigError
+from tefast.experiment.devices import device_of
 from tefast.experiment.features.weights import imagenet_file, put_weights, read_weights, sha256_of
 from tefast.experiment.resnet import ResNet18, draw, fold
 
@@ -158,7 +159,7 @@ def load_backbone(config: Config) -> Backbone:
         If there is no such network or device.
     """
     options: dict[str, Any] = {
-        "precision": config.precision, "device": _device(config.device)
+        "precision": config.precision, "device": device_of(config.device)
     }  # fmt: skip
     if config.backbone == OWN:
         return _resnet18(config.weights, options).ready()
@@ -192,10 +193,3 @@ def _resnet18(weights: str, options: dict[str, Any]) -> Backbone:
     return Backbone(
         fold(network.eval()), f"ResNet-18 with {described}", weights_sha256=sha256, **options
     )
-
-
-def _device(asked: str) -> str:
-    there = torch.cuda.is_available()
-    if asked == "cuda" and not there:
-        raise ConfigError("--device cuda: this PyTorch finds no CUDA device")
-    return "cuda" if asked != "cpu" and there else "cpu"
