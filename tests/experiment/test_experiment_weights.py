@@ -157,7 +157,7 @@ def test_other_weights_at_the_same_path_are_said_to_be_others(tmp_path, monkeypa
     def trained(*arguments):
         raise ConfigError("far enough")
 
-    monkeypatch.setattr(run, "_train", trained)
+    monkeypatch.setattr(run, "train_all", trained)
     path = tmp_path / "weights.pth"
     arguments = ["--preset", "smoke", "--groups", "2", "--clips-per-group", "1"]
     arguments += ["--out", str(tmp_path / "out"), "--weights", str(path), "--workers", "1"]
