@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import tefast
+from tefast.experiment.answers import answers
 from tefast.experiment.findings import findings, paper_table
 from tefast.experiment.results import StudyResults, read_rows
 
@@ -24,7 +25,7 @@ README = Path(__file__).parents[2] / "README.md"
 MODULES = (
     "tefast.by_definition", "tefast._streaming.by_definition", "tefast.measures",
     "tefast.encoding", "tefast.history_choice", "tefast.interop", "tefast.larger_than_memory",
-    "tefast.ordinal", "tefast.windowed", "tefast._streaming.transfer", "tefast.transfer",
+    "tefast.ordinal", "tefast.pairwise", "tefast.spikes", "tefast.windowed", "tefast._streaming.transfer", "tefast.transfer",
     "tefast._significance.significance",
 )  # fmt: skip
 
@@ -239,24 +240,25 @@ def test_the_table_of_benchmarks_is_the_committed_results(monkeypatch):
     assert report.readme(text, report.committed()) == text
 
 
-def test_the_readmes_table_is_the_committed_runs():
-    summary = json.loads((README.parent / "docs" / "study" / "summary.json").read_text())
-    lines = README.read_text(encoding="utf-8").splitlines()
-    for row in summary["beside_the_paper"]:
-        shown = [f"{row[name]['mean']:.1f} ± {row[name]['deviation']:.1f}"
-                 for name in ("here_before", "here_after")]  # fmt: skip
-        paper = [str(row["paper_before"]), str(row["paper_after"]), f"{100 * row['removed']:.0f} %"]
-        assert f"| {' | '.join([row['what'], *paper, *shown])} |" in lines
+def test_tables_of_the_study_are_made_from_the_committed_runs(monkeypatch):
+    monkeypatch.syspath_prepend(README.parent / "benchmarks")
+    import study_page
+
+    for path, text in study_page.pages().items():
+        assert path.read_text(encoding="utf-8") == text
 
 
-def test_the_committed_summary_is_that_of_the_committed_rows():
-    study = README.parent / "docs" / "study"
+@pytest.mark.parametrize("name", ["rendered", "digits", "vowels"])
+def test_committed_summaries_are_those_of_the_committed_rows(name):
+    study = README.parent / "docs" / "study" / name
     results = StudyResults(read_rows(study / "results.csv"))
     summary = json.loads((study / "summary.json").read_text())
-    assert len(results.rows) == 3 * 3 * 4 * 2 * 10
-    assert paper_table(results) == summary["beside_the_paper"]
-    clips = min(part["test"] for part in summary["dataset"]["splits"])
-    assert findings(results, clips) == summary["findings"]
+    assert len(summary["config"]["seeds"]) == 5
+    samples = min(part["test"] for part in summary["dataset"]["splits"])
+    classes = len(summary["dataset"]["classes"])
+    assert paper_table(results, samples) == summary["beside_the_paper"]
+    assert findings(results, samples, classes) == summary["findings"]
+    assert answers(results, samples, classes) == summary["answers"]
 
 
 def test_the_page_on_gates_shows_the_committed_rows():
