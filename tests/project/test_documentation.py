@@ -25,7 +25,8 @@ README = Path(__file__).parents[2] / "README.md"
 MODULES = (
     "tefast.by_definition", "tefast._streaming.by_definition", "tefast.measures",
     "tefast.encoding", "tefast.history_choice", "tefast.interop", "tefast.larger_than_memory",
-    "tefast.ordinal", "tefast.pairwise", "tefast.spikes", "tefast.windowed", "tefast._streaming.transfer", "tefast.transfer",
+    "tefast.ordinal", "tefast.pairwise", "tefast.spikes", "tefast.windowed",
+    "tefast._streaming.transfer", "tefast.transfer",
     "tefast._significance.significance",
 )  # fmt: skip
 
