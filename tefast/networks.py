@@ -33,8 +33,8 @@ NO_DELAY = -1
 class Network:
     """The result of `tefast.pairwise_transfer_entropy`.
 
-    Rows are sources and columns are targets, as in an adjacency matrix. A series is no source of
-    itself, and has NaN there.
+    Its matrices are adjacency matrices: rows are sources, and columns are targets. A series is no
+    source of itself, and has NaN there.
 
     Attributes
     ----------
