@@ -73,8 +73,8 @@ class Lines:
 
     def tell(self, done: int, total: int) -> None:
         """Take up how many are done, and of how many."""
-        if self._first is None:
-            self._first = (done, time.monotonic())
+        if self._first is None or (self._now is not None and done < self._now[0]):
+            self._first = (done, time.monotonic())  # also where the next of several begins
         self._now = (done, total)
 
     def line(self, at: float) -> str | None:

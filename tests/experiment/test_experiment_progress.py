@@ -26,6 +26,15 @@ def test_a_line_says_what_is_done_and_what_is_left(monkeypatch):
     assert lines.line(12410.0) == "features: clip 13310 of 13320, about 10 s left"
 
 
+def test_where_several_are_done_in_turn_each_has_its_own_pace(monkeypatch):
+    lines = lines_at(monkeypatch, 0.0, 1000.0)
+    lines.tell(0, 100)
+    lines.tell(100, 100)
+    lines.tell(0, 100)  # of the next one
+    lines.tell(10, 100)
+    assert lines.line(1030.0) == "features: clip 10 of 100, about 4 min left"
+
+
 @pytest.mark.parametrize(
     ("seconds", "said"),
     [(0.2, "0 s"), (59.4, "59 s"), (59.6, "1 min"), (3569, "59 min"), (3571, "1 h 0 min"),
