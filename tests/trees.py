@@ -94,7 +94,8 @@ def with_oddities(folder, names):
     path[6].write_bytes(path[6].read_bytes()[:300] + b"cut off in the header")
     write_clip(path[7], metadata={"title": "QQQQ"})
     path[7].write_bytes(path[7].read_bytes().replace(b"QQQQ", b"\xff\xfe\x80Q"))
-    return {names[4]: "damaged", names[5]: "unreadable", names[6]: "unreadable"}
+    kinds = {0: "short", 4: "damaged", 5: "unreadable", 6: "unreadable"}
+    return {names[number]: kind for number, kind in kinds.items()}
 
 
 def ucf_tree(root):

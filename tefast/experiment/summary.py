@@ -68,7 +68,7 @@ def build_summary(
         ``grid``: for each factor that was tried ``weight``, ``accuracy`` and ``cross_entropy`` on
         the training samples that were held out.
     problems : list of dict
-        For every clip that is damaged or cannot be read ``name``, ``kind``, ``reason``.
+        For every clip that is short, damaged or cannot be read ``name``, ``kind``, ``reason``.
     seconds : dict
         Of every stage, over all starts of the run.
     """

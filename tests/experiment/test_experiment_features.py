@@ -407,3 +407,13 @@ def test_frames_are_only_decoded_elsewhere_where_there_is_a_gpu(dataset, tmp_pat
 def to_the_cpu(to):
     """`Tensor.to` for a machine without the GPU that is asked for."""
     return lambda tensor, *where: tensor if where == ("cuda",) else to(tensor, *where)
+
+
+def test_clips_of_too_few_frames_are_named(dataset, tmp_path):
+    for again in (False, True):
+        found = run(dataset, means(), tmp_path, frames=50)
+        assert [(p.kind, p.name) for p in found.problems] == [
+            ("short", clip.name) for clip in dataset.clips
+        ], again
+        assert "of the 50 frames that are taken" in found.problems[0].reason
+        assert found.usable.all()

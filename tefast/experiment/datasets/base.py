@@ -80,7 +80,7 @@ class Found(Generic[AnySample]):
 
 @dataclass(frozen=True)
 class ClipProblem:
-    """A sample that is "damaged", of which a part was used, or "unreadable"."""
+    """A sample that is "short" or "damaged", of which a part was used, or "unreadable"."""
 
     name: str
     kind: str

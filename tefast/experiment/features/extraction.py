@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Generator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +139,7 @@ class _Work:
         seconds = (outcome.decoding, outcome.network, outcome.processor, elapsed)
         notes: dict[str, Any] = dict(zip(NOTED, (round(each, 6) for each in seconds), strict=True))
         notes |= {"name": clip.name, "problem": outcome.problem, "processes": processes}
+        notes["short"] = outcome.short
         self.store.put(self.keys[number], outcome.values, notes)
 
 
@@ -148,9 +149,7 @@ def _on_device(backbone: Backbone, outcome: Outcome) -> Outcome:
         return outcome
     start = time.perf_counter()
     values = backbone.run(outcome.values)
-    return Outcome(
-        values, outcome.problem, outcome.decoding, time.perf_counter() - start, outcome.processor
-    )
+    return replace(outcome, values=values, network=time.perf_counter() - start)
 
 
 def _gather(
@@ -170,6 +169,9 @@ def _gather(
             values[i], usable[i] = entry.values, True
             if entry.notes["problem"] is not None:
                 problems.append(ClipProblem(clip.name, "damaged", entry.notes["problem"]))
+            elif entry.notes.get("short") is not None:
+                has = f"it has {entry.notes['short']} of the {frames} frames that are taken"
+                problems.append(ClipProblem(clip.name, "short", f"{has}; some count repeatedly"))
         elif i in unreadable:
             problems.append(ClipProblem(clip.name, "unreadable", unreadable[i]))
         else:

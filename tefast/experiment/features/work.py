@@ -47,6 +47,8 @@ class Outcome:
         Why it cannot be read, or what is wrong with it.
     decoding, network, processor : float
         Seconds of the two steps, and of processor time.
+    short : int or None
+        The frames that the clip has, where these are fewer than are taken of it.
     """
 
     values: npt.NDArray[Any] | None
@@ -54,6 +56,7 @@ class Outcome:
     decoding: float
     network: float = 0.0
     processor: float = 0.0
+    short: int | None = None
 
 
 def do(job: Job, path: Path) -> Outcome:
@@ -74,6 +77,7 @@ def do(job: Job, path: Path) -> Outcome:
         decoded - start,
         time.perf_counter() - decoded,
         time.process_time() - processor,
+        sampled.decoded if sampled.decoded < job.frames else None,
     )
 
 
