@@ -55,13 +55,14 @@ def _half(results: StudyResults, samples: int, classes: int) -> str:
     after = results.spread(curve, fraction)
     if change is None or after is None:
         return f"{claim}: not measured, which takes models without a penalty."
+    better = [label(one) for one, gap in zip(others, gaps, strict=True) if gap and gap.sign > 0]
+    worse = [label(one) for one, gap in zip(others, gaps, strict=True) if gap and gap.sign < 0]
+    sign = -1 if better else change.sign
     without = {
         -1: "does not hold here",
         0: "is neither shown nor refuted here",
         1: "holds here",
-    }[change.sign]
-    better = [label(one) for one, gap in zip(others, gaps, strict=True) if gap and gap.sign > 0]
-    worse = [label(one) for one, gap in zip(others, gaps, strict=True) if gap and gap.sign < 0]
+    }[0 if sign > 0 and len(worse) < len(others) else sign]
     if not others:
         ranks = "no other order was measured"
     elif len(worse) == len(others):
@@ -102,20 +103,24 @@ def _recoveries(results: StudyResults, samples: int) -> str:
     """Whether the order matters once something is done after the removal."""
     regularizer = first_regularizer(results)
     parts = []
+    first = None
     for recovery in RECOVERIES:
         fraction, curves = _compared_at(results, regularizer, recovery)
         means = [one.mean for curve in curves if (one := results.spread(curve, fraction))]
         if len(means) < 2:
             continue
+        first = fraction if first is None else first
         part = f"{100 * (max(means) - min(means)):.1f} points {_after(recovery)}"
+        part += "" if fraction == first else f" at {fraction:.0%}"
         chance = random_curve(regularizer, recovery)
         if chance in curves:
             gaps = [one for one in differences(results, curves, chance, fraction, samples) if one]
-            part += f" ({_apart(gaps)} of {len(gaps)} orders differ from random ones)"
+            if any(gap.p is not None for gap in gaps):
+                part += f" ({_apart(gaps)} of {len(gaps)} orders differ from random ones)"
         parts.append(part)
-    if len(parts) < 2:
+    if first is None or len(parts) < 2:
         return "Whether the order matters after a recovery was not measured."
-    return f"From the best to the worst order it is, at {fraction:.0%} removed, {', '.join(parts)}."
+    return f"From the best to the worst order it is, at {first:.0%} removed, {', '.join(parts)}."
 
 
 def _after(recovery: str) -> str:
@@ -173,9 +178,7 @@ def _sequences(results: StudyResults, samples: int) -> str:
     """Where a criterion that looks at sequences is the best, and whether that is shown."""
     regularizer = first_regularizer(results)
     curves = [
-        curve
-        for curve in group(results, regularizer, "none")
-        if curve.criterion not in (FROM_SCRATCH, "random")
+        curve for curve in group(results, regularizer, "none") if curve.criterion != FROM_SCRATCH
     ]
     aware = [curve for curve in curves if curve.criterion in SEQUENCE_AWARE]
     blind = [curve for curve in curves if curve not in aware]

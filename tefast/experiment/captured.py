@@ -90,7 +90,8 @@ def _of_one_result(trained: Trained, rnn: str, *, classes: int) -> Captured:
         outputs = [h for h, *_ in found]
         each.append(torch.cat([y for _, y, *_ in found]))
     # Logits are known up to a constant, which none of the series depends on.
-    logits = torch.stack(each, dim=-1).log()
+    probabilities = torch.stack(each, dim=-1)
+    logits = probabilities.clamp_min(torch.finfo(probabilities.dtype).tiny).log()
     series = series_of(logits, trained.material.train_labels.to(logits.device))
     return Captured(
         h=torch.cat(outputs).cpu().numpy(),

@@ -165,7 +165,8 @@ def _add_sweep(group: Any) -> None:
     seeds = group.add_mutually_exclusive_group()
     _add(seeds, "--seeds", type=int, nargs="+", help="a model for each of these seeds")
     seeds.add_argument("--num-seeds", type=_count, metavar="N",
-                       help="a model for each of the seeds 0 to N - 1")  # fmt: skip
+                       help="a model for each of the seeds 0 to N - 1 (default: those of "
+                       "--seeds)")  # fmt: skip
     _add(group, "--regularizers", nargs="+", choices=REGULARIZERS, help="a model for each")
     _add(group, "--criteria", nargs="+", metavar="NAME",
          help="what orders the units: names of tefast.nn.criteria, or module:function")  # fmt: skip

@@ -169,7 +169,7 @@ class Config:
     @property
     def recovered_regularizer(self) -> str:
         """The models that recoveries, small networks and readings are measured on."""
-        return "none" if "none" in self.regularizers else self.regularizers[0]
+        return next(name for name in REGULARIZERS if name in self.regularizers)
 
     def penalty(self, regularizer: str) -> tuple[str | None, float | Literal["auto"]]:
         """The kind and the factor of a regulariser's penalty."""

@@ -237,6 +237,7 @@ def _regularizers(results: StudyResults, samples: int) -> list[str]:
         0: "the difference between the two is within the spread of the seeds",
         -1: "L1 keeps more than L2, against the paper",
     }[gap.sign]
+    verdict = verdict if gap.p is not None else "one seed does not tell the two apart"
     return [
         f"At {fraction:.0%} removed by transfer entropy (descending) the change is "
         f"{points(l1)} with L1 and {points(l2)} with L2; {verdict} "

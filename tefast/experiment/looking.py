@@ -54,7 +54,7 @@ def look_at_units(
         place = space.facts_of(one.regularizer, one.seed)
         known.append(facts_of_model(capture, one, config.rnn, place, every=config.readings))
         if config.readings:
-            path = space.readings_of(one.regularizer, one.seed)
+            path = space.readings_of(one.regularizer, one.seed, config.random_orders)
             rows += ReadingSweep(config, one).measure(capture, path, progress)
     maps = [(one, of_paper(each)) for one, each in zip(mine, known, strict=True)]
     write_maps(space.maps, maps, dataset=config.dataset, split=config.split)

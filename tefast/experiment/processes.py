@@ -6,9 +6,13 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, TypeVar, cast
 
 T = TypeVar("T")
+
+PATIENCE = timedelta(days=30)
+"""How long a process waits for the others."""
 
 
 @dataclass(frozen=True)
@@ -19,13 +23,20 @@ class Processes:
     ----------
     rank, size : int
         Its number, from 0, and how many there are.
-    group : torch.distributed.ProcessGroup or None
-        All of them; None of a process that is alone.
     """
 
     rank: int = 0
     size: int = 1
-    group: Any = None
+
+    @property
+    def group(self) -> Any:
+        """All of them, a ``torch.distributed.ProcessGroup``; None of a process that is alone."""
+        if self.size == 1:
+            return None
+        import torch.distributed as dist
+
+        # Not kept: a group that outlives its end takes the process down with it.
+        return dist.group.WORLD
 
     @property
     def is_first(self) -> bool:
@@ -72,7 +83,7 @@ def here() -> Processes:
 
     if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
         return Processes()
-    return Processes(dist.get_rank(), dist.get_world_size(), dist.group.WORLD)
+    return Processes(dist.get_rank(), dist.get_world_size())
 
 
 def speaks() -> bool:
@@ -94,7 +105,10 @@ def joined() -> Iterator[Processes]:
         if torch.cuda.is_available():
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
         # Gloo beside NCCL carries the objects, which are on the host.
-        dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+        # The others wait for what the first does alone, such as the readings.
+        dist.init_process_group(
+            "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE
+        )
     try:
         yield here()
         # One that went first would take the others' connections with it.

@@ -122,6 +122,7 @@ def _run(
         what = f"{len(found.clips)} {dataset.samples} of {len(found.classes)} classes"
         _say(f"{what} in {printable(found.root)}")
         _warn_of_unknown_groups(found)
+        _warn_of_a_split(config, found)
         for name, value in getattr(reader, "pins", {}).items():
             space.pin(name, value)
         with space.stage("features"):
@@ -184,6 +185,16 @@ def _warn_of_unknown_groups(found: Found[Any]) -> None:
     unknown = unknown_groups(found)
     if unknown is not None:
         _say(f"warning: {unknown}; so it is unknown whether the split keeps videos apart")
+
+
+def _warn_of_a_split(config: Config, found: Found[Any]) -> None:
+    """Say so where a file of one's own gives a split that is not used."""
+    given = getattr(found.clips[0], "is_test", None)
+    if config.dataset == "arrays" and given is not None and config.split != "official-1":
+        _say(
+            f"warning: {printable(found.root)} gives a split, which --split {config.split} leaves "
+            "aside; --split official-1 takes it"
+        )
 
 
 def _check_unreadable(features: Features, allowed: bool) -> None:
@@ -282,7 +293,7 @@ def _described(found: Found[Any], features: Features, splits: dict[int, Split]) 
             "seed": seed,
             "train": len(part.train),
             "test": len(part.test),
-            "group_overlap": "unknown" if overlap is None else overlap,
+            "group_overlap": "unknown" if overlap is None or not found.grouped else overlap,
         }
         for seed, part in splits.items()
         for overlap in [group_overlap(found, part.train, part.test)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -127,6 +128,8 @@ class Study:
             if model is not None:
                 config = replace(config, model=_called(model))
             self._config = check(config)
+        if out is None and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            raise ConfigError("out: expected a folder, which several processes share, got None")
         self.out = Path(tempfile.mkdtemp(prefix="tefast-study-") if out is None else out)
 
     @property

@@ -131,6 +131,8 @@ def train_model(
         save(model, model_path)
         checkpoint.unlink(missing_ok=True)
     here().wait()
+    if not here().is_first:  # what batches are normalised with is that of the first
+        return architecture.load(model_path, config, material.train_x.shape[2], num_classes)
     return model
 
 

@@ -37,7 +37,8 @@ def train_all(
     values = torch.from_numpy(features.values)
     labels = torch.tensor([clip.label for clip in found.clips])
     lengths = None if features.lengths is None else torch.from_numpy(features.lengths)
-    keeps_groups = config.split != "random" and found.grouped
+    are_known = found.grouped and all(clip.group is not None for clip in found.clips)
+    keeps_groups = config.split != "random" and are_known
     trained: list[Trained] = []
     choices: list[Choice] = []
     for seed, part in splits.items():

@@ -90,9 +90,9 @@ class Workspace:
         """What a model makes of clips whose frames were shuffled."""
         return self.out / "sweep" / f"{regularizer}-seed{seed}-shuffled.json"
 
-    def readings_of(self, regularizer: str, seed: int) -> Path:
-        """What the readings of the score come to for a model."""
-        return self.out / "readings" / f"{regularizer}-seed{seed}.csv"
+    def readings_of(self, regularizer: str, seed: int, orders: int) -> Path:
+        """What the readings of the score come to for a model, beside so many random orders."""
+        return self.out / "readings" / f"{regularizer}-seed{seed}-{orders}orders.csv"
 
     def facts_of(self, regularizer: str, seed: int) -> Path:
         """What the units of a model are like, beside its scores by some readings."""

@@ -363,11 +363,10 @@ def _check_resume(model: nn.Module, state: TrainingState | None, settings: dict[
     missing = [key for key in TrainingState.__annotations__ if key not in state]
     if missing:
         raise ValueError(f"resume: expected a TrainingState, {missing[0]!r} is missing")
-    for name, value in settings.items():
-        if state["settings"].get(name) != value:
-            raise ValueError(
-                f"resume: {name} was {state['settings'].get(name)!r} and is {value!r} now"
-            )
+    for name in {**settings, **state["settings"]}:
+        before, now = (each.get(name) for each in (state["settings"], settings))
+        if before != now:
+            raise ValueError(f"resume: {name} was {before!r} and is {now!r} now")
     ours = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     theirs = {name: tuple(tensor.shape) for name, tensor in state["model"].items()}
     if ours != theirs:

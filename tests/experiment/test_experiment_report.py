@@ -128,7 +128,7 @@ def test_methods_say_what_the_paper_leaves_open(tmp_path):
         assert words in methods, words
     assert "Fine-tuning" not in methods
     chosen = [{"regularizer": "l1", "seed": 0, "weight": 1e-4, "grid": []}]
-    config = replace(PRESETS["complete"], regularizers=("none", "l1"))
+    config = replace(PRESETS["complete"], regularizers=("none", "l1"), l1_weight="auto")
     text = reported(tmp_path, config=config, chosen_weights=chosen)
     assert "chosen 0.0001 (seed 0)" in text
     assert "Fine-tuning: 1 epoch of the training above, with 0.1 of its peak" in text
