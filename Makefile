@@ -79,7 +79,7 @@ sanitize: $(VENV)/installed
 	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libubsan.so)" \
 		ASAN_OPTIONS=detect_leaks=0 $(SANITIZED)/bin/python -P -m pytest -q -p no:cacheprovider \
 		tests/backends/test_kernel.py tests/backends/test_surrogates.py \
-		tests/backends/test_counts.py tests/measures/test_known_values.py
+		tests/backends/test_counts.py tests/measures/test_known_values.py tests/pairs/test_pairwise.py
 ifeq ($(CLANGXX),)
 	@echo "no Clang: the thread sanitizer was not run"
 else
