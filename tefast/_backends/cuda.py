@@ -8,11 +8,21 @@ from typing import Any
 import numpy as np
 
 from tefast._backends import BackendScores, fastest, load, operators
-from tefast._backends.inputs import BinnedValues, CodeWindows
+from tefast._backends.inputs import BinnedValues, CodeWindows, PairStates
 from tefast._inputs.values import Values
 from tefast._tables import counts as tables
 from tefast._tables.quantiles import Places, tied_edges
-from tefast._tables.types import BackendTable, Codes, Counts, Lengths, Nats, Orders, Scan
+from tefast._tables.types import (
+    BackendTable,
+    Booleans,
+    Codes,
+    Counts,
+    Lengths,
+    Nats,
+    Orders,
+    Scan,
+    Steps,
+)
 from tefast.binning import Edges
 
 KIND = "cuda"
@@ -158,6 +168,30 @@ def transfer_entropies(
             count_transitions(part, source, counts.zero_(), threads)
             row[some] = score_counts(counts, threads)
     return nats, False  # nothing was looked at
+
+
+def pair_states(codes: Codes, bins: int, back: Steps, threads: int | None) -> PairStates:
+    """See `tefast._backends.Backend.pair_states`: pairs are counted on the CPU."""
+    return load(fastest(None)).pair_states(codes, bins, back, threads)
+
+
+def moved_states(states: PairStates, steps: int, kept: Booleans, threads: int | None) -> PairStates:
+    """See `tefast._backends.Backend.moved_states`: pairs are counted on the CPU."""
+    return load(fastest(None)).moved_states(states, steps, kept, threads)
+
+
+def score_pairs(
+    targets: PairStates, sources: PairStates, nexts: int, threads: int | None
+) -> BackendTable:
+    """See `tefast._backends.Backend.score_pairs`: pairs are counted on the CPU."""
+    return load(fastest(None)).score_pairs(targets, sources, nexts, threads)
+
+
+def count_pairs(
+    targets: PairStates, sources: PairStates, nexts: int, threads: int | None
+) -> BackendTable:
+    """See `tefast._backends.Backend.count_pairs`: pairs are counted on the CPU."""
+    return load(fastest(None)).count_pairs(targets, sources, nexts, threads)
 
 
 def conditional_surrogates(

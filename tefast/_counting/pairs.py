@@ -11,7 +11,6 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +19,7 @@ from tefast._backends.inputs import PairStates
 from tefast._counting import evaluation
 from tefast._counting.inputs import Inputs
 from tefast._counting.windows import MOST_STATES, Windows
+from tefast._inputs.kinds import to_numpy
 from tefast._tables import entropies
 from tefast._tables.counts import CountTable, Dense
 from tefast._tables.states import Embedding, JointState, history
@@ -283,9 +283,8 @@ class PairCounter:
             known = {part.target.role: binning.units(targets.start, targets.stop)}
             # The kernel wants the state a step before the transition's end.
             starts = np.stack([each.moved(-1).codes for each in states])
-            return np.asarray(
-                evaluation.of_states(replace(part, _binnings=known), starts, work.states)
-            )
+            scores = evaluation.of_states(replace(part, _binnings=known), starts, work.states)
+            return np.asarray(to_numpy(scores))
         return np.stack([self._of_windows(each, targets, bias) for each in states])
 
     def _of_windows(self, state: JointState, targets: slice, bias: str | None) -> Floats:
@@ -314,7 +313,7 @@ def joined(parts: Sequence[PairStates]) -> PairStates:
     """The rows of several sets of series, one after the other."""
     if len(parts) == 1:
         return parts[0]
-    rows = concatenated([part.rows for part in parts])
+    rows = np.concatenate([part.rows for part in parts])
     first = parts[0].any
     if all(len(part.any) == 1 and bool((part.any == first).all()) for part in parts):
         return PairStates(rows, first)
@@ -322,13 +321,4 @@ def joined(parts: Sequence[PairStates]) -> PairStates:
         part.any if len(part.any) == len(part.rows) else part.any.repeat(len(part.rows), 0)
         for part in parts
     ]
-    return PairStates(rows, concatenated(spread))
-
-
-def concatenated(parts: Sequence[Any]) -> Any:
-    """Arrays of a backend one after the other."""
-    if isinstance(parts[0], np.ndarray):
-        return np.concatenate(parts)
-    import torch
-
-    return torch.cat(list(parts))
+    return PairStates(rows, np.concatenate(spread))
