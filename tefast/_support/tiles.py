@@ -47,7 +47,7 @@ class TiledResults:
         self._folder = folder
         self._told: str | None = None
         self.arrays: dict[str, Any] = dict(given)
-        mode = "w+" if folder is None else self._begin(folder, settings)
+        mode = "w+" if folder is None else self._begin(folder, settings, {*shapes} - {*given})
         for name, (shape, dtype) in shapes.items():
             if name in given:
                 continue
@@ -63,12 +63,12 @@ class TiledResults:
                 raise ValueError(f"{path} does not hold what this run writes; delete {folder}")
             self.arrays[name] = mapped
 
-    def _begin(self, folder: Path, settings: dict[str, Any]) -> str:
+    def _begin(self, folder: Path, settings: dict[str, Any], names: set[str]) -> str:
         """How to open the arrays of the folder: as they are, or anew."""
         told = json.dumps(settings, sort_keys=True, indent=1) + "\n"
         path = folder / SETTINGS
         if not path.exists():
-            if folder.is_dir() and any(folder.iterdir()):
+            if folder.is_dir() and not _never_ready(folder, names):
                 raise ValueError(
                     f"checkpoint: expected a new or empty folder, or one of this function, got "
                     f"{folder}, which holds other files"
@@ -108,6 +108,15 @@ class TiledResults:
                 with (self._folder / DONE).open("ab") as file:
                     file.write(np.int64(number).tobytes())
         self.done.add(number)
+
+
+def _never_ready(folder: Path, names: set[str]) -> bool:
+    """Whether a folder is empty, or was left by a run that ended before it was `ready`."""
+    found = {path.name for path in folder.iterdir() if not path.name.startswith(".part-")}
+    if not found:
+        return True
+    own = {DONE, *(f"{name}.npy" for name in names)}
+    return found <= own and DONE in found and not (folder / DONE).read_bytes()
 
 
 def _empty(dtype: Any) -> Any:
