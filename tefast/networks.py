@@ -65,7 +65,8 @@ class Network:
     method : str or None
         How pairs were tested.
     surrogates : int
-        The number of surrogates; 0 without.
+        The number of surrogates of each source; the fewest, where sources have gaps and some can
+        be turned or exchanged in fewer ways than `surrogates` asked for. 0 without.
     alpha : float
         Pairs whose q-value is below it count as edges.
     base : float

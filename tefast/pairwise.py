@@ -22,8 +22,8 @@ from tefast._inputs import values
 from tefast._inputs.kinds import PAIRED, unit_names
 from tefast._inputs.values import Values
 from tefast._significance.chi_square import import_scipy
-from tefast._significance.pairs import METHODS, Test, tested
-from tefast._significance.result import benjamini_hochberg, check_alpha
+from tefast._significance.pairs import METHODS, PairTest, fewest_ways, tested, warn_of_doubts
+from tefast._significance.result import benjamini_hochberg, check_alpha, too_few
 from tefast._support.memory import memory_limit
 from tefast._support.parameters import documented
 from tefast._support.progress import Bar, Progress
@@ -158,6 +158,9 @@ def pairwise_transfer_entropy(
     inputs.learned(inputs.target)
     base_embedding = replace(embedding, delay=lags[0])
     work = Pairs(inputs, base_embedding, lags, numbers, str(build_info()["instruction_set"]))
+    if test is not None:
+        test = replace(test, ways=fewest_ways(work, test))
+        warn_of_doubts(work, test, names)
     results = TiledResults(
         shapes, given, None if checkpoint is None else Path(checkpoint),
         _settings(work, correction, test) if checkpoint is not None else {},
@@ -171,7 +174,7 @@ def _fill(
     results: TiledResults,
     work: Pairs,
     bias: str | None,
-    test: Test | None,
+    test: PairTest | None,
     progress: Progress | None,
 ) -> None:
     """Measure every tile that is not done."""
@@ -191,7 +194,7 @@ def _fill(
 
 
 def measured(
-    counter: PairCounter, tile: Tile, bias: str | None, test: Test | None, *, by_delay: bool
+    counter: PairCounter, tile: Tile, bias: str | None, test: PairTest | None, *, by_delay: bool
 ) -> dict[str, npt.NDArray[Any]]:
     """All that is asked of the pairs of a tile, by the names of the fields of `Network`."""
     work = counter.work
@@ -228,39 +231,36 @@ def _coincidence(nats: Floats, delays: npt.NDArray[Any], at: npt.NDArray[Any]) -
 
 
 def _network(
-    results: TiledResults, work: Pairs, names: tuple[Any, ...], test: Test | None, alpha: float
+    results: TiledResults,
+    work: Pairs,
+    names: tuple[Any, ...],
+    test: PairTest | None,
+    alpha: float,
 ) -> Network:
     arrays = dict(results.arrays)
     if bool(np.isnan(arrays["te"]).all()):
         evaluation.raise_nothing_left()
     if test is not None:
         arrays["q_value"] = benjamini_hochberg(arrays["p_value"])
-        _warn_of_few(arrays["p_value"], arrays["q_value"], test, alpha)
+        _warn_of_few(arrays["p_value"], test, alpha)
     return Network(
         names=names,
         source_names=tuple(names[i] for i in work.sources.tolist()),
         delays=work.delays,
         method=None if test is None else test.method,
-        surrogates=0 if test is None or test.method == "chi2" else test.surrogates,
+        surrogates=0 if test is None else test.drawn,
         alpha=alpha,
         base=work.inputs.options.base,
         **arrays,
     )
 
 
-def _warn_of_few(p: Floats, q: Floats, test: Test, alpha: float) -> None:
-    """Say so where pairs exceed all surrogates, and these are too few for any q below `alpha`."""
-    least = 1.0 / (1.0 + test.surrogates)
-    best = int(np.count_nonzero(p <= least))
-    if test.method == "chi2" or not best or float(np.nanmin(q)) < alpha:
+def _warn_of_few(p: Floats, test: PairTest, alpha: float) -> None:
+    if test.method == "chi2":
         return
-    tested_pairs = int(np.count_nonzero(~np.isnan(p)))
-    needed = math.ceil(tested_pairs / (alpha * best))
-    warn(
-        f"significance={test.method!r}: {best} of {tested_pairs} pairs exceed all "
-        f"{test.surrogates} surrogates, which are too few for any q below {alpha:g}; some "
-        f"surrogates={needed} would do, and 'chi2' needs none where it is right"
-    )
+    reason = too_few(p, test.drawn, alpha, test.ways, "pairs")
+    if reason is not None:
+        warn(f"significance={test.method!r}: {reason}")
 
 
 def _pairs_of(tile: Tile) -> int:
@@ -276,7 +276,7 @@ def _check_delays(delays: Any) -> tuple[int, ...]:
     return tuple(sorted(found))
 
 
-def _check_test(method: Any, surrogates: Any, seed: Any) -> Test | None:
+def _check_test(method: Any, surrogates: Any, seed: Any) -> PairTest | None:
     count, root = check_positive(surrogates, "surrogates"), check_not_negative(seed, "seed")
     if method is None:
         return None
@@ -285,7 +285,7 @@ def _check_test(method: Any, surrogates: Any, seed: Any) -> Test | None:
         raise ValueError(f"unknown significance {method!r}; known are {known}, and None")
     if method == "chi2":
         import_scipy()
-    return Test(method, count, root)
+    return PairTest(method, count, root)
 
 
 def _names(target: Values) -> tuple[Any, ...]:
@@ -321,7 +321,7 @@ def _few(names: tuple[Any, ...]) -> str:
 
 
 def _shapes(
-    shape: tuple[int, int], delays: tuple[int, ...], test: Test | None, by_delay: bool
+    shape: tuple[int, int], delays: tuple[int, ...], test: PairTest | None, by_delay: bool
 ) -> dict[str, tuple[tuple[int, ...], Any]]:
     floats, integers = np.dtype(np.float64), np.dtype(np.int64)
     found: dict[str, tuple[tuple[int, ...], Any]] = {
@@ -362,7 +362,7 @@ def _check_out(out: Any, shape: tuple[int, ...]) -> npt.NDArray[Any]:
     return out
 
 
-def _settings(work: Pairs, bias: str | None, test: Test | None) -> dict[str, Any]:
+def _settings(work: Pairs, bias: str | None, test: PairTest | None) -> dict[str, Any]:
     """What the results of a checkpoint depend on."""
     inputs, embedding = work.inputs, work.embedding
     digest = hashlib.blake2b(digest_size=16)

@@ -80,29 +80,35 @@ class Estimate:
         return np.where(free, p, np.where(total > 0, 1.0, np.nan)), mean, deviation
 
     def warn_of_few(self) -> None:
-        """Say where the chi-square law is not to be trusted: few transitions, or rare values."""
+        """Say where the chi-square law is not to be trusted."""
+        doubt = self.doubt()
+        if doubt is not None:
+            warn(f"method='chi2' {doubt}")
+
+    def doubt(self) -> str | None:
+        """Why it is not to be trusted, if so: few transitions, or rare values."""
         some = np.flatnonzero((self.cells > 0) & (self.freedom > 0))
         if not some.size:
-            return
+            return None
         each, correction = (
             self.total[some] / self.cells[some],
             self.excess[some] / self.freedom[some],
         )
         few, rare = int(each.argmin()), int(correction.argmax())
         if each[few] < FEW:
-            warn(
-                f"method='chi2' with {each[few]:.2g} transitions for each of "
-                f"{self.cells[some[few]]:.0f} cells rejects too often; it takes some 30. Use "
-                "fewer bins, or surrogates"
+            return (
+                f"with {each[few]:.2g} transitions for each of {self.cells[some[few]]:.0f} cells "
+                "rejects too often; it takes some 30. Use fewer bins, or surrogates"
             )
-        elif correction[rare] > RARE:
+        if correction[rare] > RARE:
             many = int((correction > RARE).sum())
-            warn(
-                f"method='chi2' does not hold where values are rare: in {many} of {len(self.te)} "
-                "units some bins have so few transitions that p, null_mean and effective_te are "
-                f"wrong (Williams' correction is {correction[rare]:.2g} for unit {some[rare]}). "
-                "Use fewer or quantile bins, or surrogates"
+            return (
+                f"does not hold where values are rare: in {many} of {len(self.te)} units some bins "
+                "have so few transitions that p, null_mean and effective_te are wrong (Williams' "
+                f"correction is {correction[rare]:.2g} for unit {some[rare]}). Use fewer or "
+                "quantile bins, or surrogates"
             )
+        return None
 
     def against(
         self, null: tuple[Floats, Floats, Floats], base: float, **told: Any

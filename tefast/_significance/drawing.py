@@ -72,7 +72,12 @@ class Source:
         self.counted: Windows = self._windows(self.states)
         self._shuffled: dict[int, Positions] = {}
         self.method = self._automatic() if method == "auto" else method
-        if self.method == "trials" and not any(len(group) > 1 for group in self._groups):
+        if self._starts.any():
+            self._check_ways()
+
+    def _check_ways(self) -> None:
+        """Raise where there is no surrogate, and warn where all are the source itself."""
+        if self.method == "trials" and not self._alike:
             raise ValueError(
                 "method='trials' exchanges the sources of sequences of the same length and gaps, "
                 "and no two are so; use 'circular' or 'shuffle'"
@@ -82,7 +87,7 @@ class Source:
                 "method='trials' exchanges the sources of sequences, and these are equal, so that "
                 "every surrogate is like the data; use 'circular'"
             )
-        if self._starts.any() and self.ways < 2:
+        if self.ways < 2:
             raise ValueError(
                 f"method={self.method!r} turns the source of every sequence, and none has two "
                 "values; use 'shuffle' or 'conditional'"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -11,14 +12,18 @@ import numpy.typing as npt
 from tefast._counting.inputs import Inputs
 from tefast._counting.pairs import PairCounter, Pairs, Tile
 from tefast._inputs.values import Values
+from tefast._significance import persistence
 from tefast._significance.chi_square import Estimate
 from tefast._significance.drawing import Source
-from tefast._significance.significance import Nulls
+from tefast._significance.significance import WITHOUT_MEMORY, Nulls
+from tefast._support.warn import warn
 from tefast._tables.states import JointState
 from tefast.measures import TRANSFER_ENTROPY
 
 METHODS = ("chi2", "circular", "trials", "shuffle", "conditional")
 """Those of `tefast.significance` but "auto", since one method is for all pairs."""
+LOOKED_AT = 8
+"""Sources, and targets of each, that are looked at before a test; both are evenly spaced."""
 AT_ONCE = 64
 """Surrogates of a source that are counted together: as many as a block of products has rows."""
 
@@ -26,7 +31,7 @@ Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Test:
+class PairTest:
     """How pairs are tested.
 
     Attributes
@@ -35,14 +40,95 @@ class Test:
         One of `METHODS`.
     surrogates, seed : int
         Those of `tefast.significance`.
+    ways : float
+        What `fewest_ways` said.
     """
 
     method: str
     surrogates: int
     seed: int
+    ways: float = math.inf
+
+    @property
+    def drawn(self) -> int:
+        """How many surrogates are drawn of the source that has the fewest; 0 for "chi2"."""
+        return 0 if self.method == "chi2" else int(min(self.surrogates, self.ways - 1))
 
 
-def tested(counter: PairCounter, tile: Tile, best: Floats, test: Test) -> Iterator[Floats]:
+def fewest_ways(work: Pairs, test: PairTest) -> float:
+    """How many different surrogates the source with the fewest has, itself among them.
+
+    Raises
+    ------
+    ValueError
+        If a source cannot be tested in this way.
+    """
+    if test.method not in ("circular", "trials"):
+        return math.inf
+    # Without gaps what can be exchanged or turned is the same for all.
+    numbers = range(len(work.sources)) if work.inputs.options.omit else (0,)
+    try:
+        return min(_ways(_sources(work, i, slice(0, 1), test)) for i in numbers)
+    except ValueError as error:
+        raise ValueError(str(error).replace("method=", "significance=")) from None
+
+
+def warn_of_doubts(work: Pairs, test: PairTest, names: Sequence[object]) -> None:
+    """Say where some pairs that are looked at do not have what the test takes for granted."""
+    numbers = persistence.looked_at(len(work.sources), LOOKED_AT)
+    if test.method in WITHOUT_MEMORY:
+        _warn_of_memory(work, numbers, test, names)
+    if test.method != "chi2":
+        return
+    counter, targets = PairCounter(work), work.tiles()[0].targets
+    for number in numbers:
+        source = int(work.sources[number])
+        tables = counter.tables_of(number, work.delays[0], targets)
+        estimate = Estimate.of(TRANSFER_ENTROPY, tables, targets.stop - targets.start)
+        if targets.start <= source < targets.stop:
+            estimate.freedom[source - targets.start] = 0
+        doubt = estimate.doubt()
+        if doubt is not None:
+            warn(f"significance='chi2', source {names[source]}: it {doubt}")
+            return
+
+
+def _warn_of_memory(
+    work: Pairs, numbers: Sequence[int], test: PairTest, names: Sequence[object]
+) -> None:
+    rates: dict[tuple[int, int], float] = {}
+    pairs = 0
+    for number in numbers:
+        source = int(work.sources[number])
+        targets = persistence.looked_at(work.units, LOOKED_AT)
+        some = [u for u in targets if u != source]
+        (first, *_) = _sources(work, number, slice(0, work.units), test)
+        found = persistence.rates_of_false(first, some)
+        rates |= {(source, u): rate for u, rate in found.items()}
+        pairs += len(some)
+    if rates:
+        source, target = worst = max(rates, key=lambda pair: rates[pair])
+        warn(
+            f"significance={test.method!r} takes steps for independent, but {len(rates)} of "
+            f"{pairs} pairs looked at have memory beyond the histories: of pairs like "
+            f"{names[source]} -> {names[target]} that are not coupled, some "
+            f"{100 * rates[worst]:.0f} % have p below 0.05. Use 'trials' or 'circular', which keep "
+            "the sources' memory"
+        )
+
+
+def _sources(work: Pairs, number: int, targets: slice, test: PairTest) -> list[Source]:
+    """A source beside some targets, at each delay."""
+    inputs = beside(work, number, targets)
+    return [Source(inputs, work.at(delay), test.method) for delay in work.delays]
+
+
+def _ways(sources: Sequence[Source]) -> float:
+    """How many different surrogates a source has at every delay."""
+    return min((source.ways for source in sources if source.transitions), default=math.inf)
+
+
+def tested(counter: PairCounter, tile: Tile, best: Floats, test: PairTest) -> Iterator[Floats]:
     """For each source of a tile p, mean and standard deviation (3, U) of what chance gives.
 
     Parameters
@@ -79,11 +165,12 @@ def _chi_square(counter: PairCounter, number: int, targets: slice) -> Floats:
 
 
 def _surrogates(
-    counter: PairCounter, number: int, targets: slice, te: Floats, test: Test
+    counter: PairCounter, number: int, targets: slice, te: Floats, test: PairTest
 ) -> Floats:
-    inputs = beside(counter.work, number, targets)
-    each = [Source(inputs, counter.work.at(delay), test.method) for delay in counter.work.delays]
-    count = int(min(test.surrogates, min(source.ways for source in each) - 1))
+    each = [s for s in _sources(counter.work, number, targets, test) if s.transitions]
+    if not each:
+        return np.full((3, len(te)), np.nan)
+    count = int(min(test.surrogates, _ways(each) - 1))
     nulls = Nulls(te)
     for first in range(0, count, AT_ONCE):
         some = range(first, min(first + AT_ONCE, count))
@@ -95,7 +182,7 @@ def _best_of(
     counter: PairCounter, each: Sequence[Source], targets: slice, seed: int, some: range
 ) -> Floats:
     """The highest transfer entropy over all delays (surrogates, U), in nats."""
-    best = np.full((len(some), targets.stop - targets.start), -np.inf)
+    best = np.full((len(some), targets.stop - targets.start), np.nan)
     for source in each:
         if source.method == "conditional":
             scores = source.exchanged(seed, some)

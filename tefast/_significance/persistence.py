@@ -20,6 +20,7 @@ variable, multiplied by F, beyond the limit for 5 %.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from statistics import NormalDist
 
@@ -43,33 +44,49 @@ SURE = 5.0
 Floats = npt.NDArray[np.float64]
 
 
-def warn_of_memory(source: Source) -> None:
-    """Say that a test without memory is asked of a source and units that have memory."""
-    rows, steps = _looked_at(source)
+def looked_at(many: int, most: int) -> range:
+    """No more than `most` of many numbers, evenly spaced."""
+    return range(0, many, max(1, -(-many // most)))
+
+
+def rates_of_false(source: Source, units: Sequence[int]) -> dict[int, float]:
+    """Of some units those that have memory beyond the histories, as the source has.
+
+    Returns
+    -------
+    dict of int to float
+        For each such unit the share of units like it, not acted on by the source, that have p below
+        0.05 by a test without memory, where that is more than `WORST`.
+    """
+    rows, steps = _part(source)
     shared = source.shared[rows, steps]
     if Recurrence(shared, shared >= 0).is_fresh:
-        return
-    units = source.inputs.target.array.shape[2]
-    looked_at = range(0, units, max(1, -(-units // UNITS)))
+        return {}
     rates = {}
-    for u in looked_at:
+    for u in units:
         own = _own_keys(source, u, rows, steps)
         factor, error, freedom = inflation(own, own // source.inputs.bins, shared)
         if freedom and factor - 1 > SURE * error:
             rates[u] = rejected(factor, freedom)
-    rates = {u: rate for u, rate in rates.items() if rate > WORST}
+    return {u: rate for u, rate in rates.items() if rate > WORST}
+
+
+def warn_of_memory(source: Source) -> None:
+    """Say that a test without memory is asked of a source and units that have memory."""
+    units = looked_at(source.inputs.target.array.shape[2], UNITS)
+    rates = rates_of_false(source, units)
     if rates:
         worst = max(rates, key=lambda u: rates[u])
         warn(
             f"method={source.method!r} takes steps for independent, but the source and "
-            f"{len(rates)} of {len(looked_at)} units looked at have memory beyond the histories: "
+            f"{len(rates)} of {len(units)} units looked at have memory beyond the histories: "
             f"of units like unit {worst} that the source does not act on, some "
             f"{100 * rates[worst]:.0f} % have p below 0.05. Use 'trials' or 'circular', which keep "
             "the source's memory"
         )
 
 
-def _looked_at(source: Source) -> tuple[slice, slice]:
+def _part(source: Source) -> tuple[slice, slice]:
     """Some sequences, evenly spaced, and the steps in their middle."""
     sequences, steps = source.shared.shape
     length = min(steps, STEPS)

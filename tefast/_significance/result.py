@@ -218,7 +218,9 @@ def check_alpha(alpha: Any) -> float:
     return number
 
 
-def too_few(p: Floats, surrogates: int, alpha: float, ways: float) -> str | None:
+def too_few(
+    p: Floats, surrogates: int, alpha: float, ways: float, what: str = "units"
+) -> str | None:
     """Why no unit could be significant though some exceed all surrogates, and what would do.
 
     Parameters
@@ -230,6 +232,8 @@ def too_few(p: Floats, surrogates: int, alpha: float, ways: float) -> str | None
         What q must be below.
     ways : float
         How many different surrogates there can be, the source among them.
+    what : str, default "units"
+        What is tested.
 
     Returns
     -------
@@ -245,7 +249,7 @@ def too_few(p: Floats, surrogates: int, alpha: float, ways: float) -> str | None
     chance = tested * least
     beyond = max(1, best - math.floor(chance + 2 * math.sqrt(chance)))
     needed = math.ceil(tested / (beyond * alpha))
-    which = f"{best} of {tested} units exceed{'s' * (best == 1)}" if tested > 1 else "it exceeds"
+    which = f"{best} of {tested} {what} exceed{'s' * (best == 1)}" if tested > 1 else "it exceeds"
     text = f"{which} all of {surrogates} surrogates, but then p is no less than {least:.2g}"
     if tested > 1:
         text += f" and q no less than {min(1.0, tested * least / best):.2g}"

@@ -1,7 +1,14 @@
 """All pairs: to the last bit what a loop over `transfer_entropy` gives, by every way there is."""
 
 import itertools
+import re
+import signal
+import subprocess
+import sys
+import warnings
+from contextlib import nullcontext
 
+import emulated
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,6 +16,8 @@ from hypothesis import strategies as st
 from levels import RUNNABLE, using
 
 import tefast
+from tefast import _backends
+from tefast._backends.inputs import PairStates
 from tefast._counting import pairs
 
 
@@ -132,11 +141,30 @@ def test_the_reference_counts_the_same():
         np.testing.assert_allclose(one.te, other.te, atol=1e-12)
 
 
+@pytest.mark.parametrize("place", ["emulated", pytest.param("gpu", marks=pytest.mark.cuda)])
+@pytest.mark.parametrize("significance", [None, "shuffle", "conditional"])
+def test_the_gpu_counts_the_same(place, significance, way):
+    torch = pytest.importorskip("torch")
+    x = np.random.default_rng(9).integers(0, 3, (60, 5))
+    options = {"delays": (0, 2), "significance": significance, "surrogates": 9, "alpha": 0.9}
+    one = tefast.pairwise_transfer_entropy(x, 3, **options)
+    with emulated.backend() if place == "emulated" else nullcontext():
+        there = torch.from_numpy(x) if place == "emulated" else torch.from_numpy(x).cuda()
+        other = tefast.pairwise_transfer_entropy(there, 3, backend="cuda", **options)
+    np.testing.assert_allclose(other.te, one.te, rtol=0, atol=1e-12)
+    np.testing.assert_array_equal(other.delay, one.delay)
+    if significance is not None:
+        np.testing.assert_allclose(other.null_mean, one.null_mean, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", _backends.NAMES)
+def test_a_backend_offers_all_that_is_asked_of_one(name):
+    asked = {each for each in vars(_backends.Backend) if not each.startswith("_")}
+    assert asked <= set(vars(_backends.load(name)))
+
+
 @pytest.mark.parametrize("backend", ["cpu", "reference"])
 def test_backends_make_the_same_tables(backend):
-    from tefast import _backends
-    from tefast._backends.inputs import PairStates
-
     load = _backends.load(backend)
     rng = np.random.default_rng(8)
     codes = rng.integers(-1, 3, (2, 300, 5)).astype(np.int16)
@@ -264,11 +292,115 @@ def test_a_checkpoint_is_gone_on_with(tmp_path, monkeypatch):
         tefast.pairwise_transfer_entropy(x, 2, **how, checkpoint=tmp_path / "mine")
 
 
+KILLED = """
+import os, signal, sys
+import numpy as np
+import tefast
+from tefast._counting import pairs
+from tefast._support.tiles import TiledResults
+
+pairs.ROW_BYTES = 1  # a pair a tile
+x = np.random.default_rng(20).integers(0, 2, (200, 4))
+die = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+if sys.argv[2] == "beginning":
+    TiledResults.ready = die
+tefast.pairwise_transfer_entropy(
+    x, 2, checkpoint=sys.argv[1], progress=lambda done, _: done == int(sys.argv[3]) and die()
+)
+"""
+
+
+def test_a_checkpoint_outlives_a_kill(tmp_path, monkeypatch):
+    monkeypatch.setattr(pairs, "ROW_BYTES", 1)
+    x = np.random.default_rng(20).integers(0, 2, (200, 4))
+    folder = tmp_path / "network"
+    for moment in (("beginning", "0"), ("beginning", "0"), ("tile", "3"), ("tile", "9")):
+        killed = subprocess.run([sys.executable, "-c", KILLED, folder, *moment], check=False)
+        assert killed.returncode == -signal.SIGKILL
+    seen = []
+    found = tefast.pairwise_transfer_entropy(
+        x, 2, checkpoint=folder, progress=lambda done, _: seen.append(done)
+    )
+    assert seen == list(range(10, 17))
+    np.testing.assert_array_equal(found.te, tefast.pairwise_transfer_entropy(x, 2).te)
+
+
 def test_too_few_surrogates_are_told():
     x = np.random.default_rng(16).integers(0, 2, (400, 3))
     x[1:, 2] = x[:-1, 0]
-    with pytest.warns(RuntimeWarning, match="1 of 6 pairs exceed all 19 surrogates"):
+    with pytest.warns(RuntimeWarning, match="1 of 6 pairs exceeds all of 19 surrogates"):
         tefast.pairwise_transfer_entropy(x, 2, significance="circular", surrogates=19)
+
+
+def test_how_many_surrogates_there_were_is_said():
+    x = np.random.default_rng(19).integers(0, 2, (8, 4))
+    x[1:, 2] = x[:-1, 0]
+    with pytest.warns(RuntimeWarning, match="there are no more than 7 different ones"):
+        found = tefast.pairwise_transfer_entropy(x, 2, significance="circular", seed=1)
+    assert found.surrogates == 7
+    assert np.nanmin(found.p_value) == 1 / 8
+    gaps = np.random.default_rng(18).normal(size=(30, 3))
+    gaps[5:20, 1] = np.nan
+    found = tefast.pairwise_transfer_entropy(
+        gaps, 2, significance="circular", nan_policy="omit", seed=1
+    )
+    assert found.surrogates == 14  # of series 1, which can be turned in 15 ways
+
+
+@pytest.mark.parametrize("method", ["chi2", "shuffle", "conditional", "circular"])
+def test_memory_that_a_test_ignores_is_told(method):
+    if method == "chi2":
+        pytest.importorskip("scipy")
+    rng = np.random.default_rng(19)
+    slow = np.cumsum(rng.normal(size=(3000, 5)), axis=0)
+    names = list("abcde")
+    pandas = pytest.importorskip("pandas")
+    how = {"bins": 3, "significance": method, "surrogates": 9}
+    frame = pandas.DataFrame(slow, columns=names)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        tefast.pairwise_transfer_entropy(frame, **how)
+        memory = [str(each.message) for each in told if "memory" in str(each.message)]
+    if method == "circular":
+        assert memory == []
+        return
+    (message,) = memory
+    assert re.search(r"of 20 pairs looked at have memory .* like [a-e] -> [a-e] that", message)
+    source, target = re.search("like ([a-e]) -> ([a-e])", message).groups()
+    assert source != target
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        tefast.pairwise_transfer_entropy(rng.normal(size=(3000, 5)), **how)
+        assert not [each for each in told if "memory" in str(each.message)]
+
+
+def test_rare_values_are_told_before_the_chi_square_law_is_used():
+    pytest.importorskip("scipy")
+    x = np.random.default_rng(20).integers(0, 12, (1500, 4))
+    with pytest.warns(RuntimeWarning, match=r"significance='chi2', source 0: it with .* rejects"):
+        tefast.pairwise_transfer_entropy(x, 12, significance="chi2")
+
+
+def test_a_test_that_cannot_be_is_refused_before_any_work(tmp_path):
+    with pytest.raises(ValueError, match=r"^significance='trials' exchanges the sources"):
+        tefast.pairwise_transfer_entropy(X, 2, significance="trials", checkpoint=tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.filterwarnings("ignore:significance=:RuntimeWarning")
+@pytest.mark.parametrize("method", ["chi2", "circular", "trials", "shuffle", "conditional"])
+def test_a_series_without_values_spoils_no_other(method):
+    if method == "chi2":
+        pytest.importorskip("scipy")
+    x = np.random.default_rng(21).normal(size=(20, 30, 4))
+    how = {"bins": 2, "significance": method, "surrogates": 19, "nan_policy": "omit"}
+    whole = tefast.pairwise_transfer_entropy(x[..., :3], **how)
+    x[..., 3] = np.nan
+    found = tefast.pairwise_transfer_entropy(x, **how)
+    np.testing.assert_array_equal(found.p_value[:3, :3], whole.p_value)
+    assert np.isnan(found.p_value[3]).all()
+    assert np.isnan(found.p_value[:, 3]).all()
+    assert found.surrogates == whole.surrogates
 
 
 def test_out_gets_the_result(tmp_path):
