@@ -82,6 +82,13 @@ struct Kernels {
     void (*add_margins)(const std::uint16_t* table, int bins, int group, std::uint64_t* moves,
                         std::uint64_t* pasts);
 
+    // Of a table (bins * bins, lanes) as `count` makes it, of about `moves` transitions a unit, and
+    // of terms that fit into 64 bits: adds the terms of its counts to joint (lanes,), and those of
+    // its sums over next to past_state. These sums are left in pasts (bins, lanes).
+    void (*add_terms)(const std::uint16_t* table, int bins, std::int64_t moves,
+                      const std::uint64_t* terms, std::uint16_t* pasts, std::uint64_t* joint,
+                      std::uint64_t* past_state);
+
     // Adds to counts[i * stride + j] how many of the first `words` words' bits, a multiple of 8,
     // row i of one and row j of the other have in common.
     void (*multiply_bits)(const BitRows&, const BitRows&, std::int64_t words, std::int64_t* counts,

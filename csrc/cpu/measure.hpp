@@ -54,9 +54,9 @@ class Measure {
     // known: (units,), or null: what tables add is to be summed up. If given, it must last.
     void reset(const Margins* known = nullptr);
 
-    // table: (bins * bins, units), row past * bins + next, of one source state; no more than
-    // 65,535 transitions of a unit.
-    void add(const std::uint16_t* table);
+    // table: (bins * bins, units), row past * bins + next, of one source state; about `moves`
+    // transitions of a unit, no more than 65,535.
+    void add(const std::uint16_t* table, std::int64_t moves);
 
     // The same, but only of the cells (moves, units) in which the moves of this state fell; the
     // table is cleared.
@@ -76,6 +76,8 @@ class Measure {
     void margins(Margins* margins) const;
 
   private:
+    void add_strip(const std::uint16_t* table, std::int64_t moves);
+    // Of pasts_ that hold no more than 65,535 of a unit.
     void add_past_states();
     Margins margins_of(std::size_t u) const;
 
@@ -85,6 +87,7 @@ class Measure {
     int bins_, units_;
     std::vector<Wide> joint_, past_state_;      // A and D of each unit so far
     std::vector<std::uint64_t> moves_, pasts_;  // (bins * bins, units), (bins, units)
+    std::vector<std::uint16_t> strip_pasts_;    // the latter, of one state
 };
 
 // counts: (U, bins, bins, states), as users see them: next, past, source state.
