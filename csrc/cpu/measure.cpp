@@ -42,10 +42,16 @@ Terms::Terms() {
 
 Wide Terms::wide(std::uint64_t n) { return static_cast<Wide>(scaled(n)); }
 
+// Sums are never negative but for rounding, of which nobody should see a trace.
 double mean_nats(Wide given, Wide spread, std::uint64_t all) {
-    // Never negative but for rounding, of which nobody should see a trace.
     const double sum = given > spread ? static_cast<double>(given - spread) : 0.0;
     return all ? sum / one / static_cast<double>(all) : std::numeric_limits<double>::quiet_NaN();
+}
+
+double mean_nats(std::uint64_t difference, std::uint64_t all) {
+    const auto sum = std::max(static_cast<std::int64_t>(difference), std::int64_t{0});
+    return all ? static_cast<double>(sum) / one / static_cast<double>(all)
+               : std::numeric_limits<double>::quiet_NaN();
 }
 
 Measure::Measure(int bins, int units)

@@ -40,6 +40,10 @@ class Terms {
 // A + B less C + D, divided by N, in nats; never negative, NaN where N is 0.
 double mean_nats(Wide given, Wide spread, std::uint64_t all);
 
+// The same of A + B - C - D modulo 2**64, for N below 65,536 and no more than 256 bins, of which
+// the difference is less than 2**63.
+double mean_nats(std::uint64_t difference, std::uint64_t all);
+
 // B, C and N of a unit: the same for every source that has a state at the same transitions.
 struct Margins {
     Wide past, moves;
