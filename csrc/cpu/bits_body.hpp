@@ -158,3 +158,27 @@ void multiply_bits(const BitRows& a, const BitRows& b, int64_t words, int64_t* c
     }
     for (; i < a.count; ++i) multiply_rows<1>(a, i, b, words, counts, stride);
 }
+
+// ---- codes to rows of bits ----
+
+typedef int16_t StripCodes __attribute__((vector_size(2 * strip)));
+
+void mark_codes(const int16_t* codes, int64_t stride, int64_t units, int64_t steps, int bins,
+                uint16_t* marks) {
+    StripCodes rows[16];
+    for (int64_t t = 0; t < steps; ++t, codes += stride) {
+        rows[t] = StripCodes{} - 1;
+        if (units == strip) {
+            __builtin_memcpy(&rows[t], codes, sizeof rows[t]);
+        } else {
+            for (int64_t i = 0; i < units; ++i) rows[t][i] = codes[i];
+        }
+    }
+    for (int code = 0; code < bins; ++code, marks += strip) {
+        StripCodes mark = {}, bit = StripCodes{} + 1;
+        for (int64_t t = 0; t < steps; ++t, bit += bit) {
+            mark |= (rows[t] == static_cast<int16_t>(code)) & bit;
+        }
+        __builtin_memcpy(marks, &mark, sizeof mark);
+    }
+}

@@ -47,6 +47,7 @@ const Kernels TEFAST_JOIN(TEFAST_LEVEL, _kernels) = {
     tally,
     add_margins,
     add_terms,
+    mark_codes,
     multiply_bits,
 };
 
