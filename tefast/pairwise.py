@@ -199,12 +199,11 @@ def measured(
     """All that is asked of the pairs of a tile, by the names of the fields of `Network`."""
     work = counter.work
     delays = np.array(work.delays)
-    nats = np.stack(list(counter.scores(tile, bias)))
+    scores = list(counter.scores(tile, bias))
     itself = work.sources[tile.sources, np.newaxis] == np.arange(
         tile.targets.start, tile.targets.stop
     )
-    at = np.where(np.isnan(nats), -np.inf, nats).argmax(axis=0)
-    best = np.take_along_axis(nats, at[np.newaxis], axis=0)[0]
+    nats, at, best = _best(scores)
     unit = math.log(work.inputs.options.base)
     found: dict[str, npt.NDArray[Any]] = {"te": best / unit}
     found["delay"] = np.where(itself, NO_DELAY, delays[at])
@@ -221,6 +220,15 @@ def measured(
         if matrix.dtype.kind == "f":
             matrix[..., itself] = np.nan
     return found
+
+
+def _best(scores: Sequence[Floats]) -> tuple[Floats, npt.NDArray[Any], Floats]:
+    """All scores (D, S, U), where the highest over delays is, the first of equal ones, and it."""
+    if len(scores) == 1:
+        return scores[0][np.newaxis], np.zeros(scores[0].shape, np.intp), scores[0]
+    nats = np.stack(scores)
+    at = np.where(np.isnan(nats), -np.inf, nats).argmax(axis=0)
+    return nats, at, np.take_along_axis(nats, at[np.newaxis], axis=0)[0]
 
 
 def _coincidence(nats: Floats, delays: npt.NDArray[Any], at: npt.NDArray[Any]) -> Floats:
