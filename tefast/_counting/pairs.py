@@ -19,7 +19,7 @@ from tefast._backends.inputs import PairStates
 from tefast._counting import evaluation
 from tefast._counting.inputs import Inputs
 from tefast._counting.windows import MOST_STATES, Windows
-from tefast._inputs.kinds import to_numpy
+from tefast._inputs.kinds import concatenated, to_numpy
 from tefast._tables import entropies
 from tefast._tables.counts import CountTable, Dense
 from tefast._tables.states import Embedding, JointState, history
@@ -216,7 +216,8 @@ class PairCounter:
         options, nexts = self.work.inputs.options, self.work.inputs.bins
         if bias is None:
             rows = self.target_states(targets)
-            return np.asarray(options.backend.score_pairs(rows, sources, nexts, options.threads))
+            scores = options.backend.score_pairs(rows, sources, nexts, options.threads)
+            return np.asarray(to_numpy(scores))
         found = np.empty((len(sources.rows), targets.stop - targets.start))
         for s, u, table in self.tables(sources, targets):
             scores = self._measured(table, bias)
@@ -244,7 +245,8 @@ class PairCounter:
                     rows.series(of_u), sources.series(of_s), nexts, options.threads
                 )
                 shape = (-1, self.work.moves // nexts, nexts, self.work.states)
-                yield of_s, of_u, Dense(counts.reshape(shape), ("past", "next", "source"))
+                counts = to_numpy(counts).reshape(shape)
+                yield of_s, of_u, Dense(counts, ("past", "next", "source"))
 
     def target_states(self, targets: slice) -> PairStates:
         """The rows of some targets."""
@@ -319,12 +321,12 @@ def joined(parts: Sequence[PairStates]) -> PairStates:
     """The rows of several sets of series, one after the other."""
     if len(parts) == 1:
         return parts[0]
-    rows = np.concatenate([part.rows for part in parts])
+    rows = concatenated([part.rows for part in parts])
     first = parts[0].any
     if all(len(part.any) == 1 and bool((part.any == first).all()) for part in parts):
         return PairStates(rows, first)
-    spread = [
-        part.any if len(part.any) == len(part.rows) else part.any.repeat(len(part.rows), 0)
+    everyone = [
+        part.any if len(part.any) == len(part.rows) else concatenated([part.any] * len(part.rows))
         for part in parts
     ]
-    return PairStates(rows, np.concatenate(spread))
+    return PairStates(rows, concatenated(everyone))
