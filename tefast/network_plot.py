@@ -29,7 +29,9 @@ Floats = npt.NDArray[np.float64]
 Booleans = npt.NDArray[np.bool_]
 
 
-def figure(network: Network, q: float | None, title: str) -> Figure:
+def figure(
+    network: Network, q: float | None, title: str, *, edges: Booleans | None = None
+) -> Figure:
     """Draw the matrix of a network, and its graph where it has few series and edges.
 
     Parameters
@@ -39,12 +41,14 @@ def figure(network: Network, q: float | None, title: str) -> Figure:
         See `tefast.Network.edges`.
     title : str
         The title of the figure.
+    edges : ndarray of bool, shape (S, U), optional
+        Draw these edges. Default: those of `q`.
 
     Returns
     -------
     matplotlib.figure.Figure
     """
-    edges = network.edges(q)
+    edges = network.edges(q) if edges is None else edges
     names = list(dict.fromkeys([*network.names, *network.source_names]))
     with_graph = len(names) <= SMALL and 0 < edges.sum() <= DRAWN
     drawn = Figure(figsize=(12.5 if with_graph else 7.0, 6.0), dpi=110, layout="constrained")
