@@ -37,7 +37,8 @@ def network(options: argparse.Namespace, files: Files) -> None:
     with worded(Wording(NETWORK, {"x": given.x}, given.names)):
         found = _measured(options, given)
     edges = found.direct_edges(tolerance=options.tolerance) if options.direct else found.edges()
-    network_outputs.write(options, found, np.asarray(edges), given.x.name)
+    of = given.x.name if options.file is None else options.file.name
+    network_outputs.write(options, found, np.asarray(edges), of)
 
 
 def _check_options(options: argparse.Namespace) -> None:

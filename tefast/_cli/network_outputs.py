@@ -136,8 +136,7 @@ def _is_nan(value: Any) -> bool:
 def _figure(network: Network, edges: Booleans, of: str) -> Any:
     from tefast import network_plot
 
-    title = f"Transfer entropy among the series of {of}"
-    title = title if len(title) <= TITLE else f"{title[: TITLE - 3]}..."
+    title = plotting().short(f"Transfer entropy among the series of {of}", TITLE)
     return network_plot.figure(network, None, title, edges=edges)
 
 
