@@ -60,7 +60,8 @@ def figure(
     edges = network.edges(q) if edges is None else edges
     names = list(dict.fromkeys([*network.names, *network.source_names]))
     with_graph = len(names) <= SMALL and 0 < edges.sum() <= DRAWN
-    drawn = Figure(figsize=(12.5 if with_graph else 7.0, 6.0), dpi=110, layout="compressed")
+    size = (12.5, 6.0) if with_graph else (9.0, 8.0) if SMALL < len(names) <= NAMED else (7.0, 6.0)
+    drawn = Figure(figsize=size, dpi=110, layout="compressed")
     FigureCanvasAgg(drawn)
     drawn.suptitle(title)
     axes = drawn.add_subplot(1, 2 if with_graph else 1, 1)
@@ -68,6 +69,7 @@ def figure(
     axes.set_title(f"{int(edges.sum())} {what}", fontsize=10)
     if with_graph:
         _draw_graph(drawn.add_subplot(1, 2, 2), network, edges, names)
+    drawn.draw_without_rendering()  # long names find room only in a second layout
     return drawn
 
 
