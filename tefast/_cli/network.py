@@ -16,6 +16,7 @@ from tefast._cli.network_inputs import SeriesInputs
 from tefast._cli.options import check_alpha, check_edges
 from tefast._cli.progress import Told
 from tefast._cli.wording import NETWORK, Wording, worded
+from tefast._inputs.kinds import PAIRED
 from tefast.networks import Network
 
 SHARED = (
@@ -34,7 +35,8 @@ def network(options: argparse.Namespace, files: Files) -> None:
     asked = {"--out": options.out, "--matrix": options.matrix, "--plot": options.plot}
     outputs.check(asked, inputs.paths(options), force=options.force)
     given = network_inputs.read(options, files)
-    with worded(Wording(NETWORK, {"x": given.x}, given.names)):
+    names = None if given.names is None else tuple(map(str, given.names))
+    with worded(Wording(NETWORK, {PAIRED: given.x}, names)):
         found = _measured(options, given)
     edges = found.direct_edges(tolerance=options.tolerance) if options.direct else found.edges()
     of = given.x.name if options.file is None else options.file.name

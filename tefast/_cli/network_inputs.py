@@ -122,7 +122,10 @@ def _of_spikes(options: argparse.Namespace, files: Files) -> tuple[Recording, tu
     trains = np.split(times[order], np.cumsum(np.bincount(of))[:-1])
     early = int(np.count_nonzero(times < 0)) if options.start is None else 0
     if early:
-        warn(f"{early} of {times.size} spikes are before time 0 and are left out; --start TIME")
+        warn(
+            f"{early} of {times.size} spikes are before time 0 and are left out; "
+            "--start TIME begins there"
+        )
     with worded(Wording(NETWORK, {}, None)):
         steps = tefast.bin_spikes(trains, options.spikes, options.start, options.stop)
     return of_array(options.file.stem, steps), tuple(names.tolist())

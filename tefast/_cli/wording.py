@@ -144,7 +144,8 @@ class Wording:
         return found[0] if name is None else f"{found[0]} ({name})"
 
     def _pair(self, found: re.Match[str]) -> str:
-        return " -> ".join(self._name(each) or each for each in found.groups())
+        names = [(each, self._name(each)) for each in found.groups()]
+        return " -> ".join(each if name is None else name for each, name in names)
 
     def _name(self, place: str) -> str | None:
         known = self._names is not None and int(place) < len(self._names)
