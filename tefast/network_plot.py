@@ -54,9 +54,7 @@ def figure(
     -------
     matplotlib.figure.Figure
     """
-    what = "edges" if network.q_value is not None else "pairs, not tested"
-    if network.q_value is not None and edges is None:
-        what += f" at q < {network.alpha if q is None else q:g}"
+    level = f" at q < {network.alpha if q is None else q:g}" if edges is None else ""
     edges = network.edges(q) if edges is None else edges
     names = list(dict.fromkeys([*network.names, *network.source_names]))
     with_graph = len(names) <= SMALL and 0 < edges.sum() <= DRAWN
@@ -66,7 +64,9 @@ def figure(
     drawn.suptitle(title)
     axes = drawn.add_subplot(1, 2 if with_graph else 1, 1)
     _draw_matrix(axes, network, edges)
-    axes.set_title(f"{int(edges.sum())} {what}", fontsize=10)
+    many = int(edges.sum())
+    what = ("edge", level) if network.q_value is not None else ("pair", ", not tested")
+    axes.set_title(f"{many} {what[0]}{'s' * (many != 1)}{what[1]}", fontsize=10)
     if with_graph:
         _draw_graph(drawn.add_subplot(1, 2, 2), network, edges, names)
     drawn.draw_without_rendering()  # long names find room only in a second layout

@@ -56,7 +56,7 @@ def write(options: argparse.Namespace, network: Network, edges: Booleans, of: st
             settle(part)
         if options.plot is not None:
             plot, part = plotting(), stack.enter_context(whole_file(options.plot))
-            plot.write(_figure(network, edges, of), part)
+            plot.write(_figure(network, edges if options.direct else None, of), part)
     if options.out is None:
         with writing(Path("to standard output")):
             write_csv(network, edges, sys.stdout)
@@ -133,11 +133,12 @@ def _is_nan(value: Any) -> bool:
     return isinstance(value, float) and math.isnan(value)
 
 
-def _figure(network: Network, edges: Booleans, of: str) -> Any:
+def _figure(network: Network, direct: Booleans | None, of: str) -> Any:
     from tefast import network_plot
 
-    title = plotting().short(f"Transfer entropy among the series of {of}", TITLE)
-    return network_plot.figure(network, None, title, edges=edges)
+    what = "Transfer entropy" if direct is None else "Direct edges"
+    title = plotting().short(f"{what} among the series of {of}", TITLE)
+    return network_plot.figure(network, None, title, edges=direct)
 
 
 def _summary(options: argparse.Namespace, network: Network, edges: Booleans) -> str:

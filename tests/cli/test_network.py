@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import tefast
-from tefast import _cli
+from tefast import _cli, pairwise
 from tefast._cli import network_arguments, network_outputs, wording
 from tefast._cli.progress import Told
 from tefast._counting import pairs
@@ -120,6 +120,34 @@ def test_options_are_those_of_the_library(line, options, folder, capsys):
     edges = network.edges()
     assert edges.any()
     check_rows(rows(out), network, edges)
+
+
+@pytest.mark.parametrize(
+    ("line", "x", "options"),
+    [
+        ("--nan-policy omit", np.where(X > 0.99, np.nan, X), {"nan_policy": "omit"}),
+        ("--bin-integers", (1000 * X).astype(np.int16), None),
+        ("--binning symbols", (7 * X).astype(np.int64) - 3, {"binning": "symbols"}),
+        ("--bins 2", X > 0.5, {"bins": 2}),
+    ],
+)
+def test_kinds_of_values(line, x, options, folder, capsys):
+    np.save("values.npy", x)
+    status, out, _ = run(f"values.npy {BINS} {line}", capsys)
+    assert status == 0
+    x, options = (x.astype(np.float32), {}) if options is None else (x, options)
+    network = tefast.pairwise_transfer_entropy(x, **({"bins": 3} | options))
+    check_rows(rows(out), network, network.edges())
+
+
+def test_too_many_series_for_memory(folder, capsys, monkeypatch):
+    monkeypatch.setattr(pairwise, "memory_limit", lambda: 8)
+    status, out, err = run(f"rec.npz {BINS} --out n.npz", capsys)
+    assert (status, out) == (2, "")
+    assert "; pass --checkpoint, a folder in which it is kept in files, or fewer sources\n" in err
+    assert run(f"rec.npz {BINS} --out n.npz --checkpoint kept", capsys)[0] == 0
+    expected = tefast.pairwise_transfer_entropy(X, 3, checkpoint=folder / "again").te
+    np.testing.assert_array_equal(tefast.Network.load("n.npz").te, expected)
 
 
 def test_every_argument_is_an_option():

@@ -68,7 +68,7 @@ def test_edges_that_are_given_are_those_that_are_drawn():
     marks = figure.axes[0].lines[0]
     names = [int(label.get_text()) for label in figure.axes[0].get_yticklabels()]
     assert marks.get_xydata().tolist() == [[names.index(1), names.index(0)]]
-    assert figure.axes[0].get_title() == "1 edges"
+    assert figure.axes[0].get_title() == "1 edge"
     assert network.plot().axes[0].get_title() == "2 edges at q < 0.05"
     assert network.plot(q=0.001).axes[0].get_title() == "0 edges at q < 0.001"
     assert made(te).plot().axes[0].get_title() == "20 pairs, not tested"
