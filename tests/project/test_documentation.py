@@ -169,7 +169,8 @@ def test_the_page_on_files_runs(tmp_path, monkeypatch, capsys):
                 printed = capsys.readouterr().out
                 ran += 1
     assert ran > 5
-    assert {"scores.csv", "scores.png", "delays.png"} < {path.name for path in tmp_path.iterdir()}
+    written = {"scores.csv", "scores.png", "delays.png", "edges.csv", "network.png", "found.json"}
+    assert written < {path.name for path in tmp_path.iterdir()}
 
 
 def test_the_page_on_files_names_all_kinds():
