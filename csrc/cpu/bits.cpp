@@ -1,7 +1,11 @@
 #include "cpu/bits.hpp"
 
+#include <omp.h>
+
 #include <algorithm>
 #include <vector>
+
+#include "cpu/region.hpp"
 
 namespace tefast {
 namespace {
@@ -13,7 +17,8 @@ struct Packed {
     std::uint64_t any;
 };
 
-class Packer {
+// One for each thread, apart in the cache.
+class alignas(64) Packer {
   public:
     explicit Packer(const SeriesWindows& work) : work_(work) {
         reach_ = *std::max_element(work.back, work.back + work.length);
@@ -59,11 +64,12 @@ class Packer {
 void pack_windows(const SeriesWindows& work, std::int64_t words, std::uint64_t* rows,
                   std::uint64_t* any, int threads) {
     const std::int64_t all = work.shape[0] * work.shape[1], units = work.shape[2];
-#pragma omp parallel num_threads(threads)
-    {
-        Packer packer(work);
-#pragma omp for schedule(static)
-        for (std::int64_t word = 0; word < (all + 63) / 64; ++word) {
+    std::vector<Packer> packers(static_cast<std::size_t>(threads), Packer(work));
+    Region region;
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (std::int64_t word = 0; word < (all + 63) / 64; ++word) {
+        region([&] {
+            Packer& packer = packers[static_cast<std::size_t>(omp_get_thread_num())];
             const std::int64_t from = 64 * word, to = std::min(all, from + 64);
             // Neighbouring series lie in the same cache lines.
             for (std::int64_t u = 0; u < units; ++u) {
@@ -75,26 +81,31 @@ void pack_windows(const SeriesWindows& work, std::int64_t words, std::uint64_t* 
                 }
                 any[u * words + word] = found.any;
             }
-        }
+        });
     }
+    region.end();
 }
 
 void move_bits(const std::uint64_t* rows, std::int64_t count, std::int64_t words,
                std::int64_t steps, const std::uint64_t* kept, std::uint64_t* out, int threads) {
     const std::int64_t whole = std::min(steps / 64, words);
     const int rest = static_cast<int>(steps % 64);
+    Region region;
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (std::int64_t i = 0; i < count; ++i) {
-        const std::uint64_t* from = rows + i * words;
-        std::uint64_t* to = out + i * words;
-        std::fill(to, to + whole, std::uint64_t{0});
-        std::uint64_t carried = 0;
-        for (std::int64_t w = whole; w < words; ++w) {
-            const std::uint64_t word = from[w - whole];
-            to[w] = ((word << rest) | carried) & kept[w];
-            carried = rest ? word >> (64 - rest) : 0;
-        }
+        region([&] {
+            const std::uint64_t* from = rows + i * words;
+            std::uint64_t* to = out + i * words;
+            std::fill(to, to + whole, std::uint64_t{0});
+            std::uint64_t carried = 0;
+            for (std::int64_t w = whole; w < words; ++w) {
+                const std::uint64_t word = from[w - whole];
+                to[w] = ((word << rest) | carried) & kept[w];
+                carried = rest ? word >> (64 - rest) : 0;
+            }
+        });
     }
+    region.end();
 }
 
 }  // namespace tefast
