@@ -6,6 +6,8 @@
 #include <cmath>
 #include <limits>
 
+#include "cpu/region.hpp"
+
 namespace tefast {
 namespace {
 
@@ -184,16 +186,17 @@ void score_counts(const std::int64_t* counts, std::int64_t units, int bins, std:
                   double* nats, int threads) {
     std::vector<Measure> measures(static_cast<std::size_t>(threads), Measure(bins, 1));
     const std::int64_t cells = std::int64_t{bins} * bins * states;
-#pragma omp parallel num_threads(threads)
-    {
-        Measure& measure = measures[static_cast<std::size_t>(omp_get_thread_num())];
-#pragma omp for schedule(static)
-        for (std::int64_t u = 0; u < units; ++u) {
+    Region region;
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (std::int64_t u = 0; u < units; ++u) {
+        region([&] {
+            Measure& measure = measures[static_cast<std::size_t>(omp_get_thread_num())];
             measure.reset();
             for (std::int64_t s = 0; s < states; ++s) measure.add(counts + u * cells + s, states);
             measure.finish(nats + u);
-        }
+        });
     }
+    region.end();
 }
 
 }  // namespace tefast
