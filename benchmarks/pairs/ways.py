@@ -1,0 +1,179 @@
+"""What is measured on each shape: tefast, by the ways that it has, and what else one could use.
+
+A way is prepared for a shape, and what that gives is called again and again. It returns bits (S, U),
+the highest of all delays, and NaN or anything else from a series to itself.
+"""
+
+import importlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+import tefast
+from tefast import pairwise
+from tefast._counting import pairs
+
+THREADS = len(os.sched_getaffinity(0))
+
+
+def options(shape):
+    """Keyword arguments for tefast, but the delays."""
+    return {
+        "bins": shape.symbols,
+        "target_history": shape.target_history,
+        "source_history": shape.source_history,
+        "threads": THREADS,
+    }
+
+
+def of_pairs(x, shape):
+    """tefast's answer to a shape, whose series x (steps, series) are."""
+    sources = None if shape.many == shape.series else range(shape.many)
+    return tefast.pairwise_transfer_entropy(
+        x, delays=shape.delays, sources=sources, backend="cpu", **options(shape)
+    ).te
+
+
+def series(shape):
+    """(steps, series), as people have them."""
+    return np.ascontiguousarray(shape.codes.T)
+
+
+def prepare(shape):
+    x = series(shape)
+    return lambda: of_pairs(x, shape)
+
+
+def prepare_sparse(shape):
+    from scipy import sparse
+
+    x = sparse.csc_array(shape.codes.T)
+    return lambda: of_pairs(x, shape)
+
+
+def prepare_single_steps(shape):
+    """The kernel of one source, source by source, whatever takes the least time."""
+    x = series(shape)
+
+    def run():
+        chosen = pairs.Pairs.by_bits
+        pairs.Pairs.by_bits = False
+        try:
+            return of_pairs(x, shape)
+        finally:
+            pairs.Pairs.by_bits = chosen
+
+    return run
+
+
+def chosen(shape):
+    """How tefast counts a shape here: (whether by products of rows of bits, instruction set)."""
+    seen = []
+
+    class Watched(pairs.Pairs):
+        def tiles(self):
+            seen.append(self)
+            return super().tiles()
+
+    before = pairwise.Pairs
+    pairwise.Pairs = Watched
+    try:
+        # Two series are enough: the choice does not depend on their number.
+        of_pairs(np.zeros((shape.steps, 2), np.uint8), two_of(shape))
+    finally:
+        pairwise.Pairs = before
+    return seen[0].by_bits, seen[0].level
+
+
+def two_of(shape):
+    return type(shape)(
+        shape.name, 2, shape.steps, shape.symbols, shape.kind, shape.delays[:1],
+        shape.target_history, shape.source_history,
+    )  # fmt: skip
+
+
+def of_rival(module):
+    """The function `prepare` of a module of this folder, which may need a package."""
+    return lambda shape: importlib.import_module(f"pairs.{module}").prepare(shape)
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to all pairs.
+
+    `most(shape)` is how many transitions it is given in all: a larger job is cut to that.
+    `refuses(shape)` says why it cannot do a shape, or None.
+    """
+
+    name: str
+    label: str
+    prepare: Callable
+    most: Callable = lambda shape: np.inf
+    refuses: Callable = lambda shape: None
+    environment: dict = field(default_factory=dict)
+    absolute: float = 1e-12
+    """How far from tefast's its values may be, in bits; and a part in 10**9 of the value."""
+
+
+def unless_single_steps(shape):
+    return None if chosen(shape)[0] else "tefast takes this way by itself"
+
+
+def single_steps_most(shape):
+    """Longer histories are counted by windows, which take longer."""
+    return 2e10 if shape.target_history == 1 else 2e9
+
+
+def numba_most(shape):
+    from pairs.with_numba import MOST_PRODUCTS
+
+    return 4e11 / shape.products if shape.products <= MOST_PRODUCTS else 5e9
+
+
+def tnx_refuses(shape):
+    if shape.delays[:1] != (1,) or (shape.target_history, shape.source_history) != (1, 1):
+        return "it has one step of history, and delays of one step or more"
+    return None
+
+
+WAYS = {
+    way.name: way
+    for way in (
+        Way("tefast", "tefast", prepare),
+        Way("sparse", "tefast, from a sparse matrix of SciPy", prepare_sparse),
+        Way("avx2", "tefast, with AVX2", prepare, environment={"TEFAST_SIMD_LEVEL": "avx2"}),
+        Way(
+            "steps", "tefast, one source after another", prepare_single_steps,
+            single_steps_most, unless_single_steps,
+        ),
+        Way("numba", "Numba, parallel", of_rival("with_numba"), numba_most),
+        Way(
+            "numpy", "NumPy, one-hot matrix products", of_rival("with_numpy"),
+            lambda shape: 2e11 / shape.products,
+        ),
+        Way("pyinform", "PyInform, pair by pair, one thread", of_rival("with_pyinform"),
+            lambda shape: 2e8),
+        # float32: what it says to differ by is 1e-5 bits.
+        Way("tnx", "TENEX (tnx) on the CPU", of_rival("with_tnx"), lambda shape: 2e8, tnx_refuses,
+            absolute=1e-5),
+    )
+}  # fmt: skip
+
+BESIDE_SHAPES = {
+    "Ito": ("sparse", "avx2"),
+}
+"""Ways that a shape has besides."""
+
+
+def plan(shapes):
+    """(shape, way) of all measurements: rivals where their kind of job is, not at every size."""
+    for shape in shapes:
+        yield shape, WAYS["tefast"]
+        for name in BESIDE_SHAPES.get(shape.name, ()):
+            yield shape, WAYS[name]
+        yield shape, WAYS["steps"]
+        if shape.kind != "uniform" or shape.series == 1000:
+            for name in ("numba", "numpy", "pyinform", "tnx"):
+                yield shape, WAYS[name]
