@@ -4,8 +4,8 @@
     make bench-pairs ARGS="-k mESC"         # some of it: rows whose names hold this
     make bench-pairs ARGS="--small"         # whether it runs: a few series, nothing kept
 
-Every measurement has a process of its own, so that its peak of memory is its own, and so that what
-goes wrong in one leaves the others alone. `shapes` makes the data, `ways` lists what is measured,
-`one` measures one way on one shape, `__main__` goes through all of them, and `page` makes the tables
-of docs/benchmarks.md.
+Every measurement has a process of its own, so that its peak of memory is its own, and so that a
+failure of one leaves the others alone. `shapes` makes the data, `ways` lists what is measured,
+`one` measures one way on one shape, `__main__` goes through all of them, and `page` makes the
+tables of docs/benchmarks.md.
 """

@@ -11,7 +11,7 @@ import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from report import RESULTS, ROOT, hardware
+from report import ROOT, hardware
 
 from pairs import page
 from pairs.shapes import SHAPES
@@ -21,7 +21,6 @@ from tefast._support.files import write_text
 PACKAGES = ("numpy", "scipy", "numba", "pyinform", "tnx")
 SECONDS = 400
 """After which a measurement is given up."""
-KEPT = RESULTS / "pairs.json"
 LAST = ROOT / "build" / "pairs.json"
 
 
@@ -33,16 +32,17 @@ def main(arguments=None):
     parser.add_argument("--page", action="store_true", help="only the page, from the kept results")
     given = parser.parse_args(arguments)
     if given.page:
-        page.write(json.loads(KEPT.read_text(encoding="utf-8")))
+        page.write(page.committed())
         return 0
     jobs = [job for job in plan(SHAPES.values()) if given.k.lower() in title(*job).lower()]
     if not jobs:
-        parser.error(f"no row holds {given.k!r}; rows are such as {title(*next(plan(SHAPES.values())))}")
+        example = title(*next(plan(SHAPES.values())))
+        parser.error(f"no row holds {given.k!r}; one is {example!r}")
     everything = not given.k and not given.small
     out = given.out or LAST
     results = run(jobs, out, small=given.small)
     if everything and given.out is None:
-        write_text(KEPT, json.dumps(results, indent=1) + "\n")
+        write_text(page.KEPT, json.dumps(results, indent=1) + "\n")
         page.write(results)
     print(page.tables(results))
     return 1 if any("failed" in row for row in results["rows"]) else 0

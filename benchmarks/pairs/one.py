@@ -20,8 +20,6 @@ from pairs import cycles, ways
 from pairs.shapes import SHAPES
 from pairs.ways import WAYS
 
-SECONDS = 4
-"""Rounds go on for so long; a way that takes longer has one."""
 MOST_ROUNDS = 9
 SPLIT_BELOW = 3
 """Seconds below which a call is measured at another number of steps as well."""
@@ -29,8 +27,8 @@ LINE = 512
 """Bits of a cache line, the least of a row of bits."""
 
 
-def measured(shape, way, seconds=SECONDS):
-    """What is kept of a measurement. Raise if a result is wrong."""
+def measured(shape, way, rounds=MOST_ROUNDS):
+    """What is kept of a measurement of so many rounds at most. Raise if a result is wrong."""
     part = shape.part(way.most(shape))
     reason = way.refuses(part)
     if reason is not None:
@@ -42,7 +40,7 @@ def measured(shape, way, seconds=SECONDS):
         "delays": len(part.delays), "pairs": part.pairs, "transitions": part.transitions,
         "loaded_mb": memory("VmRSS"),
     }  # fmt: skip
-    times, te, clock = timed(run, seconds)
+    times, te, clock = timed(run, way.seconds, rounds)
     found |= {"peak_mb": memory("VmHWM"), **summary(times)}
     found["per_second"] = part.transitions / found["seconds"]
     if way.prepare is ways.prepare:
@@ -58,13 +56,13 @@ def warm_up(part, way):
     way.prepare(few)()
 
 
-def timed(run, seconds):
+def timed(run, seconds, rounds=MOST_ROUNDS):
     """Seconds of all rounds, the result, and cycles of the first round where they can be had."""
     with cycles.Counter() as counter:
         start = time.perf_counter()
         te = run()
         times = [time.perf_counter() - start]
-    while sum(times) < seconds and len(times) < MOST_ROUNDS:
+    while sum(times) < seconds and len(times) < rounds:
         start = time.perf_counter()
         run()
         times.append(time.perf_counter() - start)
@@ -152,7 +150,7 @@ def main(arguments=None):
     parser.add_argument("--small", action="store_true")
     given = parser.parse_args(arguments)
     shape = SHAPES[given.shape].small() if given.small else SHAPES[given.shape]
-    found = measured(shape, WAYS[given.way], seconds=0 if given.small else SECONDS)
+    found = measured(shape, WAYS[given.way], rounds=1 if given.small else MOST_ROUNDS)
     given.out.write_text(json.dumps(found), encoding="utf-8")
 
 

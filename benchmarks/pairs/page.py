@@ -1,16 +1,24 @@
 """The tables of docs/benchmarks.md, from the results and from nothing else."""
 
+import json
 import re
+
+from report import RESULTS, ROOT
 
 from pairs.published import QUOTED
 from pairs.shapes import SHAPES
 from pairs.ways import WAYS
-from report import ROOT
 
+KEPT = RESULTS / "pairs.json"
 PAGE = ROOT / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- tables: make bench-pairs -->\n", "<!-- end -->\n"
 OWN = ("tefast", "sparse", "avx2")
 """Ways that have the whole job, and rows of the first table."""
+
+
+def committed():
+    """The results that the page shows, or None where nothing is measured yet."""
+    return json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.is_file() else None
 
 
 def write(results):
@@ -85,9 +93,8 @@ def share(row):
         return "all of it"
     delays = f", {row['delays']} of {len(SHAPES[row['shape']].delays)} delays"
     several = len(SHAPES[row["shape"]].delays) > 1
-    return (
-        f"{row['sources']:,} sources, {row['series']:,} targets, {row['steps']:,} steps"
-        + (delays if several else "")
+    return f"{row['sources']:,} sources, {row['series']:,} targets, {row['steps']:,} steps" + (
+        delays if several else ""
     )
 
 

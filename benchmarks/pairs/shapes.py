@@ -1,4 +1,4 @@
-"""Made data of the shapes of jobs that people have: as many series, steps and symbols, and as dense.
+"""Made data in the shapes of jobs that people have: series, steps, symbols and density.
 
 The same data come out of every call: the seed is fixed.
 """
@@ -73,6 +73,10 @@ class Shape:
         for u in range(self.series):
             made[u] = KINDS[self.kind](self, u, made, rng)
         return made
+
+    def forget(self):
+        """Let go of the codes; they are made again where they are wanted again."""
+        self.__dict__.pop("codes", None)
 
     def part(self, most):
         """As much of the job as has at most so many transitions, but one pair at least.
@@ -149,7 +153,7 @@ SHAPES = {
         ),
         Shape("mESC, 11 symbols", 3281, 459, 11, "genes"),
         Shape("mESC, 2 symbols", 3281, 459, 2, "genes"),
-        Shape("Skin, 11 symbols", 1960, 7490, 11, "genes"),
+        Shape("Skin, 23 symbols", 1960, 7490, 23, "genes"),
         *(
             Shape(f"{series} series, {symbols} symbols", series, 10_000, symbols)
             for series in (200, 1000, 4000)

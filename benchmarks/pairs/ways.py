@@ -1,13 +1,13 @@
 """What is measured on each shape: tefast, by the ways that it has, and what else one could use.
 
-A way is prepared for a shape, and what that gives is called again and again. It returns bits (S, U),
-the highest of all delays, and NaN or anything else from a series to itself.
+A way is prepared for a shape, and the function that this gives is called again and again. It
+returns bits (S, U), the highest of all delays. From a series to itself it may return anything.
 """
 
 import importlib
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -37,8 +37,10 @@ def of_pairs(x, shape):
 
 
 def series(shape):
-    """(steps, series), as people have them."""
-    return np.ascontiguousarray(shape.codes.T)
+    """(steps, series), as people have them, and nothing else of the data in memory."""
+    x = np.ascontiguousarray(shape.codes.T)
+    shape.forget()
+    return x
 
 
 def prepare(shape):
@@ -50,6 +52,7 @@ def prepare_sparse(shape):
     from scipy import sparse
 
     x = sparse.csc_array(shape.codes.T)
+    shape.forget()
     return lambda: of_pairs(x, shape)
 
 
@@ -81,17 +84,10 @@ def chosen(shape):
     pairwise.Pairs = Watched
     try:
         # Two series are enough: the choice does not depend on their number.
-        of_pairs(np.zeros((shape.steps, 2), np.uint8), two_of(shape))
+        of_pairs(np.zeros((shape.steps, 2), np.uint8), replace(shape, series=2, sources=0))
     finally:
         pairwise.Pairs = before
     return seen[0].by_bits, seen[0].level
-
-
-def two_of(shape):
-    return type(shape)(
-        shape.name, 2, shape.steps, shape.symbols, shape.kind, shape.delays[:1],
-        shape.target_history, shape.source_history,
-    )  # fmt: skip
 
 
 def of_rival(module):
@@ -115,6 +111,8 @@ class Way:
     environment: dict = field(default_factory=dict)
     absolute: float = 1e-12
     """How far from tefast's its values may be, in bits; and a part in 10**9 of the value."""
+    seconds: float = 3
+    """Rounds go on for so long; what takes longer has one."""
 
 
 def unless_single_steps(shape):
@@ -141,7 +139,7 @@ def tnx_refuses(shape):
 WAYS = {
     way.name: way
     for way in (
-        Way("tefast", "tefast", prepare),
+        Way("tefast", "tefast", prepare, seconds=8),
         Way("sparse", "tefast, from a sparse matrix of SciPy", prepare_sparse),
         Way("avx2", "tefast, with AVX2", prepare, environment={"TEFAST_SIMD_LEVEL": "avx2"}),
         Way(

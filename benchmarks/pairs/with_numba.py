@@ -44,7 +44,9 @@ def prepare(shape):
                 found.append(of_bits(shape, rows, targets, sources, first, table))
             else:
                 te = np.empty((len(sources), len(targets)))
-                histograms(rows, sources, first, shape.symbols, shape.moves, shape.states, table, te)
+                histograms(
+                    rows, sources, first, shape.symbols, shape.moves, shape.states, table, te
+                )
                 found.append(te)
         return states.best(found)
 

@@ -1,7 +1,7 @@
 """NumPy: counts as matrix products of one-hot rows, on all threads of its BLAS.
 
-The rows are float32. A product adds up 2**14 steps at most, so all of its counts are exact. The last
-state on each side has no row: its counts are what the others leave of the margins.
+The rows are float32. A product adds up 2**14 steps at most, so all of its counts are exact. The
+last state on each side has no row: its counts are what the others leave of the margins.
 """
 
 import numpy as np
