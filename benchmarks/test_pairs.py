@@ -103,7 +103,7 @@ def test_parts_have_no_more_transitions_than_a_way_can_stand(most):
     for shape in SHAPES.values():
         part = shape.part(most)
         assert part.transitions <= max(most, 1) or (part.series, part.many) == (2, 1)
-        assert part.many <= part.series
+        assert part.many <= part.series <= shape.series
         assert min(part.counted, part.pairs) >= 1
         assert (part == shape) == (shape.transitions <= most)
 

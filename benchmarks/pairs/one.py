@@ -29,7 +29,7 @@ LINE = 512
 
 def measured(shape, way, rounds=MOST_ROUNDS):
     """What is kept of a measurement of so many rounds at most. Raise if a result is wrong."""
-    part = shape.part(way.most(shape))
+    part = way.part(shape)
     reason = way.refuses(part)
     if reason is not None:
         return {"skipped": reason}
@@ -40,7 +40,9 @@ def measured(shape, way, rounds=MOST_ROUNDS):
         "delays": len(part.delays), "pairs": part.pairs, "transitions": part.transitions,
         "loaded_mb": memory("VmRSS"),
     }  # fmt: skip
+    work = time.process_time()
     times, te, clock = timed(run, way.seconds, rounds)
+    found["cpu_seconds"] = (time.process_time() - work) / len(times)
     found |= {"peak_mb": memory("VmHWM"), **summary(times)}
     found["per_second"] = part.transitions / found["seconds"]
     if way.prepare is ways.prepare:

@@ -93,9 +93,7 @@ def share(row):
         return "all of it"
     delays = f", {row['delays']} of {len(SHAPES[row['shape']].delays)} delays"
     several = len(SHAPES[row["shape"]].delays) > 1
-    return f"{row['sources']:,} sources, {row['series']:,} targets, {row['steps']:,} steps" + (
-        delays if several else ""
-    )
+    return f"{row['series']:,} series, {row['steps']:,} steps" + (delays if several else "")
 
 
 def ratio(results, row):

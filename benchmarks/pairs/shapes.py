@@ -42,6 +42,11 @@ class Shape:
         return self.symbols**self.source_history
 
     @property
+    def cells(self):
+        """Counts of a pair."""
+        return self.moves * self.states
+
+    @property
     def products(self):
         """Products of rows of bits that give all counts of a pair."""
         return (self.moves - 1) * (self.states - 1)
@@ -81,18 +86,15 @@ class Shape:
     def part(self, most):
         """As much of the job as has at most so many transitions, but one pair at least.
 
-        First there are fewer delays, then fewer sources, then fewer series, then fewer steps.
+        First there are fewer delays, then fewer series, of which all are sources, then fewer steps.
         """
         found = self
         if found.transitions > most:
             each = found.transitions // len(found.delays)
             found = replace(found, delays=found.delays[: max(1, int(most / each))])
         if found.transitions > most:
-            each = found.transitions // found.many
-            found = replace(found, sources=max(1, int(most / each)))
-        if found.transitions > most:
-            series = max(2, int(most / found.counted) + 1)
-            found = replace(found, series=series, sources=min(found.many, series))
+            side = int(np.sqrt(most / found.counted))
+            found = replace(found, series=max(2, side), sources=0 if side > 1 else 1)
         if found.transitions > most:
             found = replace(found, steps=max(found.first(found.delays[0]) + 1, int(most)))
         return found

@@ -16,6 +16,8 @@ from tefast import pairwise
 from tefast._counting import pairs
 
 THREADS = len(os.sched_getaffinity(0))
+PART_SECONDS = 4
+"""Of a job that is too long for a way, it gets a part that takes about so long."""
 
 
 def options(shape):
@@ -99,14 +101,14 @@ def of_rival(module):
 class Way:
     """One way to all pairs.
 
-    `most(shape)` is how many transitions it is given in all: a larger job is cut to that.
     `refuses(shape)` says why it cannot do a shape, or None.
     """
 
     name: str
     label: str
     prepare: Callable
-    most: Callable = lambda shape: np.inf
+    pair_seconds: Callable | None = None
+    """About how long a pair of a shape takes, for the size of the part; None: it gets the job."""
     refuses: Callable = lambda shape: None
     environment: dict = field(default_factory=dict)
     absolute: float = 1e-12
@@ -114,20 +116,42 @@ class Way:
     seconds: float = 3
     """Rounds go on for so long; what takes longer has one."""
 
+    def part(self, shape):
+        """As much of a job as takes about `PART_SECONDS`."""
+        if self.pair_seconds is None:
+            return shape
+        return shape.part(PART_SECONDS / self.pair_seconds(shape) * shape.counted)
+
 
 def unless_single_steps(shape):
     return None if chosen(shape)[0] else "tefast takes this way by itself"
 
 
-def single_steps_most(shape):
-    """Longer histories are counted by windows, which take longer."""
-    return 2e10 if shape.target_history == 1 else 2e9
+# Of an idle machine of two cores, roughly: a part may take a few times as long or as short.
+def by_steps(shape):
+    if shape.target_history > 1:  # by windows
+        return 2e-9 * shape.counted + 1e-8 * shape.cells
+    return 2e-10 * shape.counted + 4e-10 * shape.cells
 
 
-def numba_most(shape):
+def by_numba(shape):
     from pairs.with_numba import MOST_PRODUCTS
 
-    return 4e11 / shape.products if shape.products <= MOST_PRODUCTS else 5e9
+    if shape.products <= MOST_PRODUCTS:
+        return 1e-11 * shape.products * shape.counted + 2e-9 * shape.cells
+    return 1e-9 * shape.counted + 3e-9 * shape.cells
+
+
+def by_numpy(shape):
+    return (2e-10 + 1.2e-11 * shape.products) * shape.counted + 3e-8 * shape.cells
+
+
+def by_pyinform(shape):
+    return 5e-9 * shape.counted + 2.5e-5
+
+
+def by_tnx(shape):
+    return 1.2e-7 * shape.counted + 1e-4
 
 
 def tnx_refuses(shape):
@@ -144,18 +168,19 @@ WAYS = {
         Way("avx2", "tefast, with AVX2", prepare, environment={"TEFAST_SIMD_LEVEL": "avx2"}),
         Way(
             "steps", "tefast, one source after another", prepare_single_steps,
-            single_steps_most, unless_single_steps,
+            by_steps, unless_single_steps,
         ),
-        Way("numba", "Numba, parallel", of_rival("with_numba"), numba_most),
+        Way("numba", "Numba, parallel", of_rival("with_numba"), by_numba),
+        Way("numpy", "NumPy, one-hot matrix products", of_rival("with_numpy"), by_numpy),
         Way(
-            "numpy", "NumPy, one-hot matrix products", of_rival("with_numpy"),
-            lambda shape: 2e11 / shape.products,
+            "pyinform", "PyInform, pair by pair, one thread", of_rival("with_pyinform"),
+            by_pyinform,
         ),
-        Way("pyinform", "PyInform, pair by pair, one thread", of_rival("with_pyinform"),
-            lambda shape: 2e8),
-        # float32: what it says to differ by is 1e-5 bits.
-        Way("tnx", "TENEX (tnx) on the CPU", of_rival("with_tnx"), lambda shape: 2e8, tnx_refuses,
-            absolute=1e-5),
+        # float32, so that it may differ by more.
+        Way(
+            "tnx", "TENEX (tnx) on the CPU", of_rival("with_tnx"), by_tnx, tnx_refuses,
+            absolute=1e-5,
+        ),
     )
 }  # fmt: skip
 
