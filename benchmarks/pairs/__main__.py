@@ -19,7 +19,7 @@ from pairs.ways import plan
 from tefast._support.files import write_text
 
 PACKAGES = ("numpy", "scipy", "numba", "pyinform", "tnx")
-SECONDS = 400
+SECONDS = 600
 """After which a measurement is given up."""
 LAST = ROOT / "build" / "pairs.json"
 

@@ -5,8 +5,11 @@ import re
 import shutil
 import signal
 import subprocess
+import time
 
 EVENT = "cycles:u"
+ATTACHED_AFTER = 0.3
+"""Seconds after which perf has found all threads."""
 
 
 class Counter:
@@ -19,6 +22,7 @@ class Counter:
         if shutil.which("perf"):
             command = ["perf", "stat", "-x", ",", "-e", EVENT, "-p", str(os.getpid())]
             self._perf = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+            time.sleep(ATTACHED_AFTER)
         return self
 
     def __exit__(self, *_):

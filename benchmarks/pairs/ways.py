@@ -113,7 +113,7 @@ class Way:
     environment: dict = field(default_factory=dict)
     absolute: float = 1e-12
     """How far from tefast's its values may be, in bits; and a part in 10**9 of the value."""
-    seconds: float = 3
+    seconds: float = 2
     """Rounds go on for so long; what takes longer has one."""
 
     def part(self, shape):
@@ -163,7 +163,7 @@ def tnx_refuses(shape):
 WAYS = {
     way.name: way
     for way in (
-        Way("tefast", "tefast", prepare, seconds=8),
+        Way("tefast", "tefast", prepare, seconds=6),
         Way("sparse", "tefast, from a sparse matrix of SciPy", prepare_sparse),
         Way("avx2", "tefast, with AVX2", prepare, environment={"TEFAST_SIMD_LEVEL": "avx2"}),
         Way(
