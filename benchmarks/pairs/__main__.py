@@ -13,6 +13,7 @@ from pathlib import Path
 
 from report import ROOT, hardware
 
+import tefast
 from pairs import page
 from pairs.shapes import SHAPES
 from pairs.ways import plan
@@ -55,7 +56,8 @@ def title(shape, way):
 
 def run(jobs, out, small=False):
     """All measurements, written to `out` after each."""
-    results = {"hardware": hardware(), "versions": versions(), "rows": []}
+    machine = hardware() | {"level": tefast.build_info()["instruction_set"]}
+    results = {"hardware": machine, "versions": versions(), "rows": []}
     for i, (shape, way) in enumerate(jobs):
         print(f"[{i + 1}/{len(jobs)}] {title(shape, way)} ...", end=" ", flush=True)
         start = time.monotonic()

@@ -47,7 +47,8 @@ def own(results):
     """tefast's time for whole jobs."""
     machine = results["hardware"]
     heads = [
-        f"tefast; {machine['threads']} threads of {machine['processor']}", "series x steps",
+        f"tefast; {machine['threads']} threads of {machine['processor']} ({machine['level']})",
+        "series x steps",
         "delays", "seconds", "spread", "G transitions/s", "peak, MB", "what bounds it",
     ]  # fmt: skip
     rows = []
@@ -65,7 +66,7 @@ def beside(results):
     """What else there is, each on as much of the job as it can stand."""
     heads = [
         "beside tefast", "what it did of the job", "seconds", "spread", "G transitions/s",
-        "peak, MB", "tefast takes, of its time a transition",
+        "peak, MB", "times tefast's time for a transition",
     ]  # fmt: skip
     rows = []
     for row in measured(results):
@@ -97,10 +98,10 @@ def share(row):
 
 
 def ratio(results, row):
-    """tefast's time for a transition of this shape, in the time of this row."""
+    """The time for a transition, in times of tefast for the same shape."""
     for own_row in measured(results):
         if (own_row["shape"], own_row["way"]) == (row["shape"], "tefast"):
-            return f"1/{number(own_row['per_second'] / row['per_second'])}"
+            return number(own_row["per_second"] / row["per_second"])
     return ""
 
 
@@ -142,8 +143,9 @@ def quoted(results):
     heads = ["published, quoted", "by", "on", "time", "said in", "tefast here"]
     own_seconds = {}
     for row in measured(results) if results else []:
-        if row["way"] == "tefast":
-            own_seconds[row["shape"]] = f"{number(row['seconds'])} s"
+        shape = SHAPES[row["shape"]]
+        if row["way"] == "tefast" and (row["series"], row["steps"]) == (shape.series, shape.steps):
+            own_seconds[shape.name] = f"{number(row['seconds'])} s"
     rows = [[*cells, own_seconds.get(shape, "not measured")] for *cells, shape in QUOTED]
     return markdown(heads, rows, texts=range(5)) + "\n"
 
