@@ -130,8 +130,8 @@ def unless_single_steps(shape):
 # Of an idle machine of two cores, roughly: a part may take a few times as long or as short.
 def by_steps(shape):
     if shape.target_history > 1:  # by windows
-        return 2e-9 * shape.counted + 1e-8 * shape.cells
-    return 2e-10 * shape.counted + 4e-10 * shape.cells
+        return 4e-9 * shape.counted + 1e-8 * shape.cells
+    return 5e-10 * shape.counted + 4e-10 * shape.cells
 
 
 def by_numba(shape):
