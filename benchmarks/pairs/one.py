@@ -1,6 +1,6 @@
 """Measures one way on one shape, in a process of its own, and checks what came out.
 
-    python -m pairs.one SHAPE WAY OUT.json [--small]    # with this folder's parent in PYTHONPATH
+python -m pairs.one SHAPE WAY OUT.json [--small]    # with this folder's parent in PYTHONPATH
 """
 
 import argparse
