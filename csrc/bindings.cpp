@@ -124,8 +124,8 @@ Array3 array3(const py::array& array, const std::string& dtype, bool mapped = fa
 }
 
 // One side of a call, target or source. It keeps the arrays that it points into, and Python keeps
-// it until the call has returned, so that they outlast the time without the GIL. What the arrays are
-// is looked at in each call, since the caller may have changed them after the last one.
+// it until the call has returned, so that they outlast the time without the GIL. What the arrays
+// are is looked at in each call, since the caller may have changed them after the last one.
 class Input {
   public:
     // inner: edges, or none: of symbols, and of what is only scanned.
@@ -296,7 +296,7 @@ tefast::Transitions transitions_of(const Input& target, const Dense<std::int16_t
     if (source.size() != values.shape[0] * values.shape[1])
         throw std::invalid_argument("source must have shape (N, T)");
     check_states(source, states);
-    return {values, target.edges(), target.lengths(), source.data(), states, omit};
+    return {values, target.edges(), target.lengths(), source.data(), states, omit, {}};
 }
 
 void count_transitions(const Input& target, const Dense<std::int16_t>& source,
@@ -323,14 +323,44 @@ py::tuple transfer_entropy(const Input& target, const Dense<std::int16_t>& sourc
     return py::make_tuple(nats, clean);
 }
 
+// Rows back from a transition's first that make its past; none: that row alone. Sources must have
+// no state where the past would begin before its sequence.
+tefast::Past past_of(const std::vector<std::int64_t>& back, int bins,
+                     const Dense<std::int16_t>& sources) {
+    if (back.empty()) return {};
+    if (*std::min_element(back.begin(), back.end()) < 0)
+        throw std::invalid_argument("rows back must not be negative");
+    std::int64_t states = 1;
+    for (std::size_t k = 0; k < back.size(); ++k) {
+        states *= bins;
+        if (states * bins > 65536)
+            throw std::invalid_argument("a table has more than 65,536 cells");
+    }
+    const std::int64_t steps = sources.shape(2), rows = sources.shape(0) * sources.shape(1);
+    const std::int64_t early = std::min(*std::max_element(back.begin(), back.end()), steps);
+    for (std::int64_t row = 0; row < rows; ++row) {
+        const std::int16_t* const source = sources.data() + row * steps;
+        if (std::any_of(source, source + early, [](std::int16_t state) { return state >= 0; }))
+            throw std::invalid_argument("a source has a state before there is a past");
+    }
+    return {back.data(), static_cast<int>(back.size()), states};
+}
+
 py::tuple transfer_entropies(const Input& target, const Dense<std::int16_t>& sources,
-                             std::int64_t states, bool omit, int threads) {
+                             std::int64_t states, bool omit, int threads,
+                             const std::vector<std::int64_t>& back) {
     const Array3 values = target.values();
     if (sources.ndim() != 3 || sources.shape(1) != values.shape[0] ||
         sources.shape(2) != values.shape[1])
         throw std::invalid_argument("sources must have shape (S, N, T)");
     check_states(sources, states);
-    const tefast::Transitions work{values, target.edges(), target.lengths(), nullptr, states, omit};
+    const tefast::Transitions work{values,
+                                   target.edges(),
+                                   target.lengths(),
+                                   nullptr,
+                                   states,
+                                   omit,
+                                   past_of(back, target.bins(), sources)};
     const std::int64_t S = sources.shape(0);
     Dense<double> nats({S, target.units()});
     if (S == 0) return py::make_tuple(nats, true);
@@ -565,10 +595,8 @@ py::dict build_info() {
 }  // namespace
 
 PYBIND11_MODULE(_native, m) {
-    main_thread = py::module_::import("threading")
-                      .attr("main_thread")()
-                      .attr("ident")
-                      .cast<unsigned long>();
+    main_thread =
+        py::module_::import("threading").attr("main_thread")().attr("ident").cast<unsigned long>();
     py::register_exception_translator([](std::exception_ptr error) {
         try {
             std::rethrow_exception(error);
@@ -590,7 +618,9 @@ PYBIND11_MODULE(_native, m) {
     m.def("count_transitions", &count_transitions, py::arg("target"), py::arg("source"), counts,
           py::arg("threads"));
     m.def("transfer_entropy", &transfer_entropy);
-    m.def("transfer_entropies", &transfer_entropies);
+    m.def("transfer_entropies", &transfer_entropies, py::arg("target"), py::arg("sources"),
+          py::arg("states"), py::arg("omit"), py::arg("threads"),
+          py::arg("back") = std::vector<std::int64_t>());
     m.def("score_counts", &score_counts);
     m.def("count_windows", &count_windows, py::arg("windows"), counts, py::arg("threads"));
     m.def("conditional_surrogates", &conditional_surrogates);

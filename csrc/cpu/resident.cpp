@@ -62,7 +62,7 @@ Resident::Resident(const Transitions& work, int threads)
     : threads_(threads),
       block_(work, threads),
       chunk_(rows_of(work) + 1, block_.strips(), work.omit),
-      measures_(work.edges.bins, block_.width(), threads) {
+      measures_(pasts_of(work), work.edges.bins, block_.width(), threads) {
     for (int p = 0; p < threads; ++p)
         tables_.push_back(std::make_unique<OneTable>(block_, rows_of(work)));
     Region region;

@@ -86,7 +86,7 @@ bool score_tables(const Transitions& work, int threads, double* nats) {
     Block block(work, threads);
     Pipeline pipeline(work, block, threads);
     pipeline.run([](const Group&, std::int64_t, std::uint16_t*) {});  // no counter can overflow
-    ThreadMeasures measures(work.edges.bins, block.width(), threads);
+    ThreadMeasures measures(work.edges.bins, work.edges.bins, block.width(), threads);
     auto& counters = pipeline.counters();
     const auto measure = [&](std::int64_t g) {
         measures.mine().reset();

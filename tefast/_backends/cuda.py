@@ -25,6 +25,7 @@ from tefast._tables.types import (
 )
 from tefast.binning import Edges
 
+LONG_PASTS = 0
 KIND = "cuda"
 """The type of the devices whose tensors are read where they lie; others are copied there."""
 
@@ -152,7 +153,12 @@ def transfer_entropy(
 
 
 def transfer_entropies(
-    target: BinnedValues, sources: Codes, states: int, omit: bool, threads: int | None
+    target: BinnedValues,
+    sources: Codes,
+    states: int,
+    omit: bool,
+    threads: int | None,
+    back: Steps = (),
 ) -> tuple[BackendTable, bool]:
     """See `tefast._backends.Backend.transfer_entropies`."""
     import torch

@@ -127,9 +127,9 @@ class Pairs:
     @property
     def has_kernel(self) -> bool:
         """Whether the kernels of single steps score one source at a time."""
-        small = self.inputs.bins**2 * self.states <= evaluation.MOST_AT_ONCE
-        one = self.embedding.target_history == 1 and self.inputs.bins <= MAX_BINS
-        return one and small and self.states <= MOST_STATES
+        small = self.moves * self.states <= evaluation.MOST_AT_ONCE
+        past = evaluation.takes_past(self.inputs, self.embedding)
+        return past and small and self.states <= MOST_STATES
 
     def at(self, delay: int) -> Embedding:
         """The embedding with a delay."""
@@ -291,7 +291,8 @@ class PairCounter:
             known = {part.target.role: binning.units(targets.start, targets.stop)}
             # The kernel wants the state a step before the transition's end.
             starts = np.stack([each.moved(-1).codes for each in states])
-            scores = evaluation.of_states(replace(part, _binnings=known), starts, work.states)
+            given = replace(part, _binnings=known)
+            scores = evaluation.of_states(given, starts, work.states, work.embedding)
             return np.asarray(to_numpy(scores))
         return np.stack([self._of_windows(each, targets, bias) for each in states])
 

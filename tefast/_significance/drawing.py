@@ -193,7 +193,9 @@ class Source:
 
     def _of_steps(self, seed: int, numbers: range) -> Floats:
         states = np.stack([self.draw(seed, i).codes.astype(np.int16) for i in numbers])
-        return values.to_numpy(evaluation.of_states(self.inputs, states, self.states.size))
+        return values.to_numpy(
+            evaluation.of_states(self.inputs, states, self.states.size, self.embedding)
+        )
 
     def _of_windows(self, seed: int, numbers: range) -> Floats:
         found = []

@@ -331,7 +331,9 @@ def count_pairs(draw):
 
 def score_pairs(draw):
     sides, nexts, expected = pair_sides(draw)
-    nats = draw.array(np.empty((2, 2)), huge=False) if draw.trouble else np.empty(expected().shape[:2])
+    nats = (
+        draw.array(np.empty((2, 2)), huge=False) if draw.trouble else np.empty(expected().shape[:2])
+    )
     _native.score_pairs(*sides, nexts, nats, draw.threads())
     return nats, lambda: twin.score_tables(expected())
 
