@@ -107,16 +107,16 @@ CASES = (
     PairCase("spikes of one time course", 2, 100, 40, rate=0.05, methods=LATER,
              documented=("trials",), sets=40),
 )  # fmt: skip
-NETWORKS = 5
+NETWORKS = 4
 """How many networks are drawn of each kind."""
-FEW = {"cells": 30, "seconds": 60}
+MINUTE = {"cells": 30, "seconds": 60}
+LONGER = {"cells": 30, "seconds": 180}
 KNOWN = (
-    ("1 synapse a cell", {"synapses": 1.0}, "chi2"),
-    ("2 synapses a cell", {}, "chi2"),
-    ("2 synapses a cell, bursts", {"bursts": 0.15}, "chi2"),
-    ("2 synapses a cell", FEW, "chi2"),
-    ("2 synapses a cell", FEW, "circular"),
-    ("2 synapses a cell, bursts", {**FEW, "bursts": 0.15}, "circular"),
+    ("1 synapse a cell", {**LONGER, "synapses": 1.0}, "chi2"),
+    ("2 synapses a cell", LONGER, "chi2"),
+    ("2 synapses a cell", MINUTE, "chi2"),
+    ("2 synapses a cell", MINUTE, "circular"),
+    ("2 synapses a cell, bursts", {**MINUTE, "bursts": 0.15}, "circular"),
 )
 """Kinds of networks, how they are drawn, and the test of their pairs."""
 ENOUGH = 600
