@@ -167,6 +167,7 @@ class PairCounter:
     def __init__(self, work: Pairs) -> None:
         self.work = work
         self._targets: tuple[slice, PairStates] | None = None
+        self._source: tuple[int, PairStates] | None = None
 
     def scores(self, tile: Tile, bias: str | None) -> Iterator[Floats]:
         """Transfer entropy (S, U) of a tile in nats, delay by delay."""
@@ -207,7 +208,9 @@ class PairCounter:
     ) -> Iterator[tuple[slice, CountTable]]:
         """Counts of the source of this number beside some targets, some of these at a time."""
         if self.work.by_bits:
-            rows = self._moved(self._packed_sources(slice(number, number + 1)), delay)
+            if self._source is None or self._source[0] != number:
+                self._source = number, self._packed_sources(slice(number, number + 1))
+            rows = self._moved(self._source[1], delay)
             yield from ((units, table) for _, units, table in self.tables(rows, targets))
             return
         (state,) = self._source_states(slice(number, number + 1))
