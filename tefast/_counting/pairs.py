@@ -173,6 +173,7 @@ class PairCounter:
     def __init__(self, work: Pairs) -> None:
         self.work = work
         self._targets: tuple[slice, PairStates] | None = None
+        self._source: tuple[int, PairStates] | None = None
 
     def scores(self, tile: Tile, bias: str | None) -> Iterator[Floats]:
         """Transfer entropy (S, U) of a tile in nats, delay by delay."""
@@ -195,12 +196,27 @@ class PairCounter:
         rows = options.backend.pair_states(codes, self.work.states, [0], options.threads)
         return self._of_rows(rows, targets, None)
 
+    def of_series(self, codes: npt.NDArray[np.int16], targets: slice) -> Iterator[Floats]:
+        """The same of sources with such codes (N, T, S), delay by delay."""
+        if self.work.by_bits:
+            options = self.work.inputs.options
+            bins, back = self.work.inputs.bins, self._back
+            rows = options.backend.pair_states(codes, bins, back, options.threads)
+            for delay in self.work.delays:
+                yield self._of_rows(self._moved(rows, delay), targets, None)
+            return
+        states = [self._state(codes[:, :, i]) for i in range(codes.shape[2])]
+        for delay in self.work.delays:
+            yield self._one_by_one([state.moved(delay) for state in states], targets, None)
+
     def tables_of(
         self, number: int, delay: int, targets: slice
     ) -> Iterator[tuple[slice, CountTable]]:
         """Counts of the source of this number beside some targets, some of these at a time."""
         if self.work.by_bits:
-            rows = self._moved(self._packed_sources(slice(number, number + 1)), delay)
+            if self._source is None or self._source[0] != number:
+                self._source = number, self._packed_sources(slice(number, number + 1))
+            rows = self._moved(self._source[1], delay)
             yield from ((units, table) for _, units, table in self.tables(rows, targets))
             return
         (state,) = self._source_states(slice(number, number + 1))
@@ -257,16 +273,20 @@ class PairCounter:
 
     def _source_states(self, sources: slice) -> Sequence[JointState]:
         """The state (N, T) of each source at the last of its own steps."""
-        back = [each - self.work.embedding.delay for each in self.work.embedding.source]
-        found = []
-        for i in self.work.sources[sources].tolist():
-            codes = self._codes(slice(i, i + 1))[:, :, 0].astype(np.int64)
-            found.append(history(JointState(codes, self.work.inputs.bins), back))
-        return found
+        numbers = self.work.sources[sources].tolist()
+        return [self._state(self._codes(slice(i, i + 1))[:, :, 0]) for i in numbers]
+
+    def _state(self, codes: npt.NDArray[np.int16]) -> JointState:
+        series = JointState(codes.astype(np.int64), self.work.inputs.bins)
+        return history(series, self._back)
+
+    @property
+    def _back(self) -> list[int]:
+        """How far the steps of a source's state lie before the last of them."""
+        return [each - self.work.embedding.delay for each in self.work.embedding.source]
 
     def _packed_sources(self, sources: slice) -> PairStates:
-        back = [each - self.work.embedding.delay for each in self.work.embedding.source]
-        return self._packed(self.work.sources[sources], back)
+        return self._packed(self.work.sources[sources], self._back)
 
     def _packed(self, series: npt.NDArray[np.int64], back: Sequence[int]) -> PairStates:
         """The rows of some series, whose codes are in memory a few at a time."""
