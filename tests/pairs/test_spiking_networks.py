@@ -56,7 +56,7 @@ def test_synapses_and_their_delays_are_found(seed):
     assert every["recall"] >= 0.8
     assert every["unrelated"] <= 0.05 * every["edges"]
     assert (found.delay == network.delay)[edges & network.excitatory].mean() > 0.97
-    assert direct["precision"] > every["precision"]
+    assert direct["precision"] >= 0.9
     assert direct["recall"] >= 0.8
 
 
