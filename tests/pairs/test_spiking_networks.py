@@ -47,7 +47,7 @@ def test_related_are_those_that_synapses_join():
 
 @pytest.mark.parametrize("seed", [100, 101, 102])
 def test_synapses_and_their_delays_are_found(seed):
-    network = spiking_network(seed, cells=30)
+    network = spiking_network(seed)
     found = tefast.pairwise_transfer_entropy(
         network.spikes, 2, delays=DELAYS, significance="chi2", threads=1
     )
@@ -56,7 +56,7 @@ def test_synapses_and_their_delays_are_found(seed):
     assert every["recall"] >= 0.8
     assert every["unrelated"] <= 0.05 * every["edges"]
     assert (found.delay == network.delay)[edges & network.excitatory].mean() > 0.97
-    assert direct["precision"] > every["precision"]
+    assert direct["precision"] >= 0.9
     assert direct["recall"] >= 0.8
 
 
