@@ -170,7 +170,7 @@ class Network:
             raise ValueError(f"slack: expected a number of steps or None, got {slack}")
         if self.te.shape[0] != self.te.shape[1] or self.source_names != self.names:
             raise ValueError("direct_edges: expected all series as sources, got some of them")
-        found, delay = self.edges(q), np.asarray(self.delay)
+        found, delay = self.edges(q), np.asarray(self.delay, np.int64)
         strength = np.where(found, self.te, -np.inf)
         timed = slack is not None and len(self.delays) > 1
         left = found.copy()
