@@ -35,6 +35,8 @@ CODE_BYTES = 2**26
 """Of codes that are made into rows at a time."""
 TILE_BITS = 2**37
 """Bits that are multiplied in a tile: a second or less, so that it can be stopped in time."""
+TILE_VALUES = 2**22
+"""Values of a tile at all delays, each of which is in memory a few times."""
 MOST_CELLS = 2**16
 """Cells of a pair's table above which its steps are counted one by one."""
 TILE_CELLS = 2**22
@@ -153,7 +155,7 @@ class Pairs:
             across = self.units
             down = max(1, TILE_BITS // 2**9 // (self.steps * self.units * len(self.delays)))
             down = min(down, max(1, ROW_BYTES // (2 * self.steps)))
-        down = min(down, len(self.sources))
+        down = min(down, len(self.sources), max(1, TILE_VALUES // (across * len(self.delays))))
         return [
             Tile(slice(s, min(s + down, len(self.sources))), slice(u, min(u + across, self.units)))
             for u in range(0, self.units, across)

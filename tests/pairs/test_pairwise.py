@@ -441,6 +441,6 @@ def test_what_is_wrong_is_said(given, error, message):
 
 
 def test_a_result_beyond_memory_is_refused_before_any_work(monkeypatch):
-    monkeypatch.setattr("tefast.pairwise.memory_limit", lambda: 100)
+    monkeypatch.setattr("tefast._pairing.plan.memory_limit", lambda: 80)
     with pytest.raises(ValueError, match="pass checkpoint=, a folder in which it is kept"):
         tefast.pairwise_transfer_entropy(X, 2)
