@@ -56,15 +56,7 @@ class Inputs:
     ) -> Inputs:
         """Raise ValueError or TypeError for what does not go together."""
         given = [target, *others]
-        refuse_labels(given, options.binning)
-        valid = values.sequence_lengths(lengths, target)
-        left = masks.check_mask(mask, target)
-        check_combination(given, options.binning, ranges)
-        by_role = {each.role: each for each in given}
-        limits = {
-            role: check_range(limit, role, by_role[role].array.shape[2], by_role[role])
-            for role, limit in ranges.items()
-        }
+        valid, left, limits = check_together(options, given, lengths, ranges, mask)
         known: dict[str, Binning] = {}
         given = [_labelled(options, data, left, valid, known) for data in given]
         for data in given:
@@ -152,6 +144,29 @@ class Inputs:
                     series[axis.role] = self.series(axis.role)
                 beside[name] = history(series[axis.role], back)
         return Windows(self.bins, own, beside)
+
+
+def check_together(
+    options: Options, given: Sequence[Values], lengths: Any, ranges: Any, mask: Any
+) -> tuple[Lengths, masks.Mask | None, dict[str, Any]]:
+    """Raise for arguments that do not go together, whatever the values of the inputs are.
+
+    Returns
+    -------
+    tuple
+        The lengths, the mask and the ranges, checked.
+    """
+    refuse_labels(given, options.binning)
+    target = given[0]
+    valid = values.sequence_lengths(lengths, target)
+    left = masks.check_mask(mask, target)
+    check_combination(list(given), options.binning, ranges)
+    by_role = {each.role: each for each in given}
+    limits = {
+        role: check_range(limit, role, by_role[role].array.shape[2], by_role[role])
+        for role, limit in ranges.items()
+    }
+    return valid, left, limits
 
 
 def refuse_labels(given: Sequence[Values], binning: Mapping[str, Rule]) -> None:

@@ -133,6 +133,19 @@ def test_each_series_has_its_own_range_and_a_range_may_be_given():
     check(x, 4, x_range=(np.full(4, -50.0), np.array([1.0, 20.0, 50.0, 60.0])))
 
 
+@pytest.mark.parametrize("kind", ["symbols", "floats"])
+def test_a_mask_of_single_values_leaves_them_out_of_each_series(kind, way):
+    rng = np.random.default_rng(22)
+    mask = rng.random((2, 60, 4)) < 0.8
+    x = rng.integers(0, 3, mask.shape) if kind == "symbols" else rng.normal(size=mask.shape)
+    gone = np.where(mask, x, np.nan)
+    edges = {"binning": [0.5, 1.5]} if kind == "symbols" else {}
+    for delays in ((1,), (0, 2)):
+        found = tefast.pairwise_transfer_entropy(x, 3, delays=delays, mask=mask)
+        same = tefast.pairwise_transfer_entropy(gone, 3, delays=delays, nan_policy="omit", **edges)
+        np.testing.assert_array_equal(found.te, same.te)
+
+
 def test_the_reference_counts_the_same():
     x = np.random.default_rng(7).integers(0, 3, (2, 50, 4))
     for options in ({}, {"target_history": 2}, {"bias": "grassberger", "source_history": 2}):
