@@ -61,36 +61,11 @@ def pairwise_transfer_entropy(
     Parameters
     ----------
     {x, bins}
-    sources : sequence of int or of names, optional
-        Which series are sources. Default: all.
-    delays : int or sequence of int, default 1
-        d, the steps from the last step of the source to the next step of the target; 0 or more.
-        With several, each pair has the highest value over all of them.
-    {target_history, source_history, target_step, source_step}
-    binning : {"uniform", "quantile", "symbols"}, array_like or Binning, default "uniform"
-        How values become codes; see `tefast.transfer_entropy`.
+    {sources:pairs, delays:pairs}
+    {target_history, source_history, target_step, source_step, binning:pairs}
     {x_range, lengths, mask:pairs, layout:pairs, nan_policy, bias, base}
-    significance : {"chi2", "circular", "trials", "shuffle", "conditional"}, optional
-        What every pair is held against; see `tefast.significance`, which says when each of them is
-        right. Default: nothing is tested. The best of several delays is held against the best of
-        the same delays of each surrogate, so that scanning delays does not make false edges. For
-        "chi2" the least p-value of D delays counts as ``1 - (1 - p)**D``.
-    surrogates : int, default 200
-        Surrogates of each source, at most as many as there are.
-    seed : int, default 0
-        Surrogate i of a source depends on `seed` and i alone.
-    {alpha:pairs}
-    by_delay : bool, default False
-        Keep transfer entropy at every delay.
-    {backend, threads}
-    out : ndarray of float64, shape (S, U), optional
-        An array that gets `te`, such as one that is mapped from a file.
-    checkpoint : str or Path, optional
-        A folder for the results as files that are mapped into memory. Stopped anywhere, the same
-        call goes on with what is there.
-    progress : callable, optional
-        ``progress(done, pairs)`` is called after every tile. Default: a bar of tqdm for long jobs,
-        if it is installed and standard error is a terminal.
+    {significance:pairs, surrogates:pairs, seed:pairs, alpha:pairs, by_delay:pairs}
+    {backend, threads, out:pairs, checkpoint:pairs, progress:pairs}
 
     Returns
     -------
@@ -136,7 +111,7 @@ def pairwise_transfer_entropy(
         test = replace(test, ways=fewest_ways(work, test))
         warn_of_doubts(work, test, plan.names)
     tiles = work.tiles()
-    results = plan.results(lambda: {**code_settings(inputs), "tiles": len(tiles)})
+    results = plan.results(tiles, {} if checkpoint is None else code_settings(inputs))
     plan.fill(results, tiles, partial(_one_by_one, plan, work, tiles), progress)
     return plan.network(results, test)
 

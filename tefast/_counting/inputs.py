@@ -93,6 +93,13 @@ class Inputs:
 
     def _learn(self) -> None:
         """Learn the bins of all inputs; one warning says of which there are fewer than asked."""
+        remarks = self.remarks()
+        if remarks:
+            asked = f"binning='quantile' with bins={self.options.bins}"
+            warn(f"{asked}: {'; '.join(remarks)}")
+
+    def remarks(self) -> list[str]:
+        """Learn the bins of all inputs, and say of which there are fewer than asked."""
         remarks = []
         for data in (self.target, *self.others):
             if data.role not in self._binnings:
@@ -100,9 +107,7 @@ class Inputs:
                 found, remark = self.options.learn(data, self.lengths, limits)
                 self._binnings[data.role] = found
                 remarks += [remark] if remark else []
-        if remarks:
-            asked = f"binning='quantile' with bins={self.options.bins}"
-            warn(f"{asked}: {'; '.join(remarks)}")
+        return remarks
 
     def scan(self, data: Values) -> None:
         """Look for what must not be counted, where a kernel may have met it; raise if it did."""

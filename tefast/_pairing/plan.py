@@ -116,15 +116,19 @@ class Plan:
         targets = np.arange(tile.targets.start, tile.targets.stop)
         return np.asarray(self.sources[tile.sources, np.newaxis] == targets)
 
-    def results(self, settings: Callable[[], dict[str, Any]]) -> TiledResults:
+    def results(self, tiles: list[Tile], settings: dict[str, Any]) -> TiledResults:
         """Make or open where tiles are put.
 
         Parameters
         ----------
-        settings : callable
-            Returns what the results depend on beside the arguments, for a checkpoint.
+        settings : dict
+            What the results depend on in the data, for a checkpoint.
         """
-        told = {} if self.checkpoint is None else self._settings() | settings()
+        told = {}
+        if self.checkpoint is not None:
+            first, *_ = tiles
+            sizes = [len(tiles), *(s.stop - s.start for s in (first.sources, first.targets))]
+            told = self._settings() | settings | {"tiles": sizes}
         found = TiledResults(self.shapes(), self.given, self.checkpoint, told)
         found.ready()
         return found

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import mmap
 import sys
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy.typing as npt
 from tefast._counting.pairs import runs
 from tefast._inputs import values
 from tefast._inputs.kinds import Kind
+from tefast._inputs.layouts import moved
 from tefast._inputs.values import Values
 
 Numbers = npt.NDArray[np.int64]
@@ -84,14 +84,18 @@ def is_dask_array(x: Any) -> bool:
     return module is not None and isinstance(x, module.Array)
 
 
-def stand_in(x: Any, layout: str | None) -> Values:
-    """An array that is not read as what `values.paired` would make of it, all of it zeros.
+def inner(x: Any) -> Any:
+    """The array of Dask in a DataArray of xarray, or what was given."""
+    within = getattr(x, "data", None) if hasattr(x, "coords") else None
+    return within if is_dask_array(within) else x
 
-    It takes no memory.
-    """
+
+def stand_in(x: Any, layout: str | None) -> Values:
+    """What `values.paired` would make of an array if it held zeros; that takes no memory."""
     dtype = np.dtype(x.dtype).newbyteorder("=")
     one = np.zeros((), "U1" if dtype.kind in "OST" else dtype)
-    return values.paired(np.broadcast_to(one, tuple(x.shape)), layout)
+    zeros = np.broadcast_to(one, tuple(x.shape))
+    return values.paired(x.copy(data=zeros) if hasattr(x, "coords") else zeros, layout)
 
 
 def read_units(array: Any, axis: int, numbers: Numbers) -> npt.NDArray[Any]:
@@ -108,23 +112,23 @@ class SomeOf(Kind):
 
     Attributes
     ----------
-    axis : int
-        That of series.
-    numbers : tuple of int
+    layout : str
+        What the axes of the whole hold.
+    numbers : list of int
         Which of the series they are.
     """
 
-    axis: int
-    numbers: Sequence[int]
+    layout: str
+    numbers: list[int]
 
     def place(self, index: list[int]) -> str:
-        """See `Kind.place`."""
-        index = list(index)
-        index[self.axis] = int(self.numbers[index[self.axis]])
-        return str(index)
+        """See `Kind.place`; `index` has the axes (N, T, U)."""
+        n, t, u = index
+        places = {"N": n, "T": t, "U": self.numbers[u]}
+        return str([places[letter] for letter in self.layout])
 
 
 def taken(part: Any, layout: str, numbers: Numbers) -> Values:
-    """Some series of an array with the axes of `layout` as values."""
-    found = values.paired(part, layout)
-    return replace(found, kind=SomeOf(layout.index("U"), numbers.tolist()))
+    """Some series of an array with the axes of `layout` as values (N, T, U)."""
+    found = values.paired(moved(part, layout), "NTU")
+    return replace(found, kind=SomeOf(layout, numbers.tolist()))
