@@ -152,6 +152,7 @@ class Plan:
         total = sum(sizes)
         done = total - sum(sizes[i] for i in todo)
         with ExitStack() as stack:
+            stack.callback(results.settle)
             watch = progress or stack.enter_context(Bar("pairs", after=BAR_AFTER))
             for i, found in measure(todo):
                 results.put(i, (tiles[i].sources, tiles[i].targets), found)

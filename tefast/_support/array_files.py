@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from tefast._support.files import writing
+from tefast._support.files import settle, writing
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class ArrayFile:
             return np.lib.format.open_memmap(self.path, mode="r+")
 
     def write(self, place: tuple[slice, slice], values: Any) -> None:
-        """Write a tile of the last two axes, and wait until it is on the disk.
+        """Write a tile of the last two axes.
 
         Not by way of a map: on a full disk that would kill the process.
         """
@@ -69,5 +69,8 @@ class ArrayFile:
                 for i, run in enumerate(runs):
                     file.seek(self.offset + (start + i * width) * self.dtype.itemsize)
                     file.write(run.data)
-            file.flush()
-            os.fsync(file.fileno())
+
+    def settle(self) -> None:
+        """Wait until all that was written is on the disk."""
+        with writing(self.path):
+            settle(self.path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from tefast._support.files import write_text, writing
 from tefast._support.mapped import let_go
 
 SETTINGS, DONE = "settings.json", "tiles"
+SETTLE_AFTER = 0.5
+"""Seconds of work that a crash may undo: to wait for the disk after every tile would take long."""
 
 
 class TiledResults:
@@ -49,6 +52,8 @@ class TiledResults:
         self.done: set[int] = set()
         self._folder = folder
         self._told: str | None = None
+        self._written: list[int] = []
+        self._settled = time.monotonic()
         self._arrays: dict[str, Any] = dict(given)
         self._files: dict[str, ArrayFile] = {}
         new = folder is None or self._begin(folder, settings, {*shapes} - {*given})
@@ -102,16 +107,25 @@ class TiledResults:
         for name, value in values.items():
             if name in self._files:
                 self._files[name].write(place, value)
-                continue
-            array = self._arrays[name]
-            array[..., *place] = value
+            else:
+                self._arrays[name][..., *place] = value
+                let_go(self._arrays[name])
+        self._written.append(number)
+        if time.monotonic() > self._settled + SETTLE_AFTER:
+            self.settle()
+
+    def settle(self) -> None:
+        """Wait until all tiles are on the disk, and say there that they are done."""
+        for array in self._arrays.values():
             if isinstance(array, np.memmap):
                 array.flush()
-                let_go(array)
-        if self._folder is not None:
-            with writing(self._folder), (self._folder / DONE).open("ab") as file:
-                file.write(np.int64(number).tobytes())
-        self.done.add(number)
+        if self._folder is not None and self._written:
+            for file in self._files.values():
+                file.settle()
+            with writing(self._folder), (self._folder / DONE).open("ab") as told:
+                told.write(np.array(self._written, np.int64).tobytes())
+        self.done.update(self._written)
+        self._written, self._settled = [], time.monotonic()
 
     def arrays(self) -> dict[str, Any]:
         """All arrays by name; those of the folder are mapped into memory."""

@@ -175,8 +175,10 @@ import os, signal, sys
 import numpy as np, distributed
 import tefast.dask
 from tefast._pairing import grouping
+from tefast._support import tiles
 
 grouping.WIDEST = 3
+tiles.SETTLE_AFTER = 0
 x = np.load(sys.argv[1] + "/x.npy", mmap_mode="r")
 client = distributed.Client(sys.argv[2])
 die = lambda done, _: done > 60 and os.kill(os.getpid(), signal.SIGKILL)

@@ -9,7 +9,7 @@ import pytest
 import tefast
 from tefast._counting import pairs
 from tefast._significance import false_discoveries
-from tefast._support import mapped
+from tefast._support import mapped, tiles
 from tefast._support.files import WriteError
 
 PEAK = """
@@ -112,6 +112,7 @@ def test_delays_have_the_smallest_type(longest, kind):
 
 def test_a_full_disk_is_an_error_after_which_a_job_goes_on(disk, monkeypatch):
     monkeypatch.setattr(pairs, "TILE_VALUES", 600 * 20)
+    monkeypatch.setattr(tiles, "SETTLE_AFTER", 0)
     x = np.random.default_rng(4).integers(0, 2, (50, 600))
     folder = disk.path / "network"
     with pytest.raises(WriteError, match="No space left"):
