@@ -371,8 +371,6 @@ py::tuple pack_windows(const Dense<std::int16_t>& codes, int bins,
     std::int64_t states = 1;
     for (std::size_t k = 0; k < back.size(); ++k) states *= bins;
     Dense<std::uint64_t> rows({work.shape[2], states - 1, words}), any({work.shape[2], words});
-    std::fill_n(rows.mutable_data(), rows.size(), std::uint64_t{0});
-    std::fill_n(any.mutable_data(), any.size(), std::uint64_t{0});
     std::uint64_t *const of_states = rows.mutable_data(), *const of_any = any.mutable_data();
     {
         const Array3 size{nullptr, DType::i16, {work.shape[0], work.shape[1], work.shape[2]}, {}};

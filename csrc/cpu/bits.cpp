@@ -1,80 +1,159 @@
 #include "cpu/bits.hpp"
 
+#include <omp.h>
+
 #include <algorithm>
 #include <vector>
 
 namespace tefast {
 namespace {
 
-// The windows of one series in 64 steps or fewer, from row `from` of all rows on: bits (states,)
-// of each state, and one of any.
-struct Packed {
-    std::vector<std::uint64_t> states;
-    std::uint64_t any;
-};
+constexpr std::int64_t chunk = 256;  // words of a row that are made at a time
 
+std::int64_t power(std::int64_t base, int exponent) {
+    std::int64_t found = 1;
+    for (int k = 0; k < exponent; ++k) found *= base;
+    return found;
+}
+
+std::int64_t reach_of(const SeriesWindows& work) {
+    return *std::max_element(work.back, work.back + work.length);
+}
+
+// The windows of a strip of series: at which steps a series has each symbol, and from that at which
+// steps it is in each state.
 class Packer {
   public:
-    explicit Packer(const SeriesWindows& work) : work_(work) {
-        reach_ = *std::max_element(work.back, work.back + work.length);
-        std::int64_t states = 1;
-        for (int k = 0; k < work.length; ++k) states *= work.bins;
-        packed_.states.resize(static_cast<std::size_t>(states));
-    }
+    explicit Packer(const SeriesWindows& work)
+        : work_(work),
+          kernels_(kernels()),
+          states_(power(work.bins, work.length)),
+          lead_(reach_of(work) / 64 + 1),
+          symbols_(static_cast<std::size_t>(lanes * (work.bins + 1) * (lead_ + chunk))),
+          moved_(static_cast<std::size_t>(work.length * (work.bins + 1) * chunk)) {}
 
-    const Packed& pack(std::int64_t unit, std::int64_t from, std::int64_t to) {
-        std::fill(packed_.states.begin(), packed_.states.end(), std::uint64_t{0});
-        packed_.any = 0;
-        const std::int64_t steps = work_.shape[1], width = work_.shape[2];
-        std::int64_t t = from % steps;
-        const std::int16_t* row = work_.codes + from * width + unit;
-        for (std::int64_t at = from; at < to; ++at, row += width) {
-            if (t >= reach_) add(row, width, std::uint64_t{1} << (at - from));
-            if (++t == steps) t = 0;
+    // Words [from, to), chunk of them or fewer, of the rows of the series `unit` and those after
+    // it. valid: a bit for each step at which a window can end.
+    void pack(std::int64_t unit, std::int64_t from, std::int64_t to, const std::uint64_t* valid,
+              std::int64_t words, std::uint64_t* rows, std::uint64_t* any) {
+        const std::int64_t units = std::min(lanes, work_.shape[2] - unit);
+        mark(unit, units, from - lead_, to);
+        for (std::int64_t i = 0; i < units; ++i) {
+            move(i, from, to, valid);
+            std::uint64_t* const row = rows + (unit + i) * (states_ - 1) * words + from;
+            for (std::int64_t s = 0; s + 1 < states_; ++s) join(s, to - from, row + s * words);
+            join_any(to - from, any + (unit + i) * words + from);
         }
-        return packed_;
     }
 
   private:
-    void add(const std::int16_t* row, std::int64_t width, std::uint64_t bit) {
-        std::int64_t state = 0;
-        int joined = 0;  // below 0 where one of the codes is
-        for (int k = 0; k < work_.length; ++k) {
-            const std::int16_t code = row[-work_.back[k] * width];
-            state = state * work_.bins + code;
-            joined |= code;
+    // A row of symbols_, which holds the words from `lead_` before the chunk on. The symbol
+    // work_.bins stands for any.
+    std::uint64_t* symbol(std::int64_t lane, std::int64_t code) {
+        return symbols_.data() + (lane * (work_.bins + 1) + code) * (lead_ + chunk);
+    }
+    std::uint64_t* moved(int k, std::int64_t code) {
+        return moved_.data() + (k * (work_.bins + 1) + code) * chunk;
+    }
+
+    void mark(std::int64_t unit, std::int64_t units, std::int64_t from, std::int64_t to) {
+        const std::int64_t all = work_.shape[0] * work_.shape[1], width = work_.shape[2];
+        const std::int64_t bins = work_.bins;
+        std::fill(symbols_.begin(), symbols_.end(), std::uint64_t{0});
+        for (std::int64_t word = std::max<std::int64_t>(from, 0); word < to; ++word) {
+            for (int part = 0; part < 4; ++part) {
+                const std::int64_t first = 64 * word + 16 * part;
+                const std::int64_t steps = std::min<std::int64_t>(all - first, 16);
+                if (steps <= 0) break;
+                kernels_.mark_codes(work_.codes + first * width + unit, width, units, steps,
+                                    static_cast<int>(bins), marks_.data());
+                for (std::int64_t code = 0; code < bins; ++code) {
+                    for (std::int64_t i = 0; i < units; ++i) {
+                        const std::uint64_t bits =
+                            marks_[static_cast<std::size_t>(code * lanes + i)];
+                        symbol(i, code)[word - from] |= bits << (16 * part);
+                    }
+                }
+            }
         }
-        if (joined < 0) return;
-        packed_.states[static_cast<std::size_t>(state)] |= bit;
-        packed_.any |= bit;
+        for (std::int64_t i = 0; i < units; ++i) {
+            std::uint64_t* const any = symbol(i, bins);
+            for (std::int64_t code = 0; code < bins; ++code) {
+                const std::uint64_t* const row = symbol(i, code);
+                for (std::int64_t w = 0; w < to - from; ++w) any[w] |= row[w];
+            }
+        }
+    }
+
+    // Each symbol's row, as far back as each of the window's steps.
+    void move(std::int64_t lane, std::int64_t from, std::int64_t to, const std::uint64_t* valid) {
+        for (int k = 0; k < work_.length; ++k) {
+            const std::int64_t whole = work_.back[k] / 64;
+            const int rest = static_cast<int>(work_.back[k] % 64);
+            for (std::int64_t code = 0; code <= work_.bins; ++code) {
+                const std::uint64_t* const in = symbol(lane, code) + lead_ - whole;
+                std::uint64_t* const out = moved(k, code);
+                for (std::int64_t w = 0; w < to - from; ++w) {
+                    const std::uint64_t before = rest ? in[w - 1] >> (64 - rest) : 0;
+                    out[w] = (in[w] << rest) | before;
+                    if (k == 0) out[w] &= valid[from + w];
+                }
+            }
+        }
+    }
+
+    // The steps of a window in a state: those at which it has all of the state's symbols.
+    void join(std::int64_t state, std::int64_t count, std::uint64_t* out) {
+        for (int k = work_.length - 1; k >= 0; --k, state /= work_.bins) {
+            take(moved(k, state % work_.bins), count, out, k == work_.length - 1);
+        }
+    }
+
+    void join_any(std::int64_t count, std::uint64_t* out) {
+        for (int k = 0; k < work_.length; ++k) take(moved(k, work_.bins), count, out, k == 0);
+    }
+
+    static void take(const std::uint64_t* row, std::int64_t count, std::uint64_t* out, bool first) {
+        if (first) {
+            std::copy(row, row + count, out);
+        } else {
+            for (std::int64_t w = 0; w < count; ++w) out[w] &= row[w];
+        }
     }
 
     const SeriesWindows& work_;
-    std::int64_t reach_;
-    Packed packed_;
+    const Kernels& kernels_;
+    std::int64_t states_, lead_;
+    std::vector<std::uint64_t> symbols_, moved_;
+    std::vector<std::uint16_t> marks_ =
+        std::vector<std::uint16_t>(static_cast<std::size_t>(lanes * work_.bins));
 };
+
+// A bit for each step that is so far from its sequence's first that a window can end there.
+std::vector<std::uint64_t> valid_ends(const SeriesWindows& work, std::int64_t words) {
+    std::vector<std::uint64_t> valid(static_cast<std::size_t>(words), ~std::uint64_t{0});
+    const std::int64_t steps = work.shape[1], early = std::min(reach_of(work), steps);
+    for (std::int64_t n = 0; n < work.shape[0]; ++n) {
+        for (std::int64_t t = n * steps; t < n * steps + early; ++t) {
+            valid[static_cast<std::size_t>(t / 64)] &= ~(std::uint64_t{1} << (t % 64));
+        }
+    }
+    return valid;
+}
 
 }  // namespace
 
 void pack_windows(const SeriesWindows& work, std::int64_t words, std::uint64_t* rows,
                   std::uint64_t* any, int threads) {
-    const std::int64_t all = work.shape[0] * work.shape[1], units = work.shape[2];
-#pragma omp parallel num_threads(threads)
-    {
-        Packer packer(work);
-#pragma omp for schedule(static)
-        for (std::int64_t word = 0; word < (all + 63) / 64; ++word) {
-            const std::int64_t from = 64 * word, to = std::min(all, from + 64);
-            // Neighbouring series lie in the same cache lines.
-            for (std::int64_t u = 0; u < units; ++u) {
-                const Packed& found = packer.pack(u, from, to);
-                const auto states = static_cast<std::int64_t>(found.states.size());
-                std::uint64_t* row = rows + u * (states - 1) * words + word;
-                for (std::int64_t s = 0; s + 1 < states; ++s, row += words) {
-                    *row = found.states[static_cast<std::size_t>(s)];
-                }
-                any[u * words + word] = found.any;
-            }
+    const std::int64_t strips = strips_of(work.shape[2]), chunks = (words + chunk - 1) / chunk;
+    const std::vector<std::uint64_t> valid = valid_ends(work, words);
+    std::vector<Packer> packers(static_cast<std::size_t>(threads), Packer(work));
+#pragma omp parallel for collapse(2) num_threads(threads) schedule(dynamic)
+    for (std::int64_t c = 0; c < chunks; ++c) {
+        for (std::int64_t s = 0; s < strips; ++s) {
+            const std::int64_t from = c * chunk, to = std::min(words, from + chunk);
+            Packer& packer = packers[static_cast<std::size_t>(omp_get_thread_num())];
+            packer.pack(s * lanes, from, to, valid.data(), words, rows, any);
         }
     }
 }

@@ -22,7 +22,7 @@ struct SeriesWindows {
     int length;
 };
 
-// rows: (U, states - 1, words), any: (U, words), both zero. Bit n * T + t of row s of a series is
+// rows: (U, states - 1, words), any: (U, words). Bit n * T + t of row s of a series is
 // set where its window at step t of sequence n is in the state s; in `any` where it is in any. The
 // last of the states, bins ** length of them, has no row: it is what `any` has beyond the others.
 void pack_windows(const SeriesWindows& work, std::int64_t words, std::uint64_t* rows,

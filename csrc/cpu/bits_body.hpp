@@ -8,6 +8,20 @@
 
 constexpr int bits_rows = 4, bits_columns = 4;
 
+// Adds the sum over the lanes of each of four vectors to four counts.
+inline void add_totals(const __m512i* sums, int64_t* counts) {
+    const auto add_pairs = [](__m512i a, __m512i b) {
+        return _mm512_add_epi64(_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b));
+    };
+    const auto add_halves = [](__m512i a, __m512i b) {
+        return _mm512_add_epi64(_mm512_shuffle_i64x2(a, b, 0x88), _mm512_shuffle_i64x2(a, b, 0xdd));
+    };
+    const __m512i quarters = add_halves(add_pairs(sums[0], sums[1]), add_pairs(sums[2], sums[3]));
+    const __m256i totals = _mm512_castsi512_si256(add_halves(quarters, quarters));
+    __m256i* const to = reinterpret_cast<__m256i*>(counts);
+    _mm256_storeu_si256(to, _mm256_add_epi64(_mm256_loadu_si256(to), totals));
+}
+
 template <int rows, int columns>
 inline void multiply_tile(const BitRows& a, int64_t i, const BitRows& b, int64_t j, int64_t words,
                           int64_t* counts, int64_t stride) {
@@ -29,8 +43,11 @@ inline void multiply_tile(const BitRows& a, int64_t i, const BitRows& b, int64_t
         }
     }
     for (int r = 0; r < rows; ++r) {
-        for (int c = 0; c < columns; ++c) {
-            counts[(i + r) * stride + j + c] += _mm512_reduce_add_epi64(sums[r][c]);
+        int64_t* const to = counts + (i + r) * stride + j;
+        if constexpr (columns == 4) {
+            add_totals(sums[r], to);
+        } else {
+            for (int c = 0; c < columns; ++c) to[c] += _mm512_reduce_add_epi64(sums[r][c]);
         }
     }
 }
@@ -140,4 +157,28 @@ void multiply_bits(const BitRows& a, const BitRows& b, int64_t words, int64_t* c
         multiply_rows<bits_rows>(a, i, b, words, counts, stride);
     }
     for (; i < a.count; ++i) multiply_rows<1>(a, i, b, words, counts, stride);
+}
+
+// ---- codes to rows of bits ----
+
+typedef int16_t StripCodes __attribute__((vector_size(2 * strip)));
+
+void mark_codes(const int16_t* codes, int64_t stride, int64_t units, int64_t steps, int bins,
+                uint16_t* marks) {
+    StripCodes rows[16];
+    for (int64_t t = 0; t < steps; ++t, codes += stride) {
+        rows[t] = StripCodes{} - 1;
+        if (units == strip) {
+            __builtin_memcpy(&rows[t], codes, sizeof rows[t]);
+        } else {
+            for (int64_t i = 0; i < units; ++i) rows[t][i] = codes[i];
+        }
+    }
+    for (int code = 0; code < bins; ++code, marks += strip) {
+        StripCodes mark = {}, bit = StripCodes{} + 1;
+        for (int64_t t = 0; t < steps; ++t, bit += bit) {
+            mark |= (rows[t] == static_cast<int16_t>(code)) & bit;
+        }
+        __builtin_memcpy(marks, &mark, sizeof mark);
+    }
 }

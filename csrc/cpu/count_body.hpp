@@ -21,6 +21,8 @@ class Prefetch {
     int64_t step_;
 };
 
+#include "cpu/few_body.hpp"
+
 // cells (group,) = (past * bins + next) * group, in the compiler's own vectors: every instruction
 // set and architecture has them, and loops over bytes, which may alias anything, are not made
 // into vectors by themselves.
@@ -148,7 +150,7 @@ void count_in(const Moves& moves, int lane, uint16_t* table, const Ahead& ahead)
 
 void count(const Moves& moves, int lane, int group, uint16_t* table, const Ahead& ahead) {
     if (group == strip) {
-        count_in<strip>(moves, lane, table, ahead);
+        if (!count_in_registers(moves, table, ahead)) count_in<strip>(moves, lane, table, ahead);
     } else if (group == 4) {
         count_in<4>(moves, lane, table, ahead);
     } else {

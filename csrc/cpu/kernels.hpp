@@ -82,6 +82,18 @@ struct Kernels {
     void (*add_margins)(const std::uint16_t* table, int bins, int group, std::uint64_t* moves,
                         std::uint64_t* pasts);
 
+    // Of a table (bins * bins, lanes) as `count` makes it, of about `moves` transitions a unit, and
+    // of terms that fit into 64 bits: adds the terms of its counts to joint (lanes,), and those of
+    // its sums over next to past_state. These sums are left in pasts (bins, lanes).
+    void (*add_terms)(const std::uint16_t* table, int bins, std::int64_t moves,
+                      const std::uint64_t* terms, std::uint16_t* pasts, std::uint64_t* joint,
+                      std::uint64_t* past_state);
+
+    // marks (bins, lanes): a bit for each of `steps` rows, 16 or fewer, in which the code of a
+    // unit, one of `units`, is this one. The rows of codes lie `stride` apart.
+    void (*mark_codes)(const std::int16_t* codes, std::int64_t stride, std::int64_t units,
+                       std::int64_t steps, int bins, std::uint16_t* marks);
+
     // Adds to counts[i * stride + j] how many of the first `words` words' bits, a multiple of 8,
     // row i of one and row j of the other have in common.
     void (*multiply_bits)(const BitRows&, const BitRows&, std::int64_t words, std::int64_t* counts,

@@ -6,6 +6,8 @@
 
 #if defined(__AVX2__) || defined(__AVX512F__)
 #include <immintrin.h>
+#elif defined(__SSE2__)
+#include <emmintrin.h>
 #endif
 
 #include "cpu/kernels.hpp"
@@ -31,6 +33,7 @@ constexpr int strip = static_cast<int>(lanes);
 #include "cpu/bits_body.hpp"
 #include "cpu/count_body.hpp"
 #include "cpu/quantise_body.hpp"
+#include "cpu/terms_body.hpp"
 
 }  // namespace
 
@@ -43,6 +46,8 @@ const Kernels TEFAST_JOIN(TEFAST_LEVEL, _kernels) = {
     list_cells,
     tally,
     add_margins,
+    add_terms,
+    mark_codes,
     multiply_bits,
 };
 

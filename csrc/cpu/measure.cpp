@@ -42,10 +42,16 @@ Terms::Terms() {
 
 Wide Terms::wide(std::uint64_t n) { return static_cast<Wide>(scaled(n)); }
 
+// Sums are never negative but for rounding, of which nobody should see a trace.
 double mean_nats(Wide given, Wide spread, std::uint64_t all) {
-    // Never negative but for rounding, of which nobody should see a trace.
     const double sum = given > spread ? static_cast<double>(given - spread) : 0.0;
     return all ? sum / one / static_cast<double>(all) : std::numeric_limits<double>::quiet_NaN();
+}
+
+double mean_nats(std::uint64_t difference, std::uint64_t all) {
+    const auto sum = std::max(static_cast<std::int64_t>(difference), std::int64_t{0});
+    return all ? static_cast<double>(sum) / one / static_cast<double>(all)
+               : std::numeric_limits<double>::quiet_NaN();
 }
 
 Measure::Measure(int bins, int units)
@@ -55,7 +61,8 @@ Measure::Measure(int bins, int units)
       joint_(static_cast<std::size_t>(units)),
       past_state_(joint_.size()),
       moves_(static_cast<std::size_t>(bins) * static_cast<std::size_t>(bins) * joint_.size()),
-      pasts_(static_cast<std::size_t>(bins) * joint_.size()) {}
+      pasts_(static_cast<std::size_t>(bins) * joint_.size()),
+      strip_pasts_(pasts_.size()) {}
 
 void Measure::reset(const Margins* known) {
     known_ = known;
@@ -64,16 +71,29 @@ void Measure::reset(const Margins* known) {
     if (!known) std::fill(moves_.begin(), moves_.end(), std::uint64_t{0});
 }
 
-void Measure::add(const std::uint16_t* table) {
+void Measure::add(const std::uint16_t* table, std::int64_t moves) {
+    if (units_ == lanes) return add_strip(table, moves);
     const std::size_t units = joint_.size(), cells = moves_.size() / units;
     const std::uint64_t* const narrow = terms_.narrow();
     std::size_t u = 0;
     for (; u + 4 <= units; u += 4) add_terms<4>(narrow, table + u, cells, units, &joint_[u]);
     for (; u < units; ++u) add_terms<1>(narrow, table + u, cells, units, &joint_[u]);
     std::fill(pasts_.begin(), pasts_.end(), std::uint64_t{0});
-    std::uint64_t* const moves = known_ ? nullptr : moves_.data();
-    kernels_->add_margins(table, bins_, units_, moves, pasts_.data());
+    std::uint64_t* const to = known_ ? nullptr : moves_.data();
+    kernels_->add_margins(table, bins_, units_, to, pasts_.data());
     add_past_states();
+}
+
+void Measure::add_strip(const std::uint16_t* table, std::int64_t moves) {
+    std::uint64_t joint[lanes] = {}, past_state[lanes] = {};
+    kernels_->add_terms(table, bins_, moves, terms_.narrow(), strip_pasts_.data(), joint,
+                        past_state);
+    for (std::size_t u = 0; u < joint_.size(); ++u) {
+        joint_[u] += joint[u];
+        past_state_[u] += past_state[u];
+    }
+    if (known_) return;
+    for (std::size_t i = 0; i < moves_.size(); ++i) moves_[i] += table[i];
 }
 
 void Measure::take(std::uint16_t* table, const std::uint16_t* cells, std::int64_t moves) {
@@ -95,10 +115,12 @@ void Measure::take(std::uint16_t* table, const std::uint16_t* cells, std::int64_
 }
 
 void Measure::add_past_states() {
-    const Terms term(terms_);
+    const std::uint64_t* const narrow = terms_.narrow();
     const std::size_t units = joint_.size();
-    for (std::size_t i = 0; i < pasts_.size(); i += units) {
-        for (std::size_t u = 0; u < units; ++u) past_state_[u] += term(pasts_[i + u]);
+    for (std::size_t u = 0; u < units; ++u) {
+        std::uint64_t sum = 0;
+        for (std::size_t i = u; i < pasts_.size(); i += units) sum += narrow[pasts_[i]];
+        past_state_[u] += sum;
     }
 }
 
@@ -113,7 +135,7 @@ void Measure::add(const std::uint64_t* table) {
             pasts_[cell / bins * units + u] += table[u];
         }
     }
-    add_past_states();
+    for (std::size_t i = 0; i < pasts_.size(); ++i) past_state_[i % units] += term(pasts_[i]);
 }
 
 void Measure::add(const std::int64_t* counts, std::int64_t stride) {

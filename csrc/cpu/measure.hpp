@@ -40,6 +40,10 @@ class Terms {
 // A + B less C + D, divided by N, in nats; never negative, NaN where N is 0.
 double mean_nats(Wide given, Wide spread, std::uint64_t all);
 
+// The same of A + B - C - D modulo 2**64, for N below 65,536 and no more than 256 bins, of which
+// the difference is less than 2**63.
+double mean_nats(std::uint64_t difference, std::uint64_t all);
+
 // B, C and N of a unit: the same for every source that has a state at the same transitions.
 struct Margins {
     Wide past, moves;
@@ -54,9 +58,9 @@ class Measure {
     // known: (units,), or null: what tables add is to be summed up. If given, it must last.
     void reset(const Margins* known = nullptr);
 
-    // table: (bins * bins, units), row past * bins + next, of one source state; no more than
-    // 65,535 transitions of a unit.
-    void add(const std::uint16_t* table);
+    // table: (bins * bins, units), row past * bins + next, of one source state; about `moves`
+    // transitions of a unit, no more than 65,535.
+    void add(const std::uint16_t* table, std::int64_t moves);
 
     // The same, but only of the cells (moves, units) in which the moves of this state fell; the
     // table is cleared.
@@ -76,6 +80,8 @@ class Measure {
     void margins(Margins* margins) const;
 
   private:
+    void add_strip(const std::uint16_t* table, std::int64_t moves);
+    // Of pasts_ that hold no more than 65,535 of a unit.
     void add_past_states();
     Margins margins_of(std::size_t u) const;
 
@@ -85,6 +91,7 @@ class Measure {
     int bins_, units_;
     std::vector<Wide> joint_, past_state_;      // A and D of each unit so far
     std::vector<std::uint64_t> moves_, pasts_;  // (bins * bins, units), (bins, units)
+    std::vector<std::uint16_t> strip_pasts_;    // the latter, of one state
 };
 
 // counts: (U, bins, bins, states), as users see them: next, past, source state.

@@ -4,112 +4,29 @@
 #include <vector>
 
 #include "cpu/measure.hpp"
+#include "cpu/pair_block.hpp"
 
 namespace tefast {
 namespace {
 
-using Counts = std::vector<std::int64_t>;
-
-constexpr std::int64_t chunk = 512;      // words of a row that are multiplied at a time
-constexpr std::int64_t block_rows = 96;  // rows of a side whose chunks stay in the cache together
-
-std::int64_t block_units(const PairSide& side) {
-    return std::max<std::int64_t>(1, block_rows / std::max<std::int64_t>(1, side.states - 1));
+// Calls use(zero of the type of sums, term of a count) for tables that hold so much in all: sums
+// of few counts need no 128 bits.
+template <class Use>
+auto with_terms(const Terms& terms, std::int64_t all, Use use) {
+    if (all < Terms::narrow_end) {
+        const std::uint64_t* const narrow = terms.narrow();
+        return use(std::uint64_t{0}, [narrow](std::int64_t n) { return narrow[n]; });
+    }
+    return use(Wide{0}, [&terms](std::int64_t n) { return terms(static_cast<std::uint64_t>(n)); });
 }
 
-BitRows rows_of(const BitRows& all, std::int64_t first, std::int64_t count) {
-    return {all.data + first * all.stride, count, all.stride};
+double nats_of(std::uint64_t given, std::uint64_t spread, std::int64_t all) {
+    return mean_nats(given - spread, static_cast<std::uint64_t>(all));
 }
 
-// The tables of some targets by some sources.
-class PairBlock {
-  public:
-    explicit PairBlock(const Pairs& work)
-        : work_(work),
-          moves_(work.targets.states),
-          states_(work.sources.states),
-          table_(static_cast<std::size_t>(moves_ * states_)) {}
-
-    void multiply(std::int64_t u, std::int64_t units, std::int64_t s, std::int64_t sources) {
-        const BitRows rows = states_of(work_.targets, u, units);
-        const BitRows any = any_of(work_.targets, u, units);
-        const BitRows columns = states_of(work_.sources, s, sources);
-        const BitRows any_column = any_of(work_.sources, s, sources);
-        both_.assign(static_cast<std::size_t>(rows.count * columns.count), 0);
-        move_.assign(static_cast<std::size_t>(rows.count * any_column.count), 0);
-        state_.assign(static_cast<std::size_t>(any.count * columns.count), 0);
-        all_.assign(static_cast<std::size_t>(any.count * any_column.count), 0);
-        columns_ = columns.count;
-        any_columns_ = any_column.count;
-        add(rows, columns, both_);
-        add(rows, any_column, move_);
-        add(any, columns, state_);
-        add(any, any_column, all_);
-    }
-
-    // The table (moves, states) of target u and source s of the block.
-    const Counts& table(std::int64_t u, std::int64_t s) {
-        const std::int64_t u_any = work_.targets.any.count == 1 ? 0 : u;
-        const std::int64_t s_any = any_columns_ == 1 ? 0 : s;
-        const std::int64_t row = u * (moves_ - 1), column = s * (states_ - 1);
-        std::int64_t* const last = &table_[at(moves_ - 1, 0)];
-        for (std::int64_t q = 0; q + 1 < states_; ++q) {
-            last[q] = state_[static_cast<std::size_t>(u_any * columns_ + column + q)];
-        }
-        last[states_ - 1] = all(u, s);
-        for (std::int64_t m = 0; m + 1 < moves_; ++m) {
-            std::int64_t* const out = &table_[at(m, 0)];
-            std::int64_t rest = move_[static_cast<std::size_t>((row + m) * any_columns_ + s_any)];
-            last[states_ - 1] -= rest;
-            const std::int64_t* const in = both_.data() + (row + m) * columns_ + column;
-            for (std::int64_t q = 0; q + 1 < states_; ++q) {
-                out[q] = in[q];
-                last[q] -= in[q];
-                rest -= in[q];
-            }
-            out[states_ - 1] = rest;
-        }
-        // What is left of the last move is in the last state, or in one of the others.
-        for (std::int64_t q = 0; q + 1 < states_; ++q) last[states_ - 1] -= last[q];
-        return table_;
-    }
-
-    // The sum of that table.
-    std::int64_t all(std::int64_t u, std::int64_t s) const {
-        const std::int64_t u_any = work_.targets.any.count == 1 ? 0 : u;
-        const std::int64_t s_any = any_columns_ == 1 ? 0 : s;
-        return all_[static_cast<std::size_t>(u_any * any_columns_ + s_any)];
-    }
-
-  private:
-    std::size_t at(std::int64_t m, std::int64_t q) const {
-        return static_cast<std::size_t>(m * states_ + q);
-    }
-
-    static BitRows states_of(const PairSide& side, std::int64_t first, std::int64_t units) {
-        const std::int64_t each = side.states - 1;
-        return rows_of(side.rows, first * each, units * each);
-    }
-
-    static BitRows any_of(const PairSide& side, std::int64_t first, std::int64_t units) {
-        return side.any.count == 1 ? side.any : rows_of(side.any, first, units);
-    }
-
-    void add(const BitRows& a, const BitRows& b, Counts& counts) const {
-        for (std::int64_t from = 0; from < work_.words; from += chunk) {
-            const std::int64_t some = std::min(chunk, work_.words - from);
-            kernels().multiply_bits({a.data + from, a.count, a.stride},
-                                    {b.data + from, b.count, b.stride}, some, counts.data(),
-                                    b.count);
-        }
-    }
-
-    const Pairs& work_;
-    std::int64_t moves_, states_, columns_ = 0, any_columns_ = 0;
-    Counts both_, move_, state_,
-        all_;  // of states by states, states by any, any by ..., any by any
-    Counts table_;
-};
+double nats_of(Wide given, Wide spread, std::int64_t all) {
+    return mean_nats(given, spread, static_cast<std::uint64_t>(all));
+}
 
 // A + B less C + D of a table, as measure.hpp has them.
 class PairMeasure {
@@ -121,16 +38,12 @@ class PairMeasure {
 
     // all: what the table holds in all.
     double nats(const Counts& table, std::int64_t all) {
-        const std::uint64_t* const narrow = terms_.narrow();
-        if (all < Terms::narrow_end) {
-            return sum<std::uint64_t>(table, all, [narrow](std::int64_t n) { return narrow[n]; });
-        }
-        return sum<Wide>(table, all,
-                         [this](std::int64_t n) { return terms_(static_cast<std::uint64_t>(n)); });
+        return with_terms(terms_, all, [&](auto zero, auto term) {
+            return sum<decltype(zero)>(table, all, term);
+        });
     }
 
   private:
-    // Sums of so few counts fit into 64 bits that those of 128 are not always needed.
     template <class Sum, class Term>
     double sum(const Counts& table, std::int64_t all, Term term) {
         Sum given = 0, spread = 0;
@@ -151,7 +64,7 @@ class PairMeasure {
             given += term(of_past);
             for (const std::int64_t n : pasts_) spread += term(n);
         }
-        return mean_nats(given, spread, static_cast<std::uint64_t>(all));
+        return nats_of(given, spread, all);
     }
 
     Terms terms_;
@@ -159,7 +72,96 @@ class PairMeasure {
     Counts pasts_;
 };
 
-// Calls use(own, s, u, table, all) for all pairs, on all threads; `own` is what `make` gives each.
+// The same for a whole block of one step of the past and of the source, of so few symbols that
+// the loops over them are unrolled, where all pairs have the same steps in common.
+template <int bins>
+class FewSymbols {
+  public:
+    explicit FewSymbols(const PairBlock& block) : block_(block), all_(block.all(0, 0)) {}
+
+    // nats: (sources, units), whose rows lie `stride` apart.
+    void score(std::int64_t units, std::int64_t sources, double* nats, std::int64_t stride) const {
+        with_terms(terms_, all_, [&](auto zero, auto term) {
+            for (std::int64_t u = 0; u < units; ++u) {
+                score_target<decltype(zero)>(u, sources, nats + u, stride, term);
+            }
+        });
+    }
+
+  private:
+    static constexpr int moves = bins * bins;
+
+    template <class Sum, class Term>
+    void score_target(std::int64_t u, std::int64_t sources, double* nats, std::int64_t stride,
+                      Term term) const {
+        std::int64_t move[moves], rest = all_;
+        for (int m = 0; m + 1 < moves; ++m) rest -= move[m] = block_.move(u, m);
+        move[moves - 1] = rest;
+        Sum given = 0, spread = 0;
+        for (int past = 0; past < bins; ++past) {
+            std::int64_t total = 0;
+            for (int next = 0; next < bins; ++next) {
+                total += move[past * bins + next];
+                spread += term(move[past * bins + next]);
+            }
+            given += term(total);
+        }
+        const std::int64_t* both[moves - 1];
+        for (int m = 0; m + 1 < moves; ++m) both[m] = block_.both(u, m, 0);
+        for (std::int64_t s = 0; s < sources; ++s) {
+            Sum more_given = given, more_spread = spread;
+            std::int64_t last_state[moves];  // what is left of each move for the last state
+            std::copy(move, move + moves, last_state);
+            const std::int64_t* const state = block_.state(s);
+            for (int q = 0; q + 1 < bins; ++q) {
+                std::int64_t of_move[moves], left = state[q];
+                for (int m = 0; m + 1 < moves; ++m) left -= of_move[m] = *both[m]++;
+                of_move[moves - 1] = left;
+                for (int m = 0; m < moves; ++m) last_state[m] -= of_move[m];
+                add_state(of_move, more_given, more_spread, term);
+            }
+            add_state(last_state, more_given, more_spread, term);
+            nats[s * stride] = nats_of(more_given, more_spread, all_);
+        }
+    }
+
+    // of_move: (moves,) of one state of the source.
+    template <class Sum, class Term>
+    static void add_state(const std::int64_t* of_move, Sum& given, Sum& spread, Term term) {
+        for (int past = 0; past < bins; ++past) {
+            std::int64_t total = 0;
+            for (int next = 0; next < bins; ++next) {
+                total += of_move[past * bins + next];
+                given += term(of_move[past * bins + next]);
+            }
+            spread += term(total);
+        }
+    }
+
+    const PairBlock& block_;
+    std::int64_t all_;
+    Terms terms_;
+};
+
+// Whether the loops for so many symbols did it.
+bool score_few(const Pairs& work, const PairBlock& block, std::int64_t units, std::int64_t sources,
+               double* nats, std::int64_t stride) {
+    const std::int64_t bins = work.nexts;
+    if (work.targets.states != bins * bins || work.sources.states != bins || !block.alike()) {
+        return false;
+    }
+    if (bins == 2) {
+        FewSymbols<2>(block).score(units, sources, nats, stride);
+    } else if (bins == 3) {
+        FewSymbols<3>(block).score(units, sources, nats, stride);
+    } else if (bins == 4) {
+        FewSymbols<4>(block).score(units, sources, nats, stride);
+    }
+    return bins <= 4;
+}
+
+// Calls use(block, own, s, sources, u, units) for all blocks, on all threads; `own` is what `make`
+// gives each.
 template <class Make, class Use>
 void for_blocks(const Pairs& work, int threads, Make make, Use use) {
     const std::int64_t across = block_units(work.targets), down = block_units(work.sources);
@@ -175,11 +177,7 @@ void for_blocks(const Pairs& work, int threads, Make make, Use use) {
             const std::int64_t units = std::min(across, work.targets.units - u);
             const std::int64_t sources = std::min(down, work.sources.units - s);
             block.multiply(u, units, s, sources);
-            for (std::int64_t j = 0; j < sources; ++j) {
-                for (std::int64_t k = 0; k < units; ++k) {
-                    use(own, s + j, u + k, block.table(k, j), block.all(k, j));
-                }
-            }
+            use(block, own, s, sources, u, units);
         }
     }
 }
@@ -189,16 +187,31 @@ void for_blocks(const Pairs& work, int threads, Make make, Use use) {
 void score_pairs(const Pairs& work, double* nats, std::int64_t stride, int threads) {
     for_blocks(
         work, threads, [&] { return PairMeasure(work); },
-        [&](PairMeasure& measure, std::int64_t s, std::int64_t u, const Counts& table,
-            std::int64_t all) { nats[s * stride + u] = measure.nats(table, all); });
+        [&](PairBlock& block, PairMeasure& measure, std::int64_t s, std::int64_t sources,
+            std::int64_t u, std::int64_t units) {
+            double* const out = nats + s * stride + u;
+            if (score_few(work, block, units, sources, out, stride)) return;
+            for (std::int64_t j = 0; j < sources; ++j) {
+                for (std::int64_t k = 0; k < units; ++k) {
+                    out[j * stride + k] = measure.nats(block.table(k, j), block.all(k, j));
+                }
+            }
+        });
 }
 
 void count_pairs(const Pairs& work, std::int64_t* counts, int threads) {
     for_blocks(
         work, threads, [] { return 0; },
-        [&](int, std::int64_t s, std::int64_t u, const Counts& table, std::int64_t) {
-            const auto cells = static_cast<std::int64_t>(table.size());
-            std::copy(table.begin(), table.end(), counts + (s * work.targets.units + u) * cells);
+        [&](PairBlock& block, int, std::int64_t s, std::int64_t sources, std::int64_t u,
+            std::int64_t units) {
+            for (std::int64_t j = 0; j < sources; ++j) {
+                for (std::int64_t k = 0; k < units; ++k) {
+                    const Counts& table = block.table(k, j);
+                    const auto cells = static_cast<std::int64_t>(table.size());
+                    const std::int64_t pair = (s + j) * work.targets.units + u + k;
+                    std::copy(table.begin(), table.end(), counts + pair * cells);
+                }
+            }
         });
 }
 

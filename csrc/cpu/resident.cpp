@@ -14,7 +14,7 @@ class OneTable {
     OneTable(const Block& block, std::int64_t rows)
         : kernels_(kernels()),
           width_(block.width()),
-          few_(block.cells() / width_ / 4),
+          few_(block.cells() / width_ / 16),
           table_(static_cast<std::size_t>(block.cells())),
           cells_(static_cast<std::size_t>(few_ * width_)),
           wide_(rows > most_increments ? table_.size() : 0) {
@@ -29,7 +29,7 @@ class OneTable {
             kernels_.list_cells(moves, group.lane, width_, cells_.data());
             measure.take(table_.data(), cells_.data(), moves.count);
         } else {
-            measure.add(table_.data());
+            measure.add(table_.data(), moves.count);
             clear();
         }
     }

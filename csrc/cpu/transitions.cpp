@@ -98,7 +98,7 @@ bool score_tables(const Transitions& work, int threads, double* nats) {
                     table[i] = static_cast<std::uint16_t>(table[i] + other[i]);
                 }
             }
-            measures.mine().add(table);
+            measures.mine().add(table, rows_of(work) / work.states);
         }
         measures.finish(block.groups()[static_cast<std::size_t>(g)], nats);
     }

@@ -35,18 +35,20 @@ CODE_BYTES = 2**26
 """Of codes that are made into rows at a time."""
 TILE_BITS = 2**37
 """Bits that are multiplied in a tile: a second or less, so that it can be stopped in time."""
-TILE_VALUES = 2**22
-"""Values of a tile at all delays, each of which is in memory a few times."""
+TILE_PAIRS = 2**18
+"""Pairs and delays of a tile, whose values then stay in the cache until they are in their place."""
 MOST_CELLS = 2**16
 """Cells of a pair's table above which its steps are counted one by one."""
 TILE_CELLS = 2**22
 """Counts of a tile that are in memory together."""
 # What a pair takes, in units of the time in which the kernel of single steps counts a transition:
-# measured at 2 to 16 symbols, 458 and 36,000 transitions.
+# measured at 2 to 16 symbols, 20 to 20,000 transitions.
 BITS_AT_ONCE = {"avx512_popcnt": 260.0, "avx512": 105.0, "avx2": 105.0, "baseline": 40.0}
 """Bits that products count in it; an unknown instruction set is taken for the slowest."""
-BITS_CELL, STEPS_CELL, WINDOWS_CELL = 8.0, 2.0, 60.0
-"""What a cell of a table takes to be measured: by products, single steps, windows."""
+BITS_CELL, FEW_BITS_CELL = 8.0, 6.0
+"""What a cell of a table takes to be measured by products, and with up to four symbols."""
+STEPS_CELL, STEPS_PAIR, WINDOWS_CELL = 0.4, 130.0, 60.0
+"""What a cell takes by single steps, what they take however short a pair is, and by windows."""
 WINDOWS_STEP = 12.0
 """What a transition takes among windows."""
 
@@ -115,9 +117,11 @@ class Pairs:
             return False
         at_once = BITS_AT_ONCE.get(self.level, min(BITS_AT_ONCE.values()))
         products = (self.moves - 1) * (self.states - 1)
-        bits = products * max(512, self.steps) / at_once + BITS_CELL * cells
+        few = self.moves * self.states == self.inputs.bins**3 <= 64
+        bits = products * max(512, self.steps) / at_once
+        bits += (FEW_BITS_CELL if few else BITS_CELL) * cells
         if self.has_kernel:
-            return bits < self.steps + STEPS_CELL * cells
+            return bits < self.steps + STEPS_PAIR + STEPS_CELL * cells
         return bits < WINDOWS_STEP * self.steps + WINDOWS_CELL * cells
 
     @property
@@ -155,7 +159,7 @@ class Pairs:
             across = self.units
             down = max(1, TILE_BITS // 2**9 // (self.steps * self.units * len(self.delays)))
             down = min(down, max(1, ROW_BYTES // (2 * self.steps)))
-        down = min(down, len(self.sources), max(1, TILE_VALUES // (across * len(self.delays))))
+        down = min(down, max(1, TILE_PAIRS // (across * len(self.delays))), len(self.sources))
         return [
             Tile(slice(s, min(s + down, len(self.sources))), slice(u, min(u + across, self.units)))
             for u in range(0, self.units, across)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tefast._counting.pairs import TILE_VALUES, Tile
+from tefast._counting.pairs import Tile
 from tefast._counting.pieces import aligned
 from tefast._pairing.plan import Plan
 
@@ -13,6 +13,8 @@ GROUP_BYTES = 2**26
 """Of the codes of series that are read together."""
 TILE_STEPS = 2**33
 """Transitions of all pairs of a tile, at all delays and of all surrogates: seconds of work."""
+TILE_VALUES = 2**22
+"""Values of a tile at all delays, each of which is in memory a few times."""
 WIDEST = 512
 """Series that are read together."""
 

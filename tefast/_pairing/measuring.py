@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -29,11 +30,7 @@ def measured(
         Where a source and a target are the same series.
     """
     delays = np.array(asked.delays)
-    nats = np.empty((len(delays), *itself.shape))
-    for row, scores in zip(nats, counter.scores(tile, asked.bias), strict=True):
-        row[...] = scores
-    at = np.where(np.isnan(nats), -np.inf, nats).argmax(axis=0)
-    best = np.take_along_axis(nats, at[np.newaxis], axis=0)[0]
+    nats, at, best = _best(list(counter.scores(tile, asked.bias)))
     unit = math.log(asked.options.base)
     found: dict[str, npt.NDArray[Any]] = {"te": best / unit}
     found["delay"] = np.where(itself, NO_DELAY, delays[at])
@@ -50,6 +47,15 @@ def measured(
         if matrix.dtype.kind == "f":
             matrix[..., itself] = np.nan
     return found
+
+
+def _best(scores: Sequence[Floats]) -> tuple[Floats, npt.NDArray[Any], Floats]:
+    """All scores (D, S, U), where the highest over delays is, the first of equal ones, and it."""
+    if len(scores) == 1:
+        return scores[0][np.newaxis], np.zeros(scores[0].shape, np.intp), scores[0]
+    nats = np.stack(scores)
+    at = np.where(np.isnan(nats), -np.inf, nats).argmax(axis=0)
+    return nats, at, np.take_along_axis(nats, at[np.newaxis], axis=0)[0]
 
 
 def code_settings(inputs: Inputs) -> dict[str, Any]:

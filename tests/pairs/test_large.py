@@ -23,7 +23,7 @@ from tefast._support import mapped
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
-pairs.TILE_VALUES = mapped.PART = 2**17
+pairs.TILE_PAIRS = mapped.PART = 2**17
 false_discoveries.PART, false_discoveries.SORTED = 2**17, 2**18
 rng = np.random.default_rng(0)
 x = rng.integers(0, 2, (40, 3000)).astype(np.uint8)
@@ -111,7 +111,7 @@ def test_delays_have_the_smallest_type(longest, kind):
 
 
 def test_a_full_disk_is_an_error_after_which_a_job_goes_on(disk, monkeypatch):
-    monkeypatch.setattr(pairs, "TILE_VALUES", 600 * 20)
+    monkeypatch.setattr(pairs, "TILE_PAIRS", 600 * 20)
     monkeypatch.setattr(tiles, "SETTLE_AFTER", 0)
     x = np.random.default_rng(4).integers(0, 2, (50, 600))
     folder = disk.path / "network"
@@ -129,7 +129,7 @@ def test_a_full_disk_is_an_error_after_which_a_job_goes_on(disk, monkeypatch):
 
 
 def test_an_interrupted_job_in_files_ends_in_the_same_bits(tmp_path, monkeypatch):
-    monkeypatch.setattr(pairs, "TILE_VALUES", 40)
+    monkeypatch.setattr(pairs, "TILE_PAIRS", 40)
     monkeypatch.setattr(pairs, "ROW_BYTES", 64 * 4 * 7)  # seven targets a tile
     x = np.random.default_rng(5).integers(0, 2, (90, 20))
     how = {"delays": (1, 3), "by_delay": True}

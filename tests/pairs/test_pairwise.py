@@ -459,3 +459,15 @@ def test_a_result_beyond_memory_is_refused_before_any_work(monkeypatch):
     monkeypatch.setattr("tefast._pairing.plan.memory_limit", lambda: 80)
     with pytest.raises(ValueError, match="pass checkpoint=, a folder in which it is kept"):
         tefast.pairwise_transfer_entropy(X, 2)
+
+
+@pytest.mark.parametrize(("bins", "histories"), [(2, 1), (3, 1), (4, 1), (5, 1), (2, 2)])
+def test_sums_about_two_to_the_64(bins, histories):
+    # With so many steps in one cell, A + B is above 2**64 and C + D below it.
+    x = np.zeros((49_000 + 250 * histories, 2), int)
+    at = np.arange(20, 40_000, 50)
+    x[at, 0] = x[at + 1, 1] = 1 + np.arange(len(at)) % (bins - 1)
+    how = {"bins": bins, "source_history": histories, "target_history": histories}
+    found = tefast.pairwise_transfer_entropy(x, **how).te
+    want = tefast.transfer_entropy(x[:, 1:], x[:, 0], **how)
+    assert found[0, 1] == want[0] > 0.1

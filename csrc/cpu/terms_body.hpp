@@ -1,0 +1,94 @@
+// Sums of n ln n over the cells of a table, for a strip of units at a time. Included by
+// kernels_body.hpp, inside the level's own unnamed namespace.
+//
+// Most cells of a table that one state of the source leaves hold small counts. How many of them
+// hold 2 or more, 3 or more and so on is counted for all units at once; at the end each number is
+// multiplied by what the term grows by there. Larger counts are looked up one by one.
+
+typedef uint16_t StripCounts __attribute__((vector_size(2 * strip)));
+typedef int16_t StripSigned __attribute__((vector_size(2 * strip)));
+
+// By reference, as how such vectors are returned depends on the instruction set.
+inline void load_counts(const uint16_t* from, StripCounts& counts) {
+    __builtin_memcpy(&counts, from, sizeof counts);
+}
+
+// A bit for each lane whose count is above `most`.
+inline unsigned lanes_above(const StripCounts& counts, int most) {
+#if defined(__AVX512BW__) && defined(__AVX512VL__)
+    return _mm256_cmpgt_epu16_mask((__m256i)counts, _mm256_set1_epi16(static_cast<short>(most)));
+#elif defined(__SSE2__)
+    __m128i half[2];
+    __builtin_memcpy(half, &counts, sizeof half);
+    const __m128i bound = _mm_set1_epi16(static_cast<short>(most)), none = _mm_setzero_si128();
+    for (__m128i& each : half) each = _mm_cmpeq_epi16(_mm_subs_epu16(each, bound), none);
+    const int within = _mm_movemask_epi8(_mm_packs_epi16(half[0], half[1]));
+    return ~static_cast<unsigned>(within) & 0xffffU;
+#else
+    const StripCounts above = (StripCounts)(counts > static_cast<uint16_t>(most));
+    uint64_t words[sizeof above / 8];
+    __builtin_memcpy(words, &above, sizeof above);
+    uint64_t any = 0;
+    for (const uint64_t word : words) any |= word;
+    if (any == 0) return 0;
+    unsigned mask = 0;
+    for (int i = 0; i < strip; ++i) mask |= (above[i] & 1U) << i;
+    return mask;
+#endif
+}
+
+// sums (strip,): the terms of rows (count, strip), of which few are above `most`.
+template <int most>
+void add_terms_of(const uint16_t* rows, int64_t count, const uint64_t* terms, uint64_t* sums) {
+    StripSigned reached[most + 1] = {};  // how many cells hold so much or more
+    for (int64_t r = 0; r < count; ++r, rows += strip) {
+        StripCounts counts;
+        load_counts(rows, counts);
+        for (unsigned left = lanes_above(counts, most); left; left &= left - 1) {
+            const int lane = __builtin_ctz(left);
+            sums[lane] += terms[rows[lane]];
+            counts[lane] = 0;
+        }
+        for (int n = 2; n <= most; ++n) {
+            reached[n] -= (StripSigned)counts > static_cast<int16_t>(n - 1);
+        }
+    }
+    for (int n = 2; n <= most; ++n) {
+        const uint64_t more = terms[n] - terms[n - 1];
+        for (int i = 0; i < strip; ++i) {
+            sums[i] += more * static_cast<uint16_t>(reached[n][i]);
+        }
+    }
+}
+
+// `moves`: about how much the rows hold in all.
+void add_terms_in(const uint16_t* rows, int64_t count, int64_t moves, const uint64_t* terms,
+                  uint64_t* sums) {
+    constexpr int64_t many = 32;  // rows that are worth the products at the end
+    if (count >= many && moves < count) {
+        add_terms_of<4>(rows, count, terms, sums);
+    } else if (count >= many && moves < 3 * count) {
+        add_terms_of<8>(rows, count, terms, sums);
+    } else if (count >= 2 * many && moves < 8 * count) {
+        add_terms_of<16>(rows, count, terms, sums);
+    } else {
+        for (int64_t r = 0; r < count; ++r, rows += strip) {
+            for (int i = 0; i < strip; ++i) sums[i] += terms[rows[i]];
+        }
+    }
+}
+
+void add_terms(const uint16_t* table, int bins, int64_t moves, const uint64_t* terms,
+               uint16_t* pasts, uint64_t* joint, uint64_t* past_state) {
+    const int64_t cells = static_cast<int64_t>(bins) * bins;
+    add_terms_in(table, cells, moves, terms, joint);
+    for (int past = 0; past < bins; ++past) {
+        StripCounts sum = {}, counts;
+        for (int next = 0; next < bins; ++next, table += strip) {
+            load_counts(table, counts);
+            sum += counts;
+        }
+        __builtin_memcpy(pasts + past * strip, &sum, sizeof sum);
+    }
+    add_terms_in(pasts, bins, moves, terms, past_state);
+}
