@@ -84,6 +84,6 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     # NumPy is all that `import tefast` brings in; torch comes with the first use of tefast.nn.
-    if name in ("nn", "experiment", "interop"):
+    if name in ("dask", "nn", "experiment", "interop"):
         return import_module(f"tefast.{name}")
     raise AttributeError(f"module 'tefast' has no attribute {name!r}")

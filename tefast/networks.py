@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from tefast._significance.result import unit_name
 from tefast._support.files import whole_file
+from tefast._support.mapped import by_rows, let_go
 from tefast._support.parameters import documented
 
 MATRICES = (
@@ -25,6 +26,7 @@ MATRICES = (
     "coincidence",
 )
 """Fields that have a value for every pair."""
+Places = npt.NDArray[np.intp]
 NO_DELAY = -1
 """The delay of a series and itself."""
 
@@ -40,8 +42,9 @@ class Network:
     ----------
     te : ndarray, shape (S, U)
         Transfer entropy in units of ``log(base)``: of each pair the highest over all delays.
-    delay : ndarray of int64, shape (S, U)
-        The delay at which it is highest, the shortest of several; -1 for a series and itself.
+    delay : ndarray of integers, shape (S, U)
+        The delay at which it is highest, the shortest of several; -1 for a series and itself. The
+        type is the smallest of int16, int32 and int64 that holds all delays.
     names : tuple, length U
         The names of the series, or their numbers.
     source_names : tuple, length S
@@ -96,11 +99,12 @@ class Network:
         lines.append(f"  delays:      {_ranges(self.delays)}")
         if self.method is not None:
             how = f"{self.surrogates} surrogates" if self.surrogates else "no surrogates"
-            many = int(np.count_nonzero(np.asarray(self.q_value) < self.alpha))
+            many = sum(len(s) for _, s, _ in self._edges_by_rows(None))
             lines.append(f"  significant: {many} edges at q < {self.alpha:g}")
             lines.append(f"  method:      {self.method}, {how}")
-        if not np.isnan(self.te).all():
-            s, u = np.unravel_index(int(np.nanargmax(self.te)), self.te.shape)
+        highest = self._highest()
+        if highest is not None:
+            s, u = highest
             lines.append(
                 f"  highest:     {self.source_names[s]} -> {self.names[u]} with te "
                 f"{self.te[s, u]:#.4g} {unit_name(self.base)} at delay {self.delay[s, u]}"
@@ -125,14 +129,10 @@ class Network:
         ValueError
             If `q` is given and nothing was tested.
         """
-        if self.q_value is None:
-            if q is not None:
-                raise ValueError(
-                    "q: expected none, as the pairs were not tested; pass significance= to "
-                    "pairwise_transfer_entropy"
-                )
-            return np.asarray(~np.isnan(self.te))
-        return np.asarray(np.asarray(self.q_value) < (self.alpha if q is None else q))
+        found = np.zeros(self.te.shape, bool)
+        for some, s, u in self._edges_by_rows(q):
+            found[some][s, u] = True
+        return found
 
     def direct_edges(
         self, q: float | None = None, tolerance: float = 0.0, slack: int | None = 1
@@ -208,14 +208,18 @@ class Network:
             import pandas
         except ModuleNotFoundError as error:
             raise ImportError("to_dataframe needs pandas: pip install pandas") from error
-        s, u = np.nonzero(self.edges(q))
-        order = np.argsort(-self.te[s, u], kind="stable")
-        s, u = s[order], u[order]
-        columns: dict[str, Any] = {
-            "source": [self.source_names[i] for i in s.tolist()],
-            "target": [self.names[i] for i in u.tolist()],
-        }
-        columns |= {name: matrix[s, u] for name, matrix in self._matrices()}
+        parts: dict[str, list[Any]] = {"source": [], "target": []}
+        for some, s, u in self._edges_by_rows(q):
+            parts["source"].append(s + some.start)
+            parts["target"].append(u)
+            for name, matrix in self._matrices():
+                parts.setdefault(name, []).append(matrix[some][s, u])
+                let_go(matrix)
+        columns: dict[str, Any] = {name: np.concatenate(part) for name, part in parts.items()}
+        order = np.argsort(-columns["te"], kind="stable")
+        columns = {name: column[order] for name, column in columns.items()}
+        columns["source"] = [self.source_names[i] for i in columns["source"].tolist()]
+        columns["target"] = [self.names[i] for i in columns["target"].tolist()]
         return pandas.DataFrame(columns)
 
     def to_networkx(self, q: float | None = None) -> Any:
@@ -328,6 +332,30 @@ class Network:
             else:
                 values[name] = tuple(value.tolist()) if value.ndim == 1 else value
         return cls(**values)
+
+    def _edges_by_rows(self, q: float | None) -> Iterator[tuple[slice, Places, Places]]:
+        """Some rows at a time, and in these the rows and columns of the edges."""
+        tested = self.q_value is not None
+        if q is not None and not tested:
+            raise ValueError(
+                "q: expected none, as the pairs were not tested; pass significance= to "
+                "pairwise_transfer_entropy"
+            )
+        most, matrix = self.alpha if q is None else q, self.q_value if tested else self.te
+        for some in by_rows(matrix):
+            part = np.asarray(matrix[some])
+            s, u = np.nonzero(part < most if tested else ~np.isnan(part))
+            yield some, s, u
+
+    def _highest(self) -> tuple[int, int] | None:
+        """The first of the pairs with the highest transfer entropy."""
+        place, highest = None, -np.inf
+        for some in by_rows(self.te):
+            part = np.where(np.isnan(self.te[some]), -np.inf, self.te[some])
+            s, u = np.unravel_index(int(part.argmax()), part.shape)
+            if part[s, u] > highest:
+                place, highest = (some.start + int(s), int(u)), part[s, u]
+        return place
 
     def _matrices(self) -> Iterator[tuple[str, Any]]:
         for name in MATRICES:

@@ -56,15 +56,7 @@ class Inputs:
     ) -> Inputs:
         """Raise ValueError or TypeError for what does not go together."""
         given = [target, *others]
-        refuse_labels(given, options.binning)
-        valid = values.sequence_lengths(lengths, target)
-        left = masks.check_mask(mask, target)
-        check_combination(given, options.binning, ranges)
-        by_role = {each.role: each for each in given}
-        limits = {
-            role: check_range(limit, role, by_role[role].array.shape[2], by_role[role])
-            for role, limit in ranges.items()
-        }
+        valid, left, limits = check_together(options, given, lengths, ranges, mask)
         known: dict[str, Binning] = {}
         given = [_labelled(options, data, left, valid, known) for data in given]
         for data in given:
@@ -101,6 +93,13 @@ class Inputs:
 
     def _learn(self) -> None:
         """Learn the bins of all inputs; one warning says of which there are fewer than asked."""
+        remarks = self.remarks()
+        if remarks:
+            asked = f"binning='quantile' with bins={self.options.bins}"
+            warn(f"{asked}: {'; '.join(remarks)}")
+
+    def remarks(self) -> list[str]:
+        """Learn the bins of all inputs, and say of which there are fewer than asked."""
         remarks = []
         for data in (self.target, *self.others):
             if data.role not in self._binnings:
@@ -108,9 +107,7 @@ class Inputs:
                 found, remark = self.options.learn(data, self.lengths, limits)
                 self._binnings[data.role] = found
                 remarks += [remark] if remark else []
-        if remarks:
-            asked = f"binning='quantile' with bins={self.options.bins}"
-            warn(f"{asked}: {'; '.join(remarks)}")
+        return remarks
 
     def scan(self, data: Values) -> None:
         """Look for what must not be counted, where a kernel may have met it; raise if it did."""
@@ -152,6 +149,29 @@ class Inputs:
                     series[axis.role] = self.series(axis.role)
                 beside[name] = history(series[axis.role], back)
         return Windows(self.bins, own, beside)
+
+
+def check_together(
+    options: Options, given: Sequence[Values], lengths: Any, ranges: Any, mask: Any
+) -> tuple[Lengths, masks.Mask | None, dict[str, Any]]:
+    """Raise for arguments that do not go together, whatever the values of the inputs are.
+
+    Returns
+    -------
+    tuple
+        The lengths, the mask and the ranges, checked.
+    """
+    refuse_labels(given, options.binning)
+    target = given[0]
+    valid = values.sequence_lengths(lengths, target)
+    left = masks.check_mask(mask, target)
+    check_combination(list(given), options.binning, ranges)
+    by_role = {each.role: each for each in given}
+    limits = {
+        role: check_range(limit, role, by_role[role].array.shape[2], by_role[role])
+        for role, limit in ranges.items()
+    }
+    return valid, left, limits
 
 
 def refuse_labels(given: Sequence[Values], binning: Mapping[str, Rule]) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tefast._inputs import layouts
+from tefast._inputs.kinds import PAIRED
 from tefast._inputs.numbers import as_float64
 from tefast._inputs.sequences import padded
 from tefast._inputs.values import Values, series_shape
@@ -39,7 +40,8 @@ class Mask:
 
     def of(self, data: Values) -> Booleans:
         """What of an input counts, in a shape that goes with its values."""
-        return self.counts if self.of_all or data.role == "h" else np.ones((1, 1, 1), bool)
+        own = data.role in ("h", PAIRED)
+        return self.counts if self.of_all or own else np.ones((1, 1, 1), bool)
 
 
 def counted(data: Values, mask: Mask | None) -> Booleans | None:

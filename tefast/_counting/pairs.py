@@ -35,6 +35,10 @@ CODE_BYTES = 2**26
 """Of codes that are made into rows at a time."""
 TILE_BITS = 2**37
 """Bits that are multiplied in a tile: a second or less, so that it can be stopped in time."""
+TILE_STEPS = 2**28
+"""Steps that are counted in a tile one by one."""
+LEAST_TIMES, LEAST_TARGETS = 16, 64
+"""Sources, with delays and surrogates, and targets that a tile has where it can."""
 TILE_PAIRS = 2**18
 """Pairs and delays of a tile, whose values then stay in the cache until they are in their place."""
 MOST_CELLS = 2**16
@@ -147,24 +151,35 @@ class Pairs:
             found &= np.arange(steps) < self.inputs.lengths[:, np.newaxis]
         return found.ravel()
 
-    def tiles(self) -> list[Tile]:
-        """All tiles, those of the same targets after one another."""
-        words = (self.steps + 511) // 512 * 8
-        across = max(1, ROW_BYTES // (8 * words * self.moves))
-        across = min(across, self.units)
-        down = max(1, ROW_BYTES // (8 * words * self.states))
-        each = across * max(1, self.moves - 1) * max(1, self.states - 1)
-        down = min(down, max(1, TILE_BITS // (each * 64 * words * len(self.delays))))
-        if not self.by_bits:
-            across = self.units
-            down = max(1, TILE_BITS // 2**9 // (self.steps * self.units * len(self.delays)))
-            down = min(down, max(1, ROW_BYTES // (2 * self.steps)))
-        down = min(down, max(1, TILE_PAIRS // (across * len(self.delays))), len(self.sources))
+    def tiles(self, drawn: int = 0) -> list[Tile]:
+        """All tiles, those of the same targets after one another.
+
+        drawn: surrogates of each source, which are counted beside it.
+        """
+        times = len(self.delays) * (1 + drawn)
+        across, down = self._tile_of_bits(times) if self.by_bits else self._tile_of_steps(times)
+        down = max(1, min(down, TILE_PAIRS // (across * len(self.delays)), len(self.sources)))
         return [
             Tile(slice(s, min(s + down, len(self.sources))), slice(u, min(u + across, self.units)))
             for u in range(0, self.units, across)
             for s in range(0, len(self.sources), down)
         ]
+
+    def _tile_of_bits(self, times: int) -> tuple[int, int]:
+        """How many targets, and how many sources beside them, `times` over, make a tile."""
+        words = (self.steps + 511) // 512 * 8
+        across = min(self.units, max(1, ROW_BYTES // (8 * words * self.moves)))
+        products = max(1, self.moves - 1) * max(1, self.states - 1)
+        down = TILE_BITS // (across * products * 64 * words * times)
+        return across, max(1, min(down, ROW_BYTES // (8 * words * self.states)))
+
+    def _tile_of_steps(self, times: int) -> tuple[int, int]:
+        """The same of steps that are counted one by one."""
+        # The targets of a tile become codes first, which pays for some sources.
+        across = TILE_STEPS // (self.steps * max(times, LEAST_TIMES))
+        across = min(self.units, max(LEAST_TARGETS, across))
+        down = TILE_STEPS // (self.steps * across * times)
+        return across, max(1, min(down, ROW_BYTES // (2 * self.steps)))
 
 
 class PairCounter:

@@ -275,9 +275,9 @@ class Arrays:
         step = units * getattr(getattr(self._h, "dtype", None), "itemsize", 8)
         sequences = PIECE_BYTES // (step * steps)
         if sequences and not self._flat:
-            return _aligned(min(sequences, count), self._h, self._layout.index("N")), steps
+            return aligned(min(sequences, count), self._h, self._layout.index("N")), steps
         wanted = min(max(1, PIECE_BYTES // step), steps)
-        return 1, _aligned(wanted, self._h, self._layout.index("T"))
+        return 1, aligned(wanted, self._h, self._layout.index("T"))
 
     def __len__(self) -> int:
         count, steps, _ = self._whole
@@ -342,7 +342,7 @@ def _stand_in(x: Any) -> Any:
     return np.broadcast_to(np.float32(0), tuple(x.shape))
 
 
-def _aligned(rows: int, x: Any, axis: int) -> int:
+def aligned(rows: int, x: Any, axis: int) -> int:
     """`rows`, or a little less: whole chunks of a chunked array, so that none is read twice."""
     chunks = getattr(x, "chunks", None)
     if not chunks:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tefast._significance.result import Significance, benjamini_hochberg
+from tefast._significance.false_discoveries import benjamini_hochberg
+from tefast._significance.result import Significance
 from tefast._support.warn import warn
 from tefast._tables import entropies
 from tefast._tables.counts import CountTable

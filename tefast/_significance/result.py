@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tefast._inputs.kinds import unit_names
+from tefast._significance.false_discoveries import benjamini_hochberg
+from tefast._support.mapped import in_parts
 from tefast._support.parameters import documented
 
 Floats = npt.NDArray[np.float64]
@@ -172,39 +174,6 @@ def unit_name(base: float) -> str:
     return {2.0: "bits", math.e: "nats", 10.0: "dits"}.get(base, f"log {base:g}")
 
 
-def benjamini_hochberg(p_value: Any) -> Floats:
-    """Adjusted p-values that control the false discovery rate over all of them.
-
-    Parameters
-    ----------
-    p_value : array_like of any shape
-        The p-values. NaN stays NaN and does not count.
-
-    Returns
-    -------
-    float64 ndarray of the same shape
-        ``q = min over j >= i of p(j) m / j``, with p(1) .. p(m) rising (Y. Benjamini and
-        Y. Hochberg, J. R. Stat. Soc. B 57, 289, 1995).
-
-    Raises
-    ------
-    ValueError
-        If a p-value lies outside 0 .. 1.
-    """
-    p = np.asarray(p_value, dtype=np.float64)
-    known = ~np.isnan(p)
-    some = p[known]
-    if some.size and not ((some >= 0) & (some <= 1)).all():
-        raise ValueError(f"p-values must lie in 0 .. 1, got {some.min()} .. {some.max()}")
-    order = np.argsort(some)
-    adjusted = some[order] * some.size / np.arange(1, some.size + 1)
-    q = np.full(p.shape, np.nan)
-    ranked = np.empty_like(some)
-    ranked[order] = np.minimum(np.minimum.accumulate(adjusted[::-1])[::-1], 1.0)
-    q[known] = ranked
-    return q
-
-
 def check_alpha(alpha: Any) -> float:
     """`alpha` as a float between 0 and 1."""
     try:
@@ -219,7 +188,12 @@ def check_alpha(alpha: Any) -> float:
 
 
 def too_few(
-    p: Floats, surrogates: int, alpha: float, ways: float, what: str = "units"
+    p: Floats,
+    surrogates: int,
+    alpha: float,
+    ways: float,
+    what: str = "units",
+    q: Floats | None = None,
 ) -> str | None:
     """Why no unit could be significant though some exceed all surrogates, and what would do.
 
@@ -234,16 +208,21 @@ def too_few(
         How many different surrogates there can be, the source among them.
     what : str, default "units"
         What is tested.
+    q : ndarray of the shape of `p`, optional
+        The q-values, if they are known.
 
     Returns
     -------
     str or None
         None where units are significant, or none exceeds the surrogates.
     """
-    tested = int((~np.isnan(p)).sum())
     least = 1 / (surrogates + 1)
-    best = int((p <= least * (1 + 1e-9)).sum())
-    if not best or (benjamini_hochberg(p) < alpha).any():
+    tested = sum(int((~np.isnan(some)).sum()) for some in in_parts(p))
+    best = sum(int((some <= least * (1 + 1e-9)).sum()) for some in in_parts(p))
+    if not best:
+        return None
+    q = benjamini_hochberg(p) if q is None else q
+    if any((some < alpha).any() for some in in_parts(q)):
         return None
     # Of those beyond all surrogates some are there by chance, and more surrogates will tell.
     chance = tested * least

@@ -16,11 +16,11 @@ from tefast._counting.inputs import Inputs
 from tefast._counting.options import Options
 from tefast._significance.chi_square import Estimate, import_scipy
 from tefast._significance.drawing import METHODS, Source, check_tested
+from tefast._significance.false_discoveries import benjamini_hochberg
 from tefast._significance.persistence import warn_of_memory
 from tefast._significance.result import (
     FIELDS,
     Significance,
-    benjamini_hochberg,
     check_alpha,
     too_few,
 )

@@ -54,6 +54,52 @@ layout : str, optional
 alpha : float, default 0.05
     A pair whose q-value is below it counts as an edge.
 """,
+    "sources:pairs": """
+sources : sequence of int or of names, optional
+    Which series are sources. Default: all.
+""",
+    "delays:pairs": """
+delays : int or sequence of int, default 1
+    d, the steps from the last step of the source to the next step of the target; 0 or more.
+    With several, each pair has the highest value over all of them.
+""",
+    "binning:pairs": """
+binning : {"uniform", "quantile", "symbols"}, array_like or Binning, default "uniform"
+    How values become codes; see `tefast.transfer_entropy`.
+""",
+    "significance:pairs": """
+significance : {"chi2", "circular", "trials", "shuffle", "conditional"}, optional
+    What every pair is held against; see `tefast.significance`, which says when each of them is
+    right. Default: nothing is tested. The best of several delays is held against the best of
+    the same delays of each surrogate; "circular" turns a single sequence by multiples of the
+    span of the delays. For "chi2" p at the best of D delays counts as ``1 - (1 - p)**D``.
+""",
+    "surrogates:pairs": """
+surrogates : int, default 200
+    Surrogates of each source, at most as many as there are.
+""",
+    "seed:pairs": """
+seed : int, default 0
+    Surrogate i of a source depends on `seed` and i alone.
+""",
+    "by_delay:pairs": """
+by_delay : bool, default False
+    Keep transfer entropy at every delay.
+""",
+    "out:pairs": """
+out : ndarray of float64, shape (S, U), optional
+    An array that gets `te`, such as one that is mapped from a file.
+""",
+    "checkpoint:pairs": """
+checkpoint : str or Path, optional
+    A folder for the results as files that are mapped into memory. Stopped anywhere, the same
+    call goes on with what is there.
+""",
+    "progress:pairs": """
+progress : callable, optional
+    ``progress(done, pairs)`` is called after every tile. Default: a bar of tqdm for long jobs,
+    if it is installed and standard error is a terminal.
+""",
     "y": """
 y : array_like, shape (N, T), or (T,) where `h` has no axis of sequences
     The **source**: one series, which is compared with every unit. It has the axes of `h` without

@@ -135,6 +135,19 @@ def test_each_series_has_its_own_range_and_a_range_may_be_given():
     check(x, 4, x_range=(np.full(4, -50.0), np.array([1.0, 20.0, 50.0, 60.0])))
 
 
+@pytest.mark.parametrize("kind", ["symbols", "floats"])
+def test_a_mask_of_single_values_leaves_them_out_of_each_series(kind, way):
+    rng = np.random.default_rng(22)
+    mask = rng.random((2, 60, 4)) < 0.8
+    x = rng.integers(0, 3, mask.shape) if kind == "symbols" else rng.normal(size=mask.shape)
+    gone = np.where(mask, x, np.nan)
+    edges = {"binning": [0.5, 1.5]} if kind == "symbols" else {}
+    for delays in ((1,), (0, 2)):
+        found = tefast.pairwise_transfer_entropy(x, 3, delays=delays, mask=mask)
+        same = tefast.pairwise_transfer_entropy(gone, 3, delays=delays, nan_policy="omit", **edges)
+        np.testing.assert_array_equal(found.te, same.te)
+
+
 def test_the_reference_counts_the_same():
     x = np.random.default_rng(7).integers(0, 3, (2, 50, 4))
     for options in ({}, {"target_history": 2}, {"bias": "grassberger", "source_history": 2}):
@@ -311,9 +324,10 @@ import os, signal, sys
 import numpy as np
 import tefast
 from tefast._counting import pairs
-from tefast._inputs.kinds import to_numpy
+from tefast._support import tiles
 from tefast._support.tiles import TiledResults
 
+tiles.SETTLE_AFTER = 0  # what was done is known even if the process ends at once
 pairs.ROW_BYTES = 1  # a pair a tile
 x = np.random.default_rng(20).integers(0, 2, (200, 4))
 die = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
@@ -456,7 +470,7 @@ def test_what_is_wrong_is_said(given, error, message):
 
 
 def test_a_result_beyond_memory_is_refused_before_any_work(monkeypatch):
-    monkeypatch.setattr("tefast.pairwise.memory_limit", lambda: 100)
+    monkeypatch.setattr("tefast._pairing.plan.memory_limit", lambda: 80)
     with pytest.raises(ValueError, match="pass checkpoint=, a folder in which it is kept"):
         tefast.pairwise_transfer_entropy(X, 2)
 
