@@ -11,7 +11,7 @@ EDITABLE = $(INSTALL) --no-build-isolation --config-settings=editable.rebuild=tr
 # Minutes of compiling that only a machine with a GPU has any use for; `make cuda` builds it anyway.
 TEFAST_CUDA ?= $(if $(shell nvidia-smi -L 2>/dev/null),AUTO,OFF)
 
-.PHONY: experiment smoke real-models test coverage cuda bench bench-check growth calibration sanitize docs lint format dist clean
+.PHONY: experiment smoke real-models test coverage cuda bench bench-check bench-pairs growth calibration sanitize docs lint format dist clean
 
 experiment: $(VENV)/installed
 	$(BIN)/python -m tefast.experiment $(ARGS)
@@ -50,6 +50,15 @@ bench: $(VENV)/installed
 bench-check: $(VENV)/installed
 	$(EDITABLE) -e ".[bench]"
 	$(BIN)/python -m pytest benchmarks -q --benchmark-disable $(ARGS)
+
+# All pairs, beside other ways to them: benchmarks/results/pairs.json and the tables of
+# docs/benchmarks.md. A quarter of an hour on two otherwise idle cores. ARGS="-k mESC" measures some
+# rows and keeps none. The licence of tnx allows non-commercial use alone, so that nothing depends on
+# it: where it cannot be installed, its rows say so.
+bench-pairs: $(VENV)/installed
+	$(EDITABLE) -e ".[bench]"
+	-$(INSTALL) --no-deps tnx statsmodels patsy
+	PYTHONPATH=benchmarks $(BIN)/python -m pairs $(ARGS)
 
 # How time grows with each size: benchmarks/results/growth.json and docs/growth.png.
 growth: $(VENV)/installed

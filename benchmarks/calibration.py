@@ -390,12 +390,13 @@ def committed():
 
 def main(arguments):
     import calibration_page as page
+    import calibration_pairs
 
     if arguments != ["--page"]:
         start, threads = time.monotonic(), len(os.sched_getaffinity(0))
         with ProcessPoolExecutor(threads, multiprocessing.get_context("spawn")) as pool:
             found = {"hardware": hardware(), "level": LEVEL, "surrogates": SURROGATES}
-            found |= measure(pool)
+            found |= measure(pool) | calibration_pairs.measure(pool)
         print(f"{time.monotonic() - start:.0f} s")
         PATH.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     results = committed()

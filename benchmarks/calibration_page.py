@@ -98,6 +98,50 @@ def biases(rows):
     return "\n".join(lines)
 
 
+def pairs(rows):
+    """A table of false edges before correction, in percent: a line for data and longest delay."""
+    lines = [
+        f"| data | bins | steps | delays | {' | '.join(TESTS)} |",
+        "| --- | ---: | ---: | ---: |" + " ---: |" * len(TESTS),
+    ]
+    found = {}
+    for row in rows:
+        what = tuple(row[name] for name in ("data", "bins", "sequences", "steps", "delays"))
+        found.setdefault(what, {})[row["method"]] = row
+    for (data, bins, sequences, steps, delays), tested in found.items():
+        told = [data, str(bins), f"{sequences} x {steps:,}", f"1..{delays}" if delays > 1 else "1"]
+        lines.append(f"| {' | '.join(told + [rate(tested.get(name)) for name in TESTS])} |")
+    return "\n".join(lines)
+
+
+def edges(rows):
+    """A table of networks: the least and the most of several, before and after trimming."""
+    lines = [
+        "| network | cells x seconds | test | edges | unrelated | delays right | "
+        "precision | recall | precision, direct | recall, direct | excitatory, direct |",
+        "| --- | ---: | --- | ---: |" + " ---: |" * 7,
+    ]
+    kinds = {}
+    for row in rows:
+        what = row["kind"], f"{row['cells']} x {row['seconds']}", row["method"]
+        kinds.setdefault(what, []).append(row)
+    for what, networks in kinds.items():
+        every, direct = ([row[key] for row in networks] for key in ("all", "direct"))
+        many = sum(each["edges"] for each in every)
+        told = [*what, f"{many:,}", f"{sum(each['unrelated'] for each in every)}"]
+        told.append(f"{100 * min(row['delays_right'] for row in networks):.0f} %")
+        told += [span(every, "precision"), span(every, "recall")]
+        told += [span(direct, name) for name in ("precision", "recall", "excitatory")]
+        lines.append(f"| {' | '.join(told)} |")
+    return "\n".join(lines)
+
+
+def span(found, name):
+    """Such as 0.91 to 0.96."""
+    values = [each[name] for each in found]
+    return f"{min(values):.2f} to {max(values):.2f}"
+
+
 def documented(results):
     """Rows whose rate ought to be the level."""
     return [row for row in without_coupling(results) if row["documented"]]
@@ -176,6 +220,8 @@ TABLES = {
     "memory": lambda results: false_positives(results["memory"]),
     "power": lambda results: power(with_coupling(results)),
     "agreeing": lambda results: power(results["agreeing"], TESTS),
+    "pairs": lambda results: pairs(results["pairs"]),
+    "edges": lambda results: edges(results["edges"]),
     "bias": lambda results: biases(results["bias"]),
 }
 

@@ -15,6 +15,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
 BEGIN, END = "<!-- benchmarks: python benchmarks/report.py --readme -->\n", "<!-- end -->\n"
+# Results of other benchmarks.
+OTHERS = ("growth", "calibration", "pairs", "removal", "real-models", "reconstruction")
 PACKAGES = ("numpy", "torch", "numba", "cython", "pyinform", "infomeasure", "pytest-benchmark")
 
 # Rows of the table: the benchmark, what it is called, and where it runs on one thread.
@@ -119,8 +121,7 @@ def committed():
     (path,) = (
         path
         for path in RESULTS.glob("*.json")
-        if path.stem not in ("growth", "calibration", "removal", "real-models", "reconstruction")
-        and not path.stem.startswith("gpu-")
+        if path.stem not in OTHERS and not path.stem.startswith("gpu-")
     )
     return json.loads(path.read_text(encoding="utf-8"))
 

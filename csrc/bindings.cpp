@@ -7,13 +7,19 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <condition_variable>
+#include <limits>
 #include <map>
+#include <mutex>
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <system_error>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -23,6 +29,7 @@
 #include "cpu/kernels.hpp"
 #include "cpu/measure.hpp"
 #include "cpu/pairs.hpp"
+#include "cpu/region.hpp"
 #include "cpu/scan.hpp"
 #include "cpu/transitions.hpp"
 #include "cpu/windows.hpp"
@@ -35,9 +42,55 @@ using tefast::Array3;
 using tefast::DType;
 using tefast::Edges;
 const pid_t importing_process = getpid();
+unsigned long main_thread = 0;  // as Python names it
 
+// What is read: copied where it is not contiguous and aligned.
 template <class T>
-using Dense = py::array_t<T, py::array::c_style>;
+using Dense = py::array_t<T, py::array::c_style | py::detail::npy_api::NPY_ARRAY_ALIGNED_>;
+
+// What is written where it lies.
+template <class T>
+using InPlace = py::array_t<T, py::array::c_style>;
+
+// Time without the GIL. The thread that runs Python's signal handlers looks for signals meanwhile,
+// and ends the call where a handler raises.
+class Released : public tefast::Caller {
+  public:
+    Released() : state_(PyEval_SaveThread()) {}
+    ~Released() override { PyEval_RestoreThread(state_); }
+
+  private:
+    bool wants_no_more() override {
+        // After a fork another thread may be the main one.
+        if (PyThread_get_thread_ident() != main_thread && getpid() == importing_process)
+            return false;
+        PyEval_RestoreThread(state_);
+        const bool raised = PyErr_CheckSignals() != 0;
+        state_ = PyEval_SaveThread();
+        return raised;
+    }
+
+    PyThreadState* state_;
+};
+
+// The product of counts, if it is no more than 2**62.
+std::int64_t product(std::initializer_list<std::int64_t> counts) {
+    std::int64_t all = 1;
+    for (const std::int64_t count : counts) {
+        if (count < 0 || (count > 0 && all > (std::int64_t{1} << 62) / count))
+            throw std::invalid_argument("sizes are negative, or too large together");
+        all *= count;
+    }
+    return all;
+}
+
+// Where results are written in place.
+template <class T>
+T* written(InPlace<T>& array) {
+    if (reinterpret_cast<std::uintptr_t>(array.data()) % alignof(T) != 0)
+        throw std::invalid_argument("what is written to must be aligned");
+    return array.mutable_data();
+}
 
 Array3 array3(const py::array& array, const std::string& dtype, bool mapped = false) {
     static const std::map<std::string, std::pair<DType, int>> known = {
@@ -50,7 +103,14 @@ Array3 array3(const py::array& array, const std::string& dtype, bool mapped = fa
     if (found == known.end()) throw std::invalid_argument("unknown dtype " + dtype);
     const auto [kind, size] = found->second;
     if (array.ndim() != 3) throw std::invalid_argument("expected an array of rank 3");
-    if (array.itemsize() != size) throw std::invalid_argument("item size does not fit " + dtype);
+    if (array.size() == 0) throw std::invalid_argument("expected an array that is not empty");
+    // bfloat16 comes as its bits.
+    const char expected = kind == DType::bf16 ? 'u' : dtype[0];
+    const py::dtype given = array.dtype();
+    if (array.itemsize() != size || given.kind() != expected)
+        throw std::invalid_argument("the array does not hold " + dtype);
+    if (given.byteorder() != '=' && given.byteorder() != '|')
+        throw std::invalid_argument("the array is not in the machine's byte order");
     Array3 out{static_cast<const char*>(array.data()), kind, {}, {}, mapped};
     for (int axis = 0; axis < 3; ++axis) {
         out.shape[axis] = array.shape(axis);
@@ -64,77 +124,133 @@ Array3 array3(const py::array& array, const std::string& dtype, bool mapped = fa
 }
 
 // One side of a call, target or source. It keeps the arrays that it points into, and Python keeps
-// it until the call has returned, so that they outlast the time without the GIL.
+// it until the call has returned, so that they outlast the time without the GIL. What the arrays
+// are is looked at in each call, since the caller may have changed them after the last one.
 class Input {
   public:
     // inner: edges, or none: of symbols, and of what is only scanned.
     Input(py::array values, const std::string& dtype, bool mapped,
           std::optional<Dense<double>> inner, int bins, std::optional<Dense<std::int64_t>> lengths)
         : kept_(std::move(values)),
+          dtype_(dtype),
+          mapped_(mapped),
           inner_(std::move(inner)),
           lengths_(std::move(lengths)),
-          values_(array3(kept_, dtype, mapped)),
-          bins_(bins) {}
+          bins_(bins) {
+        if (bins < 1) throw std::invalid_argument("bins must be positive");
+        array3(kept_, dtype_, mapped_);
+    }
 
-    const Array3& values() const { return values_; }
-    std::int64_t units() const { return values_.shape[2]; }
+    Array3 values() const { return array3(kept_, dtype_, mapped_); }
+    std::int64_t units() const { return kept_.ndim() == 3 ? kept_.shape(2) : 0; }
     int bins() const { return bins_; }
     Edges edges() const;
     const std::int64_t* lengths() const;
 
   private:
     py::array kept_;
+    std::string dtype_;
+    bool mapped_;
     std::optional<Dense<double>> inner_;
     std::optional<Dense<std::int64_t>> lengths_;
-    Array3 values_;
     int bins_;
 };
 
+constexpr int most_bins = 256;        // codes are bytes
+constexpr int most_states = 1 << 15;  // states are 16-bit numbers
+
 Edges Input::edges() const {
-    if (tefast::holds_symbols(values_.dtype) == inner_.has_value())
+    if (tefast::holds_symbols(values().dtype) == inner_.has_value())
         throw std::invalid_argument("floats need edges, symbols none");
+    if (bins_ > most_bins) throw std::invalid_argument("codes are for up to 256 bins");
     if (!inner_) return {nullptr, 0, bins_};
+    if (bins_ < 2) throw std::invalid_argument("edges are for two bins or more");
     const py::ssize_t rows = inner_->ndim() == 2 ? inner_->shape(0) : 0;
     if ((rows != 1 && rows != units()) || inner_->shape(1) != bins_ - 1)
         throw std::invalid_argument("edges must have shape (U or 1, bins - 1)");
     return {inner_->data(), rows == 1 ? 0 : bins_ - 1, bins_};
 }
 
-// Looked at in each call, since the caller may have written to them after the last one.
 const std::int64_t* Input::lengths() const {
     if (!lengths_) return nullptr;
-    if (lengths_->ndim() != 1 || lengths_->shape(0) != values_.shape[0])
+    if (lengths_->ndim() != 1 || lengths_->shape(0) != kept_.shape(0))
         throw std::invalid_argument("lengths must have shape (N,)");
     for (py::ssize_t n = 0; n < lengths_->shape(0); ++n) {
-        if (lengths_->at(n) < 0 || lengths_->at(n) > values_.shape[1])
+        if (lengths_->at(n) < 0 || lengths_->at(n) > kept_.shape(1))
             throw std::invalid_argument("lengths must lie in 0 .. T");
     }
     return lengths_->data();
 }
 
-// Values below which starting another thread costs more than it saves.
-constexpr std::int64_t worth_a_thread = 32768;
+// Of `wanted` threads those that the system starts, this one included.
+int startable(int wanted) {
+    std::mutex mutex;
+    std::condition_variable over;
+    bool ended = false;
+    std::vector<std::thread> started;
+    try {
+        started.reserve(static_cast<std::size_t>(wanted));
+        while (static_cast<int>(started.size()) + 1 < wanted) {
+            started.emplace_back([&] {
+                std::unique_lock<std::mutex> lock(mutex);
+                over.wait(lock, [&] { return ended; });
+            });
+        }
+    } catch (const std::system_error&) {  // as many as there are
+    } catch (const std::bad_alloc&) {
+    }
+    {
+        const std::lock_guard<std::mutex> lock(mutex);
+        ended = true;
+    }
+    over.notify_all();
+    for (std::thread& thread : started) thread.join();
+    return static_cast<int>(started.size()) + 1;
+}
 
-// The number of threads asked for, or as many as the work is worth when done so many times.
-int threads_of(int threads, const Array3& work, std::int64_t times = 1) {
+// GNU's OpenMP ends the process where it can't start a thread. So it is tried before: where this
+// thread has not had so many yet, and always where the room for their stacks is limited.
+int affordable(int wanted) {
+    static thread_local int had = 1;
+    rlimit room{};
+    const bool limited = getrlimit(RLIMIT_AS, &room) == 0 && room.rlim_cur != RLIM_INFINITY;
+    if (wanted <= 1 || (wanted <= had && !limited)) return wanted;
+    const int found = startable(wanted);
+    had = std::max(had, found);
+    return found;
+}
+
+constexpr int most_threads = 4096;
+// Values below which starting another thread costs more than it saves.
+constexpr double worth_a_thread = 32768;
+
+// The number of threads asked for, or as many as work on so many values is worth.
+int threads_of(int threads, double values) {
     // GNU's OpenMP waits forever for the threads of a parent that a forked child does not have, so
     // such a child (a worker of a data loader, say) counts with one.
     if (getpid() != importing_process) return 1;
-    if (threads > 0) return threads;
-    const std::int64_t worth =
-        work.shape[0] * work.shape[1] * work.shape[2] * times / worth_a_thread + 1;
-    return static_cast<int>(std::min<std::int64_t>(worth, omp_get_max_threads()));
+    if (threads > 0) return affordable(std::min(threads, most_threads));
+    const double most = omp_get_max_threads();
+    return affordable(static_cast<int>(std::min(values / worth_a_thread + 1, most)));
+}
+
+// The same for work on all values of an array, done so many times.
+int threads_of(int threads, const Array3& work, std::int64_t times = 1) {
+    const auto [N, T, U] = work.shape;
+    return threads_of(threads, static_cast<double>(N) * static_cast<double>(T) *
+                                   static_cast<double>(U) * static_cast<double>(times));
 }
 
 py::dict scan(const Input& input, int threads) {
+    const Array3 values = input.values();
     const std::int64_t* lengths = input.lengths();
     Dense<double> low(input.units()), high(input.units());
     double *low_data = low.mutable_data(), *high_data = high.mutable_data();
     tefast::ScanResult found;
     {
-        py::gil_scoped_release release;
-        found = tefast::scan(input.values(), lengths, input.bins(), low_data, high_data,
-                             threads_of(threads, input.values()));
+        Released release;
+        found = tefast::scan(values, lengths, input.bins(), low_data, high_data,
+                             threads_of(threads, values));
     }
     return py::dict(py::arg("nan") = found.nan, py::arg("infinite") = found.infinite,
                     py::arg("outside") = found.outside, py::arg("first_nan") = found.first_nan,
@@ -143,27 +259,30 @@ py::dict scan(const Input& input, int threads) {
 }
 
 Dense<std::int16_t> encode(const Input& input, int threads) {
-    const Array3& values = input.values();
+    const Array3 values = input.values();
     const Edges edges = input.edges();
     const std::int64_t* lengths = input.lengths();
     Dense<std::int16_t> codes({values.shape[0], values.shape[1], values.shape[2]});
     std::int16_t* out = codes.mutable_data();
-    py::gil_scoped_release release;
+    Released release;
     tefast::encode(values, edges, lengths, out, threads_of(threads, values));
     return codes;
 }
 
-void count_values(const Input& input, Dense<std::int64_t> counts, int threads) {
+void count_values(const Input& input, InPlace<std::int64_t> counts, int threads) {
+    const Array3 values = input.values();
     const Edges edges = input.edges();
     const std::int64_t* lengths = input.lengths();
-    if (counts.size() != input.units() * input.bins())
+    if (counts.size() != product({input.units(), input.bins()}))
         throw std::invalid_argument("counts must have shape (U, bins)");
-    std::int64_t* out = counts.mutable_data();
-    py::gil_scoped_release release;
-    tefast::count_values(input.values(), edges, lengths, out, threads_of(threads, input.values()));
+    std::int64_t* out = written(counts);
+    Released release;
+    tefast::count_values(values, edges, lengths, out, threads_of(threads, values));
 }
 
 void check_states(const Dense<std::int16_t>& source, std::int64_t states) {
+    if (states < 1 || states > most_states)
+        throw std::invalid_argument("states must lie in 1 .. 32768");
     const std::int16_t* const end = source.data() + source.size();
     const auto [least, most] = std::minmax_element(source.data(), end);
     if (least != end && (*least < tefast::missing || *most >= states))
@@ -173,21 +292,21 @@ void check_states(const Dense<std::int16_t>& source, std::int64_t states) {
 // Checked arguments of a count of transitions; what it refers to must outlive it.
 tefast::Transitions transitions_of(const Input& target, const Dense<std::int16_t>& source,
                                    std::int64_t states, bool omit) {
-    const Array3& values = target.values();
+    const Array3 values = target.values();
     if (source.size() != values.shape[0] * values.shape[1])
         throw std::invalid_argument("source must have shape (N, T)");
     check_states(source, states);
-    return {values, target.edges(), target.lengths(), source.data(), states, omit};
+    return {values, target.edges(), target.lengths(), source.data(), states, omit, {}};
 }
 
 void count_transitions(const Input& target, const Dense<std::int16_t>& source,
-                       Dense<std::int64_t> counts, int threads) {
+                       InPlace<std::int64_t> counts, int threads) {
     const std::int64_t bins = target.bins(), states = counts.ndim() == 4 ? counts.shape(3) : 0;
-    if (counts.ndim() != 4 || counts.size() != target.units() * bins * bins * states)
+    if (counts.ndim() != 4 || counts.size() != product({target.units(), bins, bins, states}))
         throw std::invalid_argument("counts must have shape (U, bins, bins, states)");
     const auto work = transitions_of(target, source, states, true);
-    std::int64_t* out = counts.mutable_data();
-    py::gil_scoped_release release;
+    std::int64_t* out = written(counts);
+    Released release;
     tefast::count_transitions(work, out, threads_of(threads, work.target));
 }
 
@@ -198,27 +317,58 @@ py::tuple transfer_entropy(const Input& target, const Dense<std::int16_t>& sourc
     double* out = nats.mutable_data();
     bool clean;
     {
-        py::gil_scoped_release release;
+        Released release;
         clean = tefast::transfer_entropy(work, out, threads_of(threads, work.target));
     }
     return py::make_tuple(nats, clean);
 }
 
+// Rows back from a transition's first that make its past; none: that row alone. Sources must have
+// no state where the past would begin before its sequence.
+tefast::Past past_of(const std::vector<std::int64_t>& back, int bins,
+                     const Dense<std::int16_t>& sources) {
+    if (back.empty()) return {};
+    if (*std::min_element(back.begin(), back.end()) < 0)
+        throw std::invalid_argument("rows back must not be negative");
+    std::int64_t states = 1;
+    for (std::size_t k = 0; k < back.size(); ++k) {
+        states *= bins;
+        if (states * bins > 65536)
+            throw std::invalid_argument("a table has more than 65,536 cells");
+    }
+    const std::int64_t steps = sources.shape(2), rows = sources.shape(0) * sources.shape(1);
+    const std::int64_t early = std::min(*std::max_element(back.begin(), back.end()), steps);
+    for (std::int64_t row = 0; row < rows; ++row) {
+        const std::int16_t* const source = sources.data() + row * steps;
+        if (std::any_of(source, source + early, [](std::int16_t state) { return state >= 0; }))
+            throw std::invalid_argument("a source has a state before there is a past");
+    }
+    return {back.data(), static_cast<int>(back.size()), states};
+}
+
 py::tuple transfer_entropies(const Input& target, const Dense<std::int16_t>& sources,
-                             std::int64_t states, bool omit, int threads) {
-    const Array3& values = target.values();
+                             std::int64_t states, bool omit, int threads,
+                             const std::vector<std::int64_t>& back) {
+    const Array3 values = target.values();
     if (sources.ndim() != 3 || sources.shape(1) != values.shape[0] ||
         sources.shape(2) != values.shape[1])
         throw std::invalid_argument("sources must have shape (S, N, T)");
     check_states(sources, states);
-    const tefast::Transitions work{values, target.edges(), target.lengths(), nullptr, states, omit};
+    const tefast::Transitions work{values,
+                                   target.edges(),
+                                   target.lengths(),
+                                   nullptr,
+                                   states,
+                                   omit,
+                                   past_of(back, target.bins(), sources)};
     const std::int64_t S = sources.shape(0);
     Dense<double> nats({S, target.units()});
+    if (S == 0) return py::make_tuple(nats, true);
     double* out = nats.mutable_data();
     const std::int16_t* in = sources.data();
     bool clean;
     {
-        py::gil_scoped_release release;
+        Released release;
         clean = tefast::transfer_entropies(work, in, S, out, threads_of(threads, values, S));
     }
     return py::make_tuple(nats, clean);
@@ -233,9 +383,13 @@ Dense<double> score_counts(const Dense<std::int64_t>& counts, int threads) {
                       {}};
     Dense<double> nats(counts.shape(0));
     double* out = nats.mutable_data();
+    if (counts.size() == 0) {
+        std::fill_n(out, nats.size(), std::numeric_limits<double>::quiet_NaN());
+        return nats;
+    }
     const std::int64_t* table = counts.data();
     const int bins = static_cast<int>(counts.shape(1));
-    py::gil_scoped_release release;
+    Released release;
     tefast::score_counts(table, work.shape[0], bins, work.shape[2], out, threads_of(threads, work));
     return nats;
 }
@@ -272,17 +426,18 @@ tefast::Windows checked(const Windows& windows) {
             states};
 }
 
-void count_windows(const Windows& windows, Dense<std::int64_t> counts, int threads) {
+void count_windows(const Windows& windows, InPlace<std::int64_t> counts, int threads) {
     const tefast::Windows work = checked(windows);
     // Divided, not multiplied: the product could be beyond 64 bits.
     std::int64_t left = counts.size();
     int divided = 0;
     for (; divided < work.length && left % work.bins == 0; ++divided) left /= work.bins;
-    if (divided < work.length || left != work.shape[2] * work.states)
+    if (divided < work.length || left != product({work.shape[2], work.states}))
         throw std::invalid_argument("counts must have shape (U, bins**len(back), states)");
-    std::int64_t* out = counts.mutable_data();
+    std::int64_t* out = written(counts);
+    if (counts.size() == 0) return;
     const Array3 size{nullptr, DType::i16, {work.shape[0], work.shape[1], work.shape[2]}, {}};
-    py::gil_scoped_release release;
+    Released release;
     tefast::count_windows(work, out, threads_of(threads, size));
 }
 
@@ -316,7 +471,7 @@ Dense<double> conditional_surrogates(const Dense<std::int64_t>& own, std::int64_
     Dense<double> nats({work.surrogates, work.shape[1]});
     double* out = nats.mutable_data();
     const Array3 size{nullptr, DType::i64, {1, work.shape[0], work.shape[1]}, {}};
-    py::gil_scoped_release release;
+    Released release;
     check_orders(orders);
     tefast::conditional_surrogates(work, out, threads_of(threads, size, work.surrogates));
     return nats;
@@ -330,10 +485,10 @@ struct PairSide {
 tefast::PairSide checked(const PairSide& side, py::ssize_t words) {
     const auto& [rows, any] = side;
     if (rows.ndim() != 3 || any.ndim() != 2 || rows.shape(2) != words || any.shape(1) != words ||
-        (any.shape(0) != 1 && any.shape(0) != rows.shape(0)) || words % 8 != 0)
+        (any.shape(0) != 1 && any.shape(0) != rows.shape(0)) || words % 8 != 0 || words == 0)
         throw std::invalid_argument(
-            "rows must have shape (U, states - 1, words), any (U or 1, words), words a multiple "
-            "of 8");
+            "rows must have shape (U, states - 1, words), any (U or 1, words), words a positive "
+            "multiple of 8");
     return {{rows.data(), rows.shape(0) * rows.shape(1), words},
             {any.data(), any.shape(0), words},
             rows.shape(0),
@@ -345,13 +500,15 @@ tefast::Pairs pairs_of(const PairSide& targets, const PairSide& sources, std::in
     const tefast::Pairs work{checked(targets, words), checked(sources, words), words, nexts};
     if (nexts < 1 || work.targets.states % nexts != 0)
         throw std::invalid_argument("a target's states must be a multiple of nexts");
+    product({work.targets.states, work.sources.states, 8});
     return work;
 }
 
 // As many threads as so many products of a word are worth.
 int threads_of(int threads, const tefast::Pairs& work) {
-    const std::int64_t size = work.targets.rows.count * work.sources.rows.count * work.words / 8;
-    return threads_of(threads, Array3{nullptr, DType::i64, {1, 1, size}, {}});
+    return threads_of(threads, static_cast<double>(work.targets.rows.count) *
+                                   static_cast<double>(work.sources.rows.count) *
+                                   static_cast<double>(work.words) / 8);
 }
 
 py::tuple pack_windows(const Dense<std::int16_t>& codes, int bins,
@@ -369,12 +526,12 @@ py::tuple pack_windows(const Dense<std::int16_t>& codes, int bins,
                                      static_cast<int>(back.size())};
     const std::int64_t words = tefast::words_of(work.shape[0] * work.shape[1]);
     std::int64_t states = 1;
-    for (std::size_t k = 0; k < back.size(); ++k) states *= bins;
+    for (std::size_t k = 0; k < back.size(); ++k) states = product({states, bins});
     Dense<std::uint64_t> rows({work.shape[2], states - 1, words}), any({work.shape[2], words});
     std::uint64_t *const of_states = rows.mutable_data(), *const of_any = any.mutable_data();
     {
         const Array3 size{nullptr, DType::i16, {work.shape[0], work.shape[1], work.shape[2]}, {}};
-        py::gil_scoped_release release;
+        Released release;
         tefast::pack_windows(work, words, of_states, of_any, threads_of(threads, size));
     }
     return py::make_tuple(rows, any);
@@ -389,19 +546,19 @@ Dense<std::uint64_t> move_bits(const Dense<std::uint64_t>& rows, std::int64_t st
     std::uint64_t* out = moved.mutable_data();
     const std::uint64_t *in = rows.data(), *mask = kept.data();
     const Array3 size{nullptr, DType::u64, {1, count, words}, {}};
-    py::gil_scoped_release release;
+    Released release;
     tefast::move_bits(in, count, words, steps, mask, out, threads_of(threads, size));
     return moved;
 }
 
 void score_pairs(const PairSide& targets, const PairSide& sources, std::int64_t nexts,
-                 Dense<double> nats, int threads) {
+                 InPlace<double> nats, int threads) {
     const tefast::Pairs work = pairs_of(targets, sources, nexts);
     if (nats.ndim() != 2 || nats.shape(0) != work.sources.units ||
         nats.shape(1) != work.targets.units)
         throw std::invalid_argument("nats must have shape (S, U)");
-    double* out = nats.mutable_data();
-    py::gil_scoped_release release;
+    double* out = written(nats);
+    Released release;
     tefast::score_pairs(work, out, work.targets.units, threads_of(threads, work));
 }
 
@@ -411,12 +568,15 @@ Dense<std::int64_t> count_pairs(const PairSide& targets, const PairSide& sources
     Dense<std::int64_t> counts({work.sources.units, work.targets.units, work.targets.states / nexts,
                                 nexts, work.sources.states});
     std::int64_t* out = counts.mutable_data();
-    py::gil_scoped_release release;
+    Released release;
     tefast::count_pairs(work, out, threads_of(threads, work));
     return counts;
 }
 
 bool all_guessed(const Dense<double>& inner, const std::string& dtype, py::ssize_t units) {
+    if (inner.ndim() != 2 || inner.shape(1) < 1 || inner.shape(1) >= most_bins || units < 1 ||
+        (inner.shape(0) != 1 && inner.shape(0) != units))
+        throw std::invalid_argument("edges must have shape (U or 1, bins - 1)");
     const Edges edges{inner.data(), inner.shape(0) == 1 ? 0 : inner.shape(1),
                       static_cast<int>(inner.shape(1)) + 1};
     return tefast::CutsFor(edges, dtype == "float64" ? DType::f64 : DType::f32, units)
@@ -435,6 +595,14 @@ py::dict build_info() {
 }  // namespace
 
 PYBIND11_MODULE(_native, m) {
+    main_thread =
+        py::module_::import("threading").attr("main_thread")().attr("ident").cast<unsigned long>();
+    py::register_exception_translator([](std::exception_ptr error) {
+        try {
+            std::rethrow_exception(error);
+        } catch (const tefast::Stopped&) {  // what the signal's handler raised is set already
+        }
+    });
     py::class_<Input>(m, "Input")
         .def(py::init<py::array, const std::string&, bool, std::optional<Dense<double>>, int,
                       std::optional<Dense<std::int64_t>>>());
@@ -450,7 +618,9 @@ PYBIND11_MODULE(_native, m) {
     m.def("count_transitions", &count_transitions, py::arg("target"), py::arg("source"), counts,
           py::arg("threads"));
     m.def("transfer_entropy", &transfer_entropy);
-    m.def("transfer_entropies", &transfer_entropies);
+    m.def("transfer_entropies", &transfer_entropies, py::arg("target"), py::arg("sources"),
+          py::arg("states"), py::arg("omit"), py::arg("threads"),
+          py::arg("back") = std::vector<std::int64_t>());
     m.def("score_counts", &score_counts);
     m.def("count_windows", &count_windows, py::arg("windows"), counts, py::arg("threads"));
     m.def("conditional_surrogates", &conditional_surrogates);

@@ -60,7 +60,12 @@ def transfer_entropy(
     target: Input, source: npt.NDArray[np.int16], states: int, omit: bool, threads: int
 ) -> tuple[npt.NDArray[np.float64], bool]: ...
 def transfer_entropies(
-    target: Input, sources: npt.NDArray[np.int16], states: int, omit: bool, threads: int
+    target: Input,
+    sources: npt.NDArray[np.int16],
+    states: int,
+    omit: bool,
+    threads: int,
+    back: Sequence[int] = (),
 ) -> tuple[npt.NDArray[np.float64], bool]: ...
 def score_counts(counts: npt.NDArray[np.int64], threads: int) -> npt.NDArray[np.float64]: ...
 def count_windows(windows: Windows, counts: npt.NDArray[np.int64], threads: int) -> None: ...

@@ -44,7 +44,7 @@ class Network:
         Transfer entropy in units of ``log(base)``: of each pair the highest over all delays.
     delay : ndarray of integers, shape (S, U)
         The delay at which it is highest, the shortest of several; -1 for a series and itself. The
-        type is the smallest of int8, int16, int32 and int64 that holds all delays.
+        type is the smallest of int16, int32 and int64 that holds all delays.
     names : tuple, length U
         The names of the series, or their numbers.
     source_names : tuple, length S
@@ -134,13 +134,17 @@ class Network:
             found[some][s, u] = True
         return found
 
-    def direct_edges(self, q: float | None = None, tolerance: float = 0.0) -> npt.NDArray[np.bool_]:
+    def direct_edges(
+        self, q: float | None = None, tolerance: float = 0.0, slack: int | None = 1
+    ) -> npt.NDArray[np.bool_]:
         """Say which edges are left when those go that two stronger ones can explain.
 
         What reaches a series by way of another is no more than either step passes on (the data
-        processing inequality). An edge goes if there is a way of two other edges both of which are
-        stronger (A. Margolin et al., BMC Bioinformatics 7, S7, 2006). All edges are looked at
-        before any goes.
+        processing inequality), and likewise for what two series have from a third. An edge from s
+        to u goes if there is a third series m with two edges that are both stronger: s to m and m
+        to u, or m to s and m to u (A. Margolin et al., BMC Bioinformatics 7, S7, 2006). If several
+        delays were measured, the two must also explain when it comes: the delay of the edge is the
+        sum of theirs, or their difference. All edges are looked at before any goes.
 
         Parameters
         ----------
@@ -148,6 +152,8 @@ class Network:
             See `edges`.
         tolerance : float, default 0
             An edge goes if ``te < (1 - tolerance) * (the weaker of the two others)``.
+        slack : int, default 1
+            By how many steps the delays may differ; None: delays are not looked at.
 
         Returns
         -------
@@ -156,19 +162,29 @@ class Network:
         Raises
         ------
         ValueError
-            If `tolerance` is not in [0, 1), or a series is no source.
+            If `tolerance` is not in [0, 1), `slack` is below 0, or a series is no source.
         """
         if not 0 <= tolerance < 1:
             raise ValueError(f"tolerance: expected a number in [0, 1), got {tolerance}")
+        if slack is not None and slack < 0:
+            raise ValueError(f"slack: expected a number of steps or None, got {slack}")
         if self.te.shape[0] != self.te.shape[1] or self.source_names != self.names:
             raise ValueError("direct_edges: expected all series as sources, got some of them")
-        found = self.edges(q)
+        found, delay = self.edges(q), np.asarray(self.delay, np.int64)
         strength = np.where(found, self.te, -np.inf)
-        least = np.full(strength.shape, -np.inf)
+        timed = slack is not None and len(self.delays) > 1
+        left = found.copy()
         for middle in range(len(strength)):
-            step = np.minimum(strength[:, middle, np.newaxis], strength[np.newaxis, middle])
-            np.maximum(least, step, out=least)
-        return np.asarray(found & ~(strength < (1 - tolerance) * least))
+            arriving, leaving = strength[:, middle, np.newaxis], strength[middle]
+            for first, of_both in (
+                (arriving, delay[:, middle, np.newaxis] + delay[middle]),
+                (leaving[:, np.newaxis], delay[middle] - delay[middle][:, np.newaxis]),
+            ):
+                explained = strength < (1 - tolerance) * np.minimum(first, leaving)
+                if timed:
+                    explained &= np.abs(of_both - delay) <= slack
+                left &= ~explained
+        return np.asarray(left)
 
     def to_dataframe(self, q: float | None = None) -> Any:
         """Make a table of the edges, the strongest first.

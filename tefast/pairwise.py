@@ -92,7 +92,7 @@ def pairwise_transfer_entropy(
     >>> x[3:, 2] = x[:-3, 0]                       # series 2 copies series 0 three steps later
     >>> found = tefast.pairwise_transfer_entropy(x, bins=2, delays=range(1, 6))
     >>> found.te.round(1)[0, 2], found.delay[0, 2]
-    (np.float64(1.0), np.int8(3))
+    (np.float64(1.0), np.int16(3))
     """
     asked = Asked.check(
         bins=bins, delays=delays, histories=(target_history, source_history),
@@ -110,7 +110,7 @@ def pairwise_transfer_entropy(
     if test is not None:
         test = replace(test, ways=fewest_ways(work, test))
         warn_of_doubts(work, test, plan.names)
-    tiles = work.tiles()
+    tiles = work.tiles(1 if test is None else 1 + test.drawn)
     results = plan.results(tiles, {} if checkpoint is None else code_settings(inputs))
     plan.fill(results, tiles, partial(_one_by_one, plan, work, tiles), progress)
     return plan.network(results, test)

@@ -236,7 +236,7 @@ def _draw_band(axes: Axes, rank: Any, mean: Floats, deviation: Floats, method: s
 
 def _name(axes: Axes, rank: Any, units: Any, te: Floats, names: Sequence[str] | None) -> None:
     """Label the highest: beside their points where that is wide enough, else in a list."""
-    labels = [_short(str(unit) if names is None else names[unit]) for unit in units[:NAMED]]
+    labels = [short(str(unit) if names is None else names[unit]) for unit in units[:NAMED]]
     style: dict[str, Any] = {"fontsize": 7, "color": SIGNIFICANT}
     shown = int(np.isfinite(te).sum())
     longest = max(map(len, labels), default=0) * CHARACTER
@@ -255,9 +255,20 @@ def _name(axes: Axes, rank: Any, units: Any, te: Floats, names: Sequence[str] | 
                                   "relpos": (0, 0.5)})  # fmt: skip
 
 
-def _short(label: str) -> str:
-    """As much of a name as there is room for, without a meaning to matplotlib."""
-    cut = label if len(label) <= LABEL else f"{label[: LABEL - 3]}..."
+def short(label: str, most: int = LABEL) -> str:
+    """As much of a name as there is room for, without a meaning to matplotlib.
+
+    Parameters
+    ----------
+    label : str
+    most : int, default 24
+        Characters that fit.
+
+    Returns
+    -------
+    str
+    """
+    cut = label if len(label) <= most else f"{label[: most - 3]}..."
     return cut.replace("$", r"\$")
 
 

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "cpu/region.hpp"
+
 namespace tefast {
 namespace {
 
@@ -22,7 +24,8 @@ std::int64_t reach_of(const SeriesWindows& work) {
 
 // The windows of a strip of series: at which steps a series has each symbol, and from that at which
 // steps it is in each state.
-class Packer {
+// One packer for each thread, apart in the cache.
+class alignas(64) Packer {
   public:
     explicit Packer(const SeriesWindows& work)
         : work_(work),
@@ -148,32 +151,40 @@ void pack_windows(const SeriesWindows& work, std::int64_t words, std::uint64_t* 
     const std::int64_t strips = strips_of(work.shape[2]), chunks = (words + chunk - 1) / chunk;
     const std::vector<std::uint64_t> valid = valid_ends(work, words);
     std::vector<Packer> packers(static_cast<std::size_t>(threads), Packer(work));
+    Region region;
 #pragma omp parallel for collapse(2) num_threads(threads) schedule(dynamic)
     for (std::int64_t c = 0; c < chunks; ++c) {
         for (std::int64_t s = 0; s < strips; ++s) {
-            const std::int64_t from = c * chunk, to = std::min(words, from + chunk);
-            Packer& packer = packers[static_cast<std::size_t>(omp_get_thread_num())];
-            packer.pack(s * lanes, from, to, valid.data(), words, rows, any);
+            region([&] {
+                const std::int64_t from = c * chunk, to = std::min(words, from + chunk);
+                Packer& packer = packers[static_cast<std::size_t>(omp_get_thread_num())];
+                packer.pack(s * lanes, from, to, valid.data(), words, rows, any);
+            });
         }
     }
+    region.end();
 }
 
 void move_bits(const std::uint64_t* rows, std::int64_t count, std::int64_t words,
                std::int64_t steps, const std::uint64_t* kept, std::uint64_t* out, int threads) {
     const std::int64_t whole = std::min(steps / 64, words);
     const int rest = static_cast<int>(steps % 64);
+    Region region;
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (std::int64_t i = 0; i < count; ++i) {
-        const std::uint64_t* from = rows + i * words;
-        std::uint64_t* to = out + i * words;
-        std::fill(to, to + whole, std::uint64_t{0});
-        std::uint64_t carried = 0;
-        for (std::int64_t w = whole; w < words; ++w) {
-            const std::uint64_t word = from[w - whole];
-            to[w] = ((word << rest) | carried) & kept[w];
-            carried = rest ? word >> (64 - rest) : 0;
-        }
+        region([&] {
+            const std::uint64_t* from = rows + i * words;
+            std::uint64_t* to = out + i * words;
+            std::fill(to, to + whole, std::uint64_t{0});
+            std::uint64_t carried = 0;
+            for (std::int64_t w = whole; w < words; ++w) {
+                const std::uint64_t word = from[w - whole];
+                to[w] = ((word << rest) | carried) & kept[w];
+                carried = rest ? word >> (64 - rest) : 0;
+            }
+        });
     }
+    region.end();
 }
 
 }  // namespace tefast

@@ -7,8 +7,8 @@ namespace {
 
 // Narrower groups where a table of all lanes would leave the second level of cache, and where
 // there are too few units for one.
-int group_width(int bins, std::int64_t units) {
-    const int by_cache = bins <= 64 ? static_cast<int>(lanes) : bins <= 127 ? 4 : 1;
+int group_width(std::int64_t moves, std::int64_t units) {
+    const int by_cache = moves <= 4096 ? static_cast<int>(lanes) : moves <= 16384 ? 4 : 1;
     const int by_units = units == 1 ? 1 : units <= 4 ? 4 : static_cast<int>(lanes);
     return std::min(by_cache, by_units);
 }
@@ -31,8 +31,8 @@ Block::Block(const Transitions& work, int threads)
       kernels_(kernels()),
       all_cuts_(work.edges, work.target.dtype, work.target.shape[2]),
       cuts_(all_cuts_.view()),
-      width_(group_width(work.edges.bins, work.target.shape[2])),
-      cells_(std::int64_t{work.edges.bins} * work.edges.bins * width_),
+      width_(group_width(pasts_of(work) * work.edges.bins, work.target.shape[2])),
+      cells_(pasts_of(work) * work.edges.bins * width_),
       groups_(groups_of(work.target.shape[2], width_)),
       scratch_(static_cast<std::size_t>(threads), RowScratch(work.target)) {}
 
@@ -83,7 +83,7 @@ bool Block::quantise_alone(const Rows& rows, std::uint8_t* codes) const {
 Moves Block::moves(const Chunk& chunk, const Group& group, const std::uint32_t* rows,
                    std::int64_t count) const {
     return {chunk.codes(group.strip), alone_ ? 1 : lanes, chunk.valid(group.strip), rows, count,
-            work_.edges.bins};
+            work_.edges.bins,         work_.past};
 }
 
 Tables::Tables(const Block& block, std::int64_t states, int threads)

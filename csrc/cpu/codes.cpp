@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cpu/kernels.hpp"
+#include "cpu/region.hpp"
 #include "cpu/rows.hpp"
 
 namespace tefast {
@@ -62,17 +63,11 @@ void encode(const Array3& values, const Edges& edges, const std::int64_t* length
     std::vector<RowScratch> scratch(encoders.size(), RowScratch(values));
     const std::int64_t pieces = (steps + piece - 1) / piece;
     std::fill(codes, codes + sequences * steps * units, missing);
-#pragma omp parallel for num_threads(threads) schedule(static)
-    for (std::int64_t i = 0; i < sequences * pieces; ++i) {
+    const auto encode_piece = [&](std::int64_t n, std::int64_t from, std::int64_t to) {
         const auto thread = static_cast<std::size_t>(omp_get_thread_num());
-        const std::int64_t n = i / pieces, from = i % pieces * piece;
-        const std::int64_t length = lengths ? lengths[n] : steps;
-        const std::int64_t to = std::min(from + piece, length);
-        if (from >= to) continue;
         if (series) {
             const Rows row{values.row(n, from, 0), 1, 0, to - from};
-            encoders[thread].encode(row, codes + n * steps + from);
-            continue;
+            return encoders[thread].encode(row, codes + n * steps + from);
         }
         for_each_run(values, nullptr, n * steps + from, n * steps + to, scratch[thread].data(),
                      [&](const Rows& run, std::int64_t first) {
@@ -81,7 +76,15 @@ void encode(const Array3& values, const Edges& edges, const std::int64_t* length
                              encoders[thread].encode(row, codes + (first + r) * units);
                          }
                      });
+    };
+    Region region;
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (std::int64_t i = 0; i < sequences * pieces; ++i) {
+        const std::int64_t n = i / pieces, from = i % pieces * piece;
+        const std::int64_t to = std::min(from + piece, lengths ? lengths[n] : steps);
+        if (from < to) region([&] { encode_piece(n, from, to); });
     }
+    region.end();
 }
 
 namespace {
@@ -112,8 +115,7 @@ void count_block(const Array3& values, const Edges& edges, const std::int64_t* l
     for (std::int64_t from = 0; from < rows; from += most) {
         const std::int64_t until = std::min(from + most, rows);
         const std::int64_t chunks = (until - from + chunk - 1) / chunk;
-#pragma omp parallel for num_threads(threads) schedule(static)
-        for (std::int64_t c = 0; c < chunks; ++c) {
+        const auto tally = [&](std::int64_t c) {
             Room& room = rooms[size(omp_get_thread_num())];
             const std::int64_t begin = from + c * chunk, end = std::min(begin + chunk, until);
             for_each_run_once(
@@ -126,7 +128,11 @@ void count_block(const Array3& values, const Edges& edges, const std::int64_t* l
                                    room.tables.data() + s * cells);
                     }
                 });
-        }
+        };
+        Region region;
+#pragma omp parallel for num_threads(threads) schedule(static)
+        for (std::int64_t c = 0; c < chunks; ++c) region([&] { tally(c); });
+        region.end();
         for (Room& room : rooms) {
             for (std::int64_t u = 0; u < units; ++u) {
                 const std::uint32_t* table = room.tables.data() + u / lanes * cells + u % lanes;

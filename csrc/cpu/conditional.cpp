@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cpu/measure.hpp"
+#include "cpu/region.hpp"
 
 namespace tefast {
 namespace {
@@ -193,25 +194,31 @@ void conditional_surrogates(const Conditional& work, double* nats, int threads) 
         source[static_cast<std::size_t>(j)] = states[work.source[j]];
     std::vector<Unit> units(static_cast<std::size_t>(U));
     std::vector<Scratch> scratch(static_cast<std::size_t>(threads));
+    Region region;
 #pragma omp parallel num_threads(threads)
     {
         Scratch& mine = scratch[static_cast<std::size_t>(omp_get_thread_num())];
 #pragma omp for schedule(dynamic)
         for (std::int64_t u = 0; u < U; ++u) {
-            Unit& unit = units[static_cast<std::size_t>(u)];
-            number_rows(work, u, unit);
-            list_states(source, states.size(), unit);
+            region([&] {
+                Unit& unit = units[static_cast<std::size_t>(u)];
+                number_rows(work, u, unit);
+                list_states(source, states.size(), unit);
+            });
         }
         // Over surrogates too, so that one unit alone keeps all threads at work.
 #pragma omp for collapse(2) schedule(dynamic)
         for (std::int64_t u = 0; u < U; ++u) {
             for (std::int64_t s = 0; s < S; ++s) {
-                const Unit& unit = units[static_cast<std::size_t>(u)];
-                const Wide joint = joint_sum(unit, work.orders + s * M, states.size(), mine);
-                nats[s * U + u] = mean_nats(joint + unit.given, unit.spread, unit.all);
+                region([&] {
+                    const Unit& unit = units[static_cast<std::size_t>(u)];
+                    const Wide joint = joint_sum(unit, work.orders + s * M, states.size(), mine);
+                    nats[s * U + u] = mean_nats(joint + unit.given, unit.spread, unit.all);
+                });
             }
         }
     }
+    region.end();
 }
 
 }  // namespace tefast

@@ -63,10 +63,55 @@ inline void find_row<16>(const uint8_t* past, const uint8_t* next, int bins, uin
 }
 #endif
 
+// Codes and cells of a group. A size that depends on a template's argument does not make a vector
+// with every compiler.
+template <int group>
+struct Group;
+template <>
+struct Group<16> {
+    typedef uint8_t Bytes __attribute__((vector_size(16)));
+    typedef uint16_t Words __attribute__((vector_size(32)));
+};
+template <>
+struct Group<4> {
+    typedef uint8_t Bytes __attribute__((vector_size(4)));
+    typedef uint16_t Words __attribute__((vector_size(8)));
+};
+template <>
+struct Group<1> {
+    typedef uint8_t Bytes __attribute__((vector_size(1)));
+    typedef uint16_t Words __attribute__((vector_size(2)));
+};
+
+// The same of pasts of several rows.
+template <int group, bool all_valid>
+void find_long_cells(const Moves& moves, const uint32_t* rows, int64_t count, int lane,
+                     uint16_t* cells, uint16_t* counted) {
+    using Words = typename Group<group>::Words;
+    for (int64_t k = 0; k < count; ++k) {
+        Words cell = {};
+        unsigned valid = 0xffff;
+        for (int i = 0; i <= moves.past.length; ++i) {
+            const int64_t forward = i < moves.past.length ? -moves.past.back[i] : 1;
+            const int64_t at = static_cast<int64_t>(rows[k]) + forward;
+            typename Group<group>::Bytes codes;
+            __builtin_memcpy(&codes, moves.codes + at * moves.stride + lane, sizeof codes);
+            cell = cell * static_cast<uint16_t>(moves.bins) + __builtin_convertvector(codes, Words);
+            if constexpr (!all_valid) valid &= moves.valid[at];
+        }
+        cell *= uint16_t{group};
+        __builtin_memcpy(cells + k * group, &cell, sizeof cell);
+        if constexpr (!all_valid) counted[k] = static_cast<uint16_t>(valid >> lane);
+    }
+}
+
 // Which cell each lane's move falls into, and whether it counts: cells (batch, group).
 template <int group, bool all_valid>
 inline void find_cells(const Moves& moves, const uint32_t* rows, int64_t count, int lane,
                        uint16_t* cells, uint16_t* counted) {
+    if (moves.past.length > 0) {
+        return find_long_cells<group, all_valid>(moves, rows, count, lane, cells, counted);
+    }
     for (int64_t k = 0; k < count; ++k) {
         const uint8_t* past = moves.codes + static_cast<int64_t>(rows[k]) * moves.stride + lane;
         find_row<group>(past, past + moves.stride, moves.bins, cells + k * group);
@@ -186,8 +231,9 @@ void tally(const uint8_t* codes, const uint16_t* valid, int64_t rows, uint32_t* 
 // ---- counts to their margins ----
 
 template <int group, bool with_moves>
-void add_margins_of(const uint16_t* table, int bins, uint64_t* moves, uint64_t* pasts) {
-    for (int x = 0; x < bins; ++x) {
+void add_margins_of(const uint16_t* table, int64_t pasts, int bins, uint64_t* moves,
+                    uint64_t* past_counts) {
+    for (int64_t past = 0; past < pasts; ++past) {
         uint32_t sum[group] = {};
         for (int64_t cell = 0; cell < bins; ++cell, table += group) {
             for (int i = 0; i < group; ++i) sum[i] += table[i];
@@ -196,25 +242,27 @@ void add_margins_of(const uint16_t* table, int bins, uint64_t* moves, uint64_t* 
                 moves += group;
             }
         }
-        for (int i = 0; i < group; ++i) pasts[x * group + i] += sum[i];
+        for (int i = 0; i < group; ++i) past_counts[past * group + i] += sum[i];
     }
 }
 
 template <int group>
-void add_margins_in(const uint16_t* table, int bins, uint64_t* moves, uint64_t* pasts) {
+void add_margins_in(const uint16_t* table, int64_t pasts, int bins, uint64_t* moves,
+                    uint64_t* past_counts) {
     if (moves) {
-        add_margins_of<group, true>(table, bins, moves, pasts);
+        add_margins_of<group, true>(table, pasts, bins, moves, past_counts);
     } else {
-        add_margins_of<group, false>(table, bins, moves, pasts);
+        add_margins_of<group, false>(table, pasts, bins, moves, past_counts);
     }
 }
 
-void add_margins(const uint16_t* table, int bins, int group, uint64_t* moves, uint64_t* pasts) {
+void add_margins(const uint16_t* table, int64_t pasts, int bins, int group, uint64_t* moves,
+                 uint64_t* past_counts) {
     if (group == strip) {
-        add_margins_in<strip>(table, bins, moves, pasts);
+        add_margins_in<strip>(table, pasts, bins, moves, past_counts);
     } else if (group == 4) {
-        add_margins_in<4>(table, bins, moves, pasts);
+        add_margins_in<4>(table, pasts, bins, moves, past_counts);
     } else {
-        add_margins_in<1>(table, bins, moves, pasts);
+        add_margins_in<1>(table, pasts, bins, moves, past_counts);
     }
 }

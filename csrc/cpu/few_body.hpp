@@ -141,7 +141,7 @@ void count_few(const Moves& moves, uint16_t* table, Prefetch codes) {
 // Whether there is a way for so few symbols, which then counted the moves of a strip.
 bool count_in_registers(const Moves& moves, uint16_t* table, const Ahead& ahead) {
     const Prefetch codes(ahead.codes, ahead.code_bytes, moves.count / (16 * few_rows) + 1);
-    if (moves.valid || moves.stride != strip) return false;
+    if (moves.valid || moves.stride != strip || moves.past.length > 0) return false;
     if (moves.bins == 2) {
         count_two(moves, table, codes);
         return true;

@@ -30,6 +30,13 @@ struct Codes {
     std::int64_t valid_stride;
 };
 
+// Rows back from the one before the next value that make a past, the most significant first.
+struct Past {
+    const std::int64_t* back = nullptr;
+    int length = 0;           // 0: that row alone
+    std::int64_t states = 0;  // bins ** length
+};
+
 // Transitions of one strip from row r to r + 1, r being each of rows[0 .. count).
 struct Moves {
     const std::uint8_t* codes;   // (rows, lanes), or (rows,) of a unit that is alone
@@ -38,6 +45,7 @@ struct Moves {
     const std::uint32_t* rows;
     std::int64_t count;
     int bins;
+    Past past;
 };
 
 // What will be read next, to be asked for in good time.
@@ -66,8 +74,8 @@ struct Kernels {
     // floats. False, and ranges without meaning, if a value is NaN or infinite.
     bool (*extend_range)(DType, const Rows&, void* low, void* high);
 
-    // Adds the moves of `group` lanes from `lane` on to table (bins * bins, group), whose row is
-    // past * bins + next. No cell may pass 65,535.
+    // Adds the moves of `group` lanes from `lane` on to table (pasts * bins, group), whose row is
+    // past * bins + next, and whose cells are no more than 65,536. No cell may pass 65,535.
     void (*count)(const Moves&, int lane, int group, std::uint16_t* table, const Ahead&);
 
     // cells (count, group): where the moves of `count` fall in a table.
@@ -77,16 +85,16 @@ struct Kernels {
     void (*tally)(const std::uint8_t* codes, const std::uint16_t* valid, std::int64_t rows,
                   std::uint32_t* table);
 
-    // Adds table (bins * bins, group) to moves (bins * bins, group), unless that is null, and its
-    // sums over next to pasts (bins, group).
-    void (*add_margins)(const std::uint16_t* table, int bins, int group, std::uint64_t* moves,
-                        std::uint64_t* pasts);
+    // Adds table (pasts * bins, group) to moves, unless that is null, and its sums over next to
+    // past_counts (pasts, group).
+    void (*add_margins)(const std::uint16_t* table, std::int64_t pasts, int bins, int group,
+                        std::uint64_t* moves, std::uint64_t* past_counts);
 
-    // Of a table (bins * bins, lanes) as `count` makes it, of about `moves` transitions a unit, and
-    // of terms that fit into 64 bits: adds the terms of its counts to joint (lanes,), and those of
-    // its sums over next to past_state. These sums are left in pasts (bins, lanes).
-    void (*add_terms)(const std::uint16_t* table, int bins, std::int64_t moves,
-                      const std::uint64_t* terms, std::uint16_t* pasts, std::uint64_t* joint,
+    // Of a table (pasts * bins, lanes) as `count` makes it, of about `moves` transitions a unit,
+    // and of terms that fit into 64 bits: adds the terms of its counts to joint (lanes,), and those
+    // of its sums over next to past_state. These sums are left in past_counts (pasts, lanes).
+    void (*add_terms)(const std::uint16_t* table, std::int64_t pasts, int bins, std::int64_t moves,
+                      const std::uint64_t* terms, std::uint16_t* past_counts, std::uint64_t* joint,
                       std::uint64_t* past_state);
 
     // marks (bins, lanes): a bit for each of `steps` rows, 16 or fewer, in which the code of a

@@ -6,6 +6,8 @@
 #include <cmath>
 #include <limits>
 
+#include "cpu/region.hpp"
+
 namespace tefast {
 namespace {
 
@@ -54,14 +56,15 @@ double mean_nats(std::uint64_t difference, std::uint64_t all) {
                : std::numeric_limits<double>::quiet_NaN();
 }
 
-Measure::Measure(int bins, int units)
+Measure::Measure(std::int64_t pasts, int bins, int units)
     : kernels_(&kernels()),
+      pasts_in_all_(pasts),
       bins_(bins),
       units_(units),
       joint_(static_cast<std::size_t>(units)),
       past_state_(joint_.size()),
-      moves_(static_cast<std::size_t>(bins) * static_cast<std::size_t>(bins) * joint_.size()),
-      pasts_(static_cast<std::size_t>(bins) * joint_.size()),
+      moves_(static_cast<std::size_t>(pasts * bins) * joint_.size()),
+      pasts_(static_cast<std::size_t>(pasts) * joint_.size()),
       strip_pasts_(pasts_.size()) {}
 
 void Measure::reset(const Margins* known) {
@@ -80,14 +83,14 @@ void Measure::add(const std::uint16_t* table, std::int64_t moves) {
     for (; u < units; ++u) add_terms<1>(narrow, table + u, cells, units, &joint_[u]);
     std::fill(pasts_.begin(), pasts_.end(), std::uint64_t{0});
     std::uint64_t* const to = known_ ? nullptr : moves_.data();
-    kernels_->add_margins(table, bins_, units_, to, pasts_.data());
+    kernels_->add_margins(table, pasts_in_all_, bins_, units_, to, pasts_.data());
     add_past_states();
 }
 
 void Measure::add_strip(const std::uint16_t* table, std::int64_t moves) {
     std::uint64_t joint[lanes] = {}, past_state[lanes] = {};
-    kernels_->add_terms(table, bins_, moves, terms_.narrow(), strip_pasts_.data(), joint,
-                        past_state);
+    kernels_->add_terms(table, pasts_in_all_, bins_, moves, terms_.narrow(), strip_pasts_.data(),
+                        joint, past_state);
     for (std::size_t u = 0; u < joint_.size(); ++u) {
         joint_[u] += joint[u];
         past_state_[u] += past_state[u];
@@ -128,7 +131,7 @@ void Measure::add(const std::uint64_t* table) {
     const Terms term(terms_);
     const std::size_t units = joint_.size(), bins = static_cast<std::size_t>(bins_);
     std::fill(pasts_.begin(), pasts_.end(), std::uint64_t{0});
-    for (std::size_t cell = 0; cell < bins * bins; ++cell, table += units) {
+    for (std::size_t cell = 0; cell < moves_.size() / units; ++cell, table += units) {
         for (std::size_t u = 0; u < units; ++u) {
             joint_[u] += term(table[u]);
             if (!known_) moves_[cell * units + u] += table[u];
@@ -140,10 +143,11 @@ void Measure::add(const std::uint64_t* table) {
 
 void Measure::add(const std::int64_t* counts, std::int64_t stride) {
     const Terms term(terms_);
-    for (int past = 0; past < bins_; ++past) {
+    for (std::int64_t past = 0; past < pasts_in_all_; ++past) {
         std::uint64_t total = 0;
         for (int next = 0; next < bins_; ++next) {
-            const auto n = static_cast<std::uint64_t>(counts[(next * bins_ + past) * stride]);
+            const auto n =
+                static_cast<std::uint64_t>(counts[(next * pasts_in_all_ + past) * stride]);
             moves_[static_cast<std::size_t>(past * bins_ + next)] += n;
             joint_[0] += term(n);
             total += n;
@@ -156,7 +160,7 @@ Margins Measure::margins_of(std::size_t u) const {
     const Terms term(terms_);
     const std::size_t units = joint_.size(), bins = static_cast<std::size_t>(bins_);
     Margins found{0, 0, 0};
-    for (std::size_t past = 0; past < bins; ++past) {
+    for (std::size_t past = 0; past < pasts_.size() / units; ++past) {
         std::uint64_t total = 0;
         for (std::size_t next = 0; next < bins; ++next) {
             const std::uint64_t n = moves_[(past * bins + next) * units + u];
@@ -182,18 +186,19 @@ void Measure::finish(double* nats) const {
 
 void score_counts(const std::int64_t* counts, std::int64_t units, int bins, std::int64_t states,
                   double* nats, int threads) {
-    std::vector<Measure> measures(static_cast<std::size_t>(threads), Measure(bins, 1));
+    std::vector<Measure> measures(static_cast<std::size_t>(threads), Measure(bins, bins, 1));
     const std::int64_t cells = std::int64_t{bins} * bins * states;
-#pragma omp parallel num_threads(threads)
-    {
-        Measure& measure = measures[static_cast<std::size_t>(omp_get_thread_num())];
-#pragma omp for schedule(static)
-        for (std::int64_t u = 0; u < units; ++u) {
+    Region region;
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (std::int64_t u = 0; u < units; ++u) {
+        region([&] {
+            Measure& measure = measures[static_cast<std::size_t>(omp_get_thread_num())];
             measure.reset();
             for (std::int64_t s = 0; s < states; ++s) measure.add(counts + u * cells + s, states);
             measure.finish(nats + u);
-        }
+        });
     }
+    region.end();
 }
 
 }  // namespace tefast

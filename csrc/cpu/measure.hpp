@@ -53,12 +53,12 @@ struct Margins {
 // Sums up the counts of a few units whose tables come one source state at a time.
 class Measure {
   public:
-    Measure(int bins, int units);
+    Measure(std::int64_t pasts, int bins, int units);
 
     // known: (units,), or null: what tables add is to be summed up. If given, it must last.
     void reset(const Margins* known = nullptr);
 
-    // table: (bins * bins, units), row past * bins + next, of one source state; about `moves`
+    // table: (pasts * bins, units), row past * bins + next, of one source state; about `moves`
     // transitions of a unit, no more than 65,535.
     void add(const std::uint16_t* table, std::int64_t moves);
 
@@ -70,7 +70,7 @@ class Measure {
     void add(const std::uint64_t* table);
 
     // The same for counts of any size, of one unit alone: cell (next, past) of the state is
-    // counts[(next * bins + past) * stride].
+    // counts[(next * pasts + past) * stride].
     void add(const std::int64_t* counts, std::int64_t stride);
 
     // Transfer entropy in nats of each unit; NaN where nothing was counted.
@@ -88,9 +88,10 @@ class Measure {
     const Kernels* kernels_;
     Terms terms_;
     const Margins* known_ = nullptr;
+    std::int64_t pasts_in_all_;
     int bins_, units_;
     std::vector<Wide> joint_, past_state_;      // A and D of each unit so far
-    std::vector<std::uint64_t> moves_, pasts_;  // (bins * bins, units), (bins, units)
+    std::vector<std::uint64_t> moves_, pasts_;  // (pasts * bins, units), (pasts, units)
     std::vector<std::uint16_t> strip_pasts_;    // the latter, of one state
 };
 

@@ -1,10 +1,13 @@
 #include "cpu/pairs.hpp"
 
+#include <omp.h>
+
 #include <algorithm>
 #include <vector>
 
 #include "cpu/measure.hpp"
 #include "cpu/pair_block.hpp"
+#include "cpu/region.hpp"
 
 namespace tefast {
 namespace {
@@ -167,19 +170,23 @@ void for_blocks(const Pairs& work, int threads, Make make, Use use) {
     const std::int64_t across = block_units(work.targets), down = block_units(work.sources);
     const std::int64_t columns = (work.targets.units + across - 1) / across;
     const std::int64_t rows = (work.sources.units + down - 1) / down;
-#pragma omp parallel num_threads(threads)
-    {
-        PairBlock block(work);
-        auto own = make();
-#pragma omp for schedule(dynamic, 1)
-        for (std::int64_t i = 0; i < rows * columns; ++i) {
+    std::vector<PairBlock> blocks(static_cast<std::size_t>(threads), PairBlock(work));
+    std::vector<decltype(make())> owns(blocks.size(), make());
+    Region region;
+#pragma omp parallel for num_threads(threads) schedule(dynamic, 1)
+    for (std::int64_t i = 0; i < rows * columns; ++i) {
+        region([&] {
+            const auto thread = static_cast<std::size_t>(omp_get_thread_num());
+            PairBlock& block = blocks[thread];
+            auto& own = owns[thread];
             const std::int64_t u = i % columns * across, s = i / columns * down;
             const std::int64_t units = std::min(across, work.targets.units - u);
             const std::int64_t sources = std::min(down, work.sources.units - s);
             block.multiply(u, units, s, sources);
             use(block, own, s, sources, u, units);
-        }
+        });
     }
+    region.end();
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 
 #include "cpu/block.hpp"
 #include "cpu/kernels.hpp"
+#include "cpu/region.hpp"
 #include "cpu/schedule.hpp"
 #include "cpu/transitions.hpp"
 
@@ -166,6 +167,7 @@ class Pipeline {
 
     template <class Empty>
     void go_apart(const Schedule& schedule, Empty&& empty) {
+        Region region;
 #pragma omp parallel num_threads(threads_)
         {
             const int p = omp_get_thread_num();
@@ -173,11 +175,14 @@ class Pipeline {
             Chunk& chunk = *chunks_[static_cast<std::size_t>(p)];
 #pragma omp for schedule(dynamic, 1)
             for (std::int64_t c = 0; c < schedule.chunks(); ++c) {
-                block_.quantise(schedule.begin(c), schedule.end(c), p, chunk);
-                counter.count(schedule, c, chunk, {0, 0}, {block_.size(), 0}, empty);
-                counter.add_chunk(schedule, c);
+                region([&] {
+                    block_.quantise(schedule.begin(c), schedule.end(c), p, chunk);
+                    counter.count(schedule, c, chunk, {0, 0}, {block_.size(), 0}, empty);
+                    counter.add_chunk(schedule, c);
+                });
             }
         }
+        region.end();
     }
 
     // While chunk c is counted, c + 1 is quantised. Every other thread begins with the one and the
@@ -185,28 +190,34 @@ class Pipeline {
     template <class Empty>
     void go_together(const Schedule& schedule, Empty&& empty) {
         Counter& counter = *counters_[0];
+        Region region;
 #pragma omp parallel num_threads(threads_)
         {
             const std::int64_t parts = omp_get_num_threads(), p = omp_get_thread_num();
             const auto quantise = [&](std::int64_t c) {
                 if (c >= schedule.chunks()) return;
                 const std::int64_t first = schedule.begin(c), rows = schedule.end(c) - first;
-                block_.quantise_part(first, first + rows, p, parts,
-                                     *chunks_[static_cast<std::size_t>(c % 2)]);
+                region([&] {
+                    block_.quantise_part(first, first + rows, p, parts,
+                                         *chunks_[static_cast<std::size_t>(c % 2)]);
+                });
             };
             quantise(0);
 #pragma omp barrier
             for (std::int64_t c = 0; c < schedule.chunks(); ++c) {
                 if (p % 2 == 0) quantise(c + 1);
-                counter.count(schedule, c, *chunks_[static_cast<std::size_t>(c % 2)],
-                              part_begin(schedule, c, block_.size(), p, parts),
-                              part_begin(schedule, c, block_.size(), p + 1, parts), empty);
+                region([&] {
+                    counter.count(schedule, c, *chunks_[static_cast<std::size_t>(c % 2)],
+                                  part_begin(schedule, c, block_.size(), p, parts),
+                                  part_begin(schedule, c, block_.size(), p + 1, parts), empty);
+                });
                 if (p % 2 == 1) quantise(c + 1);
 #pragma omp barrier
 #pragma omp single
                 counter.add_chunk(schedule, c);
             }
         }
+        region.end();
     }
 
     const Transitions& work_;

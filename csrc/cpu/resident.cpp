@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "cpu/memory.hpp"
+#include "cpu/region.hpp"
 
 namespace tefast {
 
@@ -61,11 +62,15 @@ Resident::Resident(const Transitions& work, int threads)
     : threads_(threads),
       block_(work, threads),
       chunk_(rows_of(work) + 1, block_.strips(), work.omit),
-      measures_(work.edges.bins, block_.width(), threads) {
+      measures_(pasts_of(work), work.edges.bins, block_.width(), threads) {
     for (int p = 0; p < threads; ++p)
         tables_.push_back(std::make_unique<OneTable>(block_, rows_of(work)));
+    Region region;
 #pragma omp parallel num_threads(threads)
-    block_.quantise_part(0, rows_of(work), omp_get_thread_num(), omp_get_num_threads(), chunk_);
+    region([&] {
+        block_.quantise_part(0, rows_of(work), omp_get_thread_num(), omp_get_num_threads(), chunk_);
+    });
+    region.end();
 }
 
 Resident::~Resident() = default;
@@ -86,12 +91,15 @@ void Resident::score_group(std::int64_t g, const Schedule& schedule, const Margi
 void Resident::score(const std::vector<Schedule>& schedules, const std::vector<char>& alike,
                      std::int64_t count, double* nats, std::int64_t stride) {
     std::int64_t first = 0;
+    Region region;
     if (count > 1 && margins_.empty()) {
         margins_.resize(static_cast<std::size_t>(block_.size() * block_.width()));
 #pragma omp parallel for num_threads(threads_) schedule(dynamic)
         for (std::int64_t g = 0; g < block_.size(); ++g) {
-            score_group(g, schedules[0], nullptr, nats);
-            measures_.mine().margins(margins(g));
+            region([&] {
+                score_group(g, schedules[0], nullptr, nats);
+                measures_.mine().margins(margins(g));
+            });
         }
         first = 1;
     }
@@ -100,11 +108,14 @@ void Resident::score(const std::vector<Schedule>& schedules, const std::vector<c
 #pragma omp parallel for collapse(2) num_threads(threads_) schedule(dynamic)
     for (std::int64_t g = 0; g < block_.size(); ++g) {
         for (std::int64_t i = first; i < count; ++i) {
-            const auto at = static_cast<std::size_t>(i);
-            const bool known = !margins_.empty() && alike[at];
-            score_group(g, schedules[at], known ? margins(g) : nullptr, nats + i * stride);
+            region([&] {
+                const auto at = static_cast<std::size_t>(i);
+                const bool known = !margins_.empty() && alike[at];
+                score_group(g, schedules[at], known ? margins(g) : nullptr, nats + i * stride);
+            });
         }
     }
+    region.end();
 }
 
 }  // namespace tefast

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "cpu/kernels.hpp"
+#include "cpu/region.hpp"
 #include "cpu/rows.hpp"
 
 namespace tefast {
@@ -88,22 +89,33 @@ struct Share {
     }
 };
 
+// Calls each(begin, end) for this thread's rows, about a million values at a time.
+template <class Each>
+void for_each_piece(const Array3& values, Region& region, Each&& each) {
+    const Share share(values.shape[0] * values.shape[1]);
+    const std::int64_t piece = (std::int64_t{1} << 20) / values.shape[2] + 1;
+    for (std::int64_t begin = share.begin; begin < share.end; begin += piece) {
+        region([&] { each(begin, std::min(begin + piece, share.end)); });
+    }
+}
+
 // With every bad value's place: slow, and needed only where there is one.
 ScanResult scan_each(const Array3& values, const std::int64_t* lengths, int bins, double* low,
                      double* high, int threads) {
     const auto units = static_cast<std::size_t>(values.shape[2]);
     ScanResult total;
-    // Partials are made before the region: an allocation that fails inside it would end the
-    // process.
     std::vector<Partial> partials(static_cast<std::size_t>(threads), Partial(units));
+    Region region;
 #pragma omp parallel num_threads(threads)
     {
         Partial& partial = partials[static_cast<std::size_t>(omp_get_thread_num())];
-        const Share share(values.shape[0] * values.shape[1]);
-        visit(values.dtype, [&](auto kind) {
-            scan_rows<decltype(kind)>(values, lengths, bins, share.begin, share.end, partial);
+        for_each_piece(values, region, [&](std::int64_t begin, std::int64_t end) {
+            visit(values.dtype, [&](auto kind) {
+                scan_rows<decltype(kind)>(values, lengths, bins, begin, end, partial);
+            });
         });
     }
+    region.end();
     for (const Partial& partial : partials) partial.add_to(total, low, high);
     return total;
 }
@@ -128,16 +140,13 @@ bool scan_ranges(const Array3& values, const std::int64_t* lengths, double* low,
     std::vector<RowScratch> scratch(static_cast<std::size_t>(threads), RowScratch(values));
     std::atomic<bool> clean{true};
     const Kernels& fast = kernels();
-#pragma omp parallel num_threads(threads)
-    {
+    const auto scan_piece = [&](std::int64_t begin, std::int64_t end) {
         const auto p = static_cast<std::size_t>(omp_get_thread_num());
-        const Share share(values.shape[0] * values.shape[1]);
         const auto extend = [&](const Rows& rows, F* lowest, F* highest) {
             if (!fast.extend_range(values.dtype, rows, lowest, highest)) clean.store(false);
         };
         for_each_run_once(
-            values, lengths, share.begin, share.end, scratch[p].data(),
-            [&](const Rows& run, std::int64_t) {
+            values, lengths, begin, end, scratch[p].data(), [&](const Rows& run, std::int64_t) {
                 F *lowest = lows[p].data(), *highest = highs[p].data();
                 if (!series) return extend(run, lowest, highest);
                 const std::int64_t done = run.count / width * width, rest = run.count - done;
@@ -153,7 +162,11 @@ bool scan_ranges(const Array3& values, const std::int64_t* lengths, double* low,
                     highest[0] = std::max(highest[0], high_rest[i]);
                 }
             });
-    }
+    };
+    Region region;
+#pragma omp parallel num_threads(threads)
+    for_each_piece(values, region, scan_piece);
+    region.end();
     for (std::size_t p = 0; p < lows.size(); ++p) {
         for (std::int64_t i = 0; i < width; ++i) {
             const std::int64_t u = series ? 0 : i;

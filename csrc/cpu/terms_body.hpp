@@ -78,17 +78,16 @@ void add_terms_in(const uint16_t* rows, int64_t count, int64_t moves, const uint
     }
 }
 
-void add_terms(const uint16_t* table, int bins, int64_t moves, const uint64_t* terms,
-               uint16_t* pasts, uint64_t* joint, uint64_t* past_state) {
-    const int64_t cells = static_cast<int64_t>(bins) * bins;
-    add_terms_in(table, cells, moves, terms, joint);
-    for (int past = 0; past < bins; ++past) {
+void add_terms(const uint16_t* table, int64_t pasts, int bins, int64_t moves, const uint64_t* terms,
+               uint16_t* past_counts, uint64_t* joint, uint64_t* past_state) {
+    add_terms_in(table, pasts * bins, moves, terms, joint);
+    for (int64_t past = 0; past < pasts; ++past) {
         StripCounts sum = {}, counts;
         for (int next = 0; next < bins; ++next, table += strip) {
             load_counts(table, counts);
             sum += counts;
         }
-        __builtin_memcpy(pasts + past * strip, &sum, sizeof sum);
+        __builtin_memcpy(past_counts + past * strip, &sum, sizeof sum);
     }
-    add_terms_in(pasts, bins, moves, terms, past_state);
+    add_terms_in(past_counts, pasts, moves, terms, past_state);
 }

@@ -15,8 +15,8 @@ namespace tefast {
 
 class ThreadMeasures {
   public:
-    ThreadMeasures(int bins, int width, int threads)
-        : measures_(static_cast<std::size_t>(threads), Measure(bins, width)),
+    ThreadMeasures(std::int64_t pasts, int bins, int width, int threads)
+        : measures_(static_cast<std::size_t>(threads), Measure(pasts, bins, width)),
           found_(static_cast<std::size_t>(threads * lanes)) {}
 
     Measure& mine() { return measures_[static_cast<std::size_t>(omp_get_thread_num())]; }

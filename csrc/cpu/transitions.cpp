@@ -8,6 +8,7 @@
 #include "cpu/block.hpp"
 #include "cpu/measure.hpp"
 #include "cpu/pipeline.hpp"
+#include "cpu/region.hpp"
 #include "cpu/resident.hpp"
 #include "cpu/schedule.hpp"
 #include "cpu/thread_measures.hpp"
@@ -85,10 +86,9 @@ bool score_tables(const Transitions& work, int threads, double* nats) {
     Block block(work, threads);
     Pipeline pipeline(work, block, threads);
     pipeline.run([](const Group&, std::int64_t, std::uint16_t*) {});  // no counter can overflow
-    ThreadMeasures measures(work.edges.bins, block.width(), threads);
+    ThreadMeasures measures(work.edges.bins, work.edges.bins, block.width(), threads);
     auto& counters = pipeline.counters();
-#pragma omp parallel for num_threads(threads) schedule(static)
-    for (std::int64_t g = 0; g < block.size(); ++g) {
+    const auto measure = [&](std::int64_t g) {
         measures.mine().reset();
         for (std::int64_t s = 0; s < work.states; ++s) {
             std::uint16_t* table = counters[0]->tables().at(g, s);
@@ -101,7 +101,11 @@ bool score_tables(const Transitions& work, int threads, double* nats) {
             measures.mine().add(table, rows_of(work) / work.states);
         }
         measures.finish(block.groups()[static_cast<std::size_t>(g)], nats);
-    }
+    };
+    Region region;
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (std::int64_t g = 0; g < block.size(); ++g) region([&] { measure(g); });
+    region.end();
     return block.clean();
 }
 
@@ -113,13 +117,17 @@ bool add_counts(const Transitions& work, int threads, std::int64_t* counts) {
         const std::lock_guard<std::mutex> lock(mutex);
         spill(group, block.width(), work.edges.bins, work.states, s, table, counts);
     });
+    Region region;
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (std::int64_t g = 0; g < block.size(); ++g) {
-        for (auto& counter : pipeline.counters()) {
-            spill_all(block.groups()[static_cast<std::size_t>(g)], block.width(), work.edges.bins,
-                      work.states, counter->tables().at(g, 0), counts);
-        }
+        region([&] {
+            for (auto& counter : pipeline.counters()) {
+                spill_all(block.groups()[static_cast<std::size_t>(g)], block.width(),
+                          work.edges.bins, work.states, counter->tables().at(g, 0), counts);
+            }
+        });
     }
+    region.end();
     return block.clean();
 }
 
@@ -157,6 +165,12 @@ Limits limits;
 void use_limits(const Limits& other) {
     if (other.least_rows < 1 || other.least_rows > 32768 || other.window_rows < 1)
         throw std::invalid_argument("rows must be positive, and least_rows at most 32768");
+    for (const std::int64_t bytes :
+         {other.chunk_bytes, other.resident_bytes, other.table_bytes, other.apart_bytes,
+          other.kept_bytes, other.schedule_bytes, other.window_rows}) {
+        if (bytes < 0 || bytes > std::int64_t{1} << 48)
+            throw std::invalid_argument("limits must lie in 0 .. 2**48");
+    }
     limits = other;
 }
 
@@ -208,12 +222,16 @@ bool transfer_entropies(const Transitions& work, const std::int16_t* sources, st
                                     schedule_for(work, 0, rows, rows));
     std::vector<char> alike(schedules.size());
     const auto prepare = [&](std::int64_t from, std::int64_t count) {
+        Region region;
 #pragma omp parallel for num_threads(threads) schedule(static)
         for (std::int64_t i = 0; i < count; ++i) {
-            const std::int16_t* const source = sources + (from + i) * rows;
-            schedules[static_cast<std::size_t>(i)].order(source, 1);
-            alike[static_cast<std::size_t>(i)] = same_gaps(source, sources, rows);
+            region([&] {
+                const std::int16_t* const source = sources + (from + i) * rows;
+                schedules[static_cast<std::size_t>(i)].order(source, 1);
+                alike[static_cast<std::size_t>(i)] = same_gaps(source, sources, rows);
+            });
         }
+        region.end();
     };
     bool clean = true;
     // A strip of codes takes the same room however few of its units are wanted.

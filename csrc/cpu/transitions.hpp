@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "cpu/cuts.hpp"
+#include "cpu/kernels.hpp"
 #include "element.hpp"
 
 namespace tefast {
@@ -19,7 +20,13 @@ struct Transitions {
     const std::int16_t* source;   // (N, T), contiguous: its state at each step, below 0: missing
     std::int64_t states;
     bool omit;  // leave out transitions that touch a NaN; without it none may be there
+    Past past;  // of many sources alone; none of theirs may have a state where it is not there
 };
+
+// States of a target's past.
+inline std::int64_t pasts_of(const Transitions& work) {
+    return work.past.length > 0 ? work.past.states : work.edges.bins;
+}
 
 inline std::int64_t rows_of(const Transitions& work) {
     return work.target.shape[0] * work.target.shape[1];

@@ -51,7 +51,16 @@ class BackendScores(NamedTuple):
 
 
 class Backend(Protocol):
-    """What a backend module offers. All counts are exact; they are added to what is passed in."""
+    """What a backend module offers. All counts are exact; they are added to what is passed in.
+
+    Attributes
+    ----------
+    LONG_PASTS : int
+        Up to so many states of a target's past and next value `transfer_entropies` takes pasts
+        that are longer than one step; 0: it does not.
+    """
+
+    LONG_PASTS: int
 
     def missing(self) -> str | None:
         """Why this backend cannot run here, and what would give it; None if it can."""
@@ -111,8 +120,13 @@ class Backend(Protocol):
         states: int,
         omit: bool,
         threads: int | None,
+        back: Steps = (),
     ) -> tuple[BackendTable, bool]:
         """Scores (S, U) from each of many sources (S, N, T), for one quantising of the target.
+
+        `back` are the steps of the target's past, back from a transition's first, the most
+        significant first; none: that step alone. Only where `LONG_PASTS` may it be longer. The
+        sources then have no state before the past begins.
 
         `states` is how many a source has, which need not be the bins of the target. The second
         is False where a value may have been there that must not be, as in `BackendScores.clean`.

@@ -12,6 +12,8 @@ from tefast._tables.types import Booleans, Codes, Counts, Lengths, Nats, Orders,
 
 __all__ = ["place", "quantile_edges", "table"]
 
+LONG_PASTS = 2**16
+
 try:
     from tefast import _native
 except ImportError as error:  # a source tree on the path that was never built
@@ -84,10 +86,16 @@ def transfer_entropy(
 
 
 def transfer_entropies(
-    target: BinnedValues, sources: Codes, states: int, omit: bool, threads: int | None
+    target: BinnedValues,
+    sources: Codes,
+    states: int,
+    omit: bool,
+    threads: int | None,
+    back: Steps = (),
 ) -> tuple[Nats, bool]:
     """See `tefast._backends.Backend.transfer_entropies`."""
-    return _native.transfer_entropies(_input(target), sources, states, omit, threads or 0)
+    given = _input(target)
+    return _native.transfer_entropies(given, sources, states, omit, threads or 0, list(back))
 
 
 def pair_states(codes: Codes, bins: int, back: Steps, threads: int | None) -> PairStates:

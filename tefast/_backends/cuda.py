@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tefast._backends import BackendScores, fastest, load, operators
+from tefast._backends import BackendScores, fastest, int8_products, load, operators
 from tefast._backends.inputs import BinnedValues, CodeWindows, PairStates
 from tefast._inputs.values import Values
 from tefast._tables import counts as tables
@@ -25,6 +25,7 @@ from tefast._tables.types import (
 )
 from tefast.binning import Edges
 
+LONG_PASTS = 0
 KIND = "cuda"
 """The type of the devices whose tensors are read where they lie; others are copied there."""
 
@@ -152,7 +153,12 @@ def transfer_entropy(
 
 
 def transfer_entropies(
-    target: BinnedValues, sources: Codes, states: int, omit: bool, threads: int | None
+    target: BinnedValues,
+    sources: Codes,
+    states: int,
+    omit: bool,
+    threads: int | None,
+    back: Steps = (),
 ) -> tuple[BackendTable, bool]:
     """See `tefast._backends.Backend.transfer_entropies`."""
     import torch
@@ -171,27 +177,29 @@ def transfer_entropies(
 
 
 def pair_states(codes: Codes, bins: int, back: Steps, threads: int | None) -> PairStates:
-    """See `tefast._backends.Backend.pair_states`: pairs are counted on the CPU."""
-    return load(fastest(None)).pair_states(codes, bins, back, threads)
+    """See `tefast._backends.Backend.pair_states`."""
+    import torch
+
+    return int8_products.pair_states(codes, bins, back, torch.device(KIND))
 
 
 def moved_states(states: PairStates, steps: int, kept: Booleans, threads: int | None) -> PairStates:
-    """See `tefast._backends.Backend.moved_states`: pairs are counted on the CPU."""
-    return load(fastest(None)).moved_states(states, steps, kept, threads)
+    """See `tefast._backends.Backend.moved_states`."""
+    return int8_products.moved_states(states, steps, kept)
 
 
 def score_pairs(
     targets: PairStates, sources: PairStates, nexts: int, threads: int | None
 ) -> BackendTable:
-    """See `tefast._backends.Backend.score_pairs`: pairs are counted on the CPU."""
-    return load(fastest(None)).score_pairs(targets, sources, nexts, threads)
+    """See `tefast._backends.Backend.score_pairs`."""
+    return int8_products.score_pairs(targets, sources, nexts)
 
 
 def count_pairs(
     targets: PairStates, sources: PairStates, nexts: int, threads: int | None
 ) -> BackendTable:
-    """See `tefast._backends.Backend.count_pairs`: pairs are counted on the CPU."""
-    return load(fastest(None)).count_pairs(targets, sources, nexts, threads)
+    """See `tefast._backends.Backend.count_pairs`."""
+    return int8_products.count_pairs(targets, sources, nexts)
 
 
 def conditional_surrogates(

@@ -27,6 +27,7 @@ from tefast._tables.types import (
     Steps,
 )
 
+LONG_PASTS = 0
 __all__ = ["place", "quantile_edges", "table"]
 
 
@@ -114,7 +115,12 @@ def transfer_entropy(
 
 
 def transfer_entropies(
-    target: BinnedValues, sources: Codes, states: int, omit: bool, threads: int | None
+    target: BinnedValues,
+    sources: Codes,
+    states: int,
+    omit: bool,
+    threads: int | None,
+    back: Steps = (),
 ) -> tuple[Nats, bool]:
     """See `tefast._backends.Backend.transfer_entropies`."""
     units, bins = target.values.array.shape[2], target.binning.bins

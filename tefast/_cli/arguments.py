@@ -1,36 +1,40 @@
-"""The options of the command line, with the names and defaults of `tefast.significance`."""
+"""The command line: its commands, and the options of ``score`` with the defaults of the library."""
 
 from __future__ import annotations
 
 import argparse
-import inspect
-import math
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import tefast
-from tefast._cli.recordings import SUFFIXES
+from tefast._cli import network_arguments
+from tefast._cli.options import (
+    TESTS,
+    Flat,
+    add,
+    add_binning,
+    add_computing,
+    add_file,
+    add_histories,
+    add_reading,
+    add_writing,
+    defaults_of,
+    list_of,
+)
 from tefast._significance.significance import METHODS
-from tefast.binning import BINNINGS
 from tefast.measures import TRANSFER_ENTROPY
 
-DEFAULTS = {
-    name: each.default for name, each in inspect.signature(tefast.significance).parameters.items()
-} | {"delay": TRANSFER_ENTROPY.default_delay}
-TESTS = {
-    "auto": "trials for ten or more sequences alike, else circular",
-    "trials": "permute the sources of the sequences, which keeps their memory",
-    "circular": "turn the source in each sequence, which keeps its memory",
-    "shuffle": "permute the source's steps",
-    "conditional": "the same within each past of a unit",
-    "chi2": "no surrogates, for much data",
-}
+DEFAULTS = defaults_of(tefast.significance) | {"delay": TRANSFER_ENTROPY.default_delay}
+EXAMPLES = """examples:
+  {program} score cells.csv --source stimulus --out scores.csv --plot scores.png
+  {program} network cells.csv --delays 1-30 --significance circular --plot network.png
 
-
-SEVERAL = ("target", "source", "names")
+"{program} COMMAND --help" lists the options of a command.
+"""
+SEVERAL = ("target", "source", "series", "sources", "names")
 """Options of several words, of which FILE may be the last where it stands behind them."""
 
 
@@ -43,7 +47,7 @@ def parse(given: Sequence[str]) -> argparse.Namespace:
         Where it is not clear which word is FILE.
     """
     options = parser().parse_args([_not_an_option(each) for each in given])
-    long = [name for name in SEVERAL if len(getattr(options, name) or ()) > 1]
+    long = [name for name in SEVERAL if len(getattr(options, name, None) or ()) > 1]
     if options.file is None and long:
         _find_file(options, long)
     return options
@@ -52,15 +56,16 @@ def parse(given: Sequence[str]) -> argparse.Namespace:
 def _find_file(options: argparse.Namespace, long: list[str]) -> None:
     """Take FILE from the end of the words of an option that it stands behind."""
     swallowed = [name for name in long if Path(getattr(options, name)[-1]).exists()]
-    several = options.joint or "source" not in swallowed
+    several = "source" not in swallowed or options.joint
     of_files = all(word.endswith(".npy") for name in swallowed for word in getattr(options, name))
-    if (swallowed and several and of_files) or (options.source_file and not swallowed):
+    elsewhere = getattr(options, "source_file", None) is not None
+    if (swallowed and several and of_files) or (elsewhere and not swallowed):
         return  # arrays of files of their own, which take no FILE
     if len(swallowed) != 1:
         words = f"--{long[0]} {' '.join(getattr(options, long[0]))}"
         raise ValueError(
-            f"expected FILE before the options, such as: score FILE {words}. All words behind "
-            f"--{long[0]} are taken for names"
+            f"expected FILE before the options, such as: {options.command} FILE {words}. All words "
+            f"behind --{long[0]} are taken for names"
         )
     *names, file = getattr(options, swallowed[0])
     setattr(options, swallowed[0], names)
@@ -69,15 +74,21 @@ def _find_file(options: argparse.Namespace, long: list[str]) -> None:
 
 def parser() -> argparse.ArgumentParser:
     """All options."""
+    program = "tefast" if Path(sys.argv[0]).name == "tefast" else "python -m tefast"
     top = argparse.ArgumentParser(
-        prog="tefast" if Path(sys.argv[0]).name == "tefast" else "python -m tefast",
-        description="Transfer entropy from one source to every unit of a target, from files.",
+        prog=program,
+        description="Transfer entropy from files: from one source to every unit of a target, or "
+        "between all pairs of series.",
+        epilog=EXAMPLES.format(program=program),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     top.add_argument("--version", action="version", version=f"tefast {tefast.__version__}")
-    commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    commands = top.add_subparsers(
+        title="commands", required=True, metavar="COMMAND", dest="command"
+    )
     score = commands.add_parser(
         "score",
-        help="score every unit of a recording",
+        help="score every unit of a recording by what one source tells about it",
         description="Score every unit of the target by what the source tells about its next value, "
         "and test each score. Writes a table (CSV) and a plot; existing files are not overwritten "
         "without --force.",
@@ -86,16 +97,12 @@ def parser() -> argparse.ArgumentParser:
     _add_outputs(score.add_argument_group("output"))
     _add_estimate(score.add_argument_group("estimate"))
     _add_test(score.add_argument_group("significance"))
+    network_arguments.add_to(commands)
     return top
 
 
 def _add_inputs(group: Any) -> None:
-    group.add_argument("file", type=Path, nargs="?", metavar="FILE",
-                       help=f"arrays or a table: {', '.join(SUFFIXES)}, packed text; what is in "
-                       "it tells its kind, whatever its name")  # fmt: skip
-    group.add_argument("--list", action="store_true",
-                       help="show the arrays and columns of FILE with shapes and types, and "
-                       "stop")  # fmt: skip
+    add_file(group)
     group.add_argument("--target", nargs="+", metavar="NAME",
                        help="the target: an array of FILE, (sequences, steps, units) or (steps, "
                        "units); columns of one, by name or from 0 on, such as 1:, 0 2 or "
@@ -108,26 +115,7 @@ def _add_inputs(group: Any) -> None:
                        "array of --source-file)")  # fmt: skip
     group.add_argument("--source-file", type=Path, metavar="FILE",
                        help="the file that the source is in (default: FILE)")  # fmt: skip
-    group.add_argument("--lengths", metavar="NAME",
-                       help="valid steps of each sequence: an array (sequences), or a "
-                       ".npy file (default: all steps)")  # fmt: skip
-    group.add_argument("--layout", metavar="LETTERS", type=str.upper,
-                       help="what the axes of the target hold, such as NUT: N sequences, T steps, "
-                       "U units (default: NTU, TU or T)")  # fmt: skip
-    group.add_argument("--names", nargs="+", metavar="NAME",
-                       help="of the units: an array of texts in FILE, a text file with one a "
-                       "line, or the names themselves, with spaces or commas between them "
-                       "(default: those of the columns)")  # fmt: skip
-    group.add_argument("--header", choices=("auto", "yes", "no"), default="auto",
-                       help="whether the first line of a text or a sheet holds the names of "
-                       "columns; auto tells by what stands there "
-                       "(default: %(default)s)")  # fmt: skip
-    group.add_argument("--bin-integers", action="store_true",
-                       help="bin integers as numbers, such as the samples of a converter, instead "
-                       "of taking them as symbols 0, 1, ...")  # fmt: skip
-    group.add_argument("--nan-policy", choices=("raise", "omit"), default=DEFAULTS["nan_policy"],
-                       help="omit: leave out every transition that touches a NaN "
-                       "(default: %(default)s)")  # fmt: skip
+    add_reading(group, DEFAULTS, whole="the target", units="units", layouts="NTU, TU or T")
 
 
 def _add_outputs(group: Any) -> None:
@@ -136,46 +124,31 @@ def _add_outputs(group: Any) -> None:
     group.add_argument("--plot", type=Path, metavar="PNG",
                        help="a plot of the sorted scores; .png, .pdf or .svg (default: "
                        "none)")  # fmt: skip
-    group.add_argument("--force", action="store_true",
-                       help="overwrite files that are there")  # fmt: skip
-    group.add_argument("--quiet", action="store_true",
-                       help="no progress and no summary on standard error")  # fmt: skip
+    add_writing(group)
 
 
 def _add_estimate(group: Any) -> None:
-    _add(group, "--bins", type=int, help="of values, or how many symbols")
-    _add(group, "--binning", choices=BINNINGS, help="how values become symbols")
-    group.add_argument("--edges", type=_list_of(float), nargs="+", action=_Flat, metavar="EDGE",
-                       help="inner edges of the bins, in place of --binning (default: "
-                       "none)")  # fmt: skip
+    add(group, DEFAULTS, "--bins", type=int, help="of values, or how many symbols")
+    add_binning(group, DEFAULTS)
     group.add_argument("--target-range", "--h-range", dest="h_range", type=float, nargs=2,
                        metavar=("LOW", "HIGH"), help="of uniform bins (default: the data's own, "
                        "unit by unit)")  # fmt: skip
     group.add_argument("--source-range", "--y-range", dest="y_range", type=float, nargs=2,
                        metavar=("LOW", "HIGH"),
                        help="the same of the source (default: its own)")  # fmt: skip
-    _add(group, "--target-history", type=int, metavar="STEPS", help="of the unit's own past")
-    _add(group, "--source-history", type=int, metavar="STEPS", help="of the source")
-    group.add_argument("--delay", type=_list_of(int), nargs="+", action=_Flat,
+    group.add_argument("--delay", type=list_of(int), nargs="+", action=Flat,
                        default=[DEFAULTS["delay"]], metavar="STEPS",
                        help="from the source to the unit's next value; of several, the table has a "
                        "row for each unit and delay. p-values are those of one unit at one delay, "
                        "q-values are adjusted for all rows: judge the best of several delays by q, "
                        f"never by p (default: {DEFAULTS['delay']})")  # fmt: skip
-    _add(group, "--target-step", type=int, metavar="STEPS",
-         help="from one entry of the target's history to the next")  # fmt: skip
-    _add(group, "--source-step", type=int, metavar="STEPS",
-         help="the same of the source's history")  # fmt: skip
+    add_histories(group, DEFAULTS, "unit")
     group.add_argument("--joint", action="store_true",
                        help="take several sources at once: columns, or an array (sequences, steps, "
                        "sources) or (steps, sources)")  # fmt: skip
-    group.add_argument("--bias", choices=("miller_madow", "grassberger"),
-                       help="correct the bias of the estimate; with --significance none, since "
-                       "surrogates have the same bias (default: no correction)")  # fmt: skip
-    _add(group, "--base", type=_base, help="of logarithms: 2 for bits, e for nats")
-    _add(group, "--backend", choices=("auto", "cpu", "cuda", "reference"),
-         help="what counts; auto is the fastest there is")  # fmt: skip
-    group.add_argument("--threads", type=int, help="(default: as many as OpenMP uses)")
+    add_computing(
+        group, DEFAULTS, "; with --significance none, since surrogates have the same bias"
+    )
 
 
 def _add_test(group: Any) -> None:
@@ -185,45 +158,10 @@ def _add_test(group: Any) -> None:
     group.add_argument("--surrogates", type=int, metavar="COUNT",
                        help="the least p-value is 1 / (COUNT + 1) (default: 200, or the number of "
                        "units and delays divided by alpha where that takes seconds)")  # fmt: skip
-    _add(group, "--seed", type=int, help="of the surrogates")
+    add(group, DEFAULTS, "--seed", type=int, help="of the surrogates")
     group.add_argument("--alpha", type=float, default=0.05, metavar="Q",
                        help="units with a q-value up to this count as significant in plot and "
                        "summary (default: %(default)s)")  # fmt: skip
-
-
-def _add(group: Any, flag: str, *, help: str, **options: Any) -> None:
-    """Add an option with the default of the argument of that name."""
-    default = DEFAULTS[flag.removeprefix("--").replace("-", "_")]
-    group.add_argument(flag, default=default, help=f"{help} (default: %(default)s)", **options)
-
-
-class _Flat(argparse.Action):
-    """Lists from several words as one list."""
-
-    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
-        setattr(namespace, self.dest, [each for some in values for each in some])
-
-
-def _list_of(kind: Callable[[str], Any]) -> Callable[[str], list[Any]]:
-    """The type of a word with a number, or with several between commas."""
-
-    def read(text: str) -> list[Any]:
-        try:
-            return [kind(part) for part in text.split(",")]
-        except ValueError:
-            what = "whole numbers" if kind is int else "numbers"
-            raise argparse.ArgumentTypeError(
-                f"expected {what}, got {text!r} (FILE goes before the options)"
-            ) from None
-
-    return read
-
-
-def _base(text: str) -> float:
-    try:
-        return math.e if text == "e" else float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"expected a number or e, got {text!r}") from None
 
 
 def _not_an_option(argument: str) -> str:

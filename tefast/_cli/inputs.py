@@ -67,9 +67,16 @@ class Files:
         """What an option's words mean in a file, or in .npy files that they name."""
         if words is None:
             return self._one(None, option, path)
+        parts, chosen = self.each(words, option, path)
+        return together(chosen, parts, option)
+
+    def each(
+        self, words: Sequence[str], option: str, path: Path | None
+    ) -> tuple[list[str], list[ColumnChoice]]:
+        """The parts of an option's words, and what each of them means by itself."""
         found = Recordings({}) if path is None else self.arrays(path)
         parts = [part for word in words for part in series(found, word)]
-        return together([self._one(part, option, path) for part in parts], parts, option)
+        return parts, [self._one(part, option, path) for part in parts]
 
     def _one(self, text: str | None, option: str, path: Path | None) -> ColumnChoice:
         alone = None if text is None else re.fullmatch(r"(.+\.npy)(?:\[(.*)\])?", text)
@@ -85,10 +92,11 @@ class Files:
 
 def paths(options: argparse.Namespace) -> list[Path]:
     """All files that may be read."""
-    several = [options.target, options.source, options.names, [options.lengths]]
-    words = [word for some in several for word in some or () if word is not None]
+    known = vars(options)
+    several = [known.get(name) for name in ("target", "source", "series", "names")]
+    words = [word for some in (*several, [options.lengths]) for word in some or () if word]
     files = [Path(word.partition("[")[0]) for word in words]
-    given = [each for each in (options.file, options.source_file) if each is not None]
+    given = [each for each in (options.file, known.get("source_file")) if each is not None]
     return [*given, *[path for path in files if path.is_file()]]
 
 
@@ -103,24 +111,25 @@ def read(options: argparse.Namespace, files: Files) -> FileInputs:
     how = {"numbers": options.bin_integers, "symbols": options.binning == "symbols"}
     h = as_target(target, "--target", **how)
     y = as_source(source, h, "--source", joint=options.joint, **how)
-    lengths = None
-    if options.lengths is not None:
-        lengths = _lengths(files.choose([options.lengths], "--lengths", options.file))
-    return FileInputs(h, y, lengths, _names(options, files, h))
+    return FileInputs(h, y, lengths_of(options, files), names_of(options, files, h))
 
 
-def _lengths(choice: ColumnChoice) -> Any:
+def lengths_of(options: argparse.Namespace, files: Files) -> Any:
+    """The lengths of the sequences; None where none are named."""
+    if options.lengths is None:
+        return None
+    choice = files.choose([options.lengths], "--lengths", options.file)
     if isinstance(choice.of, TextTable):
         return choice.of.read(choice.places or (0,))[0]
     one = choice.of if choice.places is None else choice.of.column(choice.places[0])
     return one.whole()
 
 
-def _names(options: argparse.Namespace, files: Files, h: Recording) -> tuple[str, ...] | None:
+def names_of(options: argparse.Namespace, files: Files, h: Recording) -> tuple[str, ...] | None:
     """The names of the units, as many as there are."""
     if options.names is None:
         return h.names
-    units = _units(options, h)
+    units = units_of(options, h)
     names = _read_names(options.names, files, options.file, units)
     if len(names) != units:
         raise ValueError(
@@ -130,7 +139,8 @@ def _names(options: argparse.Namespace, files: Files, h: Recording) -> tuple[str
     return names
 
 
-def _units(options: argparse.Namespace, h: Recording) -> int:
+def units_of(options: argparse.Namespace, h: Recording) -> int:
+    """How many units an array has."""
     layout = options.layout
     if layout is None or len(layout) != len(h.shape):  # which is refused later
         return h.shape[-1] if len(h.shape) > 1 else 1

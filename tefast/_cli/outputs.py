@@ -7,7 +7,7 @@ import csv
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,26 +52,40 @@ class OutputLabels:
         return f"unit {u}" if self.units is None else f"{self.units[u]} (unit {u})"
 
 
-def check(options: argparse.Namespace, inputs: list[Path]) -> None:
-    """Raise, before any work, if a file could not or should not be written."""
-    outputs = [path for path in (options.out, options.plot) if path is not None]
-    if len({path.resolve() for path in outputs}) < len(outputs):
-        raise ValueError(f"--out and --plot are both {options.out}")
-    for path in outputs:
+def check(outputs: Mapping[str, Path | None], inputs: Sequence[Path], *, force: bool) -> None:
+    """Raise, before any work, if a file could not or should not be written.
+
+    Parameters
+    ----------
+    outputs : mapping
+        From options to what they name.
+    inputs : sequence of Path
+        What must not be overwritten.
+    force : bool
+        Whether files that are there may be.
+    """
+    asked = {option: path for option, path in outputs.items() if path is not None}
+    options: dict[Path, str] = {}
+    for option, path in asked.items():
+        if path.resolve() in options:
+            raise ValueError(f"{options[path.resolve()]} and {option} are both {path}")
+        options[path.resolve()] = option
+    for path in asked.values():
         if path.resolve() in [each.resolve() for each in inputs]:
             raise ValueError(f"{path} is an input; write to another file")
         if path.is_dir():
             raise ValueError(f"{path} is a folder, expected a file")
-        if path.exists() and not options.force:
+        if path.exists() and not force:
             raise ValueError(f"{path} is there already; --force overwrites it")
         folder = next(parent for parent in path.absolute().parents if parent.exists())
         if not folder.is_dir() or not os.access(folder, os.W_OK):
             raise ValueError(f"{path} cannot be written: {folder} is not a folder to write to")
-    if options.plot is not None:
-        _plot().check_format(options.plot)
+    if "--plot" in asked:
+        plotting().check_format(asked["--plot"])
 
 
-def _plot() -> Any:
+def plotting() -> Any:
+    """`tefast.plot`, or one line where Matplotlib is not installed."""
     try:
         from tefast import plot
     except ModuleNotFoundError as error:
@@ -88,7 +102,7 @@ def write(options: argparse.Namespace, found: Sequence[Rows], labels: OutputLabe
             part.write_text(text, encoding="utf-8")
             settle(part)
         if options.plot is not None:
-            plot, part = _plot(), stack.enter_context(whole_file(options.plot))
+            plot, part = plotting(), stack.enter_context(whole_file(options.plot))
             plot.write(_figure(plot, found, labels, unit, options.alpha), part)
     if options.out is None:
         with writing(Path("to standard output")):

@@ -13,10 +13,11 @@ import numpy as np
 import tefast
 from tefast._cli import inputs, outputs
 from tefast._cli.inputs import FileInputs, Files
+from tefast._cli.options import check_alpha, check_edges
 from tefast._cli.outputs import OutputLabels, Rows
 from tefast._cli.progress import Told
 from tefast._cli.recordings import Recording
-from tefast._cli.wording import worded
+from tefast._cli.wording import SCORE, Wording, worded
 from tefast._counting.pieces import PIECE_BYTES, Arrays
 from tefast._significance.result import FIELDS, on_host
 
@@ -30,9 +31,10 @@ SHARED = (
 def score(options: argparse.Namespace, files: Files) -> None:
     """Check everything, read, estimate, write."""
     _check_options(options)
-    outputs.check(options, inputs.paths(options))
+    asked = {"--out": options.out, "--plot": options.plot}
+    outputs.check(asked, inputs.paths(options), force=options.force)
     given = inputs.read(options, files)
-    with worded(given):
+    with worded(Wording(SCORE, {"h": given.h, "y": given.y}, given.names)):
         # Raises for shapes before anything is read.
         Arrays(given.h, given.y, given.lengths, None, 0, layout=options.layout, joint=options.joint)
         found = [_estimate(options, given, delay) for delay in options.delay]
@@ -47,17 +49,8 @@ def _check_options(options: argparse.Namespace) -> None:
             f"--bias goes with --significance none, got {options.significance}, whose null_mean "
             "is the bias and effective_te what is left without it"
         )
-    if not 0 < options.alpha < 1:
-        raise ValueError(f"--alpha must lie between 0 and 1, got {options.alpha}")
-    if options.edges is not None and options.binning != "uniform":
-        raise ValueError(
-            f"--edges takes the place of --binning {options.binning}; give one of them"
-        )
-    if options.edges is not None and len(options.edges) != options.bins - 1:
-        raise ValueError(
-            f"--bins {options.bins} takes {options.bins - 1} --edges between bins, got "
-            f"{len(options.edges)}; give --bins {len(options.edges) + 1} with these"
-        )
+    check_alpha(options)
+    check_edges(options)
     if len(set(options.delay)) < len(options.delay):
         raise ValueError(f"--delay has a delay twice: {' '.join(map(str, options.delay))}")
 

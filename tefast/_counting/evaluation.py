@@ -17,6 +17,7 @@ from tefast._tables import entropies
 from tefast._tables.counts import Dense
 from tefast._tables.entropies import Scores
 from tefast._tables.states import Embedding, check_steps
+from tefast._tables.types import MISSING
 from tefast.binning import MAX_BINS
 from tefast.measures import ENTROPY, TRANSFER_ENTROPY, Measure
 
@@ -78,7 +79,7 @@ def _transferred_at_once(inputs: Inputs, embedding: Embedding) -> Any:
     if embedding == Embedding() and one and inputs.bins == size:
         return of_steps(inputs)
     source = inputs.windows(TRANSFER_ENTROPY, embedding).beside["source"].moved(-1)
-    nats = of_states(inputs, source.codes[np.newaxis], source.size)[0]
+    nats = of_states(inputs, source.codes[np.newaxis], source.size, embedding)[0]
     if not bool((nats == nats).any()):
         raise_nothing_left()
     return nats
@@ -98,18 +99,19 @@ def of_steps(inputs: Inputs) -> Any:
     return found.nats
 
 
-def of_states(inputs: Inputs, states: npt.NDArray[Any], size: int) -> Any:
-    """Transfer entropies in nats (S, U) from rows of states (S, N, T) over one step of the target.
+def of_states(inputs: Inputs, states: npt.NDArray[Any], size: int, embedding: Embedding) -> Any:
+    """Transfer entropies in nats (S, U) from states (S, N, T) where transitions start.
 
-    size: how many states there are, no more than `MOST_STATES`.
+    size: how many states there are, no more than `MOST_STATES`; embedding: of the target's past.
     """
     options, target = inputs.options, inputs.target
+    given = np.ascontiguousarray(states, dtype=np.int16)
+    back = () if embedding.target_history == 1 else tuple(step - 1 for step in embedding.past)
+    if back and (given[:, :, : back[0]] != MISSING).any():
+        given = given.copy() if given is states else given
+        given[:, :, : back[0]] = MISSING  # the past would begin before the first step
     nats, clean = options.backend.transfer_entropies(
-        inputs.unscanned(target),
-        np.ascontiguousarray(states, dtype=np.int16),
-        size,
-        options.omit,
-        options.threads,
+        inputs.unscanned(target), given, size, options.omit, options.threads, back
     )
     if not clean:
         inputs.scan(target)
@@ -120,10 +122,17 @@ def goes_at_once(inputs: Inputs, embedding: Embedding) -> bool:
     """Whether the kernels of single steps score the source's states, as `of_states` has them do."""
     bins, size = inputs.bins, inputs.symbols["y"] ** embedding.source_history
     return (
-        embedding.target_history == 1
-        and bins <= MAX_BINS
+        takes_past(inputs, embedding)
         and size <= MOST_STATES
-        and bins * bins * size <= MOST_AT_ONCE
+        and (bins ** (embedding.target_history + 1) * size <= MOST_AT_ONCE)
+    )
+
+
+def takes_past(inputs: Inputs, embedding: Embedding) -> bool:
+    """Whether the kernels of single steps take the target's past."""
+    moves = inputs.bins ** (embedding.target_history + 1)
+    return inputs.bins <= MAX_BINS and (
+        embedding.target_history == 1 or moves <= inputs.options.backend.LONG_PASTS
     )
 
 

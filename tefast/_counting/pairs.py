@@ -19,7 +19,7 @@ from tefast._backends.inputs import PairStates
 from tefast._counting import evaluation
 from tefast._counting.inputs import Inputs
 from tefast._counting.windows import MOST_STATES, Windows
-from tefast._inputs.kinds import to_numpy
+from tefast._inputs.kinds import concatenated, to_numpy
 from tefast._tables import entropies
 from tefast._tables.counts import CountTable, Dense
 from tefast._tables.states import Embedding, JointState, history
@@ -35,6 +35,10 @@ CODE_BYTES = 2**26
 """Of codes that are made into rows at a time."""
 TILE_BITS = 2**37
 """Bits that are multiplied in a tile: a second or less, so that it can be stopped in time."""
+TILE_STEPS = 2**28
+"""Steps that are counted in a tile one by one."""
+LEAST_TIMES, LEAST_TARGETS = 16, 64
+"""Sources, with delays and surrogates, and targets that a tile has where it can."""
 TILE_PAIRS = 2**18
 """Pairs and delays of a tile, whose values then stay in the cache until they are in their place."""
 MOST_CELLS = 2**16
@@ -127,9 +131,9 @@ class Pairs:
     @property
     def has_kernel(self) -> bool:
         """Whether the kernels of single steps score one source at a time."""
-        small = self.inputs.bins**2 * self.states <= evaluation.MOST_AT_ONCE
-        one = self.embedding.target_history == 1 and self.inputs.bins <= MAX_BINS
-        return one and small and self.states <= MOST_STATES
+        small = self.moves * self.states <= evaluation.MOST_AT_ONCE
+        past = evaluation.takes_past(self.inputs, self.embedding)
+        return past and small and self.states <= MOST_STATES
 
     def at(self, delay: int) -> Embedding:
         """The embedding with a delay."""
@@ -147,24 +151,35 @@ class Pairs:
             found &= np.arange(steps) < self.inputs.lengths[:, np.newaxis]
         return found.ravel()
 
-    def tiles(self) -> list[Tile]:
-        """All tiles, those of the same targets after one another."""
-        words = (self.steps + 511) // 512 * 8
-        across = max(1, ROW_BYTES // (8 * words * self.moves))
-        across = min(across, self.units)
-        down = max(1, ROW_BYTES // (8 * words * self.states))
-        each = across * max(1, self.moves - 1) * max(1, self.states - 1)
-        down = min(down, max(1, TILE_BITS // (each * 64 * words * len(self.delays))))
-        if not self.by_bits:
-            across = self.units
-            down = max(1, TILE_BITS // 2**9 // (self.steps * self.units * len(self.delays)))
-            down = min(down, max(1, ROW_BYTES // (2 * self.steps)))
-        down = min(down, max(1, TILE_PAIRS // (across * len(self.delays))), len(self.sources))
+    def tiles(self, drawn: int = 0) -> list[Tile]:
+        """All tiles, those of the same targets after one another.
+
+        drawn: surrogates of each source, which are counted beside it.
+        """
+        times = len(self.delays) * (1 + drawn)
+        across, down = self._tile_of_bits(times) if self.by_bits else self._tile_of_steps(times)
+        down = max(1, min(down, TILE_PAIRS // (across * len(self.delays)), len(self.sources)))
         return [
             Tile(slice(s, min(s + down, len(self.sources))), slice(u, min(u + across, self.units)))
             for u in range(0, self.units, across)
             for s in range(0, len(self.sources), down)
         ]
+
+    def _tile_of_bits(self, times: int) -> tuple[int, int]:
+        """How many targets, and how many sources beside them, `times` over, make a tile."""
+        words = (self.steps + 511) // 512 * 8
+        across = min(self.units, max(1, ROW_BYTES // (8 * words * self.moves)))
+        products = max(1, self.moves - 1) * max(1, self.states - 1)
+        down = TILE_BITS // (across * products * 64 * words * times)
+        return across, max(1, min(down, ROW_BYTES // (8 * words * self.states)))
+
+    def _tile_of_steps(self, times: int) -> tuple[int, int]:
+        """The same of steps that are counted one by one."""
+        # The targets of a tile become codes first, which pays for some sources.
+        across = TILE_STEPS // (self.steps * max(times, LEAST_TIMES))
+        across = min(self.units, max(LEAST_TARGETS, across))
+        down = TILE_STEPS // (self.steps * across * times)
+        return across, max(1, min(down, ROW_BYTES // (2 * self.steps)))
 
 
 class PairCounter:
@@ -173,6 +188,7 @@ class PairCounter:
     def __init__(self, work: Pairs) -> None:
         self.work = work
         self._targets: tuple[slice, PairStates] | None = None
+        self._source: tuple[int, PairStates] | None = None
 
     def scores(self, tile: Tile, bias: str | None) -> Iterator[Floats]:
         """Transfer entropy (S, U) of a tile in nats, delay by delay."""
@@ -195,12 +211,27 @@ class PairCounter:
         rows = options.backend.pair_states(codes, self.work.states, [0], options.threads)
         return self._of_rows(rows, targets, None)
 
+    def of_series(self, codes: npt.NDArray[np.int16], targets: slice) -> Iterator[Floats]:
+        """The same of sources with such codes (N, T, S), delay by delay."""
+        if self.work.by_bits:
+            options = self.work.inputs.options
+            bins, back = self.work.inputs.bins, self._back
+            rows = options.backend.pair_states(codes, bins, back, options.threads)
+            for delay in self.work.delays:
+                yield self._of_rows(self._moved(rows, delay), targets, None)
+            return
+        states = [self._state(codes[:, :, i]) for i in range(codes.shape[2])]
+        for delay in self.work.delays:
+            yield self._one_by_one([state.moved(delay) for state in states], targets, None)
+
     def tables_of(
         self, number: int, delay: int, targets: slice
     ) -> Iterator[tuple[slice, CountTable]]:
         """Counts of the source of this number beside some targets, some of these at a time."""
         if self.work.by_bits:
-            rows = self._moved(self._packed_sources(slice(number, number + 1)), delay)
+            if self._source is None or self._source[0] != number:
+                self._source = number, self._packed_sources(slice(number, number + 1))
+            rows = self._moved(self._source[1], delay)
             yield from ((units, table) for _, units, table in self.tables(rows, targets))
             return
         (state,) = self._source_states(slice(number, number + 1))
@@ -216,7 +247,8 @@ class PairCounter:
         options, nexts = self.work.inputs.options, self.work.inputs.bins
         if bias is None:
             rows = self.target_states(targets)
-            return np.asarray(options.backend.score_pairs(rows, sources, nexts, options.threads))
+            scores = options.backend.score_pairs(rows, sources, nexts, options.threads)
+            return np.asarray(to_numpy(scores))
         found = np.empty((len(sources.rows), targets.stop - targets.start))
         for s, u, table in self.tables(sources, targets):
             scores = self._measured(table, bias)
@@ -244,7 +276,8 @@ class PairCounter:
                     rows.series(of_u), sources.series(of_s), nexts, options.threads
                 )
                 shape = (-1, self.work.moves // nexts, nexts, self.work.states)
-                yield of_s, of_u, Dense(counts.reshape(shape), ("past", "next", "source"))
+                counts = to_numpy(counts).reshape(shape)
+                yield of_s, of_u, Dense(counts, ("past", "next", "source"))
 
     def target_states(self, targets: slice) -> PairStates:
         """The rows of some targets."""
@@ -255,16 +288,20 @@ class PairCounter:
 
     def _source_states(self, sources: slice) -> Sequence[JointState]:
         """The state (N, T) of each source at the last of its own steps."""
-        back = [each - self.work.embedding.delay for each in self.work.embedding.source]
-        found = []
-        for i in self.work.sources[sources].tolist():
-            codes = self._codes(slice(i, i + 1))[:, :, 0].astype(np.int64)
-            found.append(history(JointState(codes, self.work.inputs.bins), back))
-        return found
+        numbers = self.work.sources[sources].tolist()
+        return [self._state(self._codes(slice(i, i + 1))[:, :, 0]) for i in numbers]
+
+    def _state(self, codes: npt.NDArray[np.int16]) -> JointState:
+        series = JointState(codes.astype(np.int64), self.work.inputs.bins)
+        return history(series, self._back)
+
+    @property
+    def _back(self) -> list[int]:
+        """How far the steps of a source's state lie before the last of them."""
+        return [each - self.work.embedding.delay for each in self.work.embedding.source]
 
     def _packed_sources(self, sources: slice) -> PairStates:
-        back = [each - self.work.embedding.delay for each in self.work.embedding.source]
-        return self._packed(self.work.sources[sources], back)
+        return self._packed(self.work.sources[sources], self._back)
 
     def _packed(self, series: npt.NDArray[np.int64], back: Sequence[int]) -> PairStates:
         """The rows of some series, whose codes are in memory a few at a time."""
@@ -289,7 +326,8 @@ class PairCounter:
             known = {part.target.role: binning.units(targets.start, targets.stop)}
             # The kernel wants the state a step before the transition's end.
             starts = np.stack([each.moved(-1).codes for each in states])
-            scores = evaluation.of_states(replace(part, _binnings=known), starts, work.states)
+            given = replace(part, _binnings=known)
+            scores = evaluation.of_states(given, starts, work.states, work.embedding)
             return np.asarray(to_numpy(scores))
         return np.stack([self._of_windows(each, targets, bias) for each in states])
 
@@ -319,12 +357,12 @@ def joined(parts: Sequence[PairStates]) -> PairStates:
     """The rows of several sets of series, one after the other."""
     if len(parts) == 1:
         return parts[0]
-    rows = np.concatenate([part.rows for part in parts])
+    rows = concatenated([part.rows for part in parts])
     first = parts[0].any
     if all(len(part.any) == 1 and bool((part.any == first).all()) for part in parts):
         return PairStates(rows, first)
-    spread = [
-        part.any if len(part.any) == len(part.rows) else part.any.repeat(len(part.rows), 0)
+    everyone = [
+        part.any if len(part.any) == len(part.rows) else concatenated([part.any] * len(part.rows))
         for part in parts
     ]
-    return PairStates(rows, np.concatenate(spread))
+    return PairStates(rows, concatenated(everyone))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -151,6 +151,15 @@ class Taken:
 def to_numpy(result: Any) -> Array:
     """An ndarray, or a tensor on any device, as an ndarray."""
     return result if isinstance(result, np.ndarray) else np.asarray(result.cpu())
+
+
+def concatenated(arrays: Sequence[Any]) -> Any:
+    """Arrays, or tensors on one device, behind each other along their first axis."""
+    if isinstance(arrays[0], np.ndarray):
+        return np.concatenate(arrays)
+    import torch
+
+    return torch.cat(list(arrays))
 
 
 def unit_names(result: Any) -> list[Any] | None:

@@ -25,7 +25,7 @@ from tefast._support.memory import memory_limit
 from tefast._support.progress import Bar, Progress
 from tefast._support.tiles import TiledResults
 from tefast._support.warn import warn
-from tefast.networks import NO_DELAY, Network
+from tefast.networks import Network
 
 BAR_AFTER = 2.0
 """Seconds before a bar is shown."""
@@ -96,8 +96,8 @@ class Plan:
         floats = np.dtype(np.float64)
         integers = next(
             np.dtype(kind)
-            for kind in (np.int8, np.int16, np.int32, np.int64)
-            if np.iinfo(kind).min <= NO_DELAY and max(asked.delays) <= np.iinfo(kind).max
+            for kind in (np.int16, np.int32, np.int64)
+            if max(asked.delays) <= np.iinfo(kind).max
         )
         found: dict[str, tuple[tuple[int, ...], np.dtype[Any]]] = {
             "te": (shape, floats),

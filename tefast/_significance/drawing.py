@@ -52,6 +52,8 @@ class Source:
         One of `METHODS`; afterwards the attribute `method` says what "auto" means here.
     measure : Measure
         One that `check_tested` lets pass.
+    apart : int, default 1
+        Of "circular" with one sequence, the steps that lie between one turn and the next, or more.
     """
 
     def __init__(
@@ -60,7 +62,9 @@ class Source:
         embedding: Embedding,
         method: str,
         measure: Measure = TRANSFER_ENTROPY,
+        apart: int = 1,
     ) -> None:
+        self._apart = apart
         self.inputs, self.embedding, self.measure = inputs, embedding, measure
         (self._axis,) = measure.y
         self._back = measure.axes[self._axis].steps(embedding)
@@ -143,6 +147,8 @@ class Source:
 
     def draw(self, seed: int, i: int) -> JointState:
         """The source's states (N, T) of surrogate i, for transitions that start at each step."""
+        if self.method == "circular":
+            return self._at_start(JointState(self.turned(seed, i), self.series.size))
         rng = np.random.default_rng([seed, i])
         codes = self.states.codes
         if self.method == "shuffle":
@@ -151,11 +157,16 @@ class Source:
         digits = None
         if self.ways <= FEW_WAYS:
             digits = _digits(int(self._numbers(seed)[i]), self._sizes)
-        if self.method == "trials":
-            return self._with(_given_others(codes, self._alike, digits, rng))
-        by = rng.integers(0, self._turns) if digits is None else np.array(digits)
-        turned = _turned(self.series.codes, self._order, self._turns, by)
-        return self._at_start(JointState(turned, self.series.size))
+        return self._with(_given_others(codes, self._alike, digits, rng))
+
+    def turned(self, seed: int, i: int) -> States:
+        """The source's codes (N, T) of surrogate i of "circular"."""
+        if self.ways <= FEW_WAYS:
+            number = np.array(_digits(int(self._numbers(seed)[i]), self._sizes))
+        else:
+            number = np.random.default_rng([seed, i]).integers(0, self._turns)
+        by = number * self._lengths // self._turns
+        return _turned(self.series.codes, self._order, self._lengths, by)
 
     def _at_start(self, series: JointState) -> JointState:
         """The state of a series (N, T) for the transitions that start at each step."""
@@ -193,7 +204,9 @@ class Source:
 
     def _of_steps(self, seed: int, numbers: range) -> Floats:
         states = np.stack([self.draw(seed, i).codes.astype(np.int16) for i in numbers])
-        return values.to_numpy(evaluation.of_states(self.inputs, states, self.states.size))
+        return values.to_numpy(
+            evaluation.of_states(self.inputs, states, self.states.size, self.embedding)
+        )
 
     def _of_windows(self, seed: int, numbers: range) -> Floats:
         found = []
@@ -255,9 +268,16 @@ class Source:
         return np.argsort(~self._there, axis=1, kind="stable")
 
     @cached_property
-    def _turns(self) -> Positions:
-        """(N,): by how many steps each sequence can be turned."""
+    def _lengths(self) -> Positions:
+        """(N,): how many codes each sequence has."""
         return np.asarray(np.maximum(self._there.sum(axis=1), 1))
+
+    @cached_property
+    def _turns(self) -> Positions:
+        """(N,): in how many ways each sequence can be turned, which are evenly spaced."""
+        if len(self._lengths) > 1:
+            return self._lengths
+        return np.maximum(self._lengths // self._apart, np.minimum(self._lengths, 2))
 
     @cached_property
     def _sizes(self) -> list[int]:
@@ -346,6 +366,8 @@ def _turned(codes: States, order: Positions, many: Positions, by: Positions) -> 
     order: (N, T), the steps that have a code before those that have none; many: (N,), how many
     have one; by: (N,), each below that. Gaps stay where they are.
     """
+    if codes.shape == (1, many[0]):
+        return np.roll(codes, by[0], axis=1)
     length, by = many[:, np.newaxis], by[:, np.newaxis]
     rank = np.arange(codes.shape[1])
     if length.min() == len(rank):

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
 
 from tefast._counting.inputs import Inputs
-from tefast._counting.pairs import PairCounter, Pairs, Tile
+from tefast._counting.pairs import CODE_BYTES, PairCounter, Pairs, Tile
 from tefast._inputs.values import Values
 from tefast._significance import persistence
 from tefast._significance.chi_square import Estimate
@@ -25,7 +26,8 @@ METHODS = ("chi2", "circular", "trials", "shuffle", "conditional")
 LOOKED_AT = 8
 """Sources, and targets of each, that are looked at before a test; both are evenly spaced."""
 AT_ONCE = 64
-"""Surrogates of a source that are counted together: as many as a block of products has rows."""
+"""Surrogates of a source that are counted together: as many as a block of products has rows, or
+fewer of long series."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -117,13 +119,19 @@ def _warn_of_memory(
         )
 
 
-def _sources(work: Pairs, number: int, targets: slice, test: PairTest) -> list[Source]:
-    """A source beside some targets, at each delay."""
-    inputs = beside(work, number, targets)
-    return [Source(inputs, work.at(delay), test.method) for delay in work.delays]
+def _sources(work: Pairs, number: int, targets: slice, test: PairTest) -> Iterator[Source]:
+    """A source beside some targets, at each delay.
+
+    A source that is turned by less than the delays span has, at another delay, what it had before:
+    a coupling would be held against itself. All turns are as far apart as that, so that each
+    of them, and the source as it is, could as well have been any other of them by chance.
+    """
+    inputs, apart = beside(work, number, targets), work.delays[-1] - work.delays[0] + 1
+    for delay in work.delays:
+        yield Source(inputs, work.at(delay), test.method, apart=apart)
 
 
-def _ways(sources: Sequence[Source]) -> float:
+def _ways(sources: Iterable[Source]) -> float:
     """How many different surrogates a source has at every delay."""
     return min((source.ways for source in sources if source.transitions), default=math.inf)
 
@@ -167,27 +175,35 @@ def _chi_square(counter: PairCounter, number: int, targets: slice) -> Floats:
 def _surrogates(
     counter: PairCounter, number: int, targets: slice, te: Floats, test: PairTest
 ) -> Floats:
-    each = [s for s in _sources(counter.work, number, targets, test) if s.transitions]
+    with_any = (s for s in _sources(counter.work, number, targets, test) if s.transitions)
+    # A turned series is the same at every delay.
+    each = list(islice(with_any, 1 if test.method == "circular" else None))
     if not each:
         return np.full((3, len(te)), np.nan)
     count = int(min(test.surrogates, _ways(each) - 1))
     nulls = Nulls(te)
-    for first in range(0, count, AT_ONCE):
-        some = range(first, min(first + AT_ONCE, count))
-        nulls.add(_best_of(counter, each, targets, test.seed, some))
+    at_once = max(1, min(AT_ONCE, CODE_BYTES // (2 * counter.work.steps)))
+    for first in range(0, count, at_once):
+        some = range(first, min(first + at_once, count))
+        nulls.add(_best_of(counter, each, targets, test, some))
     return np.stack(nulls.result())
 
 
 def _best_of(
-    counter: PairCounter, each: Sequence[Source], targets: slice, seed: int, some: range
+    counter: PairCounter, each: Sequence[Source], targets: slice, test: PairTest, some: range
 ) -> Floats:
     """The highest transfer entropy over all delays (surrogates, U), in nats."""
     best = np.full((len(some), targets.stop - targets.start), np.nan)
+    if test.method == "circular":
+        turned = np.stack([each[0].turned(test.seed, i).astype(np.int16) for i in some], axis=2)
+        for scores in counter.of_series(turned, targets):
+            best = np.fmax(best, scores)
+        return best
     for source in each:
         if source.method == "conditional":
-            scores = source.exchanged(seed, some)
+            scores = source.exchanged(test.seed, some)
         else:
-            drawn: list[JointState] = [source.beside(seed, i) for i in some]
+            drawn: list[JointState] = [source.beside(test.seed, i) for i in some]
             scores = counter.of_drawn(drawn, targets)
         best = np.fmax(best, scores)
     return best

@@ -71,8 +71,8 @@ binning : {"uniform", "quantile", "symbols"}, array_like or Binning, default "un
 significance : {"chi2", "circular", "trials", "shuffle", "conditional"}, optional
     What every pair is held against; see `tefast.significance`, which says when each of them is
     right. Default: nothing is tested. The best of several delays is held against the best of
-    the same delays of each surrogate, so that scanning delays does not make false edges. For
-    "chi2" the least p-value of D delays counts as ``1 - (1 - p)**D``.
+    the same delays of each surrogate; "circular" turns a single sequence by multiples of the
+    span of the delays. For "chi2" p at the best of D delays counts as ``1 - (1 - p)**D``.
 """,
     "surrogates:pairs": """
 surrogates : int, default 200

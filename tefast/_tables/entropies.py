@@ -109,11 +109,11 @@ def _mean(sums: Scores, total: Counts) -> Scores:
 # of n ln n alone: every information measure is a difference of such sums, and its bias is a
 # difference of the numbers of their cells.
 
-_UNIT = 2.0**-44
+UNIT = 2.0**-44
 """What sums are whole multiples of, in nats: their order cannot matter then."""
-_LIMB_BITS = 32
+LIMB_BITS = 32
 """Sums of that many bits fit in 64 for 2**31 cells."""
-_LIMB = 2.0**_LIMB_BITS
+_LIMB = 2.0**LIMB_BITS
 
 BIASES = (None, *get_args(Bias))
 
@@ -145,10 +145,10 @@ class Sums:
         """The sum of ``n ln n``."""
         high, middle, low = self.limbs
         # Carried over, since the sum of a limb may be beyond the 53 bits of a float.
-        middle = middle + (low >> _LIMB_BITS)
-        high = high + (middle >> _LIMB_BITS)
-        middle, low = (limb & (2**_LIMB_BITS - 1) for limb in (middle, low))
-        return np.asarray(((high * _LIMB + middle) * _LIMB + low) * _UNIT)
+        middle = middle + (low >> LIMB_BITS)
+        high = high + (middle >> LIMB_BITS)
+        middle, low = (limb & (2**LIMB_BITS - 1) for limb in (middle, low))
+        return np.asarray(((high * _LIMB + middle) * _LIMB + low) * UNIT)
 
 
 def sums_of(n: Counts, grassberger: bool = False) -> Sums:
@@ -173,7 +173,7 @@ def terms(n: Counts, grassberger: bool) -> Counts:
     count = n.astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = grassberger_log(n) if grassberger else np.log(count)
-        terms = np.where(n > 0, np.rint(count * logs / _UNIT), 0.0)
+        terms = np.where(n > 0, np.rint(count * logs / UNIT), 0.0)
     # Towards 0, which is exact: G(1) is negative, and what is left of a small negative number above
     # a multiple of 2**64 has more bits than a float.
     high = np.trunc(terms / _LIMB**2)

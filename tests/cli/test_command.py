@@ -480,10 +480,11 @@ def test_a_bar_on_a_terminal(folder, capsys, monkeypatch):
     assert "5/5" in error
 
 
-def test_the_module_is_a_command_of_numpy_alone(folder):
+@pytest.mark.parametrize("line", [f"score {BOTH} --bins 3", "network rec.npz --series h --bins 3"])
+def test_the_module_is_a_command_of_numpy_alone(line, folder):
     code = (
         "import sys; from tefast import _cli; "
-        "status = _cli.main('score rec.npz --target h --source y --bins 3'.split()); "
+        f"status = _cli.main({line!r}.split()); "
         "known = {'torch', 'matplotlib', 'h5py', 'zarr', 'safetensors', 'scipy', 'tqdm'}; "
         "print(known & set(sys.modules), file=sys.stderr); sys.exit(status)"
     )

@@ -120,7 +120,7 @@ def test_warnings_name_options_and_units(capsys):
 def test_every_argument_is_an_option():
     score = arguments.parser()._subparsers._group_actions[0].choices["score"]
     known = {flag for action in score._actions for flag in action.option_strings}
-    assert set(wording.FLAGS.values()) - known == {"--progress"}
+    assert set(wording.SCORE.flags.values()) - known == {"--progress"}
 
 
 @pytest.mark.parametrize(

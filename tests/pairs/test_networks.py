@@ -45,13 +45,24 @@ def test_direct_edges_are_those_of_the_definition():
     te = rng.random((7, 7))
     np.fill_diagonal(te, np.nan)
     names = tuple(range(7))
-    network = tefast.Network(te, np.ones((7, 7), int), names, names)
-    for tolerance in (0.0, 0.2):
-        expected = ~np.isnan(te)
+    d = rng.integers(1, 6, (7, 7))
+    networks = [tefast.Network(te, d, names, names, delays=many) for many in ((1,), range(1, 6))]
+    for tolerance, slack in itertools.product((0.0, 0.2), (None, 0, 1)):
+        expected = np.array([~np.isnan(te)] * 2)
         for i, j, k in itertools.permutations(range(7), 3):
-            if te[i, j] < (1 - tolerance) * min(te[i, k], te[k, j]):
-                expected[i, j] = False
-        np.testing.assert_array_equal(network.direct_edges(tolerance=tolerance), expected)
+            for first, delay in ((te[i, k], d[i, k] + d[k, j]), (te[k, i], d[k, j] - d[k, i])):
+                if te[i, j] < (1 - tolerance) * min(first, te[k, j]):
+                    expected[0, i, j] = False
+                    if slack is None or abs(delay - d[i, j]) <= slack:
+                        expected[1, i, j] = False
+        for network, wanted in zip(networks, expected, strict=True):
+            found = network.direct_edges(tolerance=tolerance, slack=slack)
+            np.testing.assert_array_equal(found, wanted)
+
+
+def test_a_slack_below_0_is_refused(network):
+    with pytest.raises(ValueError, match="slack: expected a number of steps or None, got -1"):
+        network.direct_edges(slack=-1)
 
 
 def test_the_coincidence_index_is_the_share_around_the_best_delay(network):
@@ -157,7 +168,7 @@ def test_spikes_are_binned():
         found = tefast.bin_spikes(trains, 0.25, 0, 10, counts=counts)
         expected = np.stack([np.histogram(t, np.arange(0, 10.1, 0.25))[0] for t in trains], axis=1)
         np.testing.assert_array_equal(found, expected if counts else expected > 0)
-        assert found.dtype == np.int8
+        assert found.dtype == np.int16
     # A stop that is 30 bins of 0.1 away is not by a bit less.
     assert tefast.bin_spikes([[0.05]], 0.1, 0, 0.1 * 30).shape == (30, 1)
     assert tefast.bin_spikes([[0.5, 2.5]], 1.0).shape == (2, 1)  # the last bin would not be whole

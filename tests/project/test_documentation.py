@@ -169,7 +169,8 @@ def test_the_page_on_files_runs(tmp_path, monkeypatch, capsys):
                 printed = capsys.readouterr().out
                 ran += 1
     assert ran > 5
-    assert {"scores.csv", "scores.png", "delays.png"} < {path.name for path in tmp_path.iterdir()}
+    written = {"scores.csv", "scores.png", "delays.png", "edges.csv", "network.png", "found.json"}
+    assert written < {path.name for path in tmp_path.iterdir()}
 
 
 def test_the_page_on_files_names_all_kinds():
@@ -314,3 +315,16 @@ def test_the_tables_of_reconstruction_are_the_committed_results():
     page = (README.parent / "docs" / "reconstruction.md").read_text(encoding="utf-8")
     for table in script["tables"](rows).values():
         assert table in page
+
+
+def test_the_tables_of_all_pairs_are_the_committed_results(monkeypatch):
+    benchmarks = README.parent / "benchmarks"
+    monkeypatch.syspath_prepend(benchmarks)
+    from pairs import page
+
+    text = page.PAGE.read_text(encoding="utf-8")
+    results = page.committed()
+    assert page.tables(results) in text
+    assert page.with_tables(text, results) == text
+    shown = re.findall(r"^\| (\w+) \| [\d,]+ (?:cells|genes) x", text, re.M)
+    assert shown == ["Ito", "ChaLearn", "mESC", "Skin"]

@@ -133,29 +133,47 @@ def columns(holder: Holder, text: str, axis: int = -1) -> ColumnChoice:
     if isinstance(holder, Recording) and axis >= len(holder.shape):
         raise ValueError(f"{holder.name} has the shape {holder.shape}, and no axis {axis}")
     is_last = isinstance(holder, TextTable) or axis % len(holder.shape) == len(holder.shape) - 1
-    one = _Columns(holder.name, holder.names if is_last else None,
-                   holder.shape[-1 if is_last else axis])  # fmt: skip
+    one = Columns(holder.name, holder.names if is_last else None,
+                  holder.shape[-1 if is_last else axis])  # fmt: skip
     axis = -1 if is_last else axis
-    if one.names is not None and text in one.names:  # a name may hold commas and colons
-        return ColumnChoice(holder, (one.place(text),), named=True, axis=axis)
-    places: list[int] = []
-    for part in map(str.strip, text.split(",")):
-        is_range = ":" in part and part not in (one.names or ())
-        places += one.range(part) if is_range else [one.place(part)]
-    if len(set(places)) < len(places):
-        raise ValueError(f"{text!r} names a column of {holder.name} twice")
-    if not places:
-        raise ValueError(f"{text!r} takes none of the {one.count} columns of {holder.name}")
-    return ColumnChoice(holder, tuple(places), named=True, axis=axis)
+    return ColumnChoice(holder, one.places(text), named=True, axis=axis)
 
 
 @dataclass(frozen=True)
-class _Columns:
-    """The columns that texts are looked up among."""
+class Columns:
+    """The columns that texts are looked up among.
+
+    Attributes
+    ----------
+    of : str
+        What messages call the array or table.
+    names : tuple of str, or None
+    count : int
+    """
 
     of: str
     names: Names | None
     count: int
+
+    def places(self, text: str) -> tuple[int, ...]:
+        """The places that names, numbers, and ranges of these mean, with commas between them.
+
+        Raises
+        ------
+        LookupError, ValueError
+            If there is no such column, or one is named twice.
+        """
+        if self.names is not None and text in self.names:  # a name may hold commas and colons
+            return (self.place(text),)
+        found: list[int] = []
+        for part in map(str.strip, text.split(",")):
+            is_range = ":" in part and part not in (self.names or ())
+            found += self.range(part) if is_range else [self.place(part)]
+        if len(set(found)) < len(found):
+            raise ValueError(f"{text!r} names a column of {self.of} twice")
+        if not found:
+            raise ValueError(f"{text!r} takes none of the {self.count} columns of {self.of}")
+        return tuple(found)
 
     def place(self, part: str) -> int:
         """The place of a column by its name, or else by its number."""
