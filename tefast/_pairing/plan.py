@@ -25,7 +25,7 @@ from tefast._support.memory import memory_limit
 from tefast._support.progress import Bar, Progress
 from tefast._support.tiles import TiledResults
 from tefast._support.warn import warn
-from tefast.networks import NO_DELAY, Network
+from tefast.networks import Network
 
 BAR_AFTER = 2.0
 """Seconds before a bar is shown."""

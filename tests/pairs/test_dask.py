@@ -1,9 +1,11 @@
 """Pairs on a cluster of Dask: to the last bit what one process gives, also if a worker is lost."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,7 +27,7 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def cluster():
     with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=None, memory_limit=0
+        n_workers=2, threads_per_worker=1, dashboard_address=":0", memory_limit=0
     ) as found:
         yield found
 
@@ -263,3 +265,24 @@ def test_without_distributed_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(ImportError, match=r'pip install "tefast\[dask\]"'):
         tefast.dask.pairwise_transfer_entropy(np.zeros((50, 4), int), 2)
+
+
+DOCTEST = """
+import doctest
+import tefast.dask
+
+done = doctest.testmod(tefast.dask)
+assert done.attempted and not done.failed
+"""
+
+
+def test_the_examples_run(tmp_path):
+    page = Path(__file__).parents[2] / "docs" / "networks.md"
+    (guide,) = re.findall(r"```python dask\n(.*?)```", page.read_text(encoding="utf-8"), re.S)
+    (tmp_path / "example.py").write_text(guide)
+    for command in (["example.py"], ["-c", DOCTEST]):
+        told = subprocess.run(
+            [sys.executable, *command], cwd=tmp_path, check=True, capture_output=True, text=True
+        )
+        if command == ["example.py"]:
+            assert told.stdout.startswith("Network of 30 sources and 30 targets")

@@ -100,7 +100,9 @@ def test_what_is_said_of_a_network_is_the_same_in_parts_of_any_size(monkeypatch)
     assert (table["source"][0], table["target"][0]) == (2, 4)
 
 
-@pytest.mark.parametrize(("longest", "kind"), [(1, np.int16), (32_767, np.int16), (32_768, np.int32)])
+@pytest.mark.parametrize(
+    ("longest", "kind"), [(1, np.int16), (32_767, np.int16), (32_768, np.int32)]
+)
 def test_delays_have_the_smallest_type(longest, kind):
     x = np.random.default_rng(3).integers(0, 2, (longest + 300, 3))
     x[longest:, 1] = x[:-longest, 0]

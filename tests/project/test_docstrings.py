@@ -11,7 +11,7 @@ import pytest
 
 from tefast._support.docstrings import documenting
 
-MODULES = ["tefast", "tefast.streaming", "tefast.interop"]
+MODULES = ["tefast", "tefast.dask", "tefast.streaming", "tefast.interop"]
 FROM_OTHERS = {
     "tefast.plot": "matplotlib",
     "tefast.metric": "torchmetrics",
