@@ -124,8 +124,8 @@ Array3 array3(const py::array& array, const std::string& dtype, bool mapped = fa
 }
 
 // One side of a call, target or source. It keeps the arrays that it points into, and Python keeps
-// it until the call has returned, so that they outlast the time without the GIL. What the arrays are
-// is looked at in each call, since the caller may have changed them after the last one.
+// it until the call has returned, so that they outlast the time without the GIL. What the arrays
+// are is looked at in each call, since the caller may have changed them after the last one.
 class Input {
   public:
     // inner: edges, or none: of symbols, and of what is only scanned.
@@ -567,10 +567,8 @@ py::dict build_info() {
 }  // namespace
 
 PYBIND11_MODULE(_native, m) {
-    main_thread = py::module_::import("threading")
-                      .attr("main_thread")()
-                      .attr("ident")
-                      .cast<unsigned long>();
+    main_thread =
+        py::module_::import("threading").attr("main_thread")().attr("ident").cast<unsigned long>();
     py::register_exception_translator([](std::exception_ptr error) {
         try {
             std::rethrow_exception(error);

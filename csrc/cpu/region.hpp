@@ -12,7 +12,8 @@
 
 namespace tefast {
 
-// Whoever waits for a call. Made and asked in the thread that calls, and known there while it lives.
+// Whoever waits for a call. Made and asked in the thread that calls, and known there while it
+// lives.
 class Caller {
   public:
     Caller() : before_(current()) { current() = this; }

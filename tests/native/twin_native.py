@@ -25,7 +25,13 @@ class Side:
         array = np.asarray(self.array)
         if self.dtype == "bfloat16":
             array = (array.astype(np.uint32) << 16).view(np.float32)
-        return array.astype(float if array.dtype.kind == "f" else np.int64 if array.dtype.itemsize < 8 else array.dtype)
+        return array.astype(
+            float
+            if array.dtype.kind == "f"
+            else np.int64
+            if array.dtype.itemsize < 8
+            else array.dtype
+        )
 
     def there(self):
         """Which values are within their sequence's length."""
@@ -43,7 +49,9 @@ class Side:
 
     def nan(self):
         values = self.values()
-        return np.isnan(values) & self.there() if values.dtype.kind == "f" else ~self.there() & False
+        return (
+            np.isnan(values) & self.there() if values.dtype.kind == "f" else ~self.there() & False
+        )
 
 
 def copy(array):
@@ -161,6 +169,7 @@ def score_counts(counts):
 
 def score_tables(tables):
     """Transfer entropy of tables (..., past, next, state)."""
+
     def total(n):
         n = n.astype(float)
         axes = tuple(range(tables.ndim - 3, n.ndim))
@@ -169,7 +178,9 @@ def score_tables(tables):
     n = tables.sum((-1, -2, -3))
     if not tables.size:
         return np.full(n.shape, np.nan)
-    nats = total(tables) + total(tables.sum((-1, -2))) - total(tables.sum(-1)) - total(tables.sum(-2))
+    nats = (
+        total(tables) + total(tables.sum((-1, -2))) - total(tables.sum(-1)) - total(tables.sum(-2))
+    )
     with np.errstate(invalid="ignore"):
         return np.where(n > 0, np.maximum(nats, 0) / n, np.nan)
 
@@ -191,7 +202,9 @@ def count_windows(codes, bins, back, shared, states):
     state = windows(codes, bins, back)
     shared = np.asarray(shared).reshape(state.shape[:2])[:, :, None]
     cells = np.where((state < 0) | (shared < 0), -1, state * states + shared)
-    return occupancy(cells.reshape(cells.shape[0] * cells.shape[1], cells.shape[2]), bins ** len(back) * states)
+    return occupancy(
+        cells.reshape(cells.shape[0] * cells.shape[1], cells.shape[2]), bins ** len(back) * states
+    )
 
 
 def bits(flags):
@@ -226,8 +239,11 @@ def move_bits(rows, steps, kept):
 
 def count_pairs(targets, sources, nexts):
     """Counts (S, U, past, next, state) by inclusion: the last state is what `any` has beyond."""
+
     def all_states(rows, every):
-        rows, every = (flags(np.asarray(each, np.uint64)).astype(np.int64) for each in (rows, every))
+        rows, every = (
+            flags(np.asarray(each, np.uint64)).astype(np.int64) for each in (rows, every)
+        )
         every = np.broadcast_to(every[:, None], (rows.shape[0], 1, every.shape[-1]))
         if ((rows.sum(1, keepdims=True) > every) | (rows < 0)).any():
             raise UnknownError  # no series has such states
