@@ -126,7 +126,11 @@ class PairMeasure {
     double nats(const Counts& table, std::int64_t all) {
         const std::uint64_t* const narrow = terms_.narrow();
         if (all < Terms::narrow_end) {
-            return sum<std::uint64_t>(table, all, [narrow](std::int64_t n) { return narrow[n]; });
+            // Of rows that are no states of one series a count may be below 0: it is a wrong number
+            // then, but a place in the table.
+            return sum<std::uint64_t>(table, all, [narrow](std::int64_t n) {
+                return narrow[static_cast<std::uint16_t>(n)];
+            });
         }
         return sum<Wide>(table, all,
                          [this](std::int64_t n) { return terms_(static_cast<std::uint64_t>(n)); });
