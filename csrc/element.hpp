@@ -58,6 +58,12 @@ struct BFloat16 {
     std::uint16_t bits;
 };
 
+// Counts that the caller has filled in wrap around as NumPy's do.
+inline void add_to(std::int64_t& count, std::int64_t more) {
+    count = static_cast<std::int64_t>(static_cast<std::uint64_t>(count) +
+                                      static_cast<std::uint64_t>(more));
+}
+
 // Integers are symbols, floats are binned.
 constexpr bool holds_symbols(DType dtype) {
     return dtype != DType::f16 && dtype != DType::bf16 && dtype != DType::f32 &&

@@ -136,7 +136,8 @@ void count_block(const Array3& values, const Edges& edges, const std::int64_t* l
         for (Room& room : rooms) {
             for (std::int64_t u = 0; u < units; ++u) {
                 const std::uint32_t* table = room.tables.data() + u / lanes * cells + u % lanes;
-                for (std::int64_t b = 0; b < bins; ++b) counts[u * bins + b] += table[b * lanes];
+                for (std::int64_t b = 0; b < bins; ++b)
+                    add_to(counts[u * bins + b], table[b * lanes]);
             }
             std::fill(room.tables.begin(), room.tables.end(), 0U);
         }

@@ -18,7 +18,10 @@ template <class Use>
 auto with_terms(const Terms& terms, std::int64_t all, Use use) {
     if (all < Terms::narrow_end) {
         const std::uint64_t* const narrow = terms.narrow();
-        return use(std::uint64_t{0}, [narrow](std::int64_t n) { return narrow[n]; });
+        // Of rows that are no states of one series a count may be below 0: it is a wrong number
+        // then, but a place in the table.
+        return use(std::uint64_t{0},
+                   [narrow](std::int64_t n) { return narrow[static_cast<std::uint16_t>(n)]; });
     }
     return use(Wide{0}, [&terms](std::int64_t n) { return terms(static_cast<std::uint64_t>(n)); });
 }

@@ -52,7 +52,8 @@ void spill(const Group& group, int width, int bins, std::int64_t states, std::in
     for (int past = 0; past < bins; ++past) {
         for (int next = 0; next < bins; ++next, table += width) {
             std::int64_t* to = counts + (std::int64_t{next} * bins + past) * states + s;
-            for (int i = 0; i < group.units; ++i) to[(group.unit + i) * cells * states] += table[i];
+            for (int i = 0; i < group.units; ++i)
+                add_to(to[(group.unit + i) * cells * states], table[i]);
             std::fill(table, table + width, std::uint16_t{0});
         }
     }
@@ -68,7 +69,7 @@ void spill_all(const Group& group, int width, int bins, std::int64_t states,
         for (int next = 0; next < bins; ++next) {
             for (int past = 0; past < bins; ++past, to += states) {
                 const std::uint16_t* from = tables + (std::int64_t{past} * bins + next) * width + i;
-                for (std::int64_t s = 0; s < states; ++s) to[s] += from[s * each];
+                for (std::int64_t s = 0; s < states; ++s) add_to(to[s], from[s * each]);
             }
         }
     }

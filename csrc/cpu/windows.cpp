@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "cpu/region.hpp"
+#include "element.hpp"
 
 namespace tefast {
 namespace {
@@ -30,7 +31,7 @@ void count_piece(const Windows& work, std::int64_t n, std::int64_t from, std::in
         }
         for (int i = 0; i < units; ++i) {
             if (joined[i] < 0) continue;
-            ++counts[(first + i) * cells + window[i] * work.states + state];
+            add_to(counts[(first + i) * cells + window[i] * work.states + state], 1);
         }
     }
 }

@@ -21,6 +21,7 @@ from tefast import _native
 REFUSALS = (ValueError, TypeError, OverflowError, MemoryError)
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 SYMBOLS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+OTHERS = (*SYMBOLS[:4], "uint8", "uint64", "float32", "complex64", "O", "U3", "bool", "M8[s]")
 NUMBERS = (0, 1, 2, 3, -1, 255, 256, 257, 2**15, 2**15 + 1, -(2**31), 2**31, 2**62, -(2**62), 2**63)
 HUGE = 2**45
 """Elements of an array that no memory holds."""
@@ -92,7 +93,7 @@ class Draw:
         """Something else in the place of an array."""
         way = self.rng.randrange(9)
         if way == 0:
-            dtype = self.rng.choice(("int8", "uint8", "int16", "int64", "uint64", "float32", "complex64", "O", "U3", "bool", "M8[s]"))  # fmt: skip
+            dtype = self.rng.choice(OTHERS)
             try:
                 with np.errstate(all="ignore"):
                     return given.astype(dtype)
@@ -289,7 +290,7 @@ def packed(draw, steps, series):
     """Rows of bits of some series, as `pack_windows` has them."""
     bins, back = draw.rng.choice((1, 2, 3)), draw.rng.choice(([0], [1, 0]))
     codes = draw.numpy.integers(-1, bins, (1, steps, series)).astype(np.int16)
-    return twin.pack_windows(codes, bins, back), bins
+    return twin.pack_windows(codes, bins, back)
 
 
 def pack_windows(draw):
@@ -303,7 +304,7 @@ def pack_windows(draw):
 
 
 def move_bits(draw):
-    (rows, every), _ = packed(draw, draw.size(900), draw.size(4))
+    rows, every = packed(draw, draw.size(900), draw.size(4))
     rows, kept = draw.array(rows, huge=False), draw.array(every[0], huge=False)
     steps = draw.number(draw.rng.choice((0, 1, 5, 63, 64, 65, 600, 2000)))
     found = _native.move_bits(rows, steps, kept, draw.threads())
@@ -314,7 +315,7 @@ def pair_sides(draw):
     steps = draw.size(900)
     sides, arrays = [], []
     for _ in range(2):
-        (rows, every), bins = packed(draw, steps, draw.size(5))
+        rows, every = packed(draw, steps, draw.size(5))
         rows, every = draw.array(rows), draw.array(every)
         sides.append(_native.PairSide(rows, every))
         arrays.append((rows, every))
