@@ -104,7 +104,7 @@ def test_what_is_said_of_a_network_is_the_same_in_parts_of_any_size(monkeypatch)
     ("longest", "kind"), [(1, np.int16), (32_767, np.int16), (32_768, np.int32)]
 )
 def test_delays_have_the_smallest_type(longest, kind):
-    x = np.random.default_rng(3).integers(0, 2, (300, 3))
+    x = np.random.default_rng(3).integers(0, 2, (longest + 300, 3))
     x[longest:, 1] = x[:-longest, 0]
     found = tefast.pairwise_transfer_entropy(x, 2, delays=sorted({1, longest}))
     assert found.delay.dtype == kind
