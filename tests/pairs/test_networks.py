@@ -168,7 +168,7 @@ def test_spikes_are_binned():
         found = tefast.bin_spikes(trains, 0.25, 0, 10, counts=counts)
         expected = np.stack([np.histogram(t, np.arange(0, 10.1, 0.25))[0] for t in trains], axis=1)
         np.testing.assert_array_equal(found, expected if counts else expected > 0)
-        assert found.dtype == np.int16
+        assert found.dtype == np.int8
     # A stop that is 30 bins of 0.1 away is not by a bit less.
     assert tefast.bin_spikes([[0.05]], 0.1, 0, 0.1 * 30).shape == (30, 1)
     assert tefast.bin_spikes([[0.5, 2.5]], 1.0).shape == (2, 1)  # the last bin would not be whole
