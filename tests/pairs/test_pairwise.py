@@ -432,6 +432,14 @@ def test_a_series_without_values_spoils_no_other(method):
     assert found.surrogates == whole.surrogates
 
 
+def test_the_byte_order_may_be_called_by_its_name():
+    x = np.random.default_rng(23).normal(size=(100, 3))
+    whole = tefast.pairwise_transfer_entropy(x, 3)
+    for order in "<>":
+        named = x.astype(x.dtype.newbyteorder(order))
+        np.testing.assert_array_equal(tefast.pairwise_transfer_entropy(named, 3).te, whole.te)
+
+
 def test_out_gets_the_result(tmp_path):
     x = np.random.default_rng(14).integers(0, 2, (100, 3))
     out = np.lib.format.open_memmap(tmp_path / "te.npy", "w+", np.float64, (3, 3))
