@@ -111,7 +111,7 @@ Array3 array3(const py::array& array, const std::string& dtype, bool mapped = fa
     const py::dtype given = array.dtype();
     if (array.itemsize() != size || given.kind() != expected)
         throw std::invalid_argument("the array does not hold " + dtype);
-    if (given.byteorder() != '=' && given.byteorder() != '|')
+    if (!given.attr("isnative").cast<bool>())
         throw std::invalid_argument("the array is not in the machine's byte order");
     Array3 out{static_cast<const char*>(array.data()), kind, {}, {}, mapped};
     for (int axis = 0; axis < 3; ++axis) {
