@@ -89,6 +89,9 @@ sanitize: $(VENV)/installed
 		ASAN_OPTIONS=detect_leaks=0 $(SANITIZED)/bin/python -P -m pytest -q -p no:cacheprovider \
 		tests/backends/test_kernel.py tests/backends/test_surrogates.py \
 		tests/backends/test_counts.py tests/measures/test_known_values.py tests/pairs/test_pairwise.py
+	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libubsan.so)" \
+		ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 OMP_WAIT_POLICY=passive \
+		PYTHONPATH=tests/native $(SANITIZED)/bin/python -P tests/native/fuzz_native.py --inputs 5000
 ifeq ($(CLANGXX),)
 	@echo "no Clang: the thread sanitizer was not run"
 else

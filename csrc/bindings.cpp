@@ -56,13 +56,14 @@ using InPlace = py::array_t<T, py::array::c_style>;
 // and ends the call where a handler raises.
 class Released : public tefast::Caller {
   public:
-    Released() : state_(PyEval_SaveThread()) {}
+    // ends: whether the call may be left half done.
+    explicit Released(bool ends = true) : ends_(ends), state_(PyEval_SaveThread()) {}
     ~Released() override { PyEval_RestoreThread(state_); }
 
   private:
     bool wants_no_more() override {
         // After a fork another thread may be the main one.
-        if (PyThread_get_thread_ident() != main_thread && getpid() == importing_process)
+        if (!ends_ || (PyThread_get_thread_ident() != main_thread && getpid() == importing_process))
             return false;
         PyEval_RestoreThread(state_);
         const bool raised = PyErr_CheckSignals() != 0;
@@ -70,6 +71,7 @@ class Released : public tefast::Caller {
         return raised;
     }
 
+    bool ends_;
     PyThreadState* state_;
 };
 
@@ -306,7 +308,9 @@ void count_transitions(const Input& target, const Dense<std::int16_t>& source,
         throw std::invalid_argument("counts must have shape (U, bins, bins, states)");
     const auto work = transitions_of(target, source, states, true);
     std::int64_t* out = written(counts);
-    Released release;
+    // What adds to a table of more cells than there are values is short, and is to be added whole.
+    const Array3& values = work.target;
+    Released release(values.shape[0] * values.shape[1] * values.shape[2] >= counts.size());
     tefast::count_transitions(work, out, threads_of(threads, work.target));
 }
 
@@ -363,7 +367,6 @@ py::tuple transfer_entropies(const Input& target, const Dense<std::int16_t>& sou
                                    past_of(back, target.bins(), sources)};
     const std::int64_t S = sources.shape(0);
     Dense<double> nats({S, target.units()});
-    if (S == 0) return py::make_tuple(nats, true);
     double* out = nats.mutable_data();
     const std::int16_t* in = sources.data();
     bool clean;

@@ -16,7 +16,7 @@ order = np.argsort(-found.te)
 rank, coupled = np.arange(1, 201), found.q_value[order] <= 0.05
 mean, spread = found.null_mean[order], 2 * found.null_std[order]
 
-figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
 axes.fill_between(rank, mean - spread, mean + spread, color="0.85", label="by chance")
 te = found.te[order]
 axes.scatter(rank[~coupled], te[~coupled], s=12, color="0.5", label="not told from chance")

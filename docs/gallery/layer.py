@@ -20,7 +20,7 @@ for t in range(1, steps):
 delays = np.arange(1, 11)
 te = np.array([tefast.transfer_entropy(h, y, bins=6, delay=d, bias="miller_madow") for d in delays])
 
-figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
 image = axes.imshow(te, aspect="auto", origin="lower", cmap="magma", vmin=0)
 axes.set(xlabel="unit", ylabel="delay, steps", title="From the input to 150 units")
 axes.set_yticks(range(len(delays)), delays)

@@ -27,24 +27,24 @@ network = tefast.pairwise_transfer_entropy(fires, bins=2, delays=range(1, 8), si
 coupled = np.argwhere(network.edges(q=1e-3))
 edges = [(int(s), int(t), int(network.delay[s, t])) for s, t in coupled]
 
-figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4.5), layout="constrained")
+figure, (top, bottom) = plt.subplots(2, 1, figsize=(6, 8.5), layout="constrained")
 cell, when = np.nonzero(fires[:300].T)
-left.scatter(when, cell, s=12, marker="|", color="black")
-left.set(xlabel="milliseconds", ylabel="cell", title="Spikes")
+top.scatter(when, cell, s=12, marker="|", color="black")
+top.set(xlabel="milliseconds", ylabel="cell", title="Spikes")
 angle = 2 * np.pi * np.arange(cells) / cells
 x, y = np.cos(angle), np.sin(angle)
 color = plt.get_cmap("viridis")
 for source, target, delay in edges:
     style = {"arrowstyle": "-|>", "shrinkA": 11, "shrinkB": 11, "lw": 2, "color": color(delay / 6)}
-    right.annotate("", (x[target], y[target]), (x[source], y[source]), arrowprops=style)
-right.scatter(x, y, s=380, color="white", edgecolors="black", zorder=3)
+    bottom.annotate("", (x[target], y[target]), (x[source], y[source]), arrowprops=style)
+bottom.scatter(x, y, s=380, color="white", edgecolors="black", zorder=3)
 for number in range(cells):
-    right.text(x[number], y[number], number, ha="center", va="center", zorder=4)
+    bottom.text(x[number], y[number], number, ha="center", va="center", zorder=4)
 for delay in sorted({delay for _, _, delay in edges}):
-    right.plot([], [], color=color(delay / 6), lw=2, label=f"{delay} ms")
-right.legend(loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=5, frameon=False)
+    bottom.plot([], [], color=color(delay / 6), lw=2, label=f"{delay} ms")
+bottom.legend(loc="upper center", bbox_to_anchor=(0.5, 0.02), ncols=3, frameon=False)
 right_ones = set(edges) & set(synapses)
 others = len(edges) - len(right_ones)
-right.set(title=f"{len(right_ones)} of {len(synapses)} synapses found, {others} others")
-right.set_aspect("equal")
-right.axis("off")
+bottom.set(title=f"{len(right_ones)} of {len(synapses)} synapses found, {others} others")
+bottom.set_aspect("equal")
+bottom.axis("off")

@@ -51,7 +51,7 @@ ways = {
     "what the rest can stand in for": ("redundancy", moments),
 }
 counts = np.arange(0, 48, 4)
-figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
 for label, (criterion, stand_in) in ways.items():
     scores = tnn.score(model, batches, criterion, rnn="lstm", bins=8)
     found = []

@@ -21,7 +21,7 @@ measured, hardware = found["measured"], found["hardware"]
 times = {label: measured[test]["ratio"] for test, label in RIVALS.items() if test in measured}
 times = {"tefast": 1.0, **dict(sorted(times.items(), key=lambda pair: pair[1]))}
 
-figure, axes = plt.subplots(figsize=(7, 3.8), layout="constrained")
+figure, axes = plt.subplots(figsize=(6, 3.8), layout="constrained")
 colors = ["crimson"] + ["0.65"] * (len(times) - 1)
 bars = axes.barh(list(times), list(times.values()), color=colors)
 axes.bar_label(

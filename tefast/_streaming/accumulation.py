@@ -279,7 +279,13 @@ class Accumulated:
         symbols = {data.role: data.is_symbols for data in (target, *others)}
         inputs = self._inputs(target, others, lengths, mask, symbols)
         self._counts = inputs.options.backend.table(self._counts, inputs.target)
-        evaluation.count(self.measure, inputs, self._embedding, self._counts)
+        if isinstance(self._counts, np.ndarray) and target.array.size >= self._counts.size:
+            # A long batch may be interrupted, so it is counted apart. That costs little beside it.
+            found = np.zeros_like(self._counts)
+            evaluation.count(self.measure, inputs, self._embedding, found)
+            self._counts += found
+        else:
+            evaluation.count(self.measure, inputs, self._embedding, self._counts)
         self._symbols, self._wrap = symbols, target.wrap_units
 
     def _window(self) -> str:

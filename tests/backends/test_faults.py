@@ -232,7 +232,15 @@ call = lambda: tefast.transfer_entropy(*large, threads=2)
     "a stream": """
 large = [np.broadcast_to(array[:1], (2**22, *array.shape[1:])) for array in (h, y)]
 stream = tefast.TransferEntropy(96, h_range=(0, 1), y_range=(0, 1), threads=2)
-call = lambda: stream.update(*large)
+stream.update(h, y)
+before = stream.counts.copy()
+
+def call():
+    try:
+        stream.update(*large)
+    finally:
+        assert np.array_equal(stream.counts, before)
+
 """,
     "significance": """
 call = lambda: tefast.significance(h, y, surrogates=1_000_000, threads=2)

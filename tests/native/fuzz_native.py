@@ -142,7 +142,8 @@ class Draw:
         array = self.rng.choice(arrays)
         way = self.rng.randrange(3)
         try:
-            if way == 0:
+            # A view of it would be left with freed memory, of which NumPy says that it is so.
+            if way == 0 and type(array) is np.ndarray:
                 array.resize(self.rng.choice(((0,), (1,), array.size // 2)), refcheck=False)
             elif way == 1:
                 array.shape = (-1,)

@@ -257,7 +257,7 @@ def count_pairs(targets, sources, nexts):
 
 
 def conditional_surrogates(own, nexts, source, orders):
-    own, source = np.asarray(own), np.asarray(source)
+    own, source = np.asarray(own).astype(np.int64), np.asarray(source)
     nats = np.full((len(orders), own.shape[1]), np.nan)
     for s, order in enumerate(np.asarray(orders).astype(np.int64)):
         for u in range(own.shape[1]):
