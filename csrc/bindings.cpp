@@ -7,7 +7,6 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <map>
@@ -27,6 +26,10 @@
 #include "cpu/transitions.hpp"
 #include "cpu/windows.hpp"
 
+#if !defined(_WIN32)
+#include <unistd.h>
+#endif
+
 namespace py = pybind11;
 
 namespace {
@@ -34,7 +37,14 @@ namespace {
 using tefast::Array3;
 using tefast::DType;
 using tefast::Edges;
+
+// A process is never a copy of another where there is no fork.
+#if defined(_WIN32)
+bool forked() { return false; }
+#else
 const pid_t importing_process = getpid();
+bool forked() { return getpid() != importing_process; }
+#endif
 
 template <class T>
 using Dense = py::array_t<T, py::array::c_style>;
@@ -119,7 +129,7 @@ constexpr std::int64_t worth_a_thread = 32768;
 int threads_of(int threads, const Array3& work, std::int64_t times = 1) {
     // GNU's OpenMP waits forever for the threads of a parent that a forked child does not have, so
     // such a child (a worker of a data loader, say) counts with one.
-    if (getpid() != importing_process) return 1;
+    if (forked()) return 1;
     if (threads > 0) return threads;
     const std::int64_t worth =
         work.shape[0] * work.shape[1] * work.shape[2] * times / worth_a_thread + 1;
