@@ -33,7 +33,8 @@ def pip(python: Path, *arguments: str | Path) -> None:
 def can_build(python: Path, version: str) -> bool:
     """Whether this is a Python of that version and has its headers."""
     code = (
-        "import os, sys, sysconfig; header = os.path.join(sysconfig.get_path('include'), 'Python.h');"
+        "import os, sys, sysconfig;"
+        "header = os.path.join(sysconfig.get_path('include'), 'Python.h');"
         "print('%d.%d' % sys.version_info[:2], os.path.exists(header))"
     )
     try:
@@ -105,7 +106,7 @@ def attempt(python: Path, wheel: Path, folder: Path) -> None:
     """Install a wheel where there is nothing else, and count with it elsewhere."""
     bare = environment(python, folder / "bare")
     pip(bare, "install", "--only-binary", ":all:", wheel)
-    run(bare, "-P", ROOT / ".ci/smoke.py", cwd=folder)
+    run(bare, "-P", ROOT / "packaging/smoke.py", cwd=folder)
 
 
 def main() -> None:

@@ -6,6 +6,9 @@
 
 #if defined(__AVX2__) || defined(__AVX512F__)
 #include <immintrin.h>
+#elif defined(__aarch64__) && defined(__ARM_NEON) && !defined(__AARCH64EB__)
+#include <arm_neon.h>
+#define TEFAST_NEON
 #endif
 
 #include "cpu/kernels.hpp"

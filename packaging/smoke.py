@@ -56,7 +56,9 @@ def main() -> None:
     check_packages()
     check_counts()
     check_runtime()
-    subprocess.run([Path(sys.executable).with_name("tefast"), "--help"], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [Path(sys.executable).with_name("tefast"), "--help"], check=True, stdout=subprocess.DEVNULL
+    )
     build = tefast.build_info()
     print(
         f"Python {sys.version.split()[0]}, NumPy {np.__version__}: tefast {tefast.__version__} "

@@ -1,0 +1,13 @@
+"""A plugin of pytest: property tests draw an eighth of their examples, for an emulated processor."""
+
+import hypothesis
+
+full = hypothesis.settings
+
+
+def fewer(*arguments, max_examples=100, **others):
+    """Return settings as asked for, but with fewer examples."""
+    return full(*arguments, max_examples=max(5, max_examples // 8), **others)
+
+
+hypothesis.settings = fewer
