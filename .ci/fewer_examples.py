@@ -1,4 +1,4 @@
-"""A plugin of pytest: property tests draw an eighth of their examples, for an emulated processor."""
+"""A plugin of pytest for an emulated processor: property tests draw an eighth of their examples."""
 
 import hypothesis
 
