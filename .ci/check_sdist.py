@@ -10,7 +10,7 @@ NEEDED = {
     "Dockerfile",
     "LICENSE",
     "csrc/bindings.cpp",
-    "packaging/smoke.py",
+    "ship/smoke.py",
     "pyproject.toml",
     "tefast/py.typed",
 }

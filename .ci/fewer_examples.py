@@ -2,12 +2,12 @@
 
 import hypothesis
 
-full = hypothesis.settings
+
+class Fewer(hypothesis.settings):
+    """Settings as asked for, but with fewer examples."""
+
+    def __init__(self, *arguments, max_examples=100, **others):
+        super().__init__(*arguments, max_examples=max(5, max_examples // 8), **others)
 
 
-def fewer(*arguments, max_examples=100, **others):
-    """Return settings as asked for, but with fewer examples."""
-    return full(*arguments, max_examples=max(5, max_examples // 8), **others)
-
-
-hypothesis.settings = fewer
+hypothesis.settings = Fewer

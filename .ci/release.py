@@ -75,7 +75,7 @@ def main() -> None:
     elif arguments.command == "version":
         print(version())
     else:
-        template = (ROOT / "packaging/recipe.yaml.in").read_text(encoding="utf-8")
+        template = (ROOT / "ship/recipe.yaml.in").read_text(encoding="utf-8")
         print(recipe(template, arguments.sdist), end="")
 
 

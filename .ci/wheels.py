@@ -106,7 +106,7 @@ def attempt(python: Path, wheel: Path, folder: Path) -> None:
     """Install a wheel where there is nothing else, and count with it elsewhere."""
     bare = environment(python, folder / "bare")
     pip(bare, "install", "--only-binary", ":all:", wheel)
-    run(bare, "-P", ROOT / "packaging/smoke.py", cwd=folder)
+    run(bare, "-P", ROOT / "ship/smoke.py", cwd=folder)
 
 
 def main() -> None:

@@ -75,7 +75,7 @@ def test_only_a_finished_version_is_released(tag, version, complaint):
 def test_the_recipe_names_the_sdist(tmp_path):
     sdist = tmp_path / "tefast-1.2.0.tar.gz"
     sdist.write_bytes(b"sources")
-    template = (ROOT / "packaging/recipe.yaml.in").read_text()
+    template = (ROOT / "ship/recipe.yaml.in").read_text()
     made = release.recipe(template, sdist)
     assert 'version: "1.2.0"' in made
     assert f'sha256: "{hashlib.sha256(b"sources").hexdigest()}"' in made
@@ -86,7 +86,7 @@ def test_the_recipe_asks_for_what_pyproject_asks_for():
     import tomllib
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    recipe = (ROOT / "packaging/recipe.yaml.in").read_text()
+    recipe = (ROOT / "ship/recipe.yaml.in").read_text()
     asked = [*project["project"]["dependencies"], *project["build-system"]["requires"]]
     for requirement in asked:
         name = requirement.split(">")[0]
