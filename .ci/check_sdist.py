@@ -5,7 +5,15 @@ import tarfile
 from pathlib import Path
 
 LIMIT = 3_000_000  # bytes; the figures of docs/ are most of what there is
-NEEDED = {"CMakeLists.txt", "LICENSE", "csrc/bindings.cpp", "pyproject.toml", "tefast/py.typed"}
+NEEDED = {
+    "CMakeLists.txt",
+    "Dockerfile",
+    "LICENSE",
+    "csrc/bindings.cpp",
+    "ship/smoke.py",
+    "pyproject.toml",
+    "tefast/py.typed",
+}
 FOREIGN = {"__pycache__", "build", "dist", "runs"}
 COMPILED = {".o", ".pyc", ".pyd", ".so"}
 

@@ -7,8 +7,6 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <condition_variable>
@@ -34,6 +32,11 @@
 #include "cpu/transitions.hpp"
 #include "cpu/windows.hpp"
 
+#if !defined(_WIN32)
+#include <sys/resource.h>
+#include <unistd.h>
+#endif
+
 namespace py = pybind11;
 
 namespace {
@@ -41,7 +44,14 @@ namespace {
 using tefast::Array3;
 using tefast::DType;
 using tefast::Edges;
+
+// A process is never a copy of another where there is no fork.
+#if defined(_WIN32)
+bool forked() { return false; }
+#else
 const pid_t importing_process = getpid();
+bool forked() { return getpid() != importing_process; }
+#endif
 unsigned long main_thread = 0;  // as Python names it
 
 // What is read: copied where it is not contiguous and aligned.
@@ -214,8 +224,11 @@ int startable(int wanted) {
 // thread has not had so many yet, and always where the room for their stacks is limited.
 int affordable(int wanted) {
     static thread_local int had = 1;
+    bool limited = false;
+#if !defined(_WIN32)
     rlimit room{};
-    const bool limited = getrlimit(RLIMIT_AS, &room) == 0 && room.rlim_cur != RLIM_INFINITY;
+    limited = getrlimit(RLIMIT_AS, &room) == 0 && room.rlim_cur != RLIM_INFINITY;
+#endif
     if (wanted <= 1 || (wanted <= had && !limited)) return wanted;
     const int found = startable(wanted);
     had = std::max(had, found);
@@ -230,7 +243,7 @@ constexpr double worth_a_thread = 32768;
 int threads_of(int threads, double values) {
     // GNU's OpenMP waits forever for the threads of a parent that a forked child does not have, so
     // such a child (a worker of a data loader, say) counts with one.
-    if (getpid() != importing_process) return 1;
+    if (forked()) return 1;
     if (threads > 0) return affordable(std::min(threads, most_threads));
     const double most = omp_get_max_threads();
     return affordable(static_cast<int>(std::min(values / worth_a_thread + 1, most)));

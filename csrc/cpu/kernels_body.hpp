@@ -8,6 +8,9 @@
 #include <immintrin.h>
 #elif defined(__SSE2__)
 #include <emmintrin.h>
+#elif defined(__aarch64__) && defined(__ARM_NEON) && !defined(__AARCH64EB__)
+#include <arm_neon.h>
+#define TEFAST_NEON
 #endif
 
 #include "cpu/kernels.hpp"

@@ -7,13 +7,20 @@
 
 #if defined(__linux__)
 #include <sys/mman.h>
+#elif defined(_WIN32)
+#include <malloc.h>
 #endif
 
 namespace tefast {
 namespace {
 
 // The address sanitizer is to see where a buffer ends and that it was given back.
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define TEFAST_ADDRESS_SANITIZER
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(TEFAST_ADDRESS_SANITIZER)
 constexpr bool exact = true;
 #else
 constexpr bool exact = false;
@@ -27,6 +34,19 @@ std::size_t rounded(std::size_t bytes) {
     const std::size_t page = bytes < huge_page ? 4096 : huge_page;
     return (bytes + page - 1) / page * page;
 }
+
+// Windows has no std::aligned_alloc, since its std::free could not take such memory back.
+#if defined(_WIN32)
+void* allocate(std::size_t alignment, std::size_t bytes) {
+    return _aligned_malloc(bytes, alignment);
+}
+void release(void* data) { _aligned_free(data); }
+#else
+void* allocate(std::size_t alignment, std::size_t bytes) {
+    return std::aligned_alloc(alignment, bytes);
+}
+void release(void* data) { std::free(data); }
+#endif
 
 struct Kept {
     void* data;
@@ -70,7 +90,7 @@ bool to_shelf(void* data, std::size_t bytes) {
     }
     // What was put away first is the least likely to be asked for again.
     while (shelf().bytes + bytes > most_kept) {
-        std::free(shelf().kept.front().data);
+        release(shelf().kept.front().data);
         shelf().bytes -= shelf().kept.front().bytes;
         shelf().kept.erase(shelf().kept.begin());
     }
@@ -88,7 +108,7 @@ void* take_memory(std::size_t bytes) {
         if (void* const data = from_shelf(size)) return data;
     }
     if (exact) return ::operator new(size, std::align_val_t{64});
-    void* const data = std::aligned_alloc(size < huge_page ? 4096 : huge_page, size);
+    void* const data = allocate(size < huge_page ? 4096 : huge_page, size);
     if (!data) throw std::bad_alloc();
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
     if (size >= huge_page) madvise(data, size, MADV_HUGEPAGE);
@@ -99,7 +119,7 @@ void* take_memory(std::size_t bytes) {
 void give_memory(void* data, std::size_t bytes) {
     const std::size_t size = rounded(bytes);
     if (exact) return ::operator delete(data, std::align_val_t{64});
-    if (size < huge_page || !to_shelf(data, size)) std::free(data);
+    if (size < huge_page || !to_shelf(data, size)) release(data);
 }
 
 }  // namespace tefast

@@ -201,6 +201,8 @@ struct DoubleVector {
     static V taint(V so_far, V v) { return _mm256_fmadd_pd(v, _mm256_setzero_pd(), so_far); }
 };
 
+#elif defined(TEFAST_NEON)
+#include "cpu/neon_vectors.hpp"
 #else
 
 // One value at a time; the compiler makes of it what it can.
