@@ -567,15 +567,22 @@ Dense<std::uint64_t> move_bits(const Dense<std::uint64_t>& rows, std::int64_t st
     return moved;
 }
 
-void score_pairs(const PairSide& targets, const PairSide& sources, std::int64_t nexts,
+void score_pairs(const PairSide& targets, const std::vector<PairSide>& sources, std::int64_t nexts,
                  InPlace<double> nats, int threads) {
-    const tefast::Pairs work = pairs_of(targets, sources, nexts);
-    if (nats.ndim() != 2 || nats.shape(0) != work.sources.units ||
-        nats.shape(1) != work.targets.units)
-        throw std::invalid_argument("nats must have shape (S, U)");
+    std::vector<tefast::Pairs> jobs;
+    for (const PairSide& each : sources) jobs.push_back(pairs_of(targets, each, nexts));
+    if (jobs.empty()) throw std::invalid_argument("expected sources");
+    const tefast::PairSide& first = jobs[0].sources;
+    for (const tefast::Pairs& job : jobs) {
+        if (job.sources.units != first.units || job.sources.states != first.states)
+            throw std::invalid_argument("all sources must be as many, of as many states");
+    }
+    if (nats.ndim() != 3 || nats.shape(0) != static_cast<py::ssize_t>(jobs.size()) ||
+        nats.shape(1) != first.units || nats.shape(2) != jobs[0].targets.units)
+        throw std::invalid_argument("nats must have shape (number of sources' sets, S, U)");
     double* out = written(nats);
     Released release;
-    tefast::score_pairs(work, out, work.targets.units, threads_of(threads, work));
+    tefast::score_pairs(jobs, out, threads_of(threads, jobs[0]));
 }
 
 Dense<std::int64_t> count_pairs(const PairSide& targets, const PairSide& sources,

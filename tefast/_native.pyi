@@ -84,7 +84,7 @@ def move_bits(
 ) -> npt.NDArray[np.uint64]: ...
 def score_pairs(
     targets: PairSide,
-    sources: PairSide,
+    sources: Sequence[PairSide],
     nexts: int,
     nats: npt.NDArray[np.float64],
     threads: int,

@@ -110,7 +110,7 @@ def pairwise_transfer_entropy(
     if test is not None:
         test = replace(test, ways=fewest_ways(work, test))
         warn_of_doubts(work, test, plan.names)
-    tiles = work.tiles(1 if test is None else 1 + test.drawn)
+    tiles = work.tiles(0 if test is None else test.drawn)
     results = plan.results(tiles, {} if checkpoint is None else code_settings(inputs))
     plan.fill(results, tiles, partial(_one_by_one, plan, work, tiles), progress)
     return plan.network(results, test)

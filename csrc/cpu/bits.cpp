@@ -148,6 +148,12 @@ std::vector<std::uint64_t> valid_ends(const SeriesWindows& work, std::int64_t wo
 
 void pack_windows(const SeriesWindows& work, std::int64_t words, std::uint64_t* rows,
                   std::uint64_t* any, int threads) {
+    if (reach_of(work) >= work.shape[1]) {  // no window has so many steps before its own
+        const std::int64_t states = power(work.bins, work.length);
+        std::fill(rows, rows + work.shape[2] * (states - 1) * words, std::uint64_t{0});
+        std::fill(any, any + work.shape[2] * words, std::uint64_t{0});
+        return;
+    }
     const std::int64_t strips = strips_of(work.shape[2]), chunks = (words + chunk - 1) / chunk;
     const std::vector<std::uint64_t> valid = valid_ends(work, words);
     std::vector<Packer> packers(static_cast<std::size_t>(threads), Packer(work));

@@ -32,21 +32,26 @@ class PairBlock {
           states_(work.sources.states),
           table_(static_cast<std::size_t>(moves_ * states_)) {}
 
-    void multiply(std::int64_t u, std::int64_t units, std::int64_t s, std::int64_t sources) {
-        const BitRows rows = states_of(work_.targets, u, units);
-        const BitRows any = any_of(work_.targets, u, units);
-        const BitRows columns = states_of(work_.sources, s, sources);
-        const BitRows any_column = any_of(work_.sources, s, sources);
-        both_.assign(static_cast<std::size_t>(rows.count * columns.count), 0);
-        move_.assign(static_cast<std::size_t>(rows.count * any_column.count), 0);
-        state_.assign(static_cast<std::size_t>(any.count * columns.count), 0);
-        all_.assign(static_cast<std::size_t>(any.count * any_column.count), 0);
-        columns_ = columns.count;
-        any_columns_ = any_column.count;
-        add(rows, columns, both_);
-        add(rows, any_column, move_);
-        add(any, columns, state_);
-        add(any, any_column, all_);
+    // Of these targets and sources nothing is counted yet.
+    void begin(std::int64_t u, std::int64_t units, std::int64_t s, std::int64_t sources) {
+        rows_ = states_of(work_.targets, u, units);
+        any_ = any_of(work_.targets, u, units);
+        column_rows_ = states_of(work_.sources, s, sources);
+        any_column_ = any_of(work_.sources, s, sources);
+        columns_ = column_rows_.count;
+        any_columns_ = any_column_.count;
+        both_.assign(static_cast<std::size_t>(rows_.count * columns_), 0);
+        move_.assign(static_cast<std::size_t>(rows_.count * any_columns_), 0);
+        state_.assign(static_cast<std::size_t>(any_.count * columns_), 0);
+        all_.assign(static_cast<std::size_t>(any_.count * any_columns_), 0);
+    }
+
+    // The chunk of words from `from` on.
+    void add(std::int64_t from) {
+        add(from, rows_, column_rows_, both_);
+        add(from, rows_, any_column_, move_);
+        add(from, any_, column_rows_, state_);
+        add(from, any_, any_column_, all_);
     }
 
     // The table (moves, states) of target u and source s of the block.
@@ -114,17 +119,15 @@ class PairBlock {
         return side.any.count == 1 ? side.any : rows_of(side.any, first, units);
     }
 
-    void add(const BitRows& a, const BitRows& b, Counts& counts) const {
-        for (std::int64_t from = 0; from < work_.words; from += chunk) {
-            const std::int64_t some = std::min(chunk, work_.words - from);
-            kernels().multiply_bits({a.data + from, a.count, a.stride},
-                                    {b.data + from, b.count, b.stride}, some, counts.data(),
-                                    b.count);
-        }
+    void add(std::int64_t from, const BitRows& a, const BitRows& b, Counts& counts) const {
+        const std::int64_t some = std::min(chunk, work_.words - from);
+        kernels().multiply_bits({a.data + from, a.count, a.stride},
+                                {b.data + from, b.count, b.stride}, some, counts.data(), b.count);
     }
 
     const Pairs& work_;
     std::int64_t moves_, states_, columns_ = 0, any_columns_ = 0;
+    BitRows rows_{}, any_{}, column_rows_{}, any_column_{};
     // Of moves by states, moves by any, any by states, any by any.
     Counts both_, move_, state_, all_;
     Counts table_;

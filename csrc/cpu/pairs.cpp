@@ -166,27 +166,34 @@ bool score_few(const Pairs& work, const PairBlock& block, std::int64_t units, st
     return bins <= 4;
 }
 
-// Calls use(block, own, s, sources, u, units) for all blocks, on all threads; `own` is what `make`
-// gives each.
+// Calls use(block, own, d, s, sources, u, units) for all blocks of each job d, on all threads;
+// `own` is what `make` gives each. All jobs have the same targets, whose chunks are read once for
+// all.
 template <class Make, class Use>
-void for_blocks(const Pairs& work, int threads, Make make, Use use) {
+void for_blocks(const std::vector<Pairs>& jobs, int threads, Make make, Use use) {
+    const Pairs& work = jobs[0];
     const std::int64_t across = block_units(work.targets), down = block_units(work.sources);
     const std::int64_t columns = (work.targets.units + across - 1) / across;
     const std::int64_t rows = (work.sources.units + down - 1) / down;
-    std::vector<PairBlock> blocks(static_cast<std::size_t>(threads), PairBlock(work));
+    const std::vector<PairBlock> of_jobs(jobs.begin(), jobs.end());
+    std::vector<std::vector<PairBlock>> blocks(static_cast<std::size_t>(threads), of_jobs);
     std::vector<decltype(make())> owns(blocks.size(), make());
     Region region;
 #pragma omp parallel for num_threads(threads) schedule(dynamic, 1)
     for (std::int64_t i = 0; i < rows * columns; ++i) {
         region([&] {
             const auto thread = static_cast<std::size_t>(omp_get_thread_num());
-            PairBlock& block = blocks[thread];
-            auto& own = owns[thread];
             const std::int64_t u = i % columns * across, s = i / columns * down;
             const std::int64_t units = std::min(across, work.targets.units - u);
             const std::int64_t sources = std::min(down, work.sources.units - s);
-            block.multiply(u, units, s, sources);
-            use(block, own, s, sources, u, units);
+            for (PairBlock& block : blocks[thread]) block.begin(u, units, s, sources);
+            for (std::int64_t from = 0; from < work.words; from += chunk) {
+                for (PairBlock& block : blocks[thread]) block.add(from);
+            }
+            std::int64_t d = 0;
+            for (PairBlock& block : blocks[thread]) {
+                use(block, owns[thread], d++, s, sources, u, units);
+            }
         });
     }
     region.end();
@@ -194,16 +201,17 @@ void for_blocks(const Pairs& work, int threads, Make make, Use use) {
 
 }  // namespace
 
-void score_pairs(const Pairs& work, double* nats, std::int64_t stride, int threads) {
+void score_pairs(const std::vector<Pairs>& jobs, double* nats, int threads) {
+    const std::int64_t targets = jobs[0].targets.units, each = jobs[0].sources.units * targets;
     for_blocks(
-        work, threads, [&] { return PairMeasure(work); },
-        [&](PairBlock& block, PairMeasure& measure, std::int64_t s, std::int64_t sources,
-            std::int64_t u, std::int64_t units) {
-            double* const out = nats + s * stride + u;
-            if (score_few(work, block, units, sources, out, stride)) return;
+        jobs, threads, [&] { return PairMeasure(jobs[0]); },
+        [&](PairBlock& block, PairMeasure& measure, std::int64_t d, std::int64_t s,
+            std::int64_t sources, std::int64_t u, std::int64_t units) {
+            double* const out = nats + d * each + s * targets + u;
+            if (score_few(jobs[0], block, units, sources, out, targets)) return;
             for (std::int64_t j = 0; j < sources; ++j) {
                 for (std::int64_t k = 0; k < units; ++k) {
-                    out[j * stride + k] = measure.nats(block.table(k, j), block.all(k, j));
+                    out[j * targets + k] = measure.nats(block.table(k, j), block.all(k, j));
                 }
             }
         });
@@ -211,9 +219,9 @@ void score_pairs(const Pairs& work, double* nats, std::int64_t stride, int threa
 
 void count_pairs(const Pairs& work, std::int64_t* counts, int threads) {
     for_blocks(
-        work, threads, [] { return 0; },
-        [&](PairBlock& block, int, std::int64_t s, std::int64_t sources, std::int64_t u,
-            std::int64_t units) {
+        {work}, threads, [] { return 0; },
+        [&](PairBlock& block, int, std::int64_t, std::int64_t s, std::int64_t sources,
+            std::int64_t u, std::int64_t units) {
             for (std::int64_t j = 0; j < sources; ++j) {
                 for (std::int64_t k = 0; k < units; ++k) {
                     const Counts& table = block.table(k, j);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "cpu/kernels.hpp"
 
@@ -23,9 +24,9 @@ struct Pairs {
     std::int64_t nexts;
 };
 
-// nats (S, U), whose rows lie `stride` apart: transfer entropy from each source to each target; NaN
-// where the two have no step in common.
-void score_pairs(const Pairs& work, double* nats, std::int64_t stride, int threads);
+// nats (jobs, S, U): transfer entropy from each source to each target of jobs that have the same
+// targets, and sources of the same number and states; NaN where the two have no step in common.
+void score_pairs(const std::vector<Pairs>& jobs, double* nats, int threads);
 
 // counts (S, U, past, next, source state), contiguous.
 void count_pairs(const Pairs& work, std::int64_t* counts, int threads);

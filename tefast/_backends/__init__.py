@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Sequence
 from functools import cache
 from importlib import import_module
 from typing import Any, NamedTuple, Protocol, cast, get_args
@@ -145,9 +146,11 @@ class Backend(Protocol):
         """The same, `steps` later in the row of all steps, where `kept` (N * T,) has it."""
 
     def score_pairs(
-        self, targets: PairStates, sources: PairStates, nexts: int, threads: int | None
+        self, targets: PairStates, sources: Sequence[PairStates], nexts: int, threads: int | None
     ) -> BackendTable:
-        """Transfer entropy (S, U) in nats; NaN where two series have no step in common.
+        """Transfer entropy (sets, S, U) in nats; NaN where two series have no step in common.
+
+        `sources` are some sets of as many series, such as the same ones with several delays.
 
         A target's states are ``past * nexts + next``.
         """

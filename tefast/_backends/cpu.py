@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from tefast._backends import BackendScores, unbuilt
@@ -112,10 +114,13 @@ def moved_states(states: PairStates, steps: int, kept: Booleans, threads: int | 
     return PairStates(rows, every)
 
 
-def score_pairs(targets: PairStates, sources: PairStates, nexts: int, threads: int | None) -> Nats:
+def score_pairs(
+    targets: PairStates, sources: Sequence[PairStates], nexts: int, threads: int | None
+) -> Nats:
     """See `tefast._backends.Backend.score_pairs`."""
-    nats = np.empty((len(sources.rows), len(targets.rows)))
-    _native.score_pairs(_side(targets), _side(sources), nexts, nats, threads or 0)
+    nats = np.empty((len(sources), len(sources[0].rows), len(targets.rows)))
+    sides = [_side(each) for each in sources]
+    _native.score_pairs(_side(targets), sides, nexts, nats, threads or 0)
     return nats
 
 

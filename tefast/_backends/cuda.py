@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -189,10 +190,12 @@ def moved_states(states: PairStates, steps: int, kept: Booleans, threads: int | 
 
 
 def score_pairs(
-    targets: PairStates, sources: PairStates, nexts: int, threads: int | None
+    targets: PairStates, sources: Sequence[PairStates], nexts: int, threads: int | None
 ) -> BackendTable:
     """See `tefast._backends.Backend.score_pairs`."""
-    return int8_products.score_pairs(targets, sources, nexts)
+    import torch
+
+    return torch.stack([int8_products.score_pairs(targets, each, nexts) for each in sources])
 
 
 def count_pairs(

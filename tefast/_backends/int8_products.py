@@ -51,7 +51,7 @@ def moved_states(states: PairStates, steps: int, kept: Booleans) -> PairStates:
 
 
 def score_pairs(targets: PairStates, sources: PairStates, nexts: int) -> Any:
-    """See `tefast._backends.Backend.score_pairs`."""
+    """Scores (S, U) of one set of sources: see `tefast._backends.Backend.score_pairs`."""
     import torch
 
     many, units = len(sources.rows), len(targets.rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -156,8 +157,14 @@ def moved_states(states: PairStates, steps: int, kept: Booleans, threads: int | 
     return PairStates(rows & kept, every & kept)
 
 
-def score_pairs(targets: PairStates, sources: PairStates, nexts: int, threads: int | None) -> Nats:
+def score_pairs(
+    targets: PairStates, sources: Sequence[PairStates], nexts: int, threads: int | None
+) -> Nats:
     """See `tefast._backends.Backend.score_pairs`."""
+    return np.stack([_pair_scores(targets, each, nexts, threads) for each in sources])
+
+
+def _pair_scores(targets: PairStates, sources: PairStates, nexts: int, threads: int | None) -> Nats:
     counts = count_pairs(targets, sources, nexts, threads)
     pairs, pasts = counts.shape[:2], counts.shape[2]
     counts = counts.reshape(-1, *counts.shape[2:])

@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -31,10 +32,16 @@ Floats = npt.NDArray[np.float64]
 
 ROW_BYTES = 2**27
 """Of the rows of bits of the targets, and of the sources, that are in memory together."""
-CODE_BYTES = 2**26
+CODE_BYTES = 2**28
 """Of codes that are made into rows at a time."""
-TILE_BITS = 2**37
-"""Bits that are multiplied in a tile: a second or less, so that it can be stopped in time."""
+STRIP = 16
+"""Series that become codes together."""
+TILE_BITS = 2**39
+"""Bits that are multiplied in a tile: a second or two."""
+MOVED_BYTES = 2**28
+"""Of the rows of sources at some delays, which are in memory together."""
+DELAYS_AT_ONCE = 32
+"""Delays at which rows are multiplied together, so that the targets' rows are read once for all."""
 TILE_STEPS = 2**28
 """Steps that are counted in a tile one by one."""
 LEAST_TIMES, LEAST_TARGETS = 16, 64
@@ -165,13 +172,21 @@ class Pairs:
             for s in range(0, len(self.sources), down)
         ]
 
+    @property
+    def sources_together(self) -> int:
+        """Sources whose rows have room."""
+        words = (self.steps + 511) // 512 * 8
+        return max(1, ROW_BYTES // (8 * words * self.states))
+
     def _tile_of_bits(self, times: int) -> tuple[int, int]:
         """How many targets, and how many sources beside them, `times` over, make a tile."""
         words = (self.steps + 511) // 512 * 8
         across = min(self.units, max(1, ROW_BYTES // (8 * words * self.moves)))
         products = max(1, self.moves - 1) * max(1, self.states - 1)
         down = TILE_BITS // (across * products * 64 * words * times)
-        return across, max(1, min(down, ROW_BYTES // (8 * words * self.states)))
+        each = 8 * words * max(1, self.states - 1) * min(len(self.delays), DELAYS_AT_ONCE)
+        down = max(1, min(down, MOVED_BYTES // each, self.sources_together))
+        return across, down if down < 4 else down // 4 * 4  # products take four rows at a time
 
     def _tile_of_steps(self, times: int) -> tuple[int, int]:
         """The same of steps that are counted one by one."""
@@ -188,14 +203,13 @@ class PairCounter:
     def __init__(self, work: Pairs) -> None:
         self.work = work
         self._targets: tuple[slice, PairStates] | None = None
-        self._source: tuple[int, PairStates] | None = None
+        self._sources: tuple[slice, PairStates] | None = None
 
     def scores(self, tile: Tile, bias: str | None) -> Iterator[Floats]:
         """Transfer entropy (S, U) of a tile in nats, delay by delay."""
         if self.work.by_bits:
-            sources = self._packed_sources(tile.sources)
-            for delay in self.work.delays:
-                yield self._of_rows(self._moved(sources, delay), tile.targets, bias)
+            rows = self._rows_of(tile.sources, self.work.sources_together)
+            yield from self._by_delay(rows, tile.targets, bias)
             return
         states = self._source_states(tile.sources)
         for delay in self.work.delays:
@@ -209,7 +223,8 @@ class PairCounter:
         codes = np.stack([state.codes.astype(np.int16) for state in states], axis=2)
         options = self.work.inputs.options
         rows = options.backend.pair_states(codes, self.work.states, [0], options.threads)
-        return self._of_rows(rows, targets, None)
+        (found,) = self._of_rows([rows], targets)
+        return cast("Floats", found)
 
     def of_series(self, codes: npt.NDArray[np.int16], targets: slice) -> Iterator[Floats]:
         """The same of sources with such codes (N, T, S), delay by delay."""
@@ -217,8 +232,7 @@ class PairCounter:
             options = self.work.inputs.options
             bins, back = self.work.inputs.bins, self._back
             rows = options.backend.pair_states(codes, bins, back, options.threads)
-            for delay in self.work.delays:
-                yield self._of_rows(self._moved(rows, delay), targets, None)
+            yield from self._by_delay(rows, targets, None)
             return
         states = [self._state(codes[:, :, i]) for i in range(codes.shape[2])]
         for delay in self.work.delays:
@@ -229,9 +243,7 @@ class PairCounter:
     ) -> Iterator[tuple[slice, CountTable]]:
         """Counts of the source of this number beside some targets, some of these at a time."""
         if self.work.by_bits:
-            if self._source is None or self._source[0] != number:
-                self._source = number, self._packed_sources(slice(number, number + 1))
-            rows = self._moved(self._source[1], delay)
+            rows = self._moved(self._rows_of(slice(number, number + 1), 1), delay)
             yield from ((units, table) for _, units, table in self.tables(rows, targets))
             return
         (state,) = self._source_states(slice(number, number + 1))
@@ -242,13 +254,26 @@ class PairCounter:
         options, kept = self.work.inputs.options, self.work.kept(delay)
         return options.backend.moved_states(sources, delay, kept, options.threads)
 
-    def _of_rows(self, sources: PairStates, targets: slice, bias: str | None) -> Floats:
-        """Scores (S, U) of rows that lie where the transitions lead to."""
-        options, nexts = self.work.inputs.options, self.work.inputs.bins
-        if bias is None:
-            rows = self.target_states(targets)
-            scores = options.backend.score_pairs(rows, sources, nexts, options.threads)
-            return np.asarray(to_numpy(scores))
+    def _by_delay(self, sources: PairStates, targets: slice, bias: str | None) -> Iterator[Floats]:
+        """Scores (S, U) of rows that lie where the sources are, delay by delay."""
+        delays = self.work.delays
+        if bias is not None:
+            for delay in delays:
+                yield self._corrected(self._moved(sources, delay), targets, bias)
+            return
+        for first in range(0, len(delays), DELAYS_AT_ONCE):
+            some = delays[first : first + DELAYS_AT_ONCE]
+            yield from self._of_rows([self._moved(sources, delay) for delay in some], targets)
+
+    def _of_rows(self, sources: Sequence[PairStates], targets: slice) -> Floats:
+        """Scores (sets, S, U) of sets of rows that lie where the transitions lead to."""
+        options, rows = self.work.inputs.options, self.target_states(targets)
+        nexts = self.work.inputs.bins
+        found = options.backend.score_pairs(rows, sources, nexts, options.threads)
+        return cast("Floats", to_numpy(found))
+
+    def _corrected(self, sources: PairStates, targets: slice, bias: str) -> Floats:
+        """The same (S, U) of one set, with a correction of the bias."""
         found = np.empty((len(sources.rows), targets.stop - targets.start))
         for s, u, table in self.tables(sources, targets):
             scores = self._measured(table, bias)
@@ -300,14 +325,26 @@ class PairCounter:
         """How far the steps of a source's state lie before the last of them."""
         return [each - self.work.embedding.delay for each in self.work.embedding.source]
 
-    def _packed_sources(self, sources: slice) -> PairStates:
-        return self._packed(self.work.sources[sources], self._back)
+    def _rows_of(self, sources: slice, together: int) -> PairStates:
+        """The rows of some sources, where these are.
+
+        If they are not known yet, those of so many sources from them on are made and kept: series
+        lie side by side, and reading one takes as long as reading its neighbours too.
+        """
+        known = self._sources
+        if known is None or not known[0].start <= sources.start < sources.stop <= known[0].stop:
+            stop = max(sources.stop, min(sources.start + together, len(self.work.sources)))
+            some = slice(sources.start, stop)
+            known = self._sources = some, self._packed(self.work.sources[some], self._back)
+        start = known[0].start
+        return known[1].series(slice(sources.start - start, sources.stop - start))
 
     def _packed(self, series: npt.NDArray[np.int64], back: Sequence[int]) -> PairStates:
         """The rows of some series, whose codes are in memory a few at a time."""
         inputs, options = self.work.inputs, self.work.inputs.options
         parts = []
-        for some in runs(series, max(1, CODE_BYTES // (2 * self.work.steps))):
+        most = max(1, CODE_BYTES // (2 * self.work.steps))
+        for some in runs(series, most if most < STRIP else most // STRIP * STRIP):
             codes = self._codes(some)
             parts.append(options.backend.pair_states(codes, inputs.bins, back, options.threads))
         return joined(parts)

@@ -333,11 +333,15 @@ def count_pairs(draw):
 
 def score_pairs(draw):
     sides, nexts, expected = pair_sides(draw)
+    targets, sources = sides
+    sets = int(draw.rng.integers(1, 4))
     nats = (
-        draw.array(np.empty((2, 2)), huge=False) if draw.trouble else np.empty(expected().shape[:2])
+        draw.array(np.empty((2, 2, 2)), huge=False)
+        if draw.trouble
+        else np.empty((sets, *expected().shape[:2]))
     )
-    _native.score_pairs(*sides, nexts, nats, draw.threads())
-    return nats, lambda: twin.score_tables(expected())
+    _native.score_pairs(targets, [sources] * sets, nexts, nats, draw.threads())
+    return nats, lambda: np.stack([twin.score_tables(expected())] * sets)
 
 
 def all_guessed(draw):
