@@ -8,7 +8,9 @@ namespace {
 // Narrower groups where a table of all lanes would leave the second level of cache, and where
 // there are too few units for one.
 int group_width(std::int64_t moves, std::int64_t units) {
-    const int by_cache = moves <= 4096 ? static_cast<int>(lanes) : moves <= 16384 ? 4 : 1;
+    const int by_cache = moves <= most_strip_moves ? static_cast<int>(lanes)
+                         : moves <= 16384          ? 4
+                                                   : 1;
     const int by_units = units == 1 ? 1 : units <= 4 ? 4 : static_cast<int>(lanes);
     return std::min(by_cache, by_units);
 }

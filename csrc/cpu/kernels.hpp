@@ -14,6 +14,9 @@
 
 namespace tefast {
 
+// Moves, which are pasts times next values, up to which units are counted in whole strips.
+constexpr std::int64_t most_strip_moves = 4096;
+
 // Rows of an array whose units lie side by side.
 struct Rows {
     const char* data;

@@ -23,6 +23,7 @@ class OneTable {
     }
 
     void measure(const Moves& moves, const Group& group, Measure& measure) {
+        if (moves.count == 0) return;
         if (moves.count > most_increments) return measure_many(moves, group, measure);
         kernels_.count(moves, group.lane, width_, table_.data(), {});
         if (moves.count <= few_) {

@@ -37,20 +37,33 @@ inline unsigned lanes_above(const StripCounts& counts, int most) {
 #endif
 }
 
-// sums (strip,): the terms of rows (count, strip), of which few are above `most`.
+// Rows of a table, `each` at a time from the places that are listed on, in units of `each` rows.
+struct ListedRows {
+    const uint16_t* table;
+    const uint16_t* places;
+    int64_t count;
+    int64_t each;
+
+    const uint16_t* at(int64_t i) const { return table + places[i] * each * strip; }
+};
+
+// sums (strip,): the terms of rows, of which few are above `most`.
 template <int most>
-void add_terms_of(const uint16_t* rows, int64_t count, const uint64_t* terms, uint64_t* sums) {
+void add_terms_of(const ListedRows& rows, const uint64_t* terms, uint64_t* sums) {
     StripSigned reached[most + 1] = {};  // how many cells hold so much or more
-    for (int64_t r = 0; r < count; ++r, rows += strip) {
-        StripCounts counts;
-        load_counts(rows, counts);
-        for (unsigned left = lanes_above(counts, most); left; left &= left - 1) {
-            const int lane = __builtin_ctz(left);
-            sums[lane] += terms[rows[lane]];
-            counts[lane] = 0;
-        }
-        for (int n = 2; n <= most; ++n) {
-            reached[n] -= (StripSigned)counts > static_cast<int16_t>(n - 1);
+    for (int64_t i = 0; i < rows.count; ++i) {
+        const uint16_t* row = rows.at(i);
+        for (int64_t r = 0; r < rows.each; ++r, row += strip) {
+            StripCounts counts;
+            load_counts(row, counts);
+            for (unsigned left = lanes_above(counts, most); left; left &= left - 1) {
+                const int lane = __builtin_ctz(left);
+                sums[lane] += terms[row[lane]];
+                counts[lane] = 0;
+            }
+            for (int n = 2; n <= most; ++n) {
+                reached[n] -= (StripSigned)counts > static_cast<int16_t>(n - 1);
+            }
         }
     }
     for (int n = 2; n <= most; ++n) {
@@ -62,32 +75,47 @@ void add_terms_of(const uint16_t* rows, int64_t count, const uint64_t* terms, ui
 }
 
 // `moves`: about how much the rows hold in all.
-void add_terms_in(const uint16_t* rows, int64_t count, int64_t moves, const uint64_t* terms,
-                  uint64_t* sums) {
+void add_terms_in(const ListedRows& rows, int64_t moves, const uint64_t* terms, uint64_t* sums) {
     constexpr int64_t many = 32;  // rows that are worth the products at the end
+    const int64_t count = rows.count * rows.each;
     if (count >= many && moves < count) {
-        add_terms_of<4>(rows, count, terms, sums);
+        add_terms_of<4>(rows, terms, sums);
     } else if (count >= many && moves < 3 * count) {
-        add_terms_of<8>(rows, count, terms, sums);
+        add_terms_of<8>(rows, terms, sums);
     } else if (count >= 2 * many && moves < 8 * count) {
-        add_terms_of<16>(rows, count, terms, sums);
+        add_terms_of<16>(rows, terms, sums);
     } else {
-        for (int64_t r = 0; r < count; ++r, rows += strip) {
-            for (int i = 0; i < strip; ++i) sums[i] += terms[rows[i]];
+        for (int64_t i = 0; i < rows.count; ++i) {
+            const uint16_t* row = rows.at(i);
+            for (int64_t r = 0; r < rows.each; ++r, row += strip) {
+                for (int lane = 0; lane < strip; ++lane) sums[lane] += terms[row[lane]];
+            }
         }
     }
 }
 
+bool any_count(const StripCounts& counts) {
+    uint64_t words[sizeof counts / 8], any = 0;
+    __builtin_memcpy(words, &counts, sizeof counts);
+    for (const uint64_t word : words) any |= word;
+    return any != 0;
+}
+
 void add_terms(const uint16_t* table, int64_t pasts, int bins, int64_t moves, const uint64_t* terms,
                uint16_t* past_counts, uint64_t* joint, uint64_t* past_state) {
-    add_terms_in(table, pasts * bins, moves, terms, joint);
+    uint16_t met[most_strip_moves / 2];  // pasts that some unit has
+    int64_t many = 0;
+    const uint16_t* row = table;
     for (int64_t past = 0; past < pasts; ++past) {
         StripCounts sum = {}, counts;
-        for (int next = 0; next < bins; ++next, table += strip) {
-            load_counts(table, counts);
+        for (int next = 0; next < bins; ++next, row += strip) {
+            load_counts(row, counts);
             sum += counts;
         }
         __builtin_memcpy(past_counts + past * strip, &sum, sizeof sum);
+        met[many] = static_cast<uint16_t>(past);
+        many += any_count(sum);
     }
-    add_terms_in(past_counts, pasts, moves, terms, past_state);
+    add_terms_in({table, met, many, bins}, moves, terms, joint);
+    add_terms_in({past_counts, met, many, 1}, moves, terms, past_state);
 }
