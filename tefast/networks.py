@@ -166,7 +166,7 @@ class Network:
         """
         if not 0 <= tolerance < 1:
             raise ValueError(f"tolerance: expected a number in [0, 1), got {tolerance}")
-        if slack is not None and slack < 0:
+        if slack is not None and not slack >= 0:
             raise ValueError(f"slack: expected a number of steps or None, got {slack}")
         if self.te.shape[0] != self.te.shape[1] or self.source_names != self.names:
             raise ValueError("direct_edges: expected all series as sources, got some of them")

@@ -136,11 +136,13 @@ class alignas(64) Packer {
 std::vector<std::uint64_t> valid_ends(const SeriesWindows& work, std::int64_t words) {
     std::vector<std::uint64_t> valid(static_cast<std::size_t>(words), ~std::uint64_t{0});
     const std::int64_t steps = work.shape[1], early = std::min(reach_of(work), steps);
-    for (std::int64_t n = 0; n < work.shape[0]; ++n) {
-        for (std::int64_t t = n * steps; t < n * steps + early; ++t) {
+    const auto clear = [&](std::int64_t from, std::int64_t to) {
+        for (std::int64_t t = from; t < to; ++t) {
             valid[static_cast<std::size_t>(t / 64)] &= ~(std::uint64_t{1} << (t % 64));
         }
-    }
+    };
+    for (std::int64_t n = 0; n < work.shape[0]; ++n) clear(n * steps, n * steps + early);
+    clear(work.shape[0] * steps, 64 * words);  // what lies past the last step
     return valid;
 }
 

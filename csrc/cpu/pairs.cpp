@@ -163,7 +163,7 @@ bool score_few(const Pairs& work, const PairBlock& block, std::int64_t units, st
     } else if (bins == 4) {
         FewSymbols<4>(block).score(units, sources, nats, stride);
     }
-    return bins <= 4;
+    return 2 <= bins && bins <= 4;
 }
 
 // Calls use(block, own, d, s, sources, u, units) for all blocks of each job d, on all threads;

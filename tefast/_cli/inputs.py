@@ -128,7 +128,9 @@ def lengths_of(options: argparse.Namespace, files: Files) -> Any:
 def names_of(options: argparse.Namespace, files: Files, h: Recording) -> tuple[str, ...] | None:
     """The names of the units, as many as there are."""
     if options.names is None:
-        return h.names
+        # The names of columns are those of the units only where these lie in columns.
+        last = options.layout is None or options.layout.endswith("U")
+        return h.names if last else None
     units = units_of(options, h)
     names = _read_names(options.names, files, options.file, units)
     if len(names) != units:

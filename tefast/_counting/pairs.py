@@ -178,14 +178,19 @@ class Pairs:
         words = (self.steps + 511) // 512 * 8
         return max(1, ROW_BYTES // (8 * words * self.states))
 
+    @property
+    def moved_bytes(self) -> int:
+        """What the rows of a source take at delays that are multiplied together."""
+        words = (self.steps + 511) // 512 * 8
+        return 8 * words * max(1, self.states - 1) * min(len(self.delays), DELAYS_AT_ONCE)
+
     def _tile_of_bits(self, times: int) -> tuple[int, int]:
         """How many targets, and how many sources beside them, `times` over, make a tile."""
         words = (self.steps + 511) // 512 * 8
         across = min(self.units, max(1, ROW_BYTES // (8 * words * self.moves)))
         products = max(1, self.moves - 1) * max(1, self.states - 1)
         down = TILE_BITS // (across * products * 64 * words * times)
-        each = 8 * words * max(1, self.states - 1) * min(len(self.delays), DELAYS_AT_ONCE)
-        down = max(1, min(down, MOVED_BYTES // each, self.sources_together))
+        down = max(1, min(down, MOVED_BYTES // self.moved_bytes, self.sources_together))
         return across, down if down < 4 else down // 4 * 4  # products take four rows at a time
 
     def _tile_of_steps(self, times: int) -> tuple[int, int]:

@@ -73,6 +73,11 @@ class Asked:
         """
         lags = _check_delays(delays)
         embedding = Embedding.check(*histories, max(lags), *between)
+        if bias is not None and significance is not None:
+            raise ValueError(
+                f"bias={bias!r} does not go with significance={significance!r}, which holds values "
+                "that are not corrected against those of chance; leave one of them out"
+            )
         options = Options.check(bins, binning, nan_policy, base, backend, threads)
         return cls(
             options=replace(options, binning={PAIRED: options.binning["h"]}),
@@ -107,8 +112,11 @@ def check_sources(sources: Any, names: tuple[Any, ...]) -> npt.NDArray[np.int64]
     if isinstance(sources, str) or np.ndim(sources) != 1:
         raise TypeError(f"sources must be a sequence of series, got {sources!r}")
     place = {name: i for i, name in enumerate(names)}
+    twins = {name for name in names if names.count(name) > 1} if len(place) < len(names) else ()
     numbers = []
     for source in np.asarray(sources, dtype=object).tolist():
+        if source in twins:
+            raise ValueError(f"sources: several series are called {source!r}; pass numbers")
         number = place.get(source, source)
         if isinstance(number, bool) or not hasattr(number, "__index__"):
             raise ValueError(f"sources: {source!r} is no series; known are {_few(names)}")

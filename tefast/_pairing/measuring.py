@@ -84,5 +84,6 @@ def digest(content: Any) -> str:
 def _coincidence(nats: Floats, delays: npt.NDArray[Any], at: npt.NDArray[Any]) -> Floats:
     """The share of all delays' transfer entropy (D, S, U) at the best one and a step beside it."""
     near = np.abs(delays[:, np.newaxis, np.newaxis] - delays[at]) <= 1
+    nats = np.fmax(nats, 0.0)  # corrected values may be below 0, and some delays have none
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray((nats * near).sum(axis=0) / nats.sum(axis=0))

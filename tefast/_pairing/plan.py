@@ -20,7 +20,7 @@ from tefast._pairing.measuring import digest
 from tefast._significance.false_discoveries import adjust
 from tefast._significance.pairs import PairTest
 from tefast._significance.result import too_few
-from tefast._support.mapped import in_parts, let_go
+from tefast._support.mapped import by_rows, in_parts, let_go
 from tefast._support.memory import memory_limit
 from tefast._support.progress import Bar, Progress
 from tefast._support.tiles import TiledResults
@@ -129,7 +129,9 @@ class Plan:
             first, *_ = tiles
             sizes = [len(tiles), *(s.stop - s.start for s in (first.sources, first.targets))]
             told = self._settings() | settings | {"tiles": sizes}
-        found = TiledResults(self.shapes(), self.given, self.checkpoint, told)
+        # A checkpoint has all results itself: the caller's arrays may be others the next time.
+        given = {} if self.checkpoint is not None else self.given
+        found = TiledResults(self.shapes(), given, self.checkpoint, told)
         found.ready()
         return found
 
@@ -162,6 +164,11 @@ class Plan:
     def network(self, results: TiledResults, test: PairTest | None) -> Network:
         """The network, once all tiles are done."""
         arrays = results.arrays()
+        for name, array in self.given.items():
+            if arrays[name] is not array:
+                for some in by_rows(array):
+                    array[some] = arrays[name][some]
+                arrays[name] = array
         if all(bool(np.isnan(some).all()) for some in in_parts(arrays["te"])):
             evaluation.raise_nothing_left()
         if test is not None:
@@ -202,6 +209,7 @@ class Plan:
             ],
             "bias": asked.bias,
             "base": asked.options.base,
+            "by_delay": asked.by_delay,
             "test": None if test is None else [test.method, test.surrogates, test.seed],
         }  # fmt: skip
 

@@ -91,6 +91,12 @@ class Source:
                 "method='trials' exchanges the sources of sequences, and these are equal, so that "
                 "every surrogate is like the data; use 'circular'"
             )
+        if self.ways < 2 and self._apart > 1:
+            raise ValueError(
+                f"method={self.method!r} turns the source by the span of the delays, "
+                f"{self._apart} steps, or more, and it has no more than "
+                f"{int(self._lengths.max())} values; use fewer delays"
+            )
         if self.ways < 2:
             raise ValueError(
                 f"method={self.method!r} turns the source of every sequence, and none has two "
@@ -203,7 +209,9 @@ class Source:
         return kept
 
     def _of_steps(self, seed: int, numbers: range) -> Floats:
-        states = np.stack([self.draw(seed, i).codes.astype(np.int16) for i in numbers])
+        # The kernel wants states where transitions start, also those of delay 0.
+        drawn = (self.draw(seed, i).moved(self._ahead - 1) for i in numbers)
+        states = np.stack([each.codes.astype(np.int16) for each in drawn])
         return values.to_numpy(
             evaluation.of_states(self.inputs, states, self.states.size, self.embedding)
         )
@@ -277,7 +285,7 @@ class Source:
         """(N,): in how many ways each sequence can be turned, which are evenly spaced."""
         if len(self._lengths) > 1:
             return self._lengths
-        return np.maximum(self._lengths // self._apart, np.minimum(self._lengths, 2))
+        return np.maximum(self._lengths // self._apart, 1)
 
     @cached_property
     def _sizes(self) -> list[int]:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tefast._counting.inputs import Inputs
-from tefast._counting.pairs import CODE_BYTES, PairCounter, Pairs, Tile
+from tefast._counting.pairs import CODE_BYTES, MOVED_BYTES, PairCounter, Pairs, Tile
 from tefast._inputs.values import Values
 from tefast._significance import persistence
 from tefast._significance.chi_square import Estimate
@@ -182,7 +182,9 @@ def _surrogates(
         return np.full((3, len(te)), np.nan)
     count = int(min(test.surrogates, _ways(each) - 1))
     nulls = Nulls(te)
-    at_once = max(1, min(AT_ONCE, CODE_BYTES // (2 * counter.work.steps)))
+    work = counter.work
+    room = min(CODE_BYTES // (2 * work.steps), MOVED_BYTES // work.moved_bytes)
+    at_once = max(1, min(AT_ONCE, room))
     for first in range(0, count, at_once):
         some = range(first, min(first + at_once, count))
         nulls.add(_best_of(counter, each, targets, test, some))

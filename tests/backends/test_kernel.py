@@ -358,7 +358,7 @@ def test_inputs_that_do_not_fit_are_refused():
     h, edges = np.zeros((4, 5, 3)), np.zeros((1, 1))
     for arguments, message in (
         ((h, "complex128", False, edges, 2, None), "unknown dtype complex128"),
-        ((h, "float32", False, edges, 2, None), "item size does not fit float32"),
+        ((h, "float32", False, edges, 2, None), "the array does not hold float32"),
         ((h[0], "float64", False, edges, 2, None), "expected an array of rank 3"),
     ):
         with pytest.raises(ValueError, match=message):

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 import tefast
-from tefast import _cli, pairwise
+from tefast import _cli
 from tefast._cli import network_arguments, network_outputs, wording
 from tefast._cli.progress import Told
 from tefast._counting import pairs
+from tefast._pairing import plan
 
 rng = np.random.default_rng(0)
 X = rng.random((12, 40, 5)).astype(np.float32)
@@ -141,7 +142,7 @@ def test_kinds_of_values(line, x, options, folder, capsys):
 
 
 def test_too_many_series_for_memory(folder, capsys, monkeypatch):
-    monkeypatch.setattr(pairwise, "memory_limit", lambda: 8)
+    monkeypatch.setattr(plan, "memory_limit", lambda: 8)
     status, out, err = run(f"rec.npz {BINS} --out n.npz", capsys)
     assert (status, out) == (2, "")
     assert "; pass --checkpoint, a folder in which it is kept in files, or fewer sources\n" in err
@@ -157,13 +158,13 @@ def test_every_argument_is_an_option():
 
 
 def test_names_of_columns(table, capsys):
-    line = [str(table), *BINS.split(), "--delays", "1-3", "--significance", "circular"]
+    line = [str(table), *BINS.split(), "--delays", "2", "--significance", "circular"]
     line += ["--surrogates", "400", "--sources", "LM", "AL,left", "-1"]
     status, out, _ = run(line, capsys)
     assert status == 0
     frame = pytest.importorskip("pandas").DataFrame(FLAT.astype(float), columns=NAMES)
     network = tefast.pairwise_transfer_entropy(
-        frame, 3, sources=["LM", "AL,left", "RSP"], delays=range(1, 4), significance="circular",
+        frame, 3, sources=["LM", "AL,left", "RSP"], delays=2, significance="circular",
         surrogates=400,
     )  # fmt: skip
     check_rows(rows(out), network, network.edges())
@@ -196,7 +197,7 @@ def test_lengths_and_names(names, folder, capsys):
 
 def test_all_files_at_once(table, capsys):
     pytest.importorskip("matplotlib")
-    line = f"{table} --bins 3 --delays 1-3 --significance circular --surrogates 400"
+    line = f"{table} --bins 3 --delays 2 --significance circular --surrogates 400"
     status, out, err = run(f"{line} --out new/e.csv --matrix te.csv --plot p.svg", capsys)
     assert (status, out) == (0, "")
     assert "pairs: 25 of 25\n" in err
@@ -205,7 +206,7 @@ def test_all_files_at_once(table, capsys):
     folder = table.parent
     assert "<svg" in (folder / "p.svg").read_text()
     network = tefast.pairwise_transfer_entropy(
-        FLAT.astype(float), 3, delays=range(1, 4), significance="circular", surrogates=400
+        FLAT.astype(float), 3, delays=2, significance="circular", surrogates=400
     )
     first, *more = csv.reader((folder / "te.csv").read_text().splitlines())
     assert first == ["", *NAMES]
@@ -215,7 +216,7 @@ def test_all_files_at_once(table, capsys):
     assert run(f"{line} --out e.json --quiet", capsys)[:2] == (0, "")
     told = json.loads((folder / "e.json").read_text())
     assert told["names"] == list(NAMES)
-    assert (told["delays"], told["method"], told["surrogates"]) == ([1, 2, 3], "circular", 400)
+    assert (told["delays"], told["method"], told["surrogates"]) == ([2], "circular", 400)
     assert [{k: str(v) for k, v in row.items()} for row in told["edges"]] == rows(
         (folder / "new" / "e.csv").read_text()
     )

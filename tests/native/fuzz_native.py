@@ -334,7 +334,7 @@ def count_pairs(draw):
 def score_pairs(draw):
     sides, nexts, expected = pair_sides(draw)
     targets, sources = sides
-    sets = int(draw.rng.integers(1, 4))
+    sets = draw.rng.randint(1, 3)
     nats = (
         draw.array(np.empty((2, 2, 2)), huge=False)
         if draw.trouble

@@ -220,17 +220,18 @@ def check_tables(load):
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # few trials, rare values, few surrogates
 @pytest.mark.parametrize("method", ["circular", "shuffle", "trials", "conditional", "chi2"])
-@pytest.mark.parametrize("bins", [2, 7])
-def test_each_source_is_tested_as_by_itself(method, bins):
+@pytest.mark.parametrize(("bins", "delay", "past"), [(2, 1, 1), (7, 1, 1), (2, 0, 1), (3, 0, 2)])
+def test_each_source_is_tested_as_by_itself(method, bins, delay, past):
     if method == "chi2":
         pytest.importorskip("scipy")
     x = np.random.default_rng(9).normal(size=(4, 60, 4))
     x[:, 1:, 2] += x[:, :-1, 0]
     x[1, :7, 3] = np.nan
     how = {"binning": "quantile", "nan_policy": "omit", "seed": 3, "surrogates": 70}
-    found = tefast.pairwise_transfer_entropy(x, bins, significance=method, **how)
+    how["target_history"] = past
+    found = tefast.pairwise_transfer_entropy(x, bins, significance=method, delays=delay, **how)
     for s in range(4):
-        one = tefast.significance(x, x[..., s], bins, method=method, **how)
+        one = tefast.significance(x, x[..., s], bins, method=method, delay=delay, **how)
         others = np.arange(4) != s
         for name in ("te", "p_value", "null_mean", "null_std", "effective_te"):
             mine, theirs = getattr(found, name)[s], getattr(one, name)
@@ -440,6 +441,27 @@ def test_the_byte_order_may_be_called_by_its_name():
         np.testing.assert_array_equal(tefast.pairwise_transfer_entropy(named, 3).te, whole.te)
 
 
+def test_another_array_gets_the_whole_result_of_a_checkpoint(tmp_path, monkeypatch):
+    monkeypatch.setattr(pairs, "TILE_PAIRS", 5)  # a source a tile
+    x = np.random.default_rng(22).integers(0, 2, (200, 5))
+
+    def stop(done, total):
+        if done == 10:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tefast.pairwise_transfer_entropy(
+            x, 2, checkpoint=tmp_path / "c", out=np.zeros((5, 5)), progress=stop
+        )
+    out = np.zeros((5, 5))
+    found = tefast.pairwise_transfer_entropy(x, 2, checkpoint=tmp_path / "c", out=out)
+    assert found.te is out
+    expected = tefast.pairwise_transfer_entropy(x, 2).te
+    np.testing.assert_array_equal(out, expected)
+    again = tefast.pairwise_transfer_entropy(x, 2, checkpoint=tmp_path / "c")
+    np.testing.assert_array_equal(again.te, expected)
+
+
 def test_out_gets_the_result(tmp_path):
     x = np.random.default_rng(14).integers(0, 2, (100, 3))
     out = np.lib.format.open_memmap(tmp_path / "te.npy", "w+", np.float64, (3, 3))
@@ -455,6 +477,7 @@ X = np.random.default_rng(15).integers(0, 2, (50, 3))
     ({"x": X[:, :1]}, ValueError, "x must hold two series or more, got one"),
     ({"x": X[0]}, ValueError, "x must hold two series or more"),
     ({"delays": 50}, ValueError, "delay=50 takes at least 51 steps, x of shape"),
+    ({"bias": "grassberger", "significance": "shuffle"}, ValueError, "does not go with signific"),
     ({"delays": []}, ValueError, "delays must be one or more different integers"),
     ({"delays": (1, 1)}, ValueError, "delays must be one or more different integers"),
     ({"delays": -1}, ValueError, "delays must be an integer, 0 or more, got -1"),
