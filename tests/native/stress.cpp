@@ -65,7 +65,7 @@ void run(const Case& size, bool omit) {
                         {size.n, size.t, size.u},
                         {size.t * row, row, 4}};
     const Edges cuts{edges.data(), 0, size.bins};
-    const Transitions work{values, cuts, lengths.data(), source.data(), size.bins, omit};
+    const Transitions work{values, cuts, lengths.data(), source.data(), size.bins, omit, {}};
     constexpr std::int64_t S = 5;
     std::vector<std::int16_t> sources;
     for (int i = 0; i < S; ++i) sources.insert(sources.end(), source.begin(), source.end());
