@@ -655,3 +655,31 @@ def test_a_step_that_was_written_may_be_the_one_that_is_read(name, after):
     x, _ = batch(0, 3, 3)
     with pytest.raises(ValueError, match=r"may hold 0|differs from step to step"):
         prune(Model(read), UNITS, example=(x, torch.tensor([3, 3, 2])))
+
+
+@pytest.mark.parametrize("steps", [3, 5])
+@pytest.mark.parametrize(
+    "meet", [torch.sub, torch.add, torch.mul, torch.maximum, lambda a, b: a.clone().sub_(b)]
+)
+def test_two_parts_of_what_was_written_are_not_padded_alike(meet, steps):
+    """Of a cell's outputs no step is known, so two parts of them may be written elsewhere."""
+
+    class Steps(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.rnn, self.fc = nn.GRUCell(3, 8), nn.Linear(8, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            h, found = None, []
+            for step in x.unbind(1):
+                h = self.rnn(step, h)
+                found.append(h)
+            o = torch.stack(found, 1)
+            written = put(torch.ones_like(o), (slice(None), slice(1, None)), o[:, 1:])
+            # Of sequences of two steps, the last of these is the one with the step that was not
+            # written.
+            return self.fc(meet(written[:, 1:], written[:, :-1])[:, -1])
+
+    with pytest.raises(ValueError, match="padded or masked in two ways"):
+        prune(Steps(), [0, 1], example=torch.randn(2, steps, 3))

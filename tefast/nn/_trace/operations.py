@@ -228,8 +228,10 @@ def pointwise(call: Call) -> None:
     if uncertain:
         first = uncertain[0]
         for one in uncertain[1:]:
+            # Places that are not known are not the same: of one tensor these may be two parts.
+            known_places = bool((one.places[one.uncertain()] >= 0).all())
             together = one.origin == first.origin > 0 and torch.equal(one.places, first.places)
-            if not together:
+            if not (together and known_places):
                 call.refuse("{name} of what was padded or masked in two ways")
         other, doubtful = value(call, tensors, [one.other for one in each])
         other = torch.where(doubtful & (labels >= 0), torch.nan, other)
