@@ -39,6 +39,7 @@ for criterion in ("taylor", "activation_magnitude", "effective_transfer_entropy"
     else:
         raise AssertionError(criterion)
 torch.save({{name: one[0, 0] for name, one in found.items()}}, f"{{sys.argv[1]}}/{{rank}}.pt")
+dist.barrier()
 dist.destroy_process_group()
 """
 
