@@ -372,6 +372,7 @@ try:
 except ValueError as error:
     said = str(error)
 assert "all processes need the same --feature-cache" in said, said
+dist.barrier()
 dist.destroy_process_group()
 """
 

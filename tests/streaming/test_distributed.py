@@ -90,6 +90,7 @@ if rank == 1:
 if rank == 2:
     te.update(h[..., :2], (y > 0.5).astype(int))
 refused(te, ValueError, "y (source) held floats so far, now integer symbols")
+dist.barrier()
 dist.destroy_process_group()
 """
 
