@@ -45,6 +45,7 @@ def test_they_are_what_windows_are(level, bins, past, units, monkeypatch):
         np.testing.assert_array_equal(found, windows)
 
 
+@pytest.mark.filterwarnings("ignore:method=:RuntimeWarning")  # few surrogates
 def test_surrogates_too(monkeypatch):
     rng = np.random.default_rng(1)
     h, y = rng.random((12, 40, 5)), rng.random((12, 40))
