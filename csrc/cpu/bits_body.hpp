@@ -162,6 +162,7 @@ void multiply_bits(const BitRows& a, const BitRows& b, int64_t words, int64_t* c
 // ---- codes to rows of bits ----
 
 typedef int16_t StripCodes __attribute__((vector_size(2 * strip)));
+typedef uint16_t StripMarks __attribute__((vector_size(2 * strip)));
 
 void mark_codes(const int16_t* codes, int64_t stride, int64_t units, int64_t steps, int bins,
                 uint16_t* marks) {
@@ -175,9 +176,9 @@ void mark_codes(const int16_t* codes, int64_t stride, int64_t units, int64_t ste
         }
     }
     for (int code = 0; code < bins; ++code, marks += strip) {
-        StripCodes mark = {}, bit = StripCodes{} + 1;
+        StripMarks mark = {}, bit = StripMarks{} + 1;
         for (int64_t t = 0; t < steps; ++t, bit += bit) {
-            mark |= (rows[t] == static_cast<int16_t>(code)) & bit;
+            mark |= (StripMarks)(rows[t] == static_cast<int16_t>(code)) & bit;
         }
         __builtin_memcpy(marks, &mark, sizeof mark);
     }
