@@ -32,6 +32,9 @@ from tefast.nn._trace.sight import (
     thinned,
 )
 
+_FEW = 4
+"""Entries whose mean is known too badly to measure them from."""
+
 
 @dataclass(frozen=True)
 class Tolerance:
@@ -226,6 +229,8 @@ def alike(
     features: Tensor,
     tolerance: Tolerance,
     base: Callable[[], float] = float,
+    *,
+    about_mean: bool = False,
 ) -> bool:
     """Return whether two flat tensors are equal but for rounding.
 
@@ -238,6 +243,9 @@ def alike(
     tolerance : Tolerance
     base : callable
         Gives the largest number that went into a sum.
+    about_mean : bool
+        Whether the entries of a feature are measured from their mean, as results are: a constant
+        that is added at the end says nothing about how much they differ.
     """
     if found.dtype != expected.dtype or found.shape != expected.shape:
         return False
@@ -250,10 +258,22 @@ def alike(
     other = (found != expected) & ~(found.isnan() & expected.isnan())
     if not bool(other.any()):
         return True
-    ours, theirs, of = found[other], expected[other], features.to(found.device)[other]
+    features = features.to(found.device)
+    ours, theirs, of = found[other], expected[other], features[other]
     if not bool((ours.isfinite() & theirs.isfinite()).all()):
         return False
     size = theirs.abs()
-    spread = size.new_zeros(int(of.max()) + 1).scatter_reduce(0, of, size, "amax")
-    allowed = tolerance.spread * spread[of] + tolerance.rounding * size + tolerance.given * base()
+    off, rounding = size, tolerance.rounding
+    if about_mean:
+        off, rounding = (theirs - _means(expected, features)[of]).abs(), tolerance.given
+    spread = size.new_zeros(int(of.max()) + 1).scatter_reduce(0, of, off, "amax")
+    allowed = tolerance.spread * spread[of] + rounding * size + tolerance.given * base()
     return bool(((ours - theirs).abs() <= allowed).all())
+
+
+def _means(values: Tensor, of: Tensor) -> Tensor:
+    """Return the mean of every feature, or 0 where it has few entries."""
+    finite = values.isfinite()
+    values, of, width = values[finite], of[finite], int(of.max()) + 1
+    means = values.new_zeros(width).scatter_reduce(0, of, values, "mean", include_self=False)
+    return means.masked_fill(torch.bincount(of, minlength=width) < _FEW, 0.0)

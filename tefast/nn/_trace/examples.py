@@ -1,22 +1,20 @@
 """Examples that models run on: given or made up, always on copies, with the random state kept."""
 
-import functools
 import inspect
 import random
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+from torch import nn
 
 from tefast.nn._layers.recurrent import Layer, weights
 from tefast.nn._runs.modes import in_mode
 from tefast.nn._trace.copies import deep_copy
-from tefast.nn._trace.nested import Leaf, changed, frozen, parts, tensors_in
+from tefast.nn._trace.nested import Leaf, frozen, parts, tensors_in
 
 _TRIED = 4
 """Widths of other modules that are tried for a model's input."""
@@ -206,126 +204,3 @@ def _takes_lengths(model: nn.Module) -> bool:
     except (TypeError, ValueError):
         return False
     return len(names) > 1 and "len" in names[1].lower()
-
-
-def shuffled(arguments: Arguments) -> Arguments:
-    """Return the same values in another order, in all tensors of two or more dimensions."""
-    generator = torch.Generator().manual_seed(0)
-
-    def change(value: Any) -> Any:
-        if not isinstance(value, Tensor) or value.ndim < 2 or value.layout != torch.strided:
-            return value
-        order = torch.randperm(value.numel(), generator=generator).to(value.device)
-        return value.detach().flatten()[order].view(value.shape)
-
-    return cast(Arguments, changed(deep_copy(arguments, name="example"), change))
-
-
-def shortened(arguments: Arguments, lengths: Sequence[int]) -> Iterator[Arguments]:
-    """Yield arguments in which sequences of equal lengths may be of unequal ones.
-
-    Parameters
-    ----------
-    arguments : Arguments
-        Not changed.
-    lengths : sequence of int
-        Steps of the sequences that the model packs, all equal.
-
-    Yields
-    ------
-    Arguments: with shorter lengths and packed sequences, and with masks that end earlier; then
-    also with tokens that end earlier, in 0; then with features that do.
-    """
-    count, steps = len(lengths), lengths[0] if lengths else 0
-    if count < 2 or steps < 2:
-        return
-    shorter = [steps, *(max(1, steps // 2) for _ in lengths[1:])]
-
-    def change(value: Any, kinds: str) -> Any:
-        if isinstance(value, PackedSequence) and value.batch_sizes.tolist() == [count] * steps:
-            padded, _ = pad_packed_sequence(value)
-            return pack_padded_sequence(padded, shorter, enforce_sorted=False)
-        if isinstance(value, list) and value == list(lengths):
-            return list(shorter)
-        if isinstance(value, np.ndarray) and value.tolist() == list(lengths):
-            return np.array(shorter, dtype=value.dtype)
-        if not isinstance(value, Tensor) or value.layout != torch.strided:
-            return value
-        if value.ndim == 1 and value.tolist() == list(lengths):
-            return torch.tensor(shorter, dtype=value.dtype, device=value.device)
-        kind = "b" if value.dtype == torch.bool else "f" if value.is_floating_point() else "i"
-        axes = [(0, 1)] if value.shape[:2] == (count, steps) else []
-        axes += [(1, 0)] if value.shape[:2] == (steps, count) else []
-        if not axes or kind not in kinds:
-            return value
-        value = value.detach().clone()
-        for number, length in enumerate(shorter):
-            value.select(axes[0][0], number).narrow(0, length, steps - length).zero_()
-        return value
-
-    for kinds in ("b", "bi", "bif"):
-        own = deep_copy(arguments, name="example")
-        yield changed(own, functools.partial(change, kinds=kinds))
-
-
-def of_one_step(arguments: Arguments, count: int, steps: int) -> Arguments:
-    """Return arguments in which sequences end after their first step; see `_of_other_steps`."""
-    return _of_other_steps(
-        arguments, count, steps, lambda x, axis: x.narrow(axis, 0, 1).contiguous(), lambda n: 1
-    )
-
-
-def of_more_steps(arguments: Arguments, count: int, steps: int) -> Arguments:
-    """Return arguments whose steps come twice, one after the other; see `_of_other_steps`."""
-    return _of_other_steps(
-        arguments, count, steps, lambda x, axis: torch.cat([x, x], axis), lambda n: n + steps
-    )
-
-
-def _of_other_steps(
-    arguments: Arguments,
-    count: int,
-    steps: int,
-    along: Callable[[Tensor, int], Tensor],
-    length: Callable[[int], int],
-) -> Arguments:
-    """Return arguments in which sequences have other steps.
-
-    Parameters
-    ----------
-    arguments : Arguments
-        Not changed.
-    count, steps : int
-        Sequences that a recurrent layer ran for, and their steps: what has these axes first, in any
-        order, is changed, and numbers up to so many steps are lengths.
-    along : callable
-        ``along(tensor, axis)`` changes the steps.
-    length : callable
-        Says what a length becomes.
-    """
-
-    def of_lengths(values: list[int]) -> list[int] | None:
-        are = len(values) == count and 1 <= min(values) <= max(values) <= steps
-        return [length(one) for one in values] if are else None
-
-    def change(value: Any) -> Any:
-        if isinstance(value, PackedSequence):
-            padded, lengths = pad_packed_sequence(value)
-            others = torch.tensor([length(one) for one in lengths.tolist()])
-            ordered = value.sorted_indices is None
-            return pack_padded_sequence(along(padded, 0), others, enforce_sorted=ordered)
-        if isinstance(value, list) and value and all(type(one) is int for one in value):
-            return of_lengths(value) or value
-        if isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind in "iu":
-            found = of_lengths(value.tolist())
-            return value if found is None else np.array(found, value.dtype)
-        if not isinstance(value, Tensor) or value.layout != torch.strided:
-            return value
-        if value.ndim == 1 and not value.is_floating_point() and value.dtype != torch.bool:
-            found = of_lengths(value.tolist())
-            return value if found is None else torch.tensor(found).to(value)
-        if value.shape[:2] == (count, steps):
-            return along(value, 1)
-        return along(value, 0) if value.shape[:2] == (steps, count) else value
-
-    return cast(Arguments, changed(deep_copy(arguments, name="example"), change))

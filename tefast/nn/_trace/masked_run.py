@@ -15,15 +15,8 @@ from tefast.nn._trace.comparison import TOLERANCES, Recorder
 from tefast.nn._trace.computed import computed_weights, own_parameter
 from tefast.nn._trace.consumers import RECURRENT, Normed, UnfitError
 from tefast.nn._trace.copies import deep_copy
-from tefast.nn._trace.examples import (
-    Arguments,
-    called,
-    evaluated,
-    of_more_steps,
-    of_one_step,
-    shortened,
-    shuffled,
-)
+from tefast.nn._trace.derived import ONE_STEP, SHORT, shortened, shuffled, twice
+from tefast.nn._trace.examples import Arguments, called, evaluated
 from tefast.nn._trace.fields import OTHER, Fields, address, places_of
 from tefast.nn._trace.flow import Flow
 from tefast.nn._trace.found import Found, Returned
@@ -42,9 +35,6 @@ from tefast.nn._trace.states import (
     zeroed_states,
 )
 from tefast.nn._trace.watching import unseen, watching
-
-_SHORT = 12
-"""Steps of an example that is also tried with twice as many."""
 
 
 class _StartError(UnfitError):
@@ -95,18 +85,20 @@ class Trace(Reader):
             self.run(arguments, calls=1 if self.once else 2)
         if self.once:
             return
-        packed = self.watching.packed
+        packed, run = self.watching.packed, self.found.runs[-1]
         with suppress(_NoRunError):
             self._another(shuffled(arguments))
         for lengths in packed:
             if len(set(lengths)) == 1:
                 self._on_shorter(arguments, lengths)
-        for count, steps in sorted(self.sizes | self._sizes_of(arguments)):
-            if steps <= _SHORT:  # what changes with the steps may not show on so few
+        run.sizes = sorted(self.sizes | self._sizes_of(arguments))
+        for count, steps in run.sizes:
+            more, first = (how.of(arguments, count, steps) for how in (twice(steps), ONE_STEP))
+            if more is not None and steps <= SHORT:  # what changes with them may not show on so few
                 with suppress(_NoRunError):
-                    self._another(of_more_steps(arguments, count, steps))
-            if steps > 1:
-                self._on_one_step(of_one_step(arguments, count, steps))
+                    self._another(more)
+            if first is not None and steps > 1:
+                self._on_one_step(first)
 
     def _sizes_of(self, arguments: Arguments) -> set[tuple[int, int]]:
         """Return the numbers of sequences and steps that the tensors of an example may have."""
@@ -136,7 +128,7 @@ class Trace(Reader):
         found.readings.clear()
         try:
             self._another(arguments)
-            found.runs[-1].what = "the first step of the example"
+            found.runs[-1].what = ONE_STEP.what
         except (_NoRunError, UnfitError):
             for each in (found.runs, found.states, found.returned):
                 del each[runs:]

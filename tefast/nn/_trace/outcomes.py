@@ -45,7 +45,8 @@ def compare_results(
                 continue
             refuse(f"{where} has shape {tuple(ours.shape)} where {tuple(theirs.shape)} is expected")
         ours, theirs = (_dense(one).detach() for one in (ours, theirs))
-        if not alike(ours.flatten(), theirs.flatten(), _features(ours, ours.numel()), tolerance):
+        features = _features(ours, ours.numel())
+        if not alike(ours.flatten(), theirs.flatten(), features, tolerance, about_mean=True):
             refuse(f"{where} is another one")
 
 

@@ -91,6 +91,9 @@ class Run:
         Of calls one after the other.
     what : str
         What `arguments` are, for messages.
+    sizes : list of (int, int)
+        Numbers of sequences and of steps that layers may have run for; empty in runs on what was
+        made of an example.
     """
 
     example: Arguments
@@ -98,6 +101,7 @@ class Run:
     steps: list[Step]
     results: list[list[Leaf]]
     what: str = "the example"
+    sizes: list[tuple[int, int]] = field(default_factory=list)
 
 
 class Operation(NamedTuple):

@@ -1,5 +1,6 @@
 """The trial of a pruned model: it runs beside its masked twin before anybody gets it."""
 
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Generic, NoReturn, TypeVar, cast
 
@@ -10,6 +11,7 @@ from torch.nn.parameter import is_lazy
 from tefast.nn._layers.recurrent import Layer
 from tefast.nn._trace.comparison import TOLERANCES, Follower
 from tefast.nn._trace.copies import deep_copy
+from tefast.nn._trace.derived import other_batches
 from tefast.nn._trace.examples import Arguments, called, evaluated, first_that_runs
 from tefast.nn._trace.found import Returned
 from tefast.nn._trace.group import Group
@@ -84,7 +86,7 @@ class Trial(Generic[M]):
             arguments = [first_that_runs(model, layer, one, name)[0] for one in given]
             found = find_readings(model, group.names, group.gone, arguments, returned, once=True)
             group.follow(found.ties)
-        masked = group.masked(model)
+        masked = self.masked = group.masked(model)
         self.examples = [first_that_runs(masked, layer, one, name) for one in given]
         arguments = [one for one, _ in self.examples]
         self.found = find_readings(masked, group.names, group.gone, arguments, returned)
@@ -115,6 +117,24 @@ class Trial(Generic[M]):
             (result,) = _results(pruned, own, None, 1)
             theirs = kept_entries(expected, labels, self.group.gone)
             compare_kinds(joined_entries(result, labels), theirs, _refuse)
+            if not states and not labels:  # of other sizes it is not known what is narrower
+                self._compare_others(twin, found.runs[of])
+
+    def _compare_others(self, twin: M, run: Run) -> None:
+        """Compare what the models return for batches of other sizes and values."""
+        dtype = self.found.dtype
+        for count, steps in run.sizes:
+            for what, arguments in other_batches(run.example, count, steps):
+                try:
+                    (expected,) = _results(self.masked, arguments, dtype, 1)
+                except Exception:  # not every model takes what was made of its example
+                    continue
+                try:
+                    (found,) = _results(twin, arguments, dtype, 1)
+                except Exception as error:
+                    raise _fails(error, "the model itself", what) from error
+                refuse = functools.partial(_refuse, what=what)
+                compare_results(found, expected, TOLERANCES[dtype], refuse)
 
     def _follow(self, twin: M, run: Run, states: StateLabels, labels: Mapping[str, Tensor]) -> None:
         refusals: list[ValueError] = []
