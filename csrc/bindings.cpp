@@ -360,7 +360,7 @@ tefast::Past past_of(const std::vector<std::int64_t>& back, int bins,
         if (std::any_of(source, source + early, [](std::int16_t state) { return state >= 0; }))
             throw std::invalid_argument("a source has a state before there is a past");
     }
-    return {back.data(), static_cast<int>(back.size()), states};
+    return {back.data(), static_cast<int>(back.size())};
 }
 
 py::tuple transfer_entropies(const Input& target, const Dense<std::int16_t>& sources,

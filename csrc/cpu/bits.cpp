@@ -12,12 +12,6 @@ namespace {
 
 constexpr std::int64_t chunk = 256;  // words of a row that are made at a time
 
-std::int64_t power(std::int64_t base, int exponent) {
-    std::int64_t found = 1;
-    for (int k = 0; k < exponent; ++k) found *= base;
-    return found;
-}
-
 std::int64_t reach_of(const SeriesWindows& work) {
     return *std::max_element(work.back, work.back + work.length);
 }

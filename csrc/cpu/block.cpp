@@ -15,11 +15,12 @@ int group_width(std::int64_t moves, std::int64_t units) {
     return std::min(by_cache, by_units);
 }
 
-std::vector<Group> groups_of(std::int64_t units, int width) {
+std::vector<Group> groups_of(std::int64_t units, int width, int bins) {
     std::vector<Group> groups;
     for (std::int64_t u = 0; u < units; u += width) {
         const std::int64_t there = std::min<std::int64_t>(width, units - u);
-        groups.push_back({u, u / lanes, static_cast<int>(u % lanes), static_cast<int>(there)});
+        groups.push_back(
+            {u, u / lanes, static_cast<int>(u % lanes), static_cast<int>(there), bins});
     }
     return groups;
 }
@@ -35,7 +36,7 @@ Block::Block(const Transitions& work, int threads)
       cuts_(all_cuts_.view()),
       width_(group_width(pasts_of(work) * work.edges.bins, work.target.shape[2])),
       cells_(pasts_of(work) * work.edges.bins * width_),
-      groups_(groups_of(work.target.shape[2], width_)),
+      groups_(groups_of(work.target.shape[2], width_, work.edges.bins)),
       scratch_(static_cast<std::size_t>(threads), RowScratch(work.target)) {}
 
 void Block::quantise(std::int64_t from, std::int64_t to, std::int64_t p, Chunk& chunk) {
@@ -84,8 +85,13 @@ bool Block::quantise_alone(const Rows& rows, std::uint8_t* codes) const {
 
 Moves Block::moves(const Chunk& chunk, const Group& group, const std::uint32_t* rows,
                    std::int64_t count) const {
-    return {chunk.codes(group.strip), alone_ ? 1 : lanes, chunk.valid(group.strip), rows, count,
-            work_.edges.bins,         work_.past};
+    return {chunk.codes(group.strip),
+            alone_ ? 1 : lanes,
+            chunk.valid(group.strip),
+            rows,
+            count,
+            group.bins,
+            work_.past};
 }
 
 Tables::Tables(const Block& block, std::int64_t states, int threads)

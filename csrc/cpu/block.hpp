@@ -16,6 +16,7 @@ namespace tefast {
 struct Group {
     std::int64_t unit, strip;  // the first unit, and the strip it is in
     int lane, units;           // its place there, and how many units there are
+    int bins;                  // above all their codes
 };
 
 // The codes of a chunk of rows, by strip.

@@ -36,9 +36,19 @@ struct Codes {
 // Rows back from the one before the next value that make a past, the most significant first.
 struct Past {
     const std::int64_t* back = nullptr;
-    int length = 0;           // 0: that row alone
-    std::int64_t states = 0;  // bins ** length
+    int length = 0;  // 0: that row alone
 };
+
+inline std::int64_t power(std::int64_t base, int exponent) {
+    std::int64_t found = 1;
+    for (; exponent > 0; --exponent) found *= base;
+    return found;
+}
+
+// States of a past, of codes below `bins`.
+inline std::int64_t pasts_of(const Past& past, int bins) {
+    return power(bins, past.length > 0 ? past.length : 1);
+}
 
 // Transitions of one strip from row r to r + 1, r being each of rows[0 .. count).
 struct Moves {
@@ -64,6 +74,17 @@ struct BitRows {
     const std::uint64_t* data;
     std::int64_t count;
     std::int64_t stride;  // words from one row to the next
+};
+
+// Counts of a strip up to which those that reach them are counted.
+constexpr int most_reached = 15;
+
+// Sums of terms n ln n of a strip's counts, which fit into 64 bits. They are whole once what
+// `reached` stands for is added.
+struct RowTerms {
+    // How many counts are n or more, from 2 on: no more than 65,535 of a lane.
+    std::uint16_t reached[most_reached + 1][lanes];
+    std::uint64_t sums[lanes];  // of all that `reached` does not stand for
 };
 
 struct Kernels {
@@ -93,12 +114,12 @@ struct Kernels {
     void (*add_margins)(const std::uint16_t* table, std::int64_t pasts, int bins, int group,
                         std::uint64_t* moves, std::uint64_t* past_counts);
 
-    // Of a table (pasts * bins, lanes) as `count` makes it, of about `moves` transitions a unit,
-    // and of terms that fit into 64 bits: adds the terms of its counts to joint (lanes,), and those
-    // of its sums over next to past_state. These sums are left in past_counts (pasts, lanes).
-    void (*add_terms)(const std::uint16_t* table, std::int64_t pasts, int bins, std::int64_t moves,
-                      const std::uint64_t* terms, std::uint16_t* past_counts, std::uint64_t* joint,
-                      std::uint64_t* past_state);
+    // Adds the terms of counts to `found`. rows (parts, each, lanes) hold about `moves` in all, of
+    // one unit. Their sums over each part go to sums_of_parts (parts, lanes), unless that is null.
+    // The rows are at 0 afterwards, with `clear`.
+    void (*add_terms)(std::uint16_t* rows, std::int64_t parts, std::int64_t each,
+                      std::int64_t moves, bool clear, const std::uint64_t* terms,
+                      std::uint16_t* sums_of_parts, RowTerms& found);
 
     // marks (bins, lanes): a bit for each of `steps` rows, 16 or fewer, in which the code of a
     // unit, one of `units`, is this one. The rows of codes lie `stride` apart.

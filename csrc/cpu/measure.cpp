@@ -13,6 +13,8 @@ namespace {
 
 constexpr double one = 0x1p44;  // a nat
 
+constexpr std::int64_t rows_at_once = 128;  // of pasts, whose terms are added together
+
 double scaled(std::uint64_t n) {
     const double count = static_cast<double>(n);
     return n < 2 ? 0.0 : std::nearbyint(count * std::log(count) * one);
@@ -56,6 +58,29 @@ double mean_nats(std::uint64_t difference, std::uint64_t all) {
                : std::numeric_limits<double>::quiet_NaN();
 }
 
+void StripTerms::add(std::uint16_t* rows, std::int64_t parts, std::int64_t each, std::int64_t moves,
+                     bool clear, std::uint16_t* sums_of_parts) {
+    constexpr std::int64_t most = 65535;  // that a lane of `reached` takes
+    if (rows_ + parts * each > most) add_reached();
+    kernels_->add_terms(rows, parts, each, moves, clear, terms_, sums_of_parts, found_);
+    rows_ += parts * each;
+}
+
+void StripTerms::add_reached() {
+    for (int n = 2; n <= most_reached; ++n) {
+        const std::uint64_t more = terms_[n] - terms_[n - 1];
+        for (std::size_t u = 0; u < lanes; ++u) found_.sums[u] += more * found_.reached[n][u];
+    }
+    for (auto& counts : found_.reached) std::fill(counts, counts + lanes, std::uint16_t{0});
+    rows_ = 0;
+}
+
+void StripTerms::move_to(Wide* sums) {
+    if (rows_) add_reached();
+    for (std::size_t u = 0; u < lanes; ++u) sums[u] += found_.sums[u];
+    std::fill(found_.sums, found_.sums + lanes, std::uint64_t{0});
+}
+
 Measure::Measure(std::int64_t pasts, int bins, int units)
     : kernels_(&kernels()),
       pasts_in_all_(pasts),
@@ -65,17 +90,20 @@ Measure::Measure(std::int64_t pasts, int bins, int units)
       past_state_(joint_.size()),
       moves_(static_cast<std::size_t>(pasts * bins) * joint_.size()),
       pasts_(static_cast<std::size_t>(pasts) * joint_.size()),
-      strip_pasts_(pasts_.size()) {}
+      strip_joint_(terms_),
+      strip_past_state_(terms_),
+      strip_pasts_(static_cast<std::size_t>(std::max(pasts, rows_at_once) * lanes)) {}
 
-void Measure::reset(const Margins* known) {
+void Measure::reset(std::int64_t all, const Margins* known) {
     known_ = known;
+    narrow_ = all < Terms::narrow_end;
     std::fill(joint_.begin(), joint_.end(), Wide{0});
     std::fill(past_state_.begin(), past_state_.end(), Wide{0});
     if (!known) std::fill(moves_.begin(), moves_.end(), std::uint64_t{0});
 }
 
-void Measure::add(const std::uint16_t* table, std::int64_t moves) {
-    if (units_ == lanes) return add_strip(table, moves);
+void Measure::add(std::uint16_t* table, std::int64_t moves, bool clear) {
+    if (units_ == lanes) return add_strip(table, moves, clear);
     const std::size_t units = joint_.size(), cells = moves_.size() / units;
     const std::uint64_t* const narrow = terms_.narrow();
     std::size_t u = 0;
@@ -85,18 +113,32 @@ void Measure::add(const std::uint16_t* table, std::int64_t moves) {
     std::uint64_t* const to = known_ ? nullptr : moves_.data();
     kernels_->add_margins(table, pasts_in_all_, bins_, units_, to, pasts_.data());
     add_past_states();
+    if (clear) std::fill(table, table + moves_.size(), std::uint16_t{0});
 }
 
-void Measure::add_strip(const std::uint16_t* table, std::int64_t moves) {
-    std::uint64_t joint[lanes] = {}, past_state[lanes] = {};
-    kernels_->add_terms(table, pasts_in_all_, bins_, moves, terms_.narrow(), strip_pasts_.data(),
-                        joint, past_state);
-    for (std::size_t u = 0; u < joint_.size(); ++u) {
-        joint_[u] += joint[u];
-        past_state_[u] += past_state[u];
+void Measure::add_strip(std::uint16_t* table, std::int64_t moves, bool clear) {
+    if (!known_) {
+        for (std::size_t i = 0; i < moves_.size(); ++i) moves_[i] += table[i];
     }
-    if (known_) return;
-    for (std::size_t i = 0; i < moves_.size(); ++i) moves_[i] += table[i];
+    const std::int64_t room = static_cast<std::int64_t>(strip_pasts_.size()) / lanes;
+    if (past_rows_ + pasts_in_all_ > room) add_strip_pasts();
+    std::uint16_t* const pasts = strip_pasts_.data() + past_rows_ * lanes;
+    strip_joint_.add(table, pasts_in_all_, bins_, moves, clear, pasts);
+    past_rows_ += pasts_in_all_;
+    past_moves_ += moves;
+    if (!narrow_) end_strip();
+}
+
+// The pasts of several states at once: their terms are worth the vectors then.
+void Measure::add_strip_pasts() {
+    strip_past_state_.add(strip_pasts_.data(), 1, past_rows_, past_moves_, false, nullptr);
+    past_rows_ = past_moves_ = 0;
+}
+
+void Measure::end_strip() {
+    add_strip_pasts();
+    strip_joint_.move_to(joint_.data());
+    strip_past_state_.move_to(past_state_.data());
 }
 
 void Measure::take(std::uint16_t* table, const std::uint16_t* cells, std::int64_t moves) {
@@ -177,7 +219,8 @@ void Measure::margins(Margins* margins) const {
     for (std::size_t u = 0; u < joint_.size(); ++u) margins[u] = margins_of(u);
 }
 
-void Measure::finish(double* nats) const {
+void Measure::finish(double* nats) {
+    if (units_ == lanes) end_strip();
     for (std::size_t u = 0; u < joint_.size(); ++u) {
         const Margins known = known_ ? known_[u] : margins_of(u);
         nats[u] = mean_nats(joint_[u] + known.past, past_state_[u] + known.moves, known.all);
@@ -193,7 +236,7 @@ void score_counts(const std::int64_t* counts, std::int64_t units, int bins, std:
     for (std::int64_t u = 0; u < units; ++u) {
         region([&] {
             Measure& measure = measures[static_cast<std::size_t>(omp_get_thread_num())];
-            measure.reset();
+            measure.reset(0);
             for (std::int64_t s = 0; s < states; ++s) measure.add(counts + u * cells + s, states);
             measure.finish(nats + u);
         });

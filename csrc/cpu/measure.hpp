@@ -50,20 +50,42 @@ struct Margins {
     std::uint64_t all;
 };
 
+// The sums of the terms of a strip's counts.
+class StripTerms {
+  public:
+    explicit StripTerms(const Terms& terms) : kernels_(&kernels()), terms_(terms.narrow()) {}
+
+    // As `Kernels::add_terms` takes them.
+    void add(std::uint16_t* rows, std::int64_t parts, std::int64_t each, std::int64_t moves,
+             bool clear, std::uint16_t* sums_of_parts);
+
+    // Adds the sums to sums (lanes,), and forgets them.
+    void move_to(Wide* sums);
+
+  private:
+    void add_reached();
+
+    const Kernels* kernels_;
+    const std::uint64_t* terms_;
+    RowTerms found_{};
+    std::int64_t rows_ = 0;  // whose counts may be in found_.reached
+};
+
 // Sums up the counts of a few units whose tables come one source state at a time.
 class Measure {
   public:
     Measure(std::int64_t pasts, int bins, int units);
 
-    // known: (units,), or null: what tables add is to be summed up. If given, it must last.
-    void reset(const Margins* known = nullptr);
+    // all: transitions of a unit, at most. known: (units,), or null: what tables add is to be
+    // summed up. If given, it must last.
+    void reset(std::int64_t all, const Margins* known = nullptr);
 
     // table: (pasts * bins, units), row past * bins + next, of one source state; about `moves`
-    // transitions of a unit, no more than 65,535.
-    void add(const std::uint16_t* table, std::int64_t moves);
+    // transitions of a unit, no more than 65,535. It is at 0 afterwards, with `clear`.
+    void add(std::uint16_t* table, std::int64_t moves, bool clear);
 
     // The same, but only of the cells (moves, units) in which the moves of this state fell; the
-    // table is cleared.
+    // table is at 0 afterwards.
     void take(std::uint16_t* table, const std::uint16_t* cells, std::int64_t moves);
 
     // The same for counts of any size.
@@ -74,13 +96,15 @@ class Measure {
     void add(const std::int64_t* counts, std::int64_t stride);
 
     // Transfer entropy in nats of each unit; NaN where nothing was counted.
-    void finish(double* nats) const;
+    void finish(double* nats);
 
     // margins: (units,), of what was added; none may have been known.
     void margins(Margins* margins) const;
 
   private:
-    void add_strip(const std::uint16_t* table, std::int64_t moves);
+    void add_strip(std::uint16_t* table, std::int64_t moves, bool clear);
+    void add_strip_pasts();
+    void end_strip();
     // Of pasts_ that hold no more than 65,535 of a unit.
     void add_past_states();
     Margins margins_of(std::size_t u) const;
@@ -92,7 +116,11 @@ class Measure {
     int bins_, units_;
     std::vector<Wide> joint_, past_state_;      // A and D of each unit so far
     std::vector<std::uint64_t> moves_, pasts_;  // (pasts * bins, units), (pasts, units)
-    std::vector<std::uint16_t> strip_pasts_;    // the latter, of one state
+    // Of strips: the sums so far, and the pasts of a few states that are not yet among them.
+    StripTerms strip_joint_, strip_past_state_;
+    std::vector<std::uint16_t> strip_pasts_;
+    std::int64_t past_rows_ = 0, past_moves_ = 0;
+    bool narrow_ = false;  // whether all terms together fit into 64 bits
 };
 
 // counts: (U, bins, bins, states), as users see them: next, past, source state.

@@ -3,20 +3,23 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <numeric>
 
 #include "cpu/memory.hpp"
 #include "cpu/region.hpp"
+#include "cpu/used_bins.hpp"
 
 namespace tefast {
 
 // Counts of one group and state, measured and forgotten.
 class OneTable {
   public:
-    OneTable(const Block& block, std::int64_t rows)
+    // cells: of a unit.
+    OneTable(std::int64_t cells, int width, std::int64_t rows)
         : kernels_(kernels()),
-          width_(block.width()),
-          few_(block.cells() / width_ / 16),
-          table_(static_cast<std::size_t>(block.cells())),
+          width_(width),
+          few_(cells / 16),
+          table_(static_cast<std::size_t>(cells * width)),
           cells_(static_cast<std::size_t>(few_ * width_)),
           wide_(rows > most_increments ? table_.size() : 0) {
         clear();
@@ -31,8 +34,7 @@ class OneTable {
             kernels_.list_cells(moves, group.lane, width_, cells_.data());
             measure.take(table_.data(), cells_.data(), moves.count);
         } else {
-            measure.add(table_.data(), moves.count);
-            clear();
+            measure.add(table_.data(), moves.count, true);
         }
     }
 
@@ -59,34 +61,66 @@ class OneTable {
     std::vector<std::uint64_t> wide_;
 };
 
-Resident::Resident(const Transitions& work, int threads)
+Resident::Resident(const Transitions& work, std::int64_t sources, int threads)
     : threads_(threads),
       block_(work, threads),
-      chunk_(rows_of(work) + 1, block_.strips(), work.omit),
-      measures_(pasts_of(work), work.edges.bins, block_.width(), threads) {
-    for (int p = 0; p < threads; ++p)
-        tables_.push_back(std::make_unique<OneTable>(block_, rows_of(work)));
+      chunk_(std::make_unique<Chunk>(rows_of(work) + 1, block_.strips(), work.omit)),
+      groups_(block_.groups()),
+      places_(static_cast<std::size_t>(work.target.shape[2])) {
     Region region;
 #pragma omp parallel num_threads(threads)
     region([&] {
-        block_.quantise_part(0, rows_of(work), omp_get_thread_num(), omp_get_num_threads(), chunk_);
+        block_.quantise_part(0, rows_of(work), omp_get_thread_num(), omp_get_num_threads(),
+                             *chunk_);
     });
     region.end();
+    std::iota(places_.begin(), places_.end(), 0);
+    prepare(work, sources);
 }
 
 Resident::~Resident() = default;
 
-void Resident::score_group(std::int64_t g, const Schedule& schedule, const Margins* known,
-                           double* nats) {
-    const Group& group = block_.groups()[static_cast<std::size_t>(g)];
-    OneTable& table = *tables_[static_cast<std::size_t>(omp_get_thread_num())];
-    Measure& measure = measures_.mine();
-    measure.reset(known);
+void Resident::prepare(const Transitions& work, std::int64_t sources) {
+    constexpr std::int64_t many = 8;  // sources that make up for looking through the codes
+    constexpr int few = 4;            // bins that are counted fast enough
+    if (sources >= many && block_.width() == lanes && work.edges.bins > few) {
+        UsedBins used(work, std::move(chunk_), block_, threads_);
+        chunk_ = std::move(used.chunk);
+        groups_ = std::move(used.groups);
+        places_ = std::move(used.places);
+    }
+    for (const Group& group : groups_) {
+        Tools& tools = tools_[group.bins];
+        if (!tools.tables.empty()) continue;
+        const std::int64_t pasts = pasts_of(work.past, group.bins);
+        tools.measures.assign(static_cast<std::size_t>(threads_),
+                              Measure(pasts, group.bins, block_.width()));
+        for (int p = 0; p < threads_; ++p) {
+            tools.tables.push_back(
+                std::make_unique<OneTable>(pasts * group.bins, block_.width(), rows_of(work)));
+        }
+    }
+}
+
+// nats: of all units of `work`.
+const Measure& Resident::measure_group(std::int64_t g, const Schedule& schedule,
+                                       const Margins* known, double* nats) {
+    const Group& group = groups_[static_cast<std::size_t>(g)];
+    Tools& tools = tools_.find(group.bins)->second;
+    const auto thread = static_cast<std::size_t>(omp_get_thread_num());
+    OneTable& table = *tools.tables[thread];
+    Measure& measure = tools.measures[thread];
+    measure.reset(schedule.count_before(0, schedule.states()), known);
     for (std::int64_t s = 0; s < schedule.states(); ++s) {
-        const Moves moves = block_.moves(chunk_, group, schedule.rows(0, s), schedule.count(0, s));
+        const Moves moves = block_.moves(*chunk_, group, schedule.rows(0, s), schedule.count(0, s));
         table.measure(moves, group, measure);
     }
-    measures_.finish(group, nats);
+    double found[lanes];
+    measure.finish(found);
+    for (int i = 0; i < group.units; ++i) {
+        nats[places_[static_cast<std::size_t>(group.unit + i)]] = found[i];
+    }
+    return measure;
 }
 
 void Resident::score(const std::vector<Schedule>& schedules, const std::vector<char>& alike,
@@ -97,10 +131,7 @@ void Resident::score(const std::vector<Schedule>& schedules, const std::vector<c
         margins_.resize(static_cast<std::size_t>(block_.size() * block_.width()));
 #pragma omp parallel for num_threads(threads_) schedule(dynamic)
         for (std::int64_t g = 0; g < block_.size(); ++g) {
-            region([&] {
-                score_group(g, schedules[0], nullptr, nats);
-                measures_.mine().margins(margins(g));
-            });
+            region([&] { measure_group(g, schedules[0], nullptr, nats).margins(margins(g)); });
         }
         first = 1;
     }
@@ -112,7 +143,7 @@ void Resident::score(const std::vector<Schedule>& schedules, const std::vector<c
             region([&] {
                 const auto at = static_cast<std::size_t>(i);
                 const bool known = !margins_.empty() && alike[at];
-                score_group(g, schedules[at], known ? margins(g) : nullptr, nats + i * stride);
+                measure_group(g, schedules[at], known ? margins(g) : nullptr, nats + i * stride);
             });
         }
     }

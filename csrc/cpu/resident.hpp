@@ -5,12 +5,13 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <vector>
 
 #include "cpu/block.hpp"
+#include "cpu/measure.hpp"
 #include "cpu/schedule.hpp"
-#include "cpu/thread_measures.hpp"
 #include "cpu/transitions.hpp"
 
 namespace tefast {
@@ -19,8 +20,8 @@ class OneTable;
 
 class Resident {
   public:
-    // Quantises all rows of `work`, which must outlive this.
-    Resident(const Transitions& work, int threads);
+    // Quantises all rows of `work`, which must outlive this, for about so many sources.
+    Resident(const Transitions& work, std::int64_t sources, int threads);
     ~Resident();
 
     bool clean() const { return block_.clean(); }
@@ -32,15 +33,24 @@ class Resident {
                std::int64_t count, double* nats, std::int64_t stride);
 
   private:
-    void score_group(std::int64_t g, const Schedule& schedule, const Margins* known, double* nats);
+    // What groups of one number of bins are measured with, by thread.
+    struct Tools {
+        std::vector<Measure> measures;
+        std::vector<std::unique_ptr<OneTable>> tables;
+    };
+
+    void prepare(const Transitions& work, std::int64_t sources);
+    const Measure& measure_group(std::int64_t g, const Schedule& schedule, const Margins* known,
+                                 double* nats);
     Margins* margins(std::int64_t g) { return margins_.data() + g * block_.width(); }
 
     int threads_;
     Block block_;
-    Chunk chunk_;
-    ThreadMeasures measures_;
-    std::vector<std::unique_ptr<OneTable>> tables_;  // one for each thread
-    std::vector<Margins> margins_;  // (groups, width) of the first source, where there are more
+    std::unique_ptr<Chunk> chunk_;
+    std::vector<Group> groups_;
+    std::vector<std::int64_t> places_;  // of units in the order of groups, in `work`
+    std::map<int, Tools> tools_;        // by bins
+    std::vector<Margins> margins_;      // (groups, width) of the first source, where there are more
 };
 
 }  // namespace tefast

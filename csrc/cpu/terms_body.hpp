@@ -2,8 +2,9 @@
 // kernels_body.hpp, inside the level's own unnamed namespace.
 //
 // Most cells of a table that one state of the source leaves hold small counts. How many of them
-// hold 2 or more, 3 or more and so on is counted for all units at once; at the end each number is
-// multiplied by what the term grows by there. Larger counts are looked up one by one.
+// hold 2 or more, 3 or more and so on is counted for all units at once, in RowTerms; at the end
+// each number is multiplied by what the term grows by there. Of larger counts, what is left is
+// looked up one by one.
 
 typedef uint16_t StripCounts __attribute__((vector_size(2 * strip)));
 typedef int16_t StripSigned __attribute__((vector_size(2 * strip)));
@@ -37,85 +38,103 @@ inline unsigned lanes_above(const StripCounts& counts, int most) {
 #endif
 }
 
-// Rows of a table, `each` at a time from the places that are listed on, in units of `each` rows.
-struct ListedRows {
-    const uint16_t* table;
-    const uint16_t* places;
-    int64_t count;
-    int64_t each;
-
-    const uint16_t* at(int64_t i) const { return table + places[i] * each * strip; }
-};
-
-// sums (strip,): the terms of rows, of which few are above `most`.
+// Adds what is left of the terms of counts above `most`.
 template <int most>
-void add_terms_of(const ListedRows& rows, const uint64_t* terms, uint64_t* sums) {
-    StripSigned reached[most + 1] = {};  // how many cells hold so much or more
-    for (int64_t i = 0; i < rows.count; ++i) {
-        const uint16_t* row = rows.at(i);
-        for (int64_t r = 0; r < rows.each; ++r, row += strip) {
-            StripCounts counts;
-            load_counts(row, counts);
-            for (unsigned left = lanes_above(counts, most); left; left &= left - 1) {
-                const int lane = __builtin_ctz(left);
-                sums[lane] += terms[row[lane]];
-                counts[lane] = 0;
+void add_large(const uint16_t* row, int64_t count, const uint64_t* terms, uint64_t* sums) {
+    for (; count > 0; --count, row += strip) {
+        StripCounts counts;
+        load_counts(row, counts);
+        for (unsigned left = lanes_above(counts, most); left; left &= left - 1) {
+            const int lane = __builtin_ctz(left);
+            const bool counted = row[lane] <= INT16_MAX;  // by add_small
+            sums[lane] += terms[row[lane]] - (counted ? terms[most] : 0);
+        }
+    }
+}
+
+// A call of memset for so few rows costs more than they do.
+inline void clear_rows(uint16_t* rows, int64_t count) {
+    const StripCounts none = {};
+    for (; count > 0; --count, rows += strip) {
+        __builtin_memcpy(rows, &none, sizeof none);
+        asm volatile("" ::: "memory");  // or the loop becomes one
+    }
+}
+
+// rows (parts, each, strip). sums_of_parts (parts, strip), or null: their sums. Rows are cleared
+// if `clear`.
+template <int most, bool clear>
+void add_small(uint16_t* rows, int64_t parts, int64_t each, const uint64_t* terms,
+               uint16_t* sums_of_parts, RowTerms& found) {
+    static_assert((most & (most + 1)) == 0, "so that a bit beyond it says that a count is larger");
+    constexpr int64_t at_once = 16;  // rows that are looked through for large counts together
+    StripCounts reached[most + 1];
+    for (int n = 2; n <= most; ++n) load_counts(found.reached[n], reached[n]);
+    for (int64_t part = 0; part < parts; ++part, rows += each * strip) {
+        StripCounts sum = {};
+        for (int64_t from = 0; from < each; from += at_once) {
+            const int64_t left = each - from, some = left < at_once ? left : at_once;
+            const uint16_t* row = rows + from * strip;
+            StripCounts any = {};
+            for (int64_t r = 0; r < some; ++r, row += strip) {
+                StripCounts counts;
+                load_counts(row, counts);
+                sum += counts;
+                any |= counts;
+                for (int n = 2; n <= most; ++n) {
+                    // With a sign, since most instruction sets compare such numbers.
+                    reached[n] -= (StripCounts)((StripSigned)counts > static_cast<int16_t>(n - 1));
+                }
             }
-            for (int n = 2; n <= most; ++n) {
-                reached[n] -= (StripSigned)counts > static_cast<int16_t>(n - 1);
+            if (lanes_above(any, most)) {  // a bit above those of `most`
+                add_large<most>(rows + from * strip, some, terms, found.sums);
             }
         }
+        if (sums_of_parts) __builtin_memcpy(sums_of_parts + part * strip, &sum, sizeof sum);
+        if constexpr (clear) clear_rows(rows, each);
     }
     for (int n = 2; n <= most; ++n) {
-        const uint64_t more = terms[n] - terms[n - 1];
-        for (int i = 0; i < strip; ++i) {
-            sums[i] += more * static_cast<uint16_t>(reached[n][i]);
-        }
+        __builtin_memcpy(found.reached[n], &reached[n], sizeof reached[n]);
     }
 }
 
-// `moves`: about how much the rows hold in all.
-void add_terms_in(const ListedRows& rows, int64_t moves, const uint64_t* terms, uint64_t* sums) {
-    constexpr int64_t many = 32;  // rows that are worth the products at the end
-    const int64_t count = rows.count * rows.each;
-    if (count >= many && moves < count) {
-        add_terms_of<4>(rows, terms, sums);
-    } else if (count >= many && moves < 3 * count) {
-        add_terms_of<8>(rows, terms, sums);
-    } else if (count >= 2 * many && moves < 8 * count) {
-        add_terms_of<16>(rows, terms, sums);
-    } else {
-        for (int64_t i = 0; i < rows.count; ++i) {
-            const uint16_t* row = rows.at(i);
-            for (int64_t r = 0; r < rows.each; ++r, row += strip) {
-                for (int lane = 0; lane < strip; ++lane) sums[lane] += terms[row[lane]];
-            }
-        }
-    }
-}
-
-bool any_count(const StripCounts& counts) {
-    uint64_t words[sizeof counts / 8], any = 0;
-    __builtin_memcpy(words, &counts, sizeof counts);
-    for (const uint64_t word : words) any |= word;
-    return any != 0;
-}
-
-void add_terms(const uint16_t* table, int64_t pasts, int bins, int64_t moves, const uint64_t* terms,
-               uint16_t* past_counts, uint64_t* joint, uint64_t* past_state) {
-    uint16_t met[most_strip_moves / 2];  // pasts that some unit has
-    int64_t many = 0;
-    const uint16_t* row = table;
-    for (int64_t past = 0; past < pasts; ++past) {
-        StripCounts sum = {}, counts;
-        for (int next = 0; next < bins; ++next, row += strip) {
-            load_counts(row, counts);
+// The same of counts that are mostly large.
+template <bool clear>
+void add_each(uint16_t* rows, int64_t parts, int64_t each, const uint64_t* terms,
+              uint16_t* sums_of_parts, RowTerms& found) {
+    for (int64_t part = 0; part < parts; ++part) {
+        StripCounts sum = {};
+        for (int64_t r = 0; r < each; ++r, rows += strip) {
+            StripCounts counts;
+            load_counts(rows, counts);
             sum += counts;
+            for (int lane = 0; lane < strip; ++lane) found.sums[lane] += terms[rows[lane]];
+            if constexpr (clear) __builtin_memset(rows, 0, sizeof counts);
         }
-        __builtin_memcpy(past_counts + past * strip, &sum, sizeof sum);
-        met[many] = static_cast<uint16_t>(past);
-        many += any_count(sum);
+        if (sums_of_parts) __builtin_memcpy(sums_of_parts + part * strip, &sum, sizeof sum);
     }
-    add_terms_in({table, met, many, bins}, moves, terms, joint);
-    add_terms_in({past_counts, met, many, 1}, moves, terms, past_state);
+}
+
+template <bool clear>
+void add_terms_in(uint16_t* rows, int64_t parts, int64_t each, int64_t moves, const uint64_t* terms,
+                  uint16_t* sums_of_parts, RowTerms& found) {
+    const int64_t count = parts * each;
+    if (moves < count) {
+        add_small<3, clear>(rows, parts, each, terms, sums_of_parts, found);
+    } else if (moves < 3 * count) {
+        add_small<7, clear>(rows, parts, each, terms, sums_of_parts, found);
+    } else if (moves < 8 * count) {
+        add_small<most_reached, clear>(rows, parts, each, terms, sums_of_parts, found);
+    } else {
+        add_each<clear>(rows, parts, each, terms, sums_of_parts, found);
+    }
+}
+
+void add_terms(uint16_t* rows, int64_t parts, int64_t each, int64_t moves, bool clear,
+               const uint64_t* terms, uint16_t* sums_of_parts, RowTerms& found) {
+    if (clear) {
+        add_terms_in<true>(rows, parts, each, moves, terms, sums_of_parts, found);
+    } else {
+        add_terms_in<false>(rows, parts, each, moves, terms, sums_of_parts, found);
+    }
 }

@@ -78,7 +78,7 @@ void spill_all(const Group& group, int width, int bins, std::int64_t states,
 // The codes of all rows are there at once, and tables need not outlive their state.
 bool score_codes(const Transitions& work, const std::vector<Schedule>& schedules, int threads,
                  double* nats) {
-    Resident codes(work, threads);
+    Resident codes(work, 1, threads);
     codes.score(schedules, {true}, 1, nats, work.target.shape[2]);
     return codes.clean();
 }
@@ -90,7 +90,7 @@ bool score_tables(const Transitions& work, int threads, double* nats) {
     ThreadMeasures measures(work.edges.bins, work.edges.bins, block.width(), threads);
     auto& counters = pipeline.counters();
     const auto measure = [&](std::int64_t g) {
-        measures.mine().reset();
+        measures.mine().reset(rows_of(work));
         for (std::int64_t s = 0; s < work.states; ++s) {
             std::uint16_t* table = counters[0]->tables().at(g, s);
             for (std::size_t p = 1; p < counters.size(); ++p) {
@@ -99,7 +99,7 @@ bool score_tables(const Transitions& work, int threads, double* nats) {
                     table[i] = static_cast<std::uint16_t>(table[i] + other[i]);
                 }
             }
-            measures.mine().add(table, rows_of(work) / work.states);
+            measures.mine().add(table, rows_of(work) / work.states, false);
         }
         measures.finish(block.groups()[static_cast<std::size_t>(g)], nats);
     };
@@ -238,7 +238,7 @@ bool transfer_entropies(const Transitions& work, const std::int16_t* sources, st
     // A strip of codes takes the same room however few of its units are wanted.
     const std::int64_t kept = std::max(limits.kept_bytes / unit_bytes, lanes);
     for_each_block(work, kept, [&](const Transitions& part, std::int64_t u) {
-        Resident codes(part, threads);
+        Resident codes(part, S, threads);
         for (std::int64_t from = 0; from < S; from += most) {
             const std::int64_t count = std::min(most, S - from);
             prepare(from, count);

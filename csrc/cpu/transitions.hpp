@@ -25,7 +25,7 @@ struct Transitions {
 
 // States of a target's past.
 inline std::int64_t pasts_of(const Transitions& work) {
-    return work.past.length > 0 ? work.past.states : work.edges.bins;
+    return pasts_of(work.past, work.edges.bins);
 }
 
 inline std::int64_t rows_of(const Transitions& work) {
