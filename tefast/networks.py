@@ -253,6 +253,33 @@ class Network:
             graph.add_edge(*ends, weight=known["te"], **known)
         return graph
 
+    def to_torch(self, device: Any = None) -> dict[str, Any]:
+        """Return the matrices as tensors, for work that goes on in PyTorch.
+
+        Parameters
+        ----------
+        device : torch.device or str, optional
+            Where the tensors lie. Default: the host's memory.
+
+        Returns
+        -------
+        dict of str to Tensor
+            By the names of the fields, those that are there. They are copies.
+
+        Raises
+        ------
+        ImportError
+            If PyTorch is not installed.
+        """
+        try:
+            import torch
+        except ModuleNotFoundError as error:
+            raise ImportError("to_torch needs PyTorch: pip install torch") from error
+        known = dict(self._matrices())
+        if self.te_by_delay is not None:
+            known["te_by_delay"] = self.te_by_delay
+        return {name: torch.tensor(np.asarray(one), device=device) for name, one in known.items()}
+
     @documented
     def plot(self, q: float | None = None, title: str = "Transfer entropy") -> Any:
         """Plot the matrix, and beside it the graph if it is small.

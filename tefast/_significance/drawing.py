@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import get_args
 
@@ -18,7 +18,7 @@ from tefast._inputs import values
 from tefast._inputs.values import Values
 from tefast._support.warn import warn
 from tefast._tables.counts import blocks
-from tefast._tables.states import Embedding, JointState, States, history
+from tefast._tables.states import Embedding, JointState, States, history, moved
 from tefast._tables.types import MISSING, Codes, Lengths
 from tefast.measures import TRANSFER_ENTROPY, Measure
 from tefast.typing import Method
@@ -54,6 +54,8 @@ class Source:
         One that `check_tested` lets pass.
     apart : int, default 1
         Of "circular" with one sequence, the steps that lie between one turn and the next, or more.
+    stream : tuple of int, default ()
+        What the random numbers of "conditional" depend on besides seed and surrogate.
     """
 
     def __init__(
@@ -63,8 +65,9 @@ class Source:
         method: str,
         measure: Measure = TRANSFER_ENTROPY,
         apart: int = 1,
+        stream: tuple[int, ...] = (),
     ) -> None:
-        self._apart = apart
+        self._apart, self._stream = apart, stream
         self.inputs, self.embedding, self.measure = inputs, embedding, measure
         (self._axis,) = measure.y
         self._back = measure.axes[self._axis].steps(embedding)
@@ -186,6 +189,25 @@ class Source:
     def _with(self, codes: States) -> JointState:
         return JointState(codes, self.states.size)
 
+    @cached_property
+    def at_source(self) -> Booleans:
+        """(N, T): the last of the source's own steps that a transition has a state of."""
+        return self._from_starts(self._ahead - min(self._back))
+
+    @cached_property
+    def own_states(self) -> JointState:
+        """The source's state (N, T) at the last of its own steps."""
+        return history(self.series, [back - min(self._back) for back in self._back])
+
+    def reached_by(self, states: JointState) -> JointState:
+        """Such states (N, T), for the transitions that lead to each step."""
+        reached = states.moved(min(self._back)).codes
+        return self._with(np.where(self._from_starts(self._ahead), reached, MISSING))
+
+    def _from_starts(self, steps: int) -> Booleans:
+        """(N, T): where transitions start, so many steps later."""
+        return np.asarray(moved(np.where(self._starts, 0, MISSING), steps) != MISSING)
+
     @property
     def rate(self) -> str:
         """The way in which surrogates are counted."""
@@ -234,7 +256,10 @@ class Source:
         places = np.flatnonzero(self.shared != MISSING)
         positions = np.arange(len(places), dtype=np.uint32)
         orders = np.stack(
-            [np.random.default_rng([seed, i]).permutation(positions) for i in numbers]
+            [
+                np.random.default_rng([seed, i, *self._stream]).permutation(positions)
+                for i in numbers
+            ]
         )
         source = self.shared.ravel()[places]
         sequences, steps, units = target.array.shape
@@ -314,6 +339,21 @@ class Source:
         order = np.argsort(kinds, kind="stable")
         groups = np.split(order, np.flatnonzero(np.diff(kinds[order])) + 1)
         return [group for group in groups if there[group[0]].any()]
+
+
+def shuffled(sources: Sequence[Source], seed: int, i: int) -> list[JointState]:
+    """The states (N, T) of surrogate i of "shuffle", for transitions that lead to each step.
+
+    sources: one source at several delays. Its states are permuted once for all of them, as a series
+    without memory is the same at every delay. Permutations of nearly as many states, one for each
+    delay, would be nearly the same one if they came from the same random numbers: the best of them
+    would be too low.
+    """
+    places = np.logical_or.reduce([source.at_source for source in sources])
+    codes = sources[0].own_states.codes
+    order = np.random.default_rng([seed, i]).permutation(codes[places])
+    drawn = JointState(_replaced(codes, places, order), sources[0].own_states.size)
+    return [source.reached_by(drawn) for source in sources]
 
 
 def check_tested(measure: Measure, embedding: Embedding) -> None:

@@ -15,10 +15,9 @@ from tefast._counting.pairs import CODE_BYTES, MOVED_BYTES, PairCounter, Pairs, 
 from tefast._inputs.values import Values
 from tefast._significance import persistence
 from tefast._significance.chi_square import Estimate
-from tefast._significance.drawing import Source
+from tefast._significance.drawing import Source, shuffled
 from tefast._significance.significance import WITHOUT_MEMORY, Nulls
 from tefast._support.warn import warn
-from tefast._tables.states import JointState
 from tefast.measures import TRANSFER_ENTROPY
 
 METHODS = ("chi2", "circular", "trials", "shuffle", "conditional")
@@ -127,8 +126,10 @@ def _sources(work: Pairs, number: int, targets: slice, test: PairTest) -> Iterat
     of them, and the source as it is, could as well have been any other of them by chance.
     """
     inputs, apart = beside(work, number, targets), work.delays[-1] - work.delays[0] + 1
-    for delay in work.delays:
-        yield Source(inputs, work.at(delay), test.method, apart=apart)
+    for number_of, delay in enumerate(work.delays):
+        # With the same random numbers, permutations of nearly as many states are nearly the same.
+        stream = (number_of,) if number_of else ()
+        yield Source(inputs, work.at(delay), test.method, apart=apart, stream=stream)
 
 
 def _ways(sources: Iterable[Source]) -> float:
@@ -201,12 +202,15 @@ def _best_of(
         for scores in counter.of_series(turned, targets):
             best = np.fmax(best, scores)
         return best
+    if test.method == "shuffle":
+        for drawn in zip(*(shuffled(each, test.seed, i) for i in some), strict=True):
+            best = np.fmax(best, counter.of_drawn(drawn, targets))
+        return best
     for source in each:
         if source.method == "conditional":
             scores = source.exchanged(test.seed, some)
         else:
-            drawn: list[JointState] = [source.beside(test.seed, i) for i in some]
-            scores = counter.of_drawn(drawn, targets)
+            scores = counter.of_drawn([source.beside(test.seed, i) for i in some], targets)
         best = np.fmax(best, scores)
     return best
 

@@ -40,6 +40,19 @@ def test_the_edges_and_their_delays_are_found(network):
     assert "0 -> 1 with te" in repr(network)
 
 
+def test_matrices_become_tensors(network):
+    torch = pytest.importorskip("torch")
+    found = network.to_torch("cpu")
+    known = {name: getattr(network, name) for name in found}
+    assert {"te", "delay", "p_value", "q_value", "te_by_delay", "coincidence"} <= known.keys()
+    for name, tensor in found.items():
+        np.testing.assert_array_equal(tensor.numpy(), known[name])
+        assert tensor.dtype == torch.from_numpy(np.asarray(known[name])).dtype
+    found["te"].zero_()
+    assert network.te[0, 1] > 0
+    assert network.to_torch("meta")["te"].device.type == "meta"
+
+
 def test_direct_edges_are_those_of_the_definition():
     rng = np.random.default_rng(1)
     te = rng.random((7, 7))

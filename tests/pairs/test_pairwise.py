@@ -6,9 +6,11 @@ import signal
 import subprocess
 import sys
 import warnings
+from collections import Counter
 from contextlib import nullcontext
 
 import emulated
+import naive
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -238,6 +240,32 @@ def test_each_source_is_tested_as_by_itself(method, bins, delay, past):
             np.testing.assert_array_equal(mine[others], theirs[others])
             assert np.isnan(mine[s])
     np.testing.assert_array_equal(found.q_value, tefast.benjamini_hochberg(found.p_value))
+
+
+@pytest.mark.filterwarnings("ignore:significance=:RuntimeWarning")
+@pytest.mark.parametrize("history", [1, 2])
+def test_a_permuted_source_is_the_same_at_every_delay(history):
+    """Permutations of nearly as many steps from the same random numbers would be nearly alike."""
+    x = np.random.default_rng(24).integers(0, 2, (300, 3))
+    delays, how = range(1, 7), {"source_history": history}
+    found = tefast.pairwise_transfer_entropy(
+        x, 2, delays=delays, significance="shuffle", surrogates=20, seed=2, **how
+    )
+    for s, u in itertools.permutations(range(3), 2):
+        # States are permuted: of two steps, four of them, as one step of four symbols.
+        states = x[:, s] if history == 1 else np.append(0, x[1:, s] + 2 * x[:-1, s])
+        best = np.zeros(20)
+        for i in range(20):
+            drawn = states.copy()
+            places = slice(history - 1, len(x) - 1)
+            drawn[places] = np.random.default_rng([2, i]).permutation(states[places])
+            for d in delays:
+                first = history - 1 + d
+                after, past = x[first:, u].tolist(), x[first - 1 : -1, u].tolist()
+                cells = zip(after, past, drawn[first - d : len(x) - d].tolist(), strict=True)
+                best[i] = max(best[i], naive.transfer_entropy(Counter(cells), np.e))
+        te = found.te[s, u] * np.log(2)
+        assert found.p_value[s, u] == (1 + np.count_nonzero(best >= te - 1e-12)) / 21
 
 
 @pytest.mark.filterwarnings("ignore:significance=:RuntimeWarning")
