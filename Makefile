@@ -11,7 +11,7 @@ EDITABLE = $(INSTALL) --no-build-isolation --config-settings=editable.rebuild=tr
 # Minutes of compiling that only a machine with a GPU has any use for; `make cuda` builds it anyway.
 TEFAST_CUDA ?= $(if $(shell nvidia-smi -L 2>/dev/null),AUTO,OFF)
 
-.PHONY: experiment smoke real-models test coverage cuda bench bench-check bench-pairs growth calibration sanitize docs lint format dist wheels packaging clang aarch64 clean
+.PHONY: experiment smoke real-models test coverage cuda bench bench-check bench-pairs instructions growth calibration sanitize docs lint format dist wheels packaging clang aarch64 clean
 
 experiment: $(VENV)/installed
 	$(BIN)/python -m tefast.experiment $(ARGS)
@@ -60,6 +60,19 @@ bench-pairs: $(VENV)/installed
 	-$(INSTALL) --no-deps tnx statsmodels patsy
 	PYTHONPATH=benchmarks $(BIN)/python -m pairs $(ARGS)
 
+# Instructions that the kernel executes, beside those that are kept for this compiler (Debian:
+# valgrind). ARGS=--update keeps them.
+instructions: $(VENV)/installed
+	$(BIN)/cmake -S . -B build/programs -G Ninja -DCMAKE_BUILD_TYPE=Release \
+		-DTEFAST_PROGRAMS=ON -DTEFAST_CUDA=OFF -DTEFAST_WERROR=ON \
+		-DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja -DPython_EXECUTABLE=$(abspath $(BIN))/python \
+		-Dpybind11_DIR=$$($(BIN)/python -m pybind11 --cmakedir) > build/programs.log \
+		|| { cat build/programs.log; exit 1; }
+	$(BIN)/cmake --build build/programs --target tefast_work > build/programs.log \
+		|| { cat build/programs.log; exit 1; }
+	$(BIN)/python benchmarks/instructions.py build/programs/tefast_work \
+		"$$($${CXX:-c++} --version | head -n 1)" $(ARGS)
+
 # How time grows with each size: benchmarks/results/growth.json and docs/growth.png.
 growth: $(VENV)/installed
 	$(EDITABLE) -e ".[bench]"
@@ -88,7 +101,8 @@ sanitize: $(VENV)/installed
 	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libubsan.so)" \
 		ASAN_OPTIONS=detect_leaks=0 $(SANITIZED)/bin/python -P -m pytest -q -p no:cacheprovider \
 		tests/backends/test_kernel.py tests/backends/test_surrogates.py \
-		tests/backends/test_counts.py tests/measures/test_known_values.py tests/pairs/test_pairwise.py
+		tests/backends/test_counts.py tests/backends/test_used_bins.py \
+		tests/measures/test_known_values.py tests/pairs/test_pairwise.py
 	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libubsan.so)" \
 		ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 OMP_WAIT_POLICY=passive \
 		PYTHONPATH=tests/native $(SANITIZED)/bin/python -P tests/native/fuzz_native.py --inputs 5000
@@ -176,7 +190,7 @@ $(VENV)/packaging: $(VENV)/installed
 # threads do, once (Debian: clang libc++-dev libc++abi-dev libomp-dev).
 clang: $(VENV)/installed
 	CXX=$(CLANGXX) $(BIN)/cmake -S . -B build/clang -G Ninja -DCMAKE_CXX_FLAGS=-stdlib=libc++ \
-		-DTEFAST_WERROR=ON -DTEFAST_STRESS=ON -DTEFAST_CUDA=OFF \
+		-DTEFAST_WERROR=ON -DTEFAST_PROGRAMS=ON -DTEFAST_CUDA=OFF \
 		-DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja -DPython_EXECUTABLE=$(abspath $(BIN))/python \
 		-Dpybind11_DIR=$$($(BIN)/python -m pybind11 --cmakedir) > build/clang-configure.log \
 		|| { cat build/clang-configure.log; exit 1; }
