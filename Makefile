@@ -11,7 +11,7 @@ EDITABLE = $(INSTALL) --no-build-isolation --config-settings=editable.rebuild=tr
 # Minutes of compiling that only a machine with a GPU has any use for; `make cuda` builds it anyway.
 TEFAST_CUDA ?= $(if $(shell nvidia-smi -L 2>/dev/null),AUTO,OFF)
 
-.PHONY: experiment smoke real-models test coverage cuda bench bench-check bench-pairs instructions growth calibration sanitize docs lint format dist wheels packaging clang aarch64 clean
+.PHONY: experiment smoke real-models test coverage cuda bench bench-check bench-pairs instructions performance growth calibration sanitize docs lint format dist wheels packaging clang aarch64 clean
 
 experiment: $(VENV)/installed
 	$(BIN)/python -m tefast.experiment $(ARGS)
@@ -62,7 +62,17 @@ bench-pairs: $(VENV)/installed
 
 # Instructions that the kernel executes, beside those that are kept for this compiler (Debian:
 # valgrind). ARGS=--update keeps them.
-instructions: $(VENV)/installed
+instructions: build/programs/tefast_work
+	$(BIN)/python benchmarks/instructions.py $< "$$($${CXX:-c++} --version | head -n 1)" $(ARGS)
+
+# Time beside that of one read, and of one store a transition: benchmarks/results/performance.json and
+# the tables of docs/performance.md. A minute on two cores.
+performance: build/programs/tefast_work
+	$(EDITABLE) -e ".[bench]"
+	$(BIN)/python benchmarks/performance.py $<
+
+.PHONY: build/programs/tefast_work
+build/programs/tefast_work: $(VENV)/installed
 	$(BIN)/cmake -S . -B build/programs -G Ninja -DCMAKE_BUILD_TYPE=Release \
 		-DTEFAST_PROGRAMS=ON -DTEFAST_CUDA=OFF -DTEFAST_WERROR=ON \
 		-DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja -DPython_EXECUTABLE=$(abspath $(BIN))/python \
@@ -70,8 +80,6 @@ instructions: $(VENV)/installed
 		|| { cat build/programs.log; exit 1; }
 	$(BIN)/cmake --build build/programs --target tefast_work > build/programs.log \
 		|| { cat build/programs.log; exit 1; }
-	$(BIN)/python benchmarks/instructions.py build/programs/tefast_work \
-		"$$($${CXX:-c++} --version | head -n 1)" $(ARGS)
 
 # How time grows with each size: benchmarks/results/growth.json and docs/growth.png.
 growth: $(VENV)/installed

@@ -1,6 +1,7 @@
 // A piece of the kernel's work, done some times, for a simulator to count its instructions: what a
 // second time adds is the work alone. See instructions.py.
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -212,10 +213,34 @@ const std::map<std::string, std::function<Work()>> cases = {
     {"pairs, 3 symbols", [] { return pairs(10'000, 48, 3); }},
 };
 
+// Additions that wait for each other take a cycle each. The best of some runs, which others did not
+// interrupt.
+double cycles_in_a_nanosecond() {
+    constexpr std::int64_t many = 20'000'000;
+    double best = 0;
+    std::uint64_t sum = 0;
+    for (int run = 0; run < 50; ++run) {
+        const auto start = std::chrono::steady_clock::now();
+        for (std::int64_t i = 0; i < many; ++i) {
+            sum += 1;
+            asm volatile("" : "+r"(sum));
+        }
+        const std::chrono::duration<double, std::nano> passed =
+            std::chrono::steady_clock::now() - start;
+        best = std::max(best, static_cast<double>(many) / passed.count());
+    }
+    return best;
+}
+
 }  // namespace
 
-// Without arguments: the cases, a line each. With one and a number: the case, so many times.
+// Without arguments: the cases, a line each. With one and a number: the case, so many times. With
+// "clock": the processor's clock in GHz.
 int main(int count, char** arguments) {
+    if (count == 2 && std::string(arguments[1]) == "clock") {
+        std::printf("%.3f\n", cycles_in_a_nanosecond());
+        return 0;
+    }
     if (count != 3) {
         for (const auto& [name, make] : cases) std::printf("%s\n", name.c_str());
         return count == 1 ? 0 : 2;

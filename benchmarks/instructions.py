@@ -3,8 +3,8 @@
 `make instructions` builds `instructions.cpp`, runs each of its cases in Valgrind's callgrind on the
 AVX2 level, and compares the numbers with those in `results/instructions.json`. It fails if one has
 grown by more than a twentieth. Instructions depend on the compiler, so numbers are kept for each
-version of it; `--update` keeps those of this one. A call may take longer without more of them: where
-a loop begins, or what lies in the cache, is not seen here.
+version of it; `--update` keeps those of this one. A call may take longer without more of them:
+where a loop begins, or what lies in the cache, is not seen here.
 """
 
 import argparse

@@ -16,7 +16,6 @@ ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
 BEGIN, END = "<!-- benchmarks: python benchmarks/report.py --readme -->\n", "<!-- end -->\n"
 # Results of other benchmarks.
-OTHERS = ("growth", "calibration", "pairs", "removal", "real-models", "reconstruction")
 PACKAGES = ("numpy", "torch", "numba", "cython", "pyinform", "infomeasure", "pytest-benchmark")
 
 # Rows of the table: the benchmark, what it is called, and where it runs on one thread.
@@ -118,11 +117,7 @@ def readme(text, results):
 
 def committed():
     """The results that the README shows of the CPU."""
-    (path,) = (
-        path
-        for path in RESULTS.glob("*.json")
-        if path.stem not in OTHERS and not path.stem.startswith("gpu-")
-    )
+    (path,) = RESULTS.glob("*-threads.json")  # as `host_kind` calls them
     return json.loads(path.read_text(encoding="utf-8"))
 
 

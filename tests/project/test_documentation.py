@@ -317,6 +317,17 @@ def test_the_tables_of_reconstruction_are_the_committed_results():
         assert table in page
 
 
+def test_the_page_on_performance_shows_the_committed_results(monkeypatch):
+    monkeypatch.syspath_prepend(README.parent / "benchmarks")
+    import performance
+
+    results = json.loads(performance.PATH.read_text(encoding="utf-8"))
+    text = performance.PAGE.read_text(encoding="utf-8")
+    assert performance.page(text, results) == text
+    for name, rows in results["tables"].items():
+        assert performance.table(rows, name) in text
+
+
 def test_the_tables_of_all_pairs_are_the_committed_results(monkeypatch):
     benchmarks = README.parent / "benchmarks"
     monkeypatch.syspath_prepend(benchmarks)

@@ -1,0 +1,141 @@
+"""Time of one call beside one read of the data, and beside one store for each transition.
+
+`make performance` measures, and writes `results/performance.json` and the tables of
+`docs/performance.md`. A read precedes each call, and ratios are medians over such pairs. The store
+limit is a store a cycle on every thread: no way that increments a counter in memory for each
+transition is faster. Counting in registers can be.
+"""
+
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from report import RESULTS, ROOT, hardware
+
+import tefast
+
+SHAPE = 2700, 25, 1024
+"""Half as many sequences as in the paper: 277 MB of float32."""
+BINS = 2, 3, 4, 8, 16, 32, 64
+DTYPES = "uint8", "float16", "float32", "float64"
+PASTS = (4, 1), (4, 2), (4, 3), (16, 1), (16, 2)
+"""Bins, and steps of the target's past."""
+ROUNDS = 15
+PAGE = ROOT / "docs" / "performance.md"
+PATH = RESULTS / "performance.json"
+TITLES = {
+    "bins": "bins",
+    "dtype": "values",
+    "target_history": "steps of the past",
+    "threads": "threads",
+}
+
+
+def data(dtype, bins):
+    """A target and a source, of random values: symbols where they are integers."""
+    rng = np.random.default_rng(0)
+    if dtype == "uint8":
+        return (rng.integers(0, bins, shape, np.uint8) for shape in (SHAPE, SHAPE[:2]))
+    h = rng.random(SHAPE, dtype=np.float32)
+    return h.astype(dtype, copy=False), rng.random(SHAPE[:2], dtype=np.float32)
+
+
+def read(pool, parts):
+    """Look at every byte once, on as many threads as there are parts."""
+    list(pool.map(lambda part: part.max(), parts))
+
+
+def timed(call):
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def measured(h, y, bins, threads, past, clock):
+    """A row: median times of a call and of a read, and how they compare."""
+    flat = h.reshape(-1).view(np.int64)
+    parts = np.array_split(flat, threads)
+    ranges = {} if h.dtype.kind in "iu" else {"h_range": (0, 1), "y_range": (0, 1)}
+    call = {"bins": bins, "threads": threads, "target_history": past, **ranges}
+    times = []
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in range(ROUNDS + 1):
+            once = timed(lambda: read(pool, parts))
+            times.append((once, timed(lambda: tefast.transfer_entropy(h, y, **call))))
+    times = times[1:]
+    transitions = h.shape[0] * (h.shape[1] - past) * h.shape[2]
+    seconds = statistics.median(all_ for _, all_ in times)
+    return {
+        "dtype": str(h.dtype),
+        "bins": bins,
+        "target_history": past,
+        "threads": threads,
+        "read": statistics.median(once for once, _ in times),
+        "seconds": seconds,
+        "reads": statistics.median(all_ / once for once, all_ in times),
+        "stores": seconds * threads * clock * 1e9 / transitions,
+    }
+
+
+def measure(clock):
+    """Rows of each table; clock: GHz."""
+    threads = len(os.sched_getaffinity(0))
+    h, y = data("float32", 16)
+    tables = {
+        "bins": [measured(h, y, bins, threads, 1, clock) for bins in BINS],
+        "threads": [measured(h, y, 16, each, 1, clock) for each in sorted({1, threads})],
+        "target_history": [measured(h, y, bins, threads, k, clock) for bins, k in PASTS],
+        "dtype": [],
+    }
+    for dtype in DTYPES:
+        tables["dtype"].append(measured(*data(dtype, 16), 16, threads, 1, clock))
+    return {"hardware": hardware(), "clock": clock, "shape": SHAPE, "tables": tables}
+
+
+def table(rows, varied):
+    """Markdown."""
+    columns = [*dict.fromkeys([varied, "bins"])]
+    names = [TITLES[column] for column in columns]
+    head = [*names, "ms", "one read, ms", "times the read", "times a store a cycle"]
+    lines = [f"| {' | '.join(head)} |", "| ---: " * len(head) + "|"]
+    for row in rows:
+        cells = [str(row[column]) for column in columns]
+        cells += [f"{1e3 * row['seconds']:.1f}", f"{1e3 * row['read']:.1f}"]
+        lines.append(f"| {' | '.join(cells)} | {row['reads']:.2f} | {row['stores']:.2f} |")
+    return "\n".join(lines) + "\n"
+
+
+def page(text, results):
+    """The page with its tables made anew, and what they were measured on."""
+    machine, clock = results["hardware"], results["clock"]
+    on = (
+        f"{machine['processor']} ({machine['instruction_set']}, {machine['cache']} of cache), "
+        f"{machine['threads']} threads, {clock:.2f} GHz\n"
+    )
+    made = {name: table(rows, name) for name, rows in results["tables"].items()}
+    for name, part in (made | {"machine": on}).items():
+        text = re.sub(
+            f"(<!-- {name} -->\n)(.*?)(<!-- end -->)",
+            lambda found, part=part: f"{found[1]}\n{part}\n{found[3]}", text, flags=re.DOTALL,
+        )  # fmt: skip
+    return text
+
+
+def main(arguments):
+    if arguments != ["--page"]:
+        (program,) = arguments
+        asked = subprocess.run([program, "clock"], capture_output=True, text=True, check=True)
+        results = measure(float(asked.stdout))
+        PATH.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    results = json.loads(PATH.read_text(encoding="utf-8"))
+    PAGE.write_text(page(PAGE.read_text(encoding="utf-8"), results), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
