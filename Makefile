@@ -107,7 +107,7 @@ sanitize: $(VENV)/installed
 		--force-reinstall --no-deps --config-settings=build-dir=build/asan \
 		--config-settings=cmake.define.TEFAST_SANITIZE="address,undefined" .
 	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libubsan.so)" \
-		ASAN_OPTIONS=detect_leaks=0 $(SANITIZED)/bin/python -P -m pytest -q -p no:cacheprovider \
+		ASAN_OPTIONS=detect_leaks=0 PYTHONSAFEPATH=1 $(SANITIZED)/bin/python -m pytest -q -p no:cacheprovider \
 		tests/backends/test_kernel.py tests/backends/test_surrogates.py \
 		tests/backends/test_counts.py tests/backends/test_used_bins.py \
 		tests/measures/test_known_values.py tests/pairs/test_pairwise.py

@@ -59,9 +59,13 @@ class Backend(Protocol):
     LONG_PASTS : int
         Up to so many states of a target's past and next value `transfer_entropies` takes pasts
         that are longer than one step; 0: it does not.
+    ROUNDING : str
+        How terms are rounded and summed. Results of backends with the same are equal to the last
+        bit.
     """
 
     LONG_PASTS: int
+    ROUNDING: str
 
     def missing(self) -> str | None:
         """Why this backend cannot run here, and what would give it; None if it can."""

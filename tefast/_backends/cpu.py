@@ -15,6 +15,7 @@ from tefast._tables.types import Booleans, Codes, Counts, Lengths, Nats, Orders,
 __all__ = ["place", "quantile_edges", "table"]
 
 LONG_PASTS = 2**16
+ROUNDING = "integers"
 
 try:
     from tefast import _native

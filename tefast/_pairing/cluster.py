@@ -200,7 +200,8 @@ class Read(Series):
             test = replace(test, ways=min(each.ways for each in facts))
             self._warn_of_doubts(plan, test)
         digests = "".join(each for some in facts for each in some.digests)
-        return test, {"codes": digest(digests), "bins": facts[0].bins}
+        rounding = "/".join(sorted({each.rounding for each in facts}))
+        return test, {"codes": digest(digests), "bins": facts[0].bins, "rounding": rounding}
 
     def _all(self, function: Callable[..., Any], given: Sequence[tuple[Any, ...]]) -> list[Any]:
         """Results of a function for all that is given, in its order."""

@@ -59,8 +59,12 @@ def _best(scores: Sequence[Floats]) -> tuple[Floats, npt.NDArray[Any], Floats]:
 
 
 def code_settings(inputs: Inputs) -> dict[str, Any]:
-    """What the results depend on in the data, for a checkpoint."""
-    return {"codes": digest("".join(code_digests(inputs))), "bins": inputs.bins}
+    """What the results depend on in the data and the backend, for a checkpoint."""
+    return {
+        "codes": digest("".join(code_digests(inputs))),
+        "bins": inputs.bins,
+        "rounding": inputs.options.backend.ROUNDING,
+    }
 
 
 def code_digests(inputs: Inputs) -> list[str]:

@@ -118,12 +118,15 @@ class Facts:
         What `fewest_ways` says of those that are sources; inf without any.
     few_values : bool
         See `Group`.
+    rounding : str
+        That of the backend.
     """
 
     bins: int
     digests: list[str]
     ways: float
     few_values: bool
+    rounding: str
 
 
 def labels_of(job: Job, numbers: Numbers, part: Any = None) -> npt.NDArray[Any]:
@@ -163,7 +166,8 @@ def facts_of(job: Job, group: Group | Numbers, sources: Numbers) -> Facts:
     inputs = inputs_of(group.codes, group.bins, job.asked.options, job.lengths)
     if test is not None and sources.size:
         ways = fewest_ways(pairs_of(job, group, sources), test)
-    return Facts(group.bins, code_digests(inputs), ways, group.few_values)
+    rounding = inputs.options.backend.ROUNDING
+    return Facts(group.bins, code_digests(inputs), ways, group.few_values, rounding)
 
 
 def found_of(

@@ -383,6 +383,13 @@ def test_a_checkpoint_outlives_a_kill(tmp_path, monkeypatch):
     np.testing.assert_array_equal(found.te, tefast.pairwise_transfer_entropy(x, 2).te)
 
 
+def test_a_checkpoint_is_not_gone_on_with_by_a_backend_that_rounds_otherwise(tmp_path):
+    x = np.random.default_rng(20).integers(0, 2, (200, 4))
+    tefast.pairwise_transfer_entropy(x, 2, checkpoint=tmp_path / "new", backend="reference")
+    with pytest.raises(ValueError, match="rounding"):
+        tefast.pairwise_transfer_entropy(x, 2, checkpoint=tmp_path / "new", backend="cpu")
+
+
 def test_too_few_surrogates_are_told():
     x = np.random.default_rng(16).integers(0, 2, (400, 3))
     x[1:, 2] = x[:-1, 0]
