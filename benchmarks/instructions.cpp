@@ -96,7 +96,7 @@ Work many_sources(Data data) {
 
 Work long_past(Data data, std::vector<std::int64_t> back) {
     data.make();
-    for (std::int64_t row = 0; row < data.rows(); row += data.steps) {
+    for (std::int64_t row = 0; row < data.sources * data.rows(); row += data.steps) {
         std::fill_n(data.states.begin() + row, back[0], std::int16_t{-1});
     }
     const auto size = static_cast<std::size_t>(data.units * data.sources);

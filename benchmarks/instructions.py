@@ -47,7 +47,8 @@ def measured(program):
 
 def compared(found, known):
     """Lines on what differs, and whether a case has grown too much."""
-    lines, grown = [], False
+    lines = [f"no longer there: {case}" for case in known if case not in found]
+    grown = False
     for case, number in found.items():
         before = known.get(case)
         if before is None:

@@ -202,7 +202,7 @@ class Source:
     def reached_by(self, states: JointState) -> JointState:
         """Such states (N, T), for the transitions that lead to each step."""
         reached = states.moved(min(self._back)).codes
-        return self._with(np.where(self._from_starts(self._ahead), reached, MISSING))
+        return JointState(np.where(self._from_starts(self._ahead), reached, MISSING), states.size)
 
     def _from_starts(self, steps: int) -> Booleans:
         """(N, T): where transitions start, so many steps later."""

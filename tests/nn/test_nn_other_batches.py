@@ -8,7 +8,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from tefast.nn import mask, prune
 from tefast.nn._trace.comparison import TOLERANCES, alike
-from tefast.nn._trace.derived import ONE_STEP, SHORT, other_batches, twice
+from tefast.nn._trace.derived import ONE_STEP, other_batches, twice
 from tefast.nn._trace.examples import Arguments
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -53,13 +53,37 @@ def test_code_that_runs_only_on_other_batches_is_compared(name, offset):
         assert name in str(error.value)
 
 
-def test_many_steps_are_compared_with_twice_as_many():
-    with pytest.raises(ValueError, match="twice its steps"):
-        prune(
-            Branching(lambda x, n: x.shape[1] == 2 * SHORT + 2),
-            [1, 2],
-            example=example(2, SHORT + 1),
-        )
+def test_a_fill_hides_no_difference():
+    """Nor does a constant that is equal in both models, though the mean lies with it."""
+
+    class Filled(Branching):
+        def forward(self, x, there):
+            return super().forward(x).masked_fill(~there[..., None], -1e9)
+
+    there = torch.ones(3, 6).bool()
+    there[1, 2:] = False
+    with pytest.raises(ValueError, match="the first 5 steps"):
+        prune(Filled(ELSEWHERE["the first 5 steps"]), [1, 2], example=(*example(), there))
+
+
+def test_one_sequence_is_tried_with_other_signs_too():
+    given = example(1)
+    model = Branching(lambda x, n: x.sum() * given[0].sum() < 0)
+    with pytest.raises(ValueError, match="does not give on"):
+        prune(model, [1, 2], example=given)
+
+
+def test_a_packed_sequence_may_lie_beside_tensors_of_as_many_rows():
+    class Beside(Branching):
+        def forward(self, x, fixed):
+            output = pad_packed_sequence(self.rnn(x)[0], batch_first=True)[0]
+            return self.fc(output).sum(1) + fixed.sum(1, keepdim=True)
+
+    packed = pack_padded_sequence(example(3, 5)[0], [5, 3, 2], batch_first=True)
+    for fixed in (torch.randn(3, 8), torch.randn(3, 20)):
+        pruned = prune(Beside(None), [1, 2], example=(packed, fixed))
+        masked = mask(Beside(None), [1, 2])
+        torch.testing.assert_close(pruned(packed, fixed), masked(packed, fixed))
 
 
 def test_lengths_of_every_number_of_steps_are_compared():
@@ -115,6 +139,7 @@ def test_first_and_double_steps_of_every_kind_of_argument():
     x, lengths = example()[0], [6, 2, 3]
     packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
     given = (x, x.transpose(0, 1), lengths, np.array(lengths), torch.tensor(lengths), packed)
+    assert of(ONE_STEP, tuple(lengths)) == ((1, 1, 1),)
     first = of(ONE_STEP, *given)
     assert torch.equal(first[0], x[:, :1])
     assert torch.equal(first[1], x.transpose(0, 1)[:1])

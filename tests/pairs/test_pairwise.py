@@ -269,6 +269,14 @@ def test_a_permuted_source_is_the_same_at_every_delay(history):
 
 
 @pytest.mark.filterwarnings("ignore:significance=:RuntimeWarning")
+def test_a_permuted_source_may_have_more_states_than_can_be_numbered():
+    x = np.random.default_rng(26).integers(0, 2, (400, 3))
+    how = {"source_history": 64, "significance": "shuffle", "surrogates": 9}
+    found = tefast.pairwise_transfer_entropy(x, 2, delays=[0, 1, 2], **how)
+    assert np.nanmin(found.p_value) > 0
+
+
+@pytest.mark.filterwarnings("ignore:significance=:RuntimeWarning")
 def test_the_best_delay_is_held_against_the_best_of_each_surrogate():
     x = np.random.default_rng(10).integers(0, 2, (400, 3))
     delays = range(1, 9)

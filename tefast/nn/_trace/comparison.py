@@ -244,7 +244,7 @@ def alike(
     base : callable
         Gives the largest number that went into a sum.
     about_mean : bool
-        Whether the entries of a feature are measured from their mean, as results are: a constant
+        Whether the entries of a feature may be measured from their mean, as results are: a constant
         that is added at the end says nothing about how much they differ.
     """
     if found.dtype != expected.dtype or found.shape != expected.shape:
@@ -265,7 +265,9 @@ def alike(
     size = theirs.abs()
     off, rounding = size, tolerance.rounding
     if about_mean:
-        off, rounding = (theirs - _means(expected, features)[of]).abs(), tolerance.given
+        # What fills others up pulls the mean away; then they are measured from 0.
+        from_mean = (theirs - _means(expected, features)[of]).abs()
+        off, rounding = torch.minimum(size, from_mean), tolerance.given
     spread = size.new_zeros(int(of.max()) + 1).scatter_reduce(0, of, off, "amax")
     allowed = tolerance.spread * spread[of] + rounding * size + tolerance.given * base()
     return bool(((ours - theirs).abs() <= allowed).all())

@@ -112,7 +112,7 @@ class Resized:
     lengths: Callable[[list[int]], list[int]] = list
 
     def of(self, arguments: Arguments, count: int, steps: int) -> Arguments | None:
-        """Return changed arguments, or None if nothing in them would change.
+        """Return changed arguments; None if nothing would change, or they cannot be made.
 
         Parameters
         ----------
@@ -123,7 +123,10 @@ class Resized:
             in any order, is changed. Integers up to so many steps, one a sequence, are lengths.
         """
         change = _Change(self, count, steps)
-        made = changed(deep_copy(arguments, name="example"), change)
+        try:
+            made = changed(deep_copy(arguments, name="example"), change)
+        except (RuntimeError, ValueError, IndexError):  # what seemed to be steps is something else
+            return None
         return cast(Arguments, made) if change.made else None
 
 
@@ -141,13 +144,15 @@ class _Change:
 
     def _changed(self, value: Any) -> Any:
         if isinstance(value, PackedSequence):
+            if (int(value.batch_sizes[0]), len(value.batch_sizes)) != (self.count, self.steps):
+                return value
             padded, lengths = pad_packed_sequence(value)
             others = torch.tensor(self._lengths(lengths.tolist()))
             padded = self.how.sequences(self.how.steps(padded, 0), 1)
             ordered = value.sorted_indices is None
             return pack_padded_sequence(padded, others, enforce_sorted=ordered)
-        if isinstance(value, list) and value and all(type(one) is int for one in value):
-            return self._lengths(value) if self._are_lengths(value) else value
+        if type(value) in (list, tuple) and value and all(type(one) is int for one in value):
+            return type(value)(self._lengths(value)) if self._are_lengths(value) else value
         if isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind in "iu":
             found = value.tolist()
             return (
@@ -171,10 +176,10 @@ class _Change:
                 return self.how.sequences(value, axis)
         return value
 
-    def _are_lengths(self, values: list[int]) -> bool:
+    def _are_lengths(self, values: Sequence[int]) -> bool:
         return len(values) == self.count and 1 <= min(values) <= max(values) <= self.steps
 
-    def _lengths(self, values: list[int]) -> list[int]:
+    def _lengths(self, values: Sequence[int]) -> list[int]:
         return self.how.lengths([self.how.length(one) for one in values])
 
 
@@ -186,7 +191,7 @@ ONE_STEP = Resized(
 
 
 def twice(steps: int) -> Resized:
-    """Return what has the steps of an example come twice, one after the other."""
+    """Return the way to twice the steps: those of the example, one time after the other."""
     return Resized(
         "the example with twice its steps",
         lambda x, axis: torch.cat([x, x], axis),
@@ -194,7 +199,9 @@ def twice(steps: int) -> Resized:
     )
 
 
-def other_batches(arguments: Arguments, count: int, steps: int) -> Iterator[tuple[str, Arguments]]:
+def other_batches(
+    arguments: Arguments, count: int, steps: int, larger: bool = True
+) -> Iterator[tuple[str, Arguments]]:
     """Yield arguments of other sizes and values than an example's.
 
     Parameters
@@ -203,23 +210,24 @@ def other_batches(arguments: Arguments, count: int, steps: int) -> Iterator[tupl
         Not changed.
     count, steps : int
         Sequences that a recurrent layer ran for, and their steps.
+    larger : bool
+        Whether there may be more steps and sequences than in the example.
 
     Yields
     ------
     what : str
         What the arguments are, for messages.
     arguments : Arguments
-        Of one step less, half the steps and one step more; of twice the steps where `masked_run`
-        does not try that; of further sequences of other lengths, and of one sequence. Their values
-        are shuffled; those of the one sequence have the other sign too.
+        Of one step less, half the steps and one step more; with further sequences of other lengths,
+        and of one sequence. Their values are shuffled; those of the last have the other sign too.
     """
     ways = [_first(fewer) for fewer in sorted({steps - 1, steps // 2} - {0}, reverse=True)]
-    ways += [_ONE_STEP_MORE, *([twice(steps)] if steps > SHORT else []), _of_all_lengths(steps)]
+    ways += [_ONE_STEP_MORE, _of_all_lengths(steps)] if larger else []
     ways += [_ONE_SEQUENCE] if count > 1 else []
     for number, how in enumerate(ways):
         made = how.of(arguments, count, steps)
         if made is not None:
-            yield how.what, _with_other_values(made, number, how is _ONE_SEQUENCE)
+            yield how.what, _with_other_values(made, number, signs=how is ways[-1])
 
 
 def _first(steps: int) -> Resized:
@@ -266,15 +274,16 @@ def _with_other_values(arguments: Arguments, seed: int, signs: bool) -> Argument
     """Shuffle the features and tokens in arguments, which are changed; flags stay as they are."""
     generator = torch.Generator().manual_seed(seed)
 
-    def change(value: Any) -> Any:
-        if isinstance(value, PackedSequence):
-            return value._replace(data=change(value.data))
-        if not isinstance(value, Tensor) or value.layout != torch.strided:
-            return value
-        if value.ndim < 2 or value.dtype == torch.bool:
-            return value
+    def shuffle(value: Tensor) -> Tensor:
         order = torch.randperm(value.numel(), generator=generator).to(value.device)
         value = value.flatten()[order].view(value.shape)
         return -value if signs and value.is_floating_point() else value
+
+    def change(value: Any) -> Any:
+        if isinstance(value, PackedSequence):
+            return value._replace(data=shuffle(value.data))
+        if not isinstance(value, Tensor) or value.layout != torch.strided:
+            return value
+        return value if value.ndim < 2 or value.dtype == torch.bool else shuffle(value)
 
     return cast(Arguments, changed(arguments, change))

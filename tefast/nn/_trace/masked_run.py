@@ -93,11 +93,12 @@ class Trace(Reader):
                 self._on_shorter(arguments, lengths)
         run.sizes = sorted(self.sizes | self._sizes_of(arguments))
         for count, steps in run.sizes:
-            more, first = (how.of(arguments, count, steps) for how in (twice(steps), ONE_STEP))
-            if more is not None and steps <= SHORT:  # what changes with them may not show on so few
+            more = twice(steps).of(arguments, count, steps) if steps <= SHORT else None
+            if more is not None:  # what changes with the steps may not show on so few
                 with suppress(_NoRunError):
                     self._another(more)
-            if first is not None and steps > 1:
+            first = ONE_STEP.of(arguments, count, steps) if steps > 1 else None
+            if first is not None:
                 self._on_one_step(first)
 
     def _sizes_of(self, arguments: Arguments) -> set[tuple[int, int]]:
