@@ -15,7 +15,6 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
 BEGIN, END = "<!-- benchmarks: python benchmarks/report.py --readme -->\n", "<!-- end -->\n"
-# Results of other benchmarks.
 PACKAGES = ("numpy", "torch", "numba", "cython", "pyinform", "infomeasure", "pytest-benchmark")
 
 # Rows of the table: the benchmark, what it is called, and where it runs on one thread.
