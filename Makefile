@@ -94,7 +94,8 @@ calibration: $(VENV)/installed
 
 # The kernel's tests under the address and undefined-behaviour sanitizers, in an environment of
 # their own; and its parallel parts under the thread sanitizer where Clang, its libomp and its
-# runtimes are there (Debian: clang libomp-dev and libclang-rt-dev of its version), since GCC's OpenMP cannot be watched.
+# runtimes are there (Debian: clang libomp-dev, and libclang-rt-dev of its version), since GCC's
+# OpenMP cannot be watched.
 SANITIZED := build/sanitized
 CLANGXX ?= $(shell command -v clang++ || ls /usr/bin/clang++-* 2>/dev/null | head -1)
 LLVM_LIB = $(shell $(CLANGXX) -print-resource-dir)/../..

@@ -15,16 +15,11 @@
 #include "cpu/measure.hpp"
 #include "cpu/scan.hpp"
 #include "cpu/transitions.hpp"
+#include "random_bits.hpp"
 
 namespace {
 
 using namespace tefast;
-
-std::uint32_t random_bits() {
-    static std::uint64_t state = 1;
-    state = state * 6364136223846793005U + 1442695040888963407U;
-    return static_cast<std::uint32_t>(state >> 33);
-}
 
 void require(bool holds, const char* what) {
     if (holds) return;

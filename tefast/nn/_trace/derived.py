@@ -219,15 +219,22 @@ def other_batches(
         What the arguments are, for messages.
     arguments : Arguments
         Of one step less, half the steps and one step more; with further sequences of other lengths,
-        and of one sequence. Their values are shuffled; those of the last have the other sign too.
+        and of one sequence, as far as they can be made. Their values are shuffled; those of the
+        last have the other sign too.
     """
     ways = [_first(fewer) for fewer in sorted({steps - 1, steps // 2} - {0}, reverse=True)]
     ways += [_ONE_STEP_MORE, _of_all_lengths(steps)] if larger else []
     ways += [_ONE_SEQUENCE] if count > 1 else []
+    last: tuple[str, Arguments, int] | None = None
     for number, how in enumerate(ways):
         made = how.of(arguments, count, steps)
-        if made is not None:
-            yield how.what, _with_other_values(made, number, signs=how is ways[-1])
+        if made is None:
+            continue
+        if last is not None:
+            yield last[0], _with_other_values(*last[1:], signs=False)
+        last = how.what, made, number
+    if last is not None:
+        yield last[0], _with_other_values(*last[1:], signs=True)
 
 
 def _first(steps: int) -> Resized:
