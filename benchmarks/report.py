@@ -71,7 +71,12 @@ def collect(bench):
         }
     versions = {"python": platform.python_version()}
     versions |= {name: version(name) for name in PACKAGES}
-    return {"hardware": machine, "versions": versions, "measured": measured}
+    return {
+        "measured_on": bench["datetime"][:10],
+        "hardware": machine,
+        "versions": versions,
+        "measured": measured,
+    }
 
 
 def table(results):
@@ -115,10 +120,10 @@ def readme(text, results):
 
 
 def committed():
-    """The results that the README shows of the CPU."""
-    found = RESULTS.glob("*-threads.json")  # as `host_kind` calls them
-    (path,) = (path for path in found if not path.stem.startswith("gpu-"))
-    return json.loads(path.read_text(encoding="utf-8"))
+    """The newest results of a CPU, which the README shows. Each kind of machine has a file."""
+    paths = (path for path in RESULTS.glob("*-threads.json") if not path.stem.startswith("gpu-"))
+    found = (json.loads(path.read_text(encoding="utf-8")) for path in paths)
+    return max(found, key=lambda results: results["measured_on"])
 
 
 def main(arguments):

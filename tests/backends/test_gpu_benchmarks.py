@@ -223,13 +223,19 @@ def test_small_calls_for_the_sanitizer(capsys):
     assert "operator, 64 bins, edges for each unit" in capsys.readouterr().out
 
 
-def test_results_of_a_gpu_are_not_taken_for_the_cpus(tmp_path, monkeypatch):
+def test_the_readme_shows_the_newest_results_of_a_cpu(tmp_path, monkeypatch):
     import report
 
     monkeypatch.setattr(report, "RESULTS", tmp_path)
-    for name in ("growth", "gpu-made-up", "some-cpu"):
-        (tmp_path / f"{name}.json").write_text(json.dumps(name))
-    assert report.committed() == "some-cpu"
+    days = {
+        "growth": "2026-04-01",
+        "gpu-made-up-2-threads": "2026-03-01",
+        "some-cpu-2-threads": "2026-02-01",
+        "some-cpu-16-threads": "2026-01-01",
+    }
+    for name, day in days.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps({"measured_on": day}))
+    assert report.committed() == {"measured_on": "2026-02-01"}
 
 
 def gpu_check(out, **environment):
