@@ -342,15 +342,15 @@ py::tuple transfer_entropy(const Input& target, const Dense<std::int16_t>& sourc
 
 // Rows back from a transition's first that make its past; none: that row alone. Sources must have
 // no state where the past would begin before its sequence.
-tefast::Past past_of(const std::vector<std::int64_t>& back, int bins,
+tefast::Past past_of(const std::vector<std::int64_t>& back, bool with_next, int bins,
                      const Dense<std::int16_t>& sources) {
-    if (back.empty()) return {};
+    if (back.empty()) return {nullptr, 0, with_next};
     if (*std::min_element(back.begin(), back.end()) < 0)
         throw std::invalid_argument("rows back must not be negative");
     std::int64_t states = 1;
     for (std::size_t k = 0; k < back.size(); ++k) {
         states *= bins;
-        if (states * bins > 65536)
+        if (states * (with_next ? bins : 1) > 65536)
             throw std::invalid_argument("a table has more than 65,536 cells");
     }
     const std::int64_t steps = sources.shape(2), rows = sources.shape(0) * sources.shape(1);
@@ -360,24 +360,38 @@ tefast::Past past_of(const std::vector<std::int64_t>& back, int bins,
         if (std::any_of(source, source + early, [](std::int16_t state) { return state >= 0; }))
             throw std::invalid_argument("a source has a state before there is a past");
     }
-    return {back.data(), static_cast<int>(back.size())};
+    return {back.data(), static_cast<int>(back.size()), with_next};
+}
+
+tefast::Told told_of(const std::string& name) {
+    if (name == "by_source") return tefast::Told::by_source;
+    if (name == "by_past") return tefast::Told::by_past;
+    if (name == "by_nothing") return tefast::Told::by_nothing;
+    throw std::invalid_argument("told must be 'by_source', 'by_past' or 'by_nothing'");
 }
 
 py::tuple transfer_entropies(const Input& target, const Dense<std::int16_t>& sources,
                              std::int64_t states, bool omit, int threads,
-                             const std::vector<std::int64_t>& back) {
+                             const std::vector<std::int64_t>& back, bool with_next,
+                             const std::string& told, std::int64_t inner) {
     const Array3 values = target.values();
     if (sources.ndim() != 3 || sources.shape(1) != values.shape[0] ||
         sources.shape(2) != values.shape[1])
         throw std::invalid_argument("sources must have shape (S, N, T)");
     check_states(sources, states);
+    if (inner < 0 || (inner && states % inner))
+        throw std::invalid_argument("inner must divide the states, or be 0");
+    if (told != "by_source" && states != 1)
+        throw std::invalid_argument("only 'by_source' has states of a source");
     const tefast::Transitions work{values,
                                    target.edges(),
                                    target.lengths(),
                                    nullptr,
                                    states,
                                    omit,
-                                   past_of(back, target.bins(), sources)};
+                                   past_of(back, with_next, target.bins(), sources),
+                                   told_of(told),
+                                   inner};
     const std::int64_t S = sources.shape(0);
     Dense<double> nats({S, target.units()});
     double* out = nats.mutable_data();
@@ -406,7 +420,8 @@ Dense<double> score_counts(const Dense<std::int64_t>& counts, int threads) {
     const std::int64_t* table = counts.data();
     const int bins = static_cast<int>(counts.shape(1));
     Released release;
-    tefast::score_counts(table, work.shape[0], bins, work.shape[2], out, threads_of(threads, work));
+    tefast::score_counts({table, work.shape[0], bins, bins, work.shape[2]}, out,
+                         threads_of(threads, work));
     return nats;
 }
 
@@ -643,7 +658,8 @@ PYBIND11_MODULE(_native, m) {
     m.def("transfer_entropy", &transfer_entropy);
     m.def("transfer_entropies", &transfer_entropies, py::arg("target"), py::arg("sources"),
           py::arg("states"), py::arg("omit"), py::arg("threads"),
-          py::arg("back") = std::vector<std::int64_t>());
+          py::arg("back") = std::vector<std::int64_t>(), py::arg("with_next") = true,
+          py::arg("told") = "by_source", py::arg("inner") = 0);
     m.def("score_counts", &score_counts);
     m.def("count_windows", &count_windows, py::arg("windows"), counts, py::arg("threads"));
     m.def("conditional_surrogates", &conditional_surrogates);

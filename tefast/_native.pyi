@@ -66,6 +66,9 @@ def transfer_entropies(
     omit: bool,
     threads: int,
     back: Sequence[int] = (),
+    with_next: bool = True,
+    told: str = "by_source",
+    inner: int = 0,
 ) -> tuple[npt.NDArray[np.float64], bool]: ...
 def score_counts(counts: npt.NDArray[np.int64], threads: int) -> npt.NDArray[np.float64]: ...
 def count_windows(windows: Windows, counts: npt.NDArray[np.int64], threads: int) -> None: ...

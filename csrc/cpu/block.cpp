@@ -34,8 +34,8 @@ Block::Block(const Transitions& work, int threads)
       kernels_(kernels()),
       all_cuts_(work.edges, work.target.dtype, work.target.shape[2]),
       cuts_(all_cuts_.view()),
-      width_(group_width(pasts_of(work) * work.edges.bins, work.target.shape[2])),
-      cells_(pasts_of(work) * work.edges.bins * width_),
+      width_(group_width(moves_of(work), work.target.shape[2])),
+      cells_(moves_of(work) * width_),
       groups_(groups_of(work.target.shape[2], width_, work.edges.bins)),
       scratch_(static_cast<std::size_t>(threads), RowScratch(work.target)) {}
 

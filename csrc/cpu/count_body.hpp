@@ -23,11 +23,13 @@ class Prefetch {
 
 #include "cpu/few_body.hpp"
 
-// cells (group,) = (past * bins + next) * group, in the compiler's own vectors: every instruction
-// set and architecture has them, and loops over bytes, which may alias anything, are not made
-// into vectors by themselves.
+// cells (group,) = (past * bins + next) * group, or value * group, in the compiler's own vectors:
+// every instruction set and architecture has them, and loops over bytes, which may alias anything,
+// are not made into vectors by themselves.
 template <int group>
 void find_row(const uint8_t* past, const uint8_t* next, int bins, uint16_t* cells);
+template <int group>
+void find_value(const uint8_t* value, uint16_t* cells);
 
 #define TEFAST_FIND_ROW(group)                                                                \
     template <>                                                                               \
@@ -41,6 +43,15 @@ void find_row(const uint8_t* past, const uint8_t* next, int bins, uint16_t* cell
         const Words row = __builtin_convertvector(from, Words) * static_cast<uint16_t>(bins); \
         const Words cell = (row + __builtin_convertvector(to, Words)) * uint16_t{group};      \
         __builtin_memcpy(cells, &cell, sizeof cell);                                          \
+    }                                                                                         \
+    template <>                                                                               \
+    inline void find_value<group>(const uint8_t* value, uint16_t* cells) {                    \
+        typedef uint8_t Bytes __attribute__((vector_size(group)));                            \
+        typedef uint16_t Words __attribute__((vector_size(2 * group)));                       \
+        Bytes codes;                                                                          \
+        __builtin_memcpy(&codes, value, sizeof codes);                                        \
+        const Words cell = __builtin_convertvector(codes, Words) * uint16_t{group};           \
+        __builtin_memcpy(cells, &cell, sizeof cell);                                          \
     }
 #if !defined(__AVX2__)
 TEFAST_FIND_ROW(16)
@@ -51,14 +62,21 @@ TEFAST_FIND_ROW(1)
 
 #if defined(__AVX2__)
 // Compilers widen a strip of bytes in halves and join them, where one instruction does.
+inline __m256i widened(const uint8_t* codes) {
+    return _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(codes)));
+}
+
 template <>
 inline void find_row<16>(const uint8_t* past, const uint8_t* next, int bins, uint16_t* cells) {
-    const auto widened = [](const uint8_t* codes) {
-        return _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(codes)));
-    };
     const __m256i row =
         _mm256_mullo_epi16(widened(past), _mm256_set1_epi16(static_cast<short>(bins)));
     const __m256i cell = _mm256_slli_epi16(_mm256_add_epi16(row, widened(next)), 4);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(cells), cell);
+}
+
+template <>
+inline void find_value<16>(const uint8_t* value, uint16_t* cells) {
+    const __m256i cell = _mm256_slli_epi16(widened(value), 4);
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(cells), cell);
 }
 #endif
@@ -91,7 +109,7 @@ void find_long_cells(const Moves& moves, const uint32_t* rows, int64_t count, in
     for (int64_t k = 0; k < count; ++k) {
         Words cell = {};
         unsigned valid = 0xffff;
-        for (int i = 0; i <= moves.past.length; ++i) {
+        for (int i = 0; i < moves.past.length + (moves.past.with_next ? 1 : 0); ++i) {
             const int64_t forward = i < moves.past.length ? -moves.past.back[i] : 1;
             const int64_t at = static_cast<int64_t>(rows[k]) + forward;
             typename Group<group>::Bytes codes;
@@ -111,6 +129,14 @@ inline void find_cells(const Moves& moves, const uint32_t* rows, int64_t count, 
                        uint16_t* cells, uint16_t* counted) {
     if (moves.past.length > 0) {
         return find_long_cells<group, all_valid>(moves, rows, count, lane, cells, counted);
+    }
+    if (!moves.past.with_next) {
+        for (int64_t k = 0; k < count; ++k) {
+            const int64_t row = static_cast<int64_t>(rows[k]);
+            find_value<group>(moves.codes + row * moves.stride + lane, cells + k * group);
+            if constexpr (!all_valid) counted[k] = static_cast<uint16_t>(moves.valid[row] >> lane);
+        }
+        return;
     }
     for (int64_t k = 0; k < count; ++k) {
         const uint8_t* past = moves.codes + static_cast<int64_t>(rows[k]) * moves.stride + lane;

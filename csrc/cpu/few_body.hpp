@@ -1,5 +1,6 @@
-// Moves of few symbols, counted in registers instead of a table: every byte of a vector counts for
-// a unit. Included by kernels_body.hpp, inside the level's own unnamed namespace.
+// Moves of few symbols, and values of no more than 16, counted in registers instead of a table:
+// every byte of a vector counts for a unit. Included by kernels_body.hpp, inside the level's own
+// unnamed namespace.
 
 #if defined(__AVX512BW__)
 constexpr int few_rows = 4;  // whose strips fill a vector
@@ -39,13 +40,33 @@ inline void load_few(const uint8_t* codes, const uint32_t* rows, FewBytes& past,
 #endif
 }
 
-// Adds what the bytes of each unit count to its counters (strip,).
+#if defined(__AVX2__)
+// The codes of a few rows alone.
+inline FewBytes load_values(const uint8_t* codes, const uint32_t* rows) {
+    StripBytes each[few_rows];
+    for (int k = 0; k < few_rows; ++k) {
+        __builtin_memcpy(&each[k], codes + int64_t{strip} * rows[k], sizeof each[k]);
+    }
+    FewBytes all;
+    __builtin_memcpy(&all, each, sizeof all);
+    return all;
+}
+#endif
+
+// Adds what the bytes of each unit count to its counters (strip,). few: no unit counted more than
+// a byte takes.
+template <bool few = false>
 inline void spill_few(const FewBytes& bytes, uint16_t* counts) {
     StripBytes parts[few_rows];
     __builtin_memcpy(parts, &bytes, sizeof parts);
     StripSums sums;
     __builtin_memcpy(&sums, counts, sizeof sums);
-    for (const StripBytes& part : parts) sums += __builtin_convertvector(part, StripSums);
+    if constexpr (few) {
+        for (int part = 1; part < few_rows; ++part) parts[0] += parts[part];
+        sums += __builtin_convertvector(parts[0], StripSums);
+    } else {
+        for (const StripBytes& part : parts) sums += __builtin_convertvector(part, StripSums);
+    }
     __builtin_memcpy(counts, &sums, sizeof sums);
 }
 
@@ -54,7 +75,9 @@ inline void count_rest(const Moves& moves, int64_t from, uint16_t* table) {
     for (int64_t k = from; k < moves.count; ++k) {
         const uint8_t* const past = moves.codes + int64_t{strip} * moves.rows[k];
         for (int i = 0; i < strip; ++i) {
-            ++table[(past[i] * moves.bins + past[strip + i]) * strip + i];
+            const int cell =
+                moves.past.with_next ? past[i] * moves.bins + past[strip + i] : past[i];
+            ++table[cell * strip + i];
         }
     }
 }
@@ -100,10 +123,21 @@ inline FewBytes look_up(const FewBytes& entries, const FewBytes& index) {
 #endif
 }
 
-// Of three or four symbols: two cells share a byte, until one of them could pass 15.
+// Cells of moves between three or four symbols.
 template <int bins>
-void count_few(const Moves& moves, uint16_t* table, Prefetch codes) {
-    constexpr int cells = bins * bins, halves = (cells + 1) / 2;
+inline FewBytes few_cells(const Moves& moves, int64_t k) {
+    FewBytes past, next;
+    load_few(moves.codes, moves.rows + k, past, next);
+    FewBytes cell = past + past + next;
+    if constexpr (bins == 3) cell += past;
+    if constexpr (bins == 4) cell += past + past;
+    return cell;
+}
+
+// Of no more than 2 * halves cells: two of them share a byte, until one could pass 15. find(k): the
+// cells of rows[k] and of those after it for a vector.
+template <int halves, class Find>
+void count_few(const Moves& moves, int64_t cells, uint16_t* table, Prefetch codes, Find&& find) {
     constexpr int64_t most_in_half = 15;
     FewBytes ones[halves] = {};
     for (int h = 0; h < halves; ++h) {
@@ -119,11 +153,7 @@ void count_few(const Moves& moves, uint16_t* table, Prefetch codes) {
             FewBytes both[halves] = {};
             codes.advance();
             for (int64_t i = 0; i < most_in_half && k < whole; ++i, k += few_rows) {
-                FewBytes past, next;
-                load_few(moves.codes, moves.rows + k, past, next);
-                FewBytes cell = past + past + next;
-                if constexpr (bins == 3) cell += past;
-                if constexpr (bins == 4) cell += past + past;
+                const FewBytes cell = find(k);
                 for (int h = 0; h < halves; ++h) both[h] += look_up(ones[h], cell);
             }
             for (int h = 0; h < halves; ++h) {
@@ -131,9 +161,36 @@ void count_few(const Moves& moves, uint16_t* table, Prefetch codes) {
                 bytes[2 * h + 1] += both[h] >> 4;
             }
         }
-        for (int cell = 0; cell < cells; ++cell) spill_few(bytes[cell], table + cell * strip);
+        if (whole <= most_in_byte) {
+            for (int64_t cell = 0; cell < cells; ++cell) {
+                spill_few<true>(bytes[cell], table + cell * strip);
+            }
+        } else {
+            for (int64_t cell = 0; cell < cells; ++cell) {
+                spill_few(bytes[cell], table + cell * strip);
+            }
+        }
     }
     count_rest(moves, whole, table);
+}
+
+template <int halves>
+void count_values_in(const Moves& moves, uint16_t* table, Prefetch codes) {
+    count_few<halves>(moves, moves.bins, table, codes,
+                      [&](int64_t k) { return load_values(moves.codes, moves.rows + k); });
+}
+
+bool count_values(const Moves& moves, uint16_t* table, Prefetch codes) {
+    if (moves.bins <= 4) {
+        count_values_in<2>(moves, table, codes);
+    } else if (moves.bins <= 8) {
+        count_values_in<4>(moves, table, codes);
+    } else if (moves.bins <= 16) {
+        count_values_in<8>(moves, table, codes);
+    } else {
+        return false;
+    }
+    return true;
 }
 
 #endif
@@ -142,17 +199,24 @@ void count_few(const Moves& moves, uint16_t* table, Prefetch codes) {
 bool count_in_registers(const Moves& moves, uint16_t* table, const Ahead& ahead) {
     const Prefetch codes(ahead.codes, ahead.code_bytes, moves.count / (16 * few_rows) + 1);
     if (moves.valid || moves.stride != strip || moves.past.length > 0) return false;
+    if (!moves.past.with_next) {
+#if defined(__AVX2__)
+        return count_values(moves, table, codes);
+#else
+        return false;
+#endif
+    }
     if (moves.bins == 2) {
         count_two(moves, table, codes);
         return true;
     }
 #if defined(__AVX2__)
     if (moves.bins == 3) {
-        count_few<3>(moves, table, codes);
+        count_few<5>(moves, 9, table, codes, [&](int64_t k) { return few_cells<3>(moves, k); });
         return true;
     }
     if (moves.bins == 4) {
-        count_few<4>(moves, table, codes);
+        count_few<8>(moves, 16, table, codes, [&](int64_t k) { return few_cells<4>(moves, k); });
         return true;
     }
 #endif

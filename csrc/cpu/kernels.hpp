@@ -33,10 +33,13 @@ struct Codes {
     std::int64_t valid_stride;
 };
 
-// Rows back from the one before the next value that make a past, the most significant first.
+// What is counted of a unit at a row of its sequence: the codes of rows so far back from it, the
+// most significant first, and the code of the next row beside them.
 struct Past {
     const std::int64_t* back = nullptr;
     int length = 0;  // 0: that row alone
+    bool with_next =
+        true;  // else there is one past, and its codes are counted in place of next ones
 };
 
 inline std::int64_t power(std::int64_t base, int exponent) {
@@ -45,12 +48,16 @@ inline std::int64_t power(std::int64_t base, int exponent) {
     return found;
 }
 
-// States of a past, of codes below `bins`.
+// States of a past and of what is counted beside it, of codes below `bins`.
 inline std::int64_t pasts_of(const Past& past, int bins) {
-    return power(bins, past.length > 0 ? past.length : 1);
+    return past.with_next ? power(bins, past.length > 0 ? past.length : 1) : 1;
+}
+inline std::int64_t nexts_of(const Past& past, int bins) {
+    return past.with_next ? bins : power(bins, past.length > 0 ? past.length : 1);
 }
 
-// Transitions of one strip from row r to r + 1, r being each of rows[0 .. count).
+// Transitions of one strip from row r to r + 1, r being each of rows[0 .. count); or its values at
+// r, where no next one is counted.
 struct Moves {
     const std::uint8_t* codes;   // (rows, lanes), or (rows,) of a unit that is alone
     std::int64_t stride;         // bytes from one row to the next
@@ -98,8 +105,8 @@ struct Kernels {
     // floats. False, and ranges without meaning, if a value is NaN or infinite.
     bool (*extend_range)(DType, const Rows&, void* low, void* high);
 
-    // Adds the moves of `group` lanes from `lane` on to table (pasts * bins, group), whose row is
-    // past * bins + next, and whose cells are no more than 65,536. No cell may pass 65,535.
+    // Adds the moves of `group` lanes from `lane` on to table (pasts * nexts, group), whose row is
+    // past * nexts + next, and whose cells are no more than 65,536. No cell may pass 65,535.
     void (*count)(const Moves&, int lane, int group, std::uint16_t* table, const Ahead&);
 
     // cells (count, group): where the moves of `count` fall in a table.

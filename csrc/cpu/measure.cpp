@@ -81,28 +81,36 @@ void StripTerms::move_to(Wide* sums) {
     std::fill(found_.sums, found_.sums + lanes, std::uint64_t{0});
 }
 
-Measure::Measure(std::int64_t pasts, int bins, int units)
+Measure::Measure(std::int64_t pasts, std::int64_t nexts, int units, Told told)
     : kernels_(&kernels()),
+      told_(told),
       pasts_in_all_(pasts),
-      bins_(bins),
+      nexts_(nexts),
       units_(units),
       joint_(static_cast<std::size_t>(units)),
       past_state_(joint_.size()),
-      moves_(static_cast<std::size_t>(pasts * bins) * joint_.size()),
+      moves_(static_cast<std::size_t>(pasts * nexts) * joint_.size()),
       pasts_(static_cast<std::size_t>(pasts) * joint_.size()),
+      margins_(joint_.size()),
+      next_(joint_.size()),
       strip_joint_(terms_),
       strip_past_state_(terms_),
-      strip_pasts_(static_cast<std::size_t>(std::max(pasts, rows_at_once) * lanes)) {}
+      strip_margins_(terms_),
+      strip_pasts_(static_cast<std::size_t>(std::max(pasts, rows_at_once) * lanes)),
+      strip_moves_(units == lanes ? moves_.size() : 0) {}
 
 void Measure::reset(std::int64_t all, const Margins* known) {
     known_ = known;
     narrow_ = all < Terms::narrow_end;
+    since_ = 0;
     std::fill(joint_.begin(), joint_.end(), Wide{0});
     std::fill(past_state_.begin(), past_state_.end(), Wide{0});
-    if (!known) std::fill(moves_.begin(), moves_.end(), std::uint64_t{0});
+    std::fill(margins_.begin(), margins_.end(), Margins{0, 0, 0});
+    std::fill(next_.begin(), next_.end(), Wide{0});
 }
 
 void Measure::add(std::uint16_t* table, std::int64_t moves, bool clear) {
+    since_ += moves + 1;
     if (units_ == lanes) return add_strip(table, moves, clear);
     const std::size_t units = joint_.size(), cells = moves_.size() / units;
     const std::uint64_t* const narrow = terms_.narrow();
@@ -111,19 +119,24 @@ void Measure::add(std::uint16_t* table, std::int64_t moves, bool clear) {
     for (; u < units; ++u) add_terms<1>(narrow, table + u, cells, units, &joint_[u]);
     std::fill(pasts_.begin(), pasts_.end(), std::uint64_t{0});
     std::uint64_t* const to = known_ ? nullptr : moves_.data();
-    kernels_->add_margins(table, pasts_in_all_, bins_, units_, to, pasts_.data());
+    kernels_->add_margins(table, pasts_in_all_, static_cast<int>(nexts_), units_, to,
+                          pasts_.data());
     add_past_states();
     if (clear) std::fill(table, table + moves_.size(), std::uint16_t{0});
 }
 
 void Measure::add_strip(std::uint16_t* table, std::int64_t moves, bool clear) {
-    if (!known_) {
+    if (!known_ && narrow_) {
+        for (std::size_t i = 0; i < moves_.size(); ++i) {
+            strip_moves_[i] = static_cast<std::uint16_t>(strip_moves_[i] + table[i]);
+        }
+    } else if (!known_) {
         for (std::size_t i = 0; i < moves_.size(); ++i) moves_[i] += table[i];
     }
     const std::int64_t room = static_cast<std::int64_t>(strip_pasts_.size()) / lanes;
     if (past_rows_ + pasts_in_all_ > room) add_strip_pasts();
     std::uint16_t* const pasts = strip_pasts_.data() + past_rows_ * lanes;
-    strip_joint_.add(table, pasts_in_all_, bins_, moves, clear, pasts);
+    strip_joint_.add(table, pasts_in_all_, nexts_, moves, clear, pasts);
     past_rows_ += pasts_in_all_;
     past_moves_ += moves;
     if (!narrow_) end_strip();
@@ -142,9 +155,11 @@ void Measure::end_strip() {
 }
 
 void Measure::take(std::uint16_t* table, const std::uint16_t* cells, std::int64_t moves) {
+    since_ += moves;
     const std::size_t units = joint_.size();
-    const auto row = static_cast<std::uint32_t>(bins_ * units_);  // 32 bits divide faster
+    const auto row = static_cast<std::uint32_t>(nexts_ * units_);  // 32 bits divide faster
     const std::uint64_t* const narrow = terms_.narrow();
+    const bool in_strip = units_ == lanes && narrow_;
     std::fill(pasts_.begin(), pasts_.end(), std::uint64_t{0});
     for (std::int64_t k = 0; k < moves; ++k, cells += units) {
         for (std::size_t u = 0; u < units; ++u) {
@@ -152,7 +167,12 @@ void Measure::take(std::uint16_t* table, const std::uint16_t* cells, std::int64_
             const std::uint16_t n = table[cell];
             table[cell] = 0;  // a cell is met as often as it was counted, and taken once
             joint_[u] += narrow[n];
-            if (!known_) moves_[cell] += n;
+            if (known_) {
+            } else if (in_strip) {
+                strip_moves_[cell] = static_cast<std::uint16_t>(strip_moves_[cell] + n);
+            } else {
+                moves_[cell] += n;
+            }
             pasts_[cells[u] / row * units + u] += n;
         }
     }
@@ -170,27 +190,29 @@ void Measure::add_past_states() {
 }
 
 void Measure::add(const std::uint64_t* table) {
+    ++since_;
     const Terms term(terms_);
-    const std::size_t units = joint_.size(), bins = static_cast<std::size_t>(bins_);
+    const std::size_t units = joint_.size(), nexts = static_cast<std::size_t>(nexts_);
     std::fill(pasts_.begin(), pasts_.end(), std::uint64_t{0});
     for (std::size_t cell = 0; cell < moves_.size() / units; ++cell, table += units) {
         for (std::size_t u = 0; u < units; ++u) {
             joint_[u] += term(table[u]);
             if (!known_) moves_[cell * units + u] += table[u];
-            pasts_[cell / bins * units + u] += table[u];
+            pasts_[cell / nexts * units + u] += table[u];
         }
     }
     for (std::size_t i = 0; i < pasts_.size(); ++i) past_state_[i % units] += term(pasts_[i]);
 }
 
 void Measure::add(const std::int64_t* counts, std::int64_t stride) {
+    ++since_;
     const Terms term(terms_);
     for (std::int64_t past = 0; past < pasts_in_all_; ++past) {
         std::uint64_t total = 0;
-        for (int next = 0; next < bins_; ++next) {
+        for (std::int64_t next = 0; next < nexts_; ++next) {
             const auto n =
                 static_cast<std::uint64_t>(counts[(next * pasts_in_all_ + past) * stride]);
-            moves_[static_cast<std::size_t>(past * bins_ + next)] += n;
+            moves_[static_cast<std::size_t>(past * nexts_ + next)] += n;
             joint_[0] += term(n);
             total += n;
         }
@@ -198,46 +220,108 @@ void Measure::add(const std::int64_t* counts, std::int64_t stride) {
     }
 }
 
-Margins Measure::margins_of(std::size_t u) const {
+void Measure::add_margins_of(std::size_t u) {
     const Terms term(terms_);
-    const std::size_t units = joint_.size(), bins = static_cast<std::size_t>(bins_);
-    Margins found{0, 0, 0};
-    for (std::size_t past = 0; past < pasts_.size() / units; ++past) {
+    const std::size_t units = joint_.size(), nexts = static_cast<std::size_t>(nexts_);
+    Margins& found = margins_[u];
+    for (std::size_t past = 0; past < static_cast<std::size_t>(pasts_in_all_); ++past) {
         std::uint64_t total = 0;
-        for (std::size_t next = 0; next < bins; ++next) {
-            const std::uint64_t n = moves_[(past * bins + next) * units + u];
+        for (std::size_t next = 0; next < nexts; ++next) {
+            const std::uint64_t n = moves_[(past * nexts + next) * units + u];
             found.moves += term(n);
             total += n;
         }
         found.past += term(total);
         found.all += total;
     }
-    return found;
+    if (told_ != Told::by_past) return;
+    for (std::size_t next = 0; next < nexts; ++next) {
+        std::uint64_t total = 0;
+        for (std::size_t i = next * units + u; i < moves_.size(); i += nexts * units) {
+            total += moves_[i];
+        }
+        next_[u] += term(total);
+    }
+}
+
+// The same of a strip, in whose 16-bit table all its moves fit.
+void Measure::add_strip_margins() {
+    std::uint16_t *const moves = strip_moves_.data(), *const pasts = strip_pasts_.data();
+    const std::size_t row = static_cast<std::size_t>(nexts_ * lanes), units = joint_.size();
+    std::uint16_t totals[lanes];
+    Wide sums[3][lanes] = {};
+    add_strip_pasts();  // to have their room
+    strip_margins_.add(moves, pasts_in_all_, nexts_, since_, false, pasts);
+    strip_margins_.move_to(sums[0]);
+    strip_margins_.add(pasts, 1, pasts_in_all_, since_, false, totals);
+    strip_margins_.move_to(sums[1]);
+    if (told_ == Told::by_past) {
+        for (std::size_t past = row; past < moves_.size(); past += row) {
+            for (std::size_t i = 0; i < row; ++i) {
+                moves[i] = static_cast<std::uint16_t>(moves[i] + moves[past + i]);
+            }
+        }
+        strip_margins_.add(moves, 1, nexts_, since_, false, nullptr);
+        strip_margins_.move_to(sums[2]);
+    }
+    std::fill(strip_moves_.begin(), strip_moves_.end(), std::uint16_t{0});
+    for (std::size_t u = 0; u < units; ++u) {
+        margins_[u].moves += sums[0][u];
+        margins_[u].past += sums[1][u];
+        margins_[u].all += totals[u];
+        next_[u] += sums[2][u];
+    }
+}
+
+void Measure::end_condition() {
+    if (known_ || since_ == 0) return;
+    if (units_ == lanes && narrow_) {
+        add_strip_margins();
+    } else {
+        for (std::size_t u = 0; u < joint_.size(); ++u) add_margins_of(u);
+        std::fill(moves_.begin(), moves_.end(), std::uint64_t{0});
+    }
+    since_ = 0;
 }
 
 void Measure::margins(Margins* margins) const {
-    for (std::size_t u = 0; u < joint_.size(); ++u) margins[u] = margins_of(u);
+    std::copy(margins_.begin(), margins_.end(), margins);
+}
+
+double Measure::nats_of(std::size_t u, const Margins& of) const {
+    switch (told_) {
+        case Told::by_past:
+            return mean_nats(of.moves + terms_(of.all), of.past + next_[u], of.all);
+        case Told::by_nothing:
+            return mean_nats(of.past, of.moves, of.all);
+        case Told::by_source:
+            break;
+    }
+    return mean_nats(joint_[u] + of.past, past_state_[u] + of.moves, of.all);
 }
 
 void Measure::finish(double* nats) {
     if (units_ == lanes) end_strip();
+    end_condition();
     for (std::size_t u = 0; u < joint_.size(); ++u) {
-        const Margins known = known_ ? known_[u] : margins_of(u);
-        nats[u] = mean_nats(joint_[u] + known.past, past_state_[u] + known.moves, known.all);
+        nats[u] = nats_of(u, known_ ? known_[u] : margins_[u]);
     }
 }
 
-void score_counts(const std::int64_t* counts, std::int64_t units, int bins, std::int64_t states,
-                  double* nats, int threads) {
-    std::vector<Measure> measures(static_cast<std::size_t>(threads), Measure(bins, bins, 1));
-    const std::int64_t cells = std::int64_t{bins} * bins * states;
+void score_counts(const Counted& given, double* nats, int threads) {
+    std::vector<Measure> measures(static_cast<std::size_t>(threads),
+                                  Measure(given.pasts, given.nexts, 1, given.told));
+    const std::int64_t cells = given.pasts * given.nexts * given.states;
     Region region;
 #pragma omp parallel for num_threads(threads) schedule(static)
-    for (std::int64_t u = 0; u < units; ++u) {
+    for (std::int64_t u = 0; u < given.units; ++u) {
         region([&] {
             Measure& measure = measures[static_cast<std::size_t>(omp_get_thread_num())];
             measure.reset(0);
-            for (std::int64_t s = 0; s < states; ++s) measure.add(counts + u * cells + s, states);
+            for (std::int64_t s = 0; s < given.states; ++s) {
+                if (given.inner && s % given.inner == 0) measure.end_condition();
+                measure.add(given.counts + u * cells + s, given.states);
+            }
             measure.finish(nats + u);
         });
     }

@@ -1,9 +1,11 @@
-// Counts to transfer entropy.
+// Counts to transfer entropy, and to what else is made of the same sums.
 //
 // With n ln n of every count of (next, past, source state), of past, of (next, past) and of
 // (past, source state), summed over their cells and called A, B, C and D,
 //     N * T = A + B - C - D    in nats, N being the number of transitions
-// (Schreiber 2000, written out in counts). The terms are rounded to multiples of 2**-44 nats once,
+// (Schreiber 2000, written out in counts). Beside conditions each of the four is summed over the
+// states of the conditions too. With one past alone the same is mutual information. The terms are
+// rounded to multiples of 2**-44 nats once,
 // and sums of integers do not depend on their order: the result is the same to the last bit
 // whatever the threads, chunks and instruction sets.
 #pragma once
@@ -12,6 +14,7 @@
 #include <vector>
 
 #include "cpu/kernels.hpp"
+#include "cpu/told.hpp"
 
 namespace tefast {
 
@@ -74,13 +77,13 @@ class StripTerms {
 // Sums up the counts of a few units whose tables come one source state at a time.
 class Measure {
   public:
-    Measure(std::int64_t pasts, int bins, int units);
+    Measure(std::int64_t pasts, std::int64_t nexts, int units, Told told = Told::by_source);
 
     // all: transitions of a unit, at most. known: (units,), or null: what tables add is to be
-    // summed up. If given, it must last.
+    // summed up. If given, it must last, and there may be no conditions.
     void reset(std::int64_t all, const Margins* known = nullptr);
 
-    // table: (pasts * bins, units), row past * bins + next, of one source state; about `moves`
+    // table: (pasts * nexts, units), row past * nexts + next, of one source state; about `moves`
     // transitions of a unit, no more than 65,535. It is at 0 afterwards, with `clear`.
     void add(std::uint16_t* table, std::int64_t moves, bool clear);
 
@@ -95,10 +98,14 @@ class Measure {
     // counts[(next * pasts + past) * stride].
     void add(const std::int64_t* counts, std::int64_t stride);
 
-    // Transfer entropy in nats of each unit; NaN where nothing was counted.
+    // What was added since the last call belongs to one state of the conditions. To be called after
+    // each of them, of which the last needs no call.
+    void end_condition();
+
+    // What is told of each unit in nats; NaN where nothing was counted.
     void finish(double* nats);
 
-    // margins: (units,), of what was added; none may have been known.
+    // margins: (units,), of what was added before `finish`; none may have been known.
     void margins(Margins* margins) const;
 
   private:
@@ -107,24 +114,36 @@ class Measure {
     void end_strip();
     // Of pasts_ that hold no more than 65,535 of a unit.
     void add_past_states();
-    Margins margins_of(std::size_t u) const;
+    void add_margins_of(std::size_t u);
+    void add_strip_margins();
+    double nats_of(std::size_t u, const Margins& of) const;
 
     const Kernels* kernels_;
     Terms terms_;
+    Told told_;
     const Margins* known_ = nullptr;
-    std::int64_t pasts_in_all_;
-    int bins_, units_;
+    std::int64_t pasts_in_all_, nexts_;
+    int units_;
     std::vector<Wide> joint_, past_state_;      // A and D of each unit so far
-    std::vector<std::uint64_t> moves_, pasts_;  // (pasts * bins, units), (pasts, units)
+    std::vector<std::uint64_t> moves_, pasts_;  // (pasts * nexts, units), (pasts, units)
+    std::vector<Margins> margins_;              // (units,), of the conditions that have ended
+    std::vector<Wide> next_;                    // the terms of (next), for active information
     // Of strips: the sums so far, and the pasts of a few states that are not yet among them.
-    StripTerms strip_joint_, strip_past_state_;
-    std::vector<std::uint16_t> strip_pasts_;
+    StripTerms strip_joint_, strip_past_state_, strip_margins_;
+    std::vector<std::uint16_t> strip_pasts_, strip_moves_;
     std::int64_t past_rows_ = 0, past_moves_ = 0;
-    bool narrow_ = false;  // whether all terms together fit into 64 bits
+    std::int64_t since_ = 0;  // about so many moves were added since a condition ended
+    bool narrow_ = false;     // whether all terms together fit into 64 bits
 };
 
-// counts: (U, bins, bins, states), as users see them: next, past, source state.
-void score_counts(const std::int64_t* counts, std::int64_t units, int bins, std::int64_t states,
-                  double* nats, int threads);
+// counts: (U, nexts, pasts, states), as users see them: next, past, source state.
+struct Counted {
+    const std::int64_t* counts;
+    std::int64_t units, nexts, pasts, states;
+    Told told = Told::by_source;
+    std::int64_t inner = 0;  // as `Transitions` has it
+};
+
+void score_counts(const Counted& given, double* nats, int threads);
 
 }  // namespace tefast

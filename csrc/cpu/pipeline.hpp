@@ -19,8 +19,8 @@ namespace tefast {
 // For chunks of `chunk` rows, of which no more than `most` rows from `first` on.
 inline Schedule schedule_for(const Transitions& work, std::int64_t first, std::int64_t most,
                              std::int64_t chunk) {
-    return Schedule(work.lengths, work.target.shape[0], work.target.shape[1], work.states, first,
-                    most, chunk);
+    return Schedule(work.lengths, work.target.shape[0], work.target.shape[1],
+                    work.past.with_next ? 1 : 0, work.states, first, most, chunk);
 }
 
 // Where part p of all (group, state) pairs begins: parts have equally many transitions.

@@ -63,6 +63,8 @@ class OneTable {
 
 Resident::Resident(const Transitions& work, std::int64_t sources, int threads)
     : threads_(threads),
+      inner_(work.inner),
+      shares_margins_(work.told == Told::by_source && !work.inner),
       block_(work, threads),
       chunk_(std::make_unique<Chunk>(rows_of(work) + 1, block_.strips(), work.omit)),
       groups_(block_.groups()),
@@ -93,11 +95,12 @@ void Resident::prepare(const Transitions& work, std::int64_t sources) {
         Tools& tools = tools_[group.bins];
         if (!tools.tables.empty()) continue;
         const std::int64_t pasts = pasts_of(work.past, group.bins);
+        const std::int64_t nexts = nexts_of(work.past, group.bins);
         tools.measures.assign(static_cast<std::size_t>(threads_),
-                              Measure(pasts, group.bins, block_.width()));
+                              Measure(pasts, nexts, block_.width(), work.told));
         for (int p = 0; p < threads_; ++p) {
             tools.tables.push_back(
-                std::make_unique<OneTable>(pasts * group.bins, block_.width(), rows_of(work)));
+                std::make_unique<OneTable>(pasts * nexts, block_.width(), rows_of(work)));
         }
     }
 }
@@ -112,6 +115,7 @@ const Measure& Resident::measure_group(std::int64_t g, const Schedule& schedule,
     Measure& measure = tools.measures[thread];
     measure.reset(schedule.count_before(0, schedule.states()), known);
     for (std::int64_t s = 0; s < schedule.states(); ++s) {
+        if (inner_ && s % inner_ == 0) measure.end_condition();
         const Moves moves = block_.moves(*chunk_, group, schedule.rows(0, s), schedule.count(0, s));
         table.measure(moves, group, measure);
     }
@@ -127,7 +131,7 @@ void Resident::score(const std::vector<Schedule>& schedules, const std::vector<c
                      std::int64_t count, double* nats, std::int64_t stride) {
     std::int64_t first = 0;
     Region region;
-    if (count > 1 && margins_.empty()) {
+    if (count > 1 && margins_.empty() && shares_margins_) {
         margins_.resize(static_cast<std::size_t>(block_.size() * block_.width()));
 #pragma omp parallel for num_threads(threads_) schedule(dynamic)
         for (std::int64_t g = 0; g < block_.size(); ++g) {

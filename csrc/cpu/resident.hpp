@@ -45,6 +45,8 @@ class Resident {
     Margins* margins(std::int64_t g) { return margins_.data() + g * block_.width(); }
 
     int threads_;
+    std::int64_t inner_;   // states of the source beside each condition's, or 0
+    bool shares_margins_;  // sources do, since they have no conditions of their own
     Block block_;
     std::unique_ptr<Chunk> chunk_;
     std::vector<Group> groups_;

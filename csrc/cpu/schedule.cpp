@@ -7,7 +7,7 @@ void Schedule::for_each_transition(const std::int16_t* source, std::int64_t c, E
     for (std::int64_t n = begin(c) / steps_; n * steps_ < end(c); ++n) {
         const std::int64_t length = lengths_ ? lengths_[n] : steps_;
         const std::int64_t from = std::max(begin(c), n * steps_);
-        const std::int64_t to = std::min(end(c), n * steps_ + length - 1);
+        const std::int64_t to = std::min(end(c), n * steps_ + length - ahead_);
         for (std::int64_t row = from; row < to; ++row) {
             if (source[row] >= 0) each(row - begin(c), source[row]);
         }
@@ -15,9 +15,11 @@ void Schedule::for_each_transition(const std::int16_t* source, std::int64_t c, E
 }
 
 Schedule::Schedule(const std::int64_t* lengths, std::int64_t sequences, std::int64_t steps,
-                   std::int64_t states, std::int64_t first, std::int64_t most, std::int64_t chunk)
+                   std::int64_t ahead, std::int64_t states, std::int64_t first, std::int64_t most,
+                   std::int64_t chunk)
     : lengths_(lengths),
       steps_(steps),
+      ahead_(ahead),
       states_(states),
       first_(first),
       last_(std::min(first + most, sequences * steps)),

@@ -13,10 +13,12 @@ namespace tefast {
 
 class Schedule {
   public:
-    // lengths: (N,) or null. Chunks of `chunk` rows, of which no more than `most` rows from `first`
-    // on. Room for it alone; no transition is there before `order`.
+    // lengths: (N,) or null. ahead: 1 for transitions, 0 for values, which do not need a next row.
+    // Chunks of `chunk` rows, of which no more than `most` rows from `first` on. Room for it alone;
+    // no transition is there before `order`.
     Schedule(const std::int64_t* lengths, std::int64_t sequences, std::int64_t steps,
-             std::int64_t states, std::int64_t first, std::int64_t most, std::int64_t chunk);
+             std::int64_t ahead, std::int64_t states, std::int64_t first, std::int64_t most,
+             std::int64_t chunk);
 
     // source: (N, T) states, below 0 where missing. In place of the source before, if there was
     // one.
@@ -45,7 +47,7 @@ class Schedule {
     void for_each_transition(const std::int16_t* source, std::int64_t c, Each&& each) const;
 
     const std::int64_t* lengths_;
-    std::int64_t steps_, states_, first_, last_, chunk_, chunks_;
+    std::int64_t steps_, ahead_, states_, first_, last_, chunk_, chunks_;
     std::vector<std::uint32_t> rows_;
     std::vector<std::int64_t> starts_;  // (chunks, states + 1)
     std::vector<std::int64_t> filled_;  // (chunks, states)

@@ -10,13 +10,15 @@
 
 #include "cpu/block.hpp"
 #include "cpu/measure.hpp"
+#include "cpu/transitions.hpp"
 
 namespace tefast {
 
 class ThreadMeasures {
   public:
-    ThreadMeasures(std::int64_t pasts, int bins, int width, int threads)
-        : measures_(static_cast<std::size_t>(threads), Measure(pasts, bins, width)),
+    ThreadMeasures(const Transitions& work, int width, int threads)
+        : measures_(static_cast<std::size_t>(threads),
+                    Measure(pasts_of(work), nexts_of(work), width, work.told)),
           found_(static_cast<std::size_t>(threads * lanes)) {}
 
     Measure& mine() { return measures_[static_cast<std::size_t>(omp_get_thread_num())]; }

@@ -16,9 +16,7 @@
 namespace tefast {
 namespace {
 
-std::int64_t cells_of(const Transitions& work) {
-    return std::int64_t{work.edges.bins} * work.edges.bins * work.states;
-}
+std::int64_t cells_of(const Transitions& work) { return moves_of(work) * work.states; }
 
 Transitions of_units(Transitions work, std::int64_t first, std::int64_t units) {
     work.target.data += first * work.target.stride[2];
@@ -45,13 +43,14 @@ void for_each_block(const Transitions& work, std::int64_t most, Each&& each) {
     }
 }
 
-// Adds the table of one state to counts (U, bins, bins, states), and clears it.
-void spill(const Group& group, int width, int bins, std::int64_t states, std::int64_t s,
+// Adds the table of state s to counts (U, nexts, pasts, states), and clears it.
+void spill(const Transitions& work, const Group& group, int width, std::int64_t s,
            std::uint16_t* table, std::int64_t* counts) {
-    const std::int64_t cells = std::int64_t{bins} * bins;
-    for (int past = 0; past < bins; ++past) {
-        for (int next = 0; next < bins; ++next, table += width) {
-            std::int64_t* to = counts + (std::int64_t{next} * bins + past) * states + s;
+    const std::int64_t pasts = pasts_of(work), nexts = nexts_of(work), states = work.states;
+    const std::int64_t cells = pasts * nexts;
+    for (std::int64_t past = 0; past < pasts; ++past) {
+        for (std::int64_t next = 0; next < nexts; ++next, table += width) {
+            std::int64_t* to = counts + (next * pasts + past) * states + s;
             for (int i = 0; i < group.units; ++i)
                 add_to(to[(group.unit + i) * cells * states], table[i]);
             std::fill(table, table + width, std::uint16_t{0});
@@ -61,14 +60,15 @@ void spill(const Group& group, int width, int bins, std::int64_t states, std::in
 
 // The same of all states, whose tables (states, cells, width) follow each other and are not needed
 // any more: in the order in which the counts lie.
-void spill_all(const Group& group, int width, int bins, std::int64_t states,
-               const std::uint16_t* tables, std::int64_t* counts) {
-    const std::int64_t cells = std::int64_t{bins} * bins, each = cells * width;
+void spill_all(const Transitions& work, const Group& group, int width, const std::uint16_t* tables,
+               std::int64_t* counts) {
+    const std::int64_t pasts = pasts_of(work), nexts = nexts_of(work), states = work.states;
+    const std::int64_t cells = pasts * nexts, each = cells * width;
     for (int i = 0; i < group.units; ++i) {
         std::int64_t* to = counts + (group.unit + i) * cells * states;
-        for (int next = 0; next < bins; ++next) {
-            for (int past = 0; past < bins; ++past, to += states) {
-                const std::uint16_t* from = tables + (std::int64_t{past} * bins + next) * width + i;
+        for (std::int64_t next = 0; next < nexts; ++next) {
+            for (std::int64_t past = 0; past < pasts; ++past, to += states) {
+                const std::uint16_t* from = tables + (past * nexts + next) * width + i;
                 for (std::int64_t s = 0; s < states; ++s) add_to(to[s], from[s * each]);
             }
         }
@@ -87,11 +87,12 @@ bool score_tables(const Transitions& work, int threads, double* nats) {
     Block block(work, threads);
     Pipeline pipeline(work, block, threads);
     pipeline.run([](const Group&, std::int64_t, std::uint16_t*) {});  // no counter can overflow
-    ThreadMeasures measures(work.edges.bins, work.edges.bins, block.width(), threads);
+    ThreadMeasures measures(work, block.width(), threads);
     auto& counters = pipeline.counters();
     const auto measure = [&](std::int64_t g) {
         measures.mine().reset(rows_of(work));
         for (std::int64_t s = 0; s < work.states; ++s) {
+            if (work.inner && s % work.inner == 0) measures.mine().end_condition();
             std::uint16_t* table = counters[0]->tables().at(g, s);
             for (std::size_t p = 1; p < counters.size(); ++p) {
                 const std::uint16_t* other = counters[p]->tables().at(g, s);
@@ -116,15 +117,15 @@ bool add_counts(const Transitions& work, int threads, std::int64_t* counts) {
     std::mutex mutex;  // two threads may have to empty their tables of one group
     pipeline.run([&](const Group& group, std::int64_t s, std::uint16_t* table) {
         const std::lock_guard<std::mutex> lock(mutex);
-        spill(group, block.width(), work.edges.bins, work.states, s, table, counts);
+        spill(work, group, block.width(), s, table, counts);
     });
     Region region;
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (std::int64_t g = 0; g < block.size(); ++g) {
         region([&] {
             for (auto& counter : pipeline.counters()) {
-                spill_all(block.groups()[static_cast<std::size_t>(g)], block.width(),
-                          work.edges.bins, work.states, counter->tables().at(g, 0), counts);
+                spill_all(work, block.groups()[static_cast<std::size_t>(g)], block.width(),
+                          counter->tables().at(g, 0), counts);
             }
         });
     }
@@ -140,7 +141,9 @@ bool score_through_counts(const Transitions& work, int threads, double* nats) {
         Buffer<std::int64_t> counts(static_cast<std::size_t>(units * each));
         std::fill(counts.data(), counts.data() + counts.size(), std::int64_t{0});
         clean &= add_counts(part, threads, counts.data());
-        score_counts(counts.data(), units, work.edges.bins, work.states, nats + first, threads);
+        score_counts({counts.data(), units, nexts_of(work), pasts_of(work), work.states, work.told,
+                      work.inner},
+                     nats + first, threads);
     });
     return clean;
 }
@@ -214,6 +217,11 @@ bool transfer_entropy(const Transitions& work, double* nats, int threads) {
 
 bool transfer_entropies(const Transitions& work, const std::int16_t* sources, std::int64_t S,
                         double* nats, int threads) {
+    if (S == 1 && work.past.length == 0) {
+        Transitions alone = work;
+        alone.source = sources;
+        return transfer_entropy(alone, nats, threads);  // without keeping the codes
+    }
     const std::int64_t rows = rows_of(work), units = work.target.shape[2];
     const std::int64_t unit_bytes = work.omit ? rows + rows / 8 : rows;
     // No fewer than threads, some of which else would wait where there are few units.

@@ -9,6 +9,7 @@
 
 #include "cpu/cuts.hpp"
 #include "cpu/kernels.hpp"
+#include "cpu/told.hpp"
 #include "element.hpp"
 
 namespace tefast {
@@ -20,13 +21,23 @@ struct Transitions {
     const std::int16_t* source;   // (N, T), contiguous: its state at each step, below 0: missing
     std::int64_t states;
     bool omit;  // leave out transitions that touch a NaN; without it none may be there
-    Past past;  // of many sources alone; none of theirs may have a state where it is not there
+    // Longer than one row for `transfer_entropies` alone; none of its sources may have a state
+    // where the past is not there.
+    Past past;
+    Told told = Told::by_source;
+    // A state is `condition * inner + source`, with so many states of the source beside each of the
+    // conditions; 0: there are no conditions.
+    std::int64_t inner = 0;
 };
 
-// States of a target's past.
+// States of a target's past, and of what is counted beside it.
 inline std::int64_t pasts_of(const Transitions& work) {
     return pasts_of(work.past, work.edges.bins);
 }
+inline std::int64_t nexts_of(const Transitions& work) {
+    return nexts_of(work.past, work.edges.bins);
+}
+inline std::int64_t moves_of(const Transitions& work) { return pasts_of(work) * nexts_of(work); }
 
 inline std::int64_t rows_of(const Transitions& work) {
     return work.target.shape[0] * work.target.shape[1];
@@ -61,11 +72,11 @@ void use_limits(const Limits& other);
 // NaNs of `omit`.
 bool count_transitions(const Transitions& work, std::int64_t* counts, int threads);
 
-// nats (U,): the transfer entropy of each unit from such counts, NaN where there are none, which
-// need not ever lie in memory together. False as above.
+// nats (U,): what `told` says of each unit from such counts, NaN where there are none, which need
+// not ever lie in memory together. False as above.
 bool transfer_entropy(const Transitions& work, double* nats, int threads);
 
-// nats (S, U): the same from each of many sources (S, N, T), contiguous, in place of work.source.
+// nats (S, U): the same for each of many sources (S, N, T), contiguous, in place of work.source.
 // The target is quantised once, unless the codes of all its units have no room together: then it
 // is for one block of units after the other.
 bool transfer_entropies(const Transitions& work, const std::int16_t* sources, std::int64_t S,

@@ -20,12 +20,12 @@ int room_for(int used, int bins) {
 }
 
 // Cells of the tables of all strips.
-std::int64_t cells_of(const std::vector<std::uint8_t>& largest, int bins) {
+std::int64_t cells_of(const std::vector<std::uint8_t>& largest, const Past& past, int bins) {
     std::int64_t cells = 0;
     for (std::size_t lane = 0; lane < largest.size(); lane += width) {
         const auto* const first = largest.data() + lane;
-        const std::int64_t size = room_for(*std::max_element(first, first + width) + 1, bins);
-        cells += size * size;
+        const int size = room_for(*std::max_element(first, first + width) + 1, bins);
+        cells += pasts_of(past, size) * nexts_of(past, size);
     }
     return cells;
 }
@@ -56,7 +56,7 @@ UsedBins::UsedBins(const Transitions& work, std::unique_ptr<Chunk> codes, const 
         std::vector<std::uint8_t> sorted(largest.size());
         std::transform(order.begin(), order.end(), sorted.begin(), of);
         const int bins = work.edges.bins;
-        if (4 * cells_of(sorted, bins) <= 3 * cells_of(largest, bins)) {
+        if (4 * cells_of(sorted, work.past, bins) <= 3 * cells_of(largest, work.past, bins)) {
             reorder(work, order, threads);
             largest = std::move(sorted);
         }

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol, cast, get_args
 
 import numpy as np
 
-from tefast._backends.inputs import BinnedValues, CodeWindows, PairStates
+from tefast._backends.inputs import ONE_STEP, BinnedValues, CodeWindows, PairStates, StepWindows
 from tefast._inputs.values import Values
 from tefast._support.warn import warn
 from tefast._tables.types import (
@@ -57,8 +57,8 @@ class Backend(Protocol):
     Attributes
     ----------
     LONG_PASTS : int
-        Up to so many states of a target's past and next value `transfer_entropies` takes pasts
-        that are longer than one step; 0: it does not.
+        Up to so many states of a target's past and next value `transfer_entropies` takes windows
+        other than `ONE_STEP`; 0: it does not.
     ROUNDING : str
         How terms are rounded and summed. Results of backends with the same are equal to the last
         bit.
@@ -125,13 +125,12 @@ class Backend(Protocol):
         states: int,
         omit: bool,
         threads: int | None,
-        back: Steps = (),
+        windows: StepWindows = ONE_STEP,
     ) -> tuple[BackendTable, bool]:
         """Scores (S, U) from each of many sources (S, N, T), for one quantising of the target.
 
-        `back` are the steps of the target's past, back from a transition's first, the most
-        significant first; none: that step alone. Only where `LONG_PASTS` may it be longer. The
-        sources then have no state before the past begins.
+        `windows` may be other than `ONE_STEP` only up to `LONG_PASTS`. The sources then have no
+        state before the past begins.
 
         `states` is how many a source has, which need not be the bins of the target. The second
         is False where a value may have been there that must not be, as in `BackendScores.clean`.

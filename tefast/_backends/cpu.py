@@ -8,7 +8,7 @@ import numpy as np
 
 from tefast._backends import BackendScores, unbuilt
 from tefast._backends.host import packed, place, quantile_edges, shared_any, table
-from tefast._backends.inputs import BinnedValues, CodeWindows, PairStates
+from tefast._backends.inputs import ONE_STEP, BinnedValues, CodeWindows, PairStates, StepWindows
 from tefast._inputs.values import Values
 from tefast._tables.types import Booleans, Codes, Counts, Lengths, Nats, Orders, Scan, Steps
 
@@ -94,11 +94,14 @@ def transfer_entropies(
     states: int,
     omit: bool,
     threads: int | None,
-    back: Steps = (),
+    windows: StepWindows = ONE_STEP,
 ) -> tuple[Nats, bool]:
     """See `tefast._backends.Backend.transfer_entropies`."""
     given = _input(target)
-    return _native.transfer_entropies(given, sources, states, omit, threads or 0, list(back))
+    return _native.transfer_entropies(
+        given, sources, states, omit, threads or 0,
+        list(windows.back), windows.with_next, windows.told, windows.inner,
+    )  # fmt: skip
 
 
 def pair_states(codes: Codes, bins: int, back: Steps, threads: int | None) -> PairStates:

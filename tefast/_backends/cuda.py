@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tefast._backends import BackendScores, fastest, int8_products, load, operators
-from tefast._backends.inputs import BinnedValues, CodeWindows, PairStates
+from tefast._backends.inputs import ONE_STEP, BinnedValues, CodeWindows, PairStates, StepWindows
 from tefast._inputs.values import Values
 from tefast._tables import counts as tables
 from tefast._tables.quantiles import Places, tied_edges
@@ -160,7 +160,7 @@ def transfer_entropies(
     states: int,
     omit: bool,
     threads: int | None,
-    back: Steps = (),
+    windows: StepWindows = ONE_STEP,
 ) -> tuple[BackendTable, bool]:
     """See `tefast._backends.Backend.transfer_entropies`."""
     import torch

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from tefast._inputs.values import Values
 from tefast._tables.states import JointState
@@ -53,6 +53,39 @@ class CodeWindows:
     bins: int
     back: Steps
     shared: JointState
+
+
+@dataclass(frozen=True)
+class StepWindows:
+    """What the kernels of single steps count of a unit at a step, and what they measure of it.
+
+    Attributes
+    ----------
+    back : Steps
+        The steps of the unit's past, back from the step, the most significant first; none: that
+        step alone.
+    with_next : bool
+        Whether the unit's next value is counted beside its past. Else the past is what is told.
+    told : {"by_source", "by_past", "by_nothing"}
+        With x the next value, p the past, s the states of the source and z those of conditions:
+        ``I(x; s | p, z)``, ``I(x; p)`` or ``H(x | p)``.
+    inner : int
+        A state is ``z * inner + s``; 0: there are no conditions.
+    """
+
+    back: Steps = ()
+    with_next: bool = True
+    told: Literal["by_source", "by_past", "by_nothing"] = "by_source"
+    inner: int = 0
+
+    @classmethod
+    def of_past(cls, past: Steps) -> Self:
+        """Of a past whose steps are counted back from the next value."""
+        return cls() if tuple(past) == (1,) else cls(tuple(step - 1 for step in past))
+
+
+ONE_STEP = StepWindows()
+"""Transfer entropy of one step of past."""
 
 
 @dataclass(frozen=True)

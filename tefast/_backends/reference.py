@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from tefast._backends import BackendScores
 from tefast._backends.host import place, quantile_edges, shared_any, table
-from tefast._backends.inputs import BinnedValues, CodeWindows, PairStates
+from tefast._backends.inputs import ONE_STEP, BinnedValues, CodeWindows, PairStates, StepWindows
 from tefast._inputs.numbers import as_float64
 from tefast._inputs.values import Values
 from tefast._tables import counts as tables
@@ -122,7 +122,7 @@ def transfer_entropies(
     states: int,
     omit: bool,
     threads: int | None,
-    back: Steps = (),
+    windows: StepWindows = ONE_STEP,
 ) -> tuple[Nats, bool]:
     """See `tefast._backends.Backend.transfer_entropies`."""
     units, bins = target.values.array.shape[2], target.binning.bins

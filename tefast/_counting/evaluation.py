@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from tefast._backends.inputs import ONE_STEP, StepWindows
+from tefast._counting.at_once import AtOnce
 from tefast._counting.inputs import Inputs
 from tefast._counting.options import Options
-from tefast._counting.windows import MOST_STATES, Windows
+from tefast._counting.windows import Windows
 from tefast._inputs import values
 from tefast._tables import entropies
 from tefast._tables.counts import Dense
@@ -20,9 +22,6 @@ from tefast._tables.states import Embedding, check_steps
 from tefast._tables.types import MISSING
 from tefast.binning import MAX_BINS
 from tefast.measures import ENTROPY, TRANSFER_ENTROPY, Measure
-
-MOST_AT_ONCE = 2**28
-"""Cells of a unit up to which the kernels of single steps pass over all states of a source."""
 
 
 def read(
@@ -67,22 +66,42 @@ def scores(measure: Measure, inputs: Inputs, embedding: Embedding, bias: str | N
         if np.isnan(found).all():
             raise ValueError("no value is left to count: every one lies past `lengths` or is NaN")
         return found
-    if bias is None and measure is TRANSFER_ENTROPY and goes_at_once(inputs, embedding):
-        return _transferred_at_once(inputs, embedding) / math.log(inputs.options.base)
+    if bias is None and measure is TRANSFER_ENTROPY and _is_of_one_step(inputs, embedding):
+        return of_steps(inputs) / math.log(inputs.options.base)
     counted = inputs.windows(measure, embedding)
+    if bias is None:
+        way = at_once(inputs, measure, counted)
+        if way is not None:
+            nats = scored_at_once(inputs, way, [counted])[0]
+            if not bool((nats == nats).any()):
+                raise_nothing_left()
+            return nats / math.log(inputs.options.base)
     return of_windows(inputs, counted, [measure], bias)[0]
 
 
-def _transferred_at_once(inputs: Inputs, embedding: Embedding) -> Any:
-    """Transfer entropy (U,) in nats, by kernels that score as they count."""
+def _is_of_one_step(inputs: Inputs, embedding: Embedding) -> bool:
+    """Whether it is transfer entropy in its shortest form, as `of_steps` measures it."""
     one, size = inputs.others[0].array.shape[2] == 1, inputs.symbols["y"]
-    if embedding == Embedding() and one and inputs.bins == size:
-        return of_steps(inputs)
-    source = inputs.windows(TRANSFER_ENTROPY, embedding).beside["source"].moved(-1)
-    nats = of_states(inputs, source.codes[np.newaxis], source.size, embedding)[0]
-    if not bool((nats == nats).any()):
-        raise_nothing_left()
-    return nats
+    return embedding == Embedding() and one and inputs.bins == size <= MAX_BINS
+
+
+def at_once(inputs: Inputs, measure: Measure, counted: Windows) -> AtOnce | None:
+    """How the kernels of single steps score such windows, if they do."""
+    most = inputs.options.backend.LONG_PASTS
+    way = AtOnce.of(measure, counted, most or MAX_BINS**2)
+    plain = way is not None and way.windows == ONE_STEP and measure is TRANSFER_ENTROPY
+    return way if most or plain else None
+
+
+def scored_at_once(inputs: Inputs, way: AtOnce, several: Iterable[Windows]) -> Any:
+    """A measure in nats (S, U) of windows that differ in their shared states alone."""
+    sequences, steps, _ = inputs.target.array.shape
+    codes, size = [], 1
+    for each in several:
+        state = way.state(each, sequences, steps)
+        codes.append(state.codes.astype(np.int16))
+        size = state.size
+    return of_states(inputs, np.stack(codes), size, way.windows)
 
 
 def of_steps(inputs: Inputs) -> Any:
@@ -99,33 +118,24 @@ def of_steps(inputs: Inputs) -> Any:
     return found.nats
 
 
-def of_states(inputs: Inputs, states: npt.NDArray[Any], size: int, embedding: Embedding) -> Any:
+def of_states(inputs: Inputs, states: npt.NDArray[Any], size: int, windows: StepWindows) -> Any:
     """Transfer entropies in nats (S, U) from states (S, N, T) where transitions start.
 
-    size: how many states there are, no more than `MOST_STATES`; embedding: of the target's past.
+    Or what else is measured of such windows. size: how many states there are, no more than
+    `tefast._counting.windows.MOST_STATES`.
     """
     options, target = inputs.options, inputs.target
     given = np.ascontiguousarray(states, dtype=np.int16)
-    back = () if embedding.target_history == 1 else tuple(step - 1 for step in embedding.past)
-    if back and (given[:, :, : back[0]] != MISSING).any():
+    early = max(windows.back, default=0)
+    if (given[:, :, :early] != MISSING).any():
         given = given.copy() if given is states else given
-        given[:, :, : back[0]] = MISSING  # the past would begin before the first step
+        given[:, :, :early] = MISSING  # the past would begin before the first step
     nats, clean = options.backend.transfer_entropies(
-        inputs.unscanned(target), given, size, options.omit, options.threads, back
+        inputs.unscanned(target), given, size, options.omit, options.threads, windows
     )
     if not clean:
         inputs.scan(target)
     return nats
-
-
-def goes_at_once(inputs: Inputs, embedding: Embedding) -> bool:
-    """Whether the kernels of single steps score the source's states, as `of_states` has them do."""
-    bins, size = inputs.bins, inputs.symbols["y"] ** embedding.source_history
-    return (
-        takes_past(inputs, embedding)
-        and size <= MOST_STATES
-        and (bins ** (embedding.target_history + 1) * size <= MOST_AT_ONCE)
-    )
 
 
 def takes_past(inputs: Inputs, embedding: Embedding) -> bool:

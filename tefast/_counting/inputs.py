@@ -88,7 +88,11 @@ class Inputs:
     def learned(self, data: Values) -> Binning:
         """The bins of an input, which is scanned once; raise if it must not be counted."""
         if data.role not in self._binnings:
-            self._learn()
+            limits = self.ranges[data.role]
+            if self.options.known_binning(data, limits) is None:
+                self._learn()
+            else:  # bins that do not depend on the data, so that no other input need be looked at
+                self._binnings[data.role], _ = self.options.learn(data, self.lengths, limits)
         return self._binnings[data.role]
 
     def _learn(self) -> None:

@@ -16,8 +16,9 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
-from tefast._backends.inputs import PairStates
+from tefast._backends.inputs import PairStates, StepWindows
 from tefast._counting import evaluation
+from tefast._counting.at_once import MOST_AT_ONCE
 from tefast._counting.inputs import Inputs
 from tefast._counting.windows import MOST_STATES, Windows
 from tefast._inputs.kinds import concatenated, to_numpy
@@ -138,7 +139,7 @@ class Pairs:
     @property
     def has_kernel(self) -> bool:
         """Whether the kernels of single steps score one source at a time."""
-        small = self.moves * self.states <= evaluation.MOST_AT_ONCE
+        small = self.moves * self.states <= MOST_AT_ONCE
         past = evaluation.takes_past(self.inputs, self.embedding)
         return past and small and self.states <= MOST_STATES
 
@@ -369,7 +370,8 @@ class PairCounter:
             # The kernel wants the state a step before the transition's end.
             starts = np.stack([each.moved(-1).codes for each in states])
             given = replace(part, _binnings=known)
-            scores = evaluation.of_states(given, starts, work.states, work.embedding)
+            windows = StepWindows.of_past(work.embedding.past)
+            scores = evaluation.of_states(given, starts, work.states, windows)
             return np.asarray(to_numpy(scores))
         return np.stack([self._of_windows(each, targets, bias) for each in states])
 

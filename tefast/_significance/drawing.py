@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tefast._counting import evaluation
+from tefast._counting.at_once import AtOnce
 from tefast._counting.inputs import Inputs
 from tefast._counting.windows import Windows
 from tefast._inputs import values
@@ -142,8 +143,8 @@ class Source:
         """
         if self.method == "conditional":
             score, each = self.exchanged, 4 * self.transitions
-        elif self._are_steps:
-            score, each = self._of_steps, 2 * self.states.codes.size
+        elif self._way is not None:
+            score, each = self._at_once, 2 * self.states.codes.size
         else:
             score, each = self._of_windows, 8 * self.states.codes.size
         batch = max(1, min(at_once, BATCH_BYTES // max(1, each)))
@@ -213,7 +214,7 @@ class Source:
         """The way in which surrogates are counted."""
         if self.method == "conditional":
             return "conditional"
-        return "steps" if self._are_steps else "windows"
+        return "windows" if self._way is None else "steps"
 
     def _automatic(self) -> str:
         """Return "trials" if most sequences get another source than their own, else "circular"."""
@@ -230,13 +231,10 @@ class Source:
             kept += sum(many**2 for many in equal.values()) / len(group)
         return kept
 
-    def _of_steps(self, seed: int, numbers: range) -> Floats:
-        # The kernel wants states where transitions start, also those of delay 0.
-        drawn = (self.draw(seed, i).moved(self._ahead - 1) for i in numbers)
-        states = np.stack([each.codes.astype(np.int16) for each in drawn])
-        return values.to_numpy(
-            evaluation.of_states(self.inputs, states, self.states.size, self.embedding)
-        )
+    def _at_once(self, seed: int, numbers: range) -> Floats:
+        assert self._way is not None
+        drawn = (self._windows(self.draw(seed, i)) for i in numbers)
+        return values.to_numpy(evaluation.scored_at_once(self.inputs, self._way, drawn))
 
     def _of_windows(self, seed: int, numbers: range) -> Floats:
         found = []
@@ -272,11 +270,10 @@ class Source:
             )
         return nats
 
-    @property
-    def _are_steps(self) -> bool:
-        """Whether the kernel of many sources for single steps takes them."""
-        single = self.measure is TRANSFER_ENTROPY
-        return single and evaluation.goes_at_once(self.inputs, self.embedding)
+    @cached_property
+    def _way(self) -> AtOnce | None:
+        """How the kernel of many sources for single steps takes them, if it does."""
+        return evaluation.at_once(self.inputs, self.measure, self.counted)
 
     @cached_property
     def _valid(self) -> Booleans:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, cast, get_args
 
 import numpy as np
@@ -171,9 +172,8 @@ def _limbs(n: Counts, grassberger: bool) -> Counts:
 def terms(n: Counts, grassberger: bool) -> Counts:
     """What each of any numbers n adds to `Sums.limbs`, in an axis more before all others."""
     count = n.astype(np.float64)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        logs = grassberger_log(n) if grassberger else np.log(count)
-        terms = np.where(n > 0, np.rint(count * logs / UNIT), 0.0)
+    logs = grassberger_log(n) if grassberger else _logs(n)
+    terms = np.where(n > 0, np.rint(count * logs / UNIT), 0.0)
     # Towards 0, which is exact: G(1) is negative, and what is left of a small negative number above
     # a multiple of 2**64 has more bits than a float.
     high = np.trunc(terms / _LIMB**2)
@@ -181,6 +181,26 @@ def terms(n: Counts, grassberger: bool) -> Counts:
     middle = np.trunc(terms / _LIMB)
     parts = (high, middle, terms - middle * _LIMB)
     return np.stack([part.astype(np.int64) for part in parts])
+
+
+def _logs(n: Counts) -> Scores:
+    """``ln n``, 0 for 0, by the C library, as the compiled kernels have it.
+
+    NumPy's own may differ from it in the last bit, and so would scores.
+    """
+    known = _first_logs()
+    logs = known[np.minimum(n, len(known) - 1)]
+    large = n >= len(known)
+    if large.any():
+        distinct, place = np.unique(n[large], return_inverse=True)
+        logs[large] = np.array([math.log(each) for each in distinct.astype(np.float64)])[place]
+    return logs
+
+
+@cache
+def _first_logs() -> Scores:
+    """``ln n`` of 0, for which it is 0 here, and of the counts that follow."""
+    return np.array([0.0, *map(math.log, range(1, 2**16))])
 
 
 def grassberger_log(n: Counts) -> Scores:

@@ -243,10 +243,27 @@ def transfer_entropy(draw):
 def transfer_entropies(draw):
     shape, bins, states = draw.sizes(), draw.bins(), draw.size(9)
     given, side = input_of(draw, shape, bins)
-    sources = source_like(draw, (draw.size(5), *shape[:2]), states)
-    states, omit = draw.number(states), draw.rng.random() < 0.5
-    found = _native.transfer_entropies(given, sources, states, omit, draw.threads())
-    return found, lambda: twin.transfer_entropies(side, sources, states, omit, found)
+    told = draw.rng.choice(("by_source",) * 4 + ("by_past", "by_nothing"))
+    states = states if told == "by_source" else 1
+    how = windows_like(draw, told, states, bins)
+    sources = draw.numpy.integers(-1, states, (draw.size(5), *shape[:2])).astype(np.int16)
+    early = max((back for back in how.back if isinstance(back, int)), default=0)
+    if early > 0 and not draw.spoiled():
+        sources[:, :, :early] = -1
+    sources, states, omit = draw.array(sources), draw.number(states), draw.rng.random() < 0.5
+    found = _native.transfer_entropies(given, sources, states, omit, draw.threads(), *how)
+    return found, lambda: twin.transfer_entropies(side, sources, states, omit, found, how)
+
+
+def windows_like(draw, told, states, bins):
+    """What is counted, of a past of no step to three, and what is measured."""
+    back = [draw.number(draw.rng.randrange(4)) for _ in range(draw.rng.choice((0, 0, 1, 2, 3)))]
+    with_next = draw.rng.random() < 0.6
+    while back and bins ** (len(back) + with_next) > 65536 and not draw.spoiled():
+        back.pop()
+    parts = [0, *(n for n in range(1, states + 1) if states % n == 0)]
+    inner = draw.number(draw.rng.choice(parts))
+    return twin.Counted(back, with_next, "nobody" if draw.spoiled() else told, inner)
 
 
 def score_counts(draw):

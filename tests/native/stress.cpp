@@ -102,8 +102,8 @@ void run(const Case& size, bool omit) {
                     "transfer entropy of one source and of many");
         conditional_surrogates(exchanged, found.within.data(), threads);
         count_transitions(work, found.counts.data(), threads);
-        score_counts(found.counts.data(), size.u, size.bins, size.bins, found.scored.data(),
-                     threads);
+        score_counts({found.counts.data(), size.u, size.bins, size.bins, size.bins},
+                     found.scored.data(), threads);
         scan(values, lengths.data(), size.bins, found.low.data(), found.high.data(), threads);
         encode(values, cuts, lengths.data(), found.codes.data(), threads);
         count_values(values, cuts, lengths.data(), found.occupancy.data(), threads);

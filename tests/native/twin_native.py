@@ -1,7 +1,7 @@
 """What the compiled module's functions give, in NumPy: slow, and with nothing of its code."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -131,33 +131,76 @@ def entropy_of(cells):
     return total
 
 
-def transfer_entropies(side, sources, states, omit, found):
+class Counted(NamedTuple):
+    """What is counted of a unit, and what is measured of it, as the kernels take it."""
+
+    back: tuple = ()
+    with_next: bool = True
+    told: str = "by_source"
+    inner: int = 0
+
+
+def transfer_entropies(side, sources, states, omit, found, how=None):
     """Scores of one source or many, and whether they are clean; `found` is what was given."""
+    how = how or Counted()
     nats, clean = found
     bad = side.bad().any() or (side.nan().any() and not omit)
     if bad:
         # Values that touch no transition may have gone unseen, the others not.
-        if clean and side.array.shape[1] > 1 and (np.asarray(sources) >= 0).all():
+        seen = side.array.shape[1] > how.with_next and not how.back
+        if clean and seen and (np.asarray(sources) >= 0).all():
             return None
         raise UnknownError
     codes = encode(side)
     sources = np.asarray(sources)
     many = sources.reshape(-1, *codes.shape[:2])
-    expected = np.array([one_source(codes, source, side.bins, states) for source in many])
+    if side.lengths is not None:  # no row beyond them counts, whatever it looks back to
+        beyond = np.arange(codes.shape[1]) >= np.asarray(side.lengths)[:, np.newaxis]
+        many = np.where(beyond, -1, many)
+    expected = np.array([one_source(codes, source, side.bins, states, how) for source in many])
     # A NaN that is left out may pass for one that must not be there.
     return expected.reshape(nats.shape), clean if side.nan().any() else True
 
 
-def one_source(codes, source, bins, states):
-    cells = joint(codes, source, bins, states)
-    fine = cells >= 0
-    next_past, state = cells // states, cells % states
-    past = next_past % bins
-    parts = (cells, past, next_past, past * states + state)
-    a, b, c, d = (entropy_of(np.where(fine, part, -1)) for part in parts)
+def one_source(codes, source, bins, states, how):
+    past, following = own(codes, bins, how)
+    state = np.broadcast_to(source[:, :, None].astype(np.int64), past.shape)
+    fine = ((past >= 0) & (following >= 0) & (state >= 0)).reshape(-1, codes.shape[2])
+    past, following, state = (each.reshape(fine.shape) for each in (past, following, state))
+    condition = state // (how.inner or states)
     n = fine.sum(0)
+
+    def terms(*parts):
+        cells = np.zeros(fine.shape, np.int64)
+        for part in parts:
+            cells = cells * (part.max(initial=0) + 1) + part
+        return entropy_of(np.where(fine, cells, -1))
+
+    given, move = terms(past, condition), terms(past, following, condition)
+    summed = {
+        "by_source": lambda: terms(past, following, state) + given - move - terms(past, state),
+        "by_past": lambda: move + terms() - terms(past) - terms(following),
+        "by_nothing": lambda: given - move,
+    }[how.told]()
     with np.errstate(invalid="ignore"):
-        return np.where(n > 0, np.maximum(a + b - c - d, 0) / n, np.nan)
+        return np.where(n > 0, np.maximum(summed, 0) / n, np.nan)
+
+
+def own(codes, bins, how):
+    """The past and what is counted beside it, (N, T, U) at each row, below 0 where missing."""
+    value, seen = np.zeros(codes.shape, np.int64), np.ones(codes.shape, bool)
+    steps = codes.shape[1]
+    for back in how.back or (0,):
+        there = np.full(codes.shape, -1, np.int64)
+        if back < steps:
+            there[:, back:] = codes[:, : steps - back]
+        value, seen = value * bins + there, seen & (there >= 0)
+    value = np.where(seen, value, -1)
+    if not how.with_next:
+        return np.where(seen, 0, -1), value
+    following = np.full(codes.shape, -1, np.int64)
+    following[:, :-1] = codes[:, 1:]
+    return value, following
 
 
 def score_counts(counts):
