@@ -26,6 +26,7 @@
 #include "cpu/conditional.hpp"
 #include "cpu/kernels.hpp"
 #include "cpu/measure.hpp"
+#include "cpu/order.hpp"
 #include "cpu/pairs.hpp"
 #include "cpu/region.hpp"
 #include "cpu/scan.hpp"
@@ -271,6 +272,57 @@ py::dict scan(const Input& input, int threads) {
                     py::arg("outside") = found.outside, py::arg("first_nan") = found.first_nan,
                     py::arg("first_bad") = found.first_bad, py::arg("low") = low,
                     py::arg("high") = high);
+}
+
+Array3 floats_of(const Input& input) {
+    const Array3 values = input.values();
+    if (tefast::holds_symbols(values.dtype)) throw std::invalid_argument("symbols have no ranks");
+    product({values.shape[0], values.shape[1], 1024});  // bytes of a few copied units
+    return values;
+}
+
+// Values (U, 3, K) at and beside the ranks of the shares (K,), and how many each unit has.
+py::tuple find_ranks(const Input& input, const Dense<double>& shares, int threads) {
+    const Array3 values = floats_of(input);
+    const std::int64_t* lengths = input.lengths();
+    if (shares.ndim() != 1) throw std::invalid_argument("shares must have shape (K,)");
+    for (py::ssize_t k = 0; k < shares.shape(0); ++k) {
+        if (!(shares.at(k) >= 0 && shares.at(k) <= 1))
+            throw std::invalid_argument("shares must lie in 0 .. 1");
+    }
+    const std::int64_t many = shares.shape(0);
+    product({input.units(), 3, many, std::int64_t{sizeof(double)}});
+    Dense<double> found({input.units(), std::int64_t{3}, many});
+    Dense<std::int64_t> sizes(input.units());
+    double* found_data = found.mutable_data();
+    std::int64_t* sizes_data = sizes.mutable_data();
+    {
+        Released release;
+        tefast::find_ranks(values, lengths, shares.data(), static_cast<std::size_t>(many),
+                           found_data, sizes_data, threads_of(threads, values));
+    }
+    return py::make_tuple(found, sizes);
+}
+
+// The values (K, N * T) of some units (K,), each row rising, NaN at its end.
+Dense<double> sort_units(const Input& input, const Dense<std::int64_t>& units, int threads) {
+    const Array3 values = floats_of(input);
+    const std::int64_t* lengths = input.lengths();
+    if (units.ndim() != 1) throw std::invalid_argument("units must have shape (K,)");
+    for (py::ssize_t k = 0; k < units.shape(0); ++k) {
+        if (units.at(k) < 0 || units.at(k) >= values.shape[2])
+            throw std::invalid_argument("there are no such units");
+    }
+    const std::int64_t many = units.shape(0), rows = product({values.shape[0], values.shape[1]});
+    product({many, rows, std::int64_t{sizeof(double)}});
+    Dense<double> ordered({many, rows});
+    if (!many) return ordered;
+    double* out = ordered.mutable_data();
+    Released release;
+    Array3 work = values;  // as much as there is to do
+    work.shape[2] = many;
+    tefast::sort_units(values, lengths, units.data(), many, out, threads_of(threads, work));
+    return ordered;
 }
 
 Dense<std::int16_t> encode(const Input& input, int threads) {
@@ -649,6 +701,8 @@ PYBIND11_MODULE(_native, m) {
                       std::int64_t>());
     py::class_<PairSide>(m, "PairSide").def(py::init<Dense<std::uint64_t>, Dense<std::uint64_t>>());
     m.def("scan", &scan);
+    m.def("find_ranks", &find_ranks);
+    m.def("sort_units", &sort_units);
     m.def("encode", &encode);
     // Counts are written in place, so an array of another type must not be converted to a copy.
     const auto counts = py::arg("counts").noconvert();

@@ -76,7 +76,9 @@ class Backend(Protocol):
     def table(self, counts: BackendTable, beside: Values) -> BackendTable:
         """Counts, or codes, of any backend where this one takes them: beside placed values."""
 
-    def quantile_edges(self, values: Values, bins: int, lengths: Lengths) -> Edges:
+    def quantile_edges(
+        self, values: Values, bins: int, lengths: Lengths, threads: int | None
+    ) -> Edges:
         """See `tefast._tables.quantiles.quantile_edges`."""
 
     def scan(self, values: Values, bins: int, lengths: Lengths, threads: int | None) -> Scan:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from tefast._backends import BackendScores, unbuilt
-from tefast._backends.host import packed, place, quantile_edges, shared_any, table
+from tefast._backends.host import packed, place, shared_any, table
 from tefast._backends.inputs import ONE_STEP, BinnedValues, CodeWindows, PairStates, StepWindows
 from tefast._inputs.values import Values
+from tefast._tables.counts import blocks
+from tefast._tables.quantiles import edges_of
 from tefast._tables.types import Booleans, Codes, Counts, Lengths, Nats, Orders, Scan, Steps
+from tefast.binning import Edges
 
-__all__ = ["place", "quantile_edges", "table"]
+__all__ = ["place", "table"]
 
 LONG_PASTS = 2**16
 ROUNDING = "integers"
@@ -41,6 +44,25 @@ def scan(values: Values, bins: int, lengths: Lengths, threads: int | None) -> Sc
     """See `tefast._backends.Backend.scan`."""
     data = _native.Input(values.array, values.dtype, values.is_mapped, None, bins, lengths)
     return Scan(**_native.scan(data, threads or 0))
+
+
+def quantile_edges(values: Values, bins: int, lengths: Lengths, threads: int | None) -> Edges:
+    """See `tefast._backends.Backend.quantile_edges`."""
+    sequences, steps, units = values.array.shape
+    shares = np.arange(1, bins) / bins
+    edges = np.empty((units, bins - 1))
+    for some in blocks(units, 24 * (bins - 1)):
+        part = values.array[:, :, some]
+        data = _native.Input(part, values.dtype, values.is_mapped, None, bins, lengths)
+        found, sizes = _native.find_ranks(data, shares, threads or 0)
+
+        def ordered(tied: Counts, data: _native.Input = data) -> Iterator[Nats]:
+            for few in blocks(tied.size, 8 * sequences * steps):
+                yield from _native.sort_units(data, tied[few], threads or 0)
+
+        gathered = found.reshape(sizes.size, -1)
+        edges[some] = edges_of(gathered, sizes, bins, ordered)
+    return edges
 
 
 def encode(data: BinnedValues, threads: int | None) -> Codes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from tefast._backends import BackendScores, fastest, int8_products, load, operat
 from tefast._backends.inputs import ONE_STEP, BinnedValues, CodeWindows, PairStates, StepWindows
 from tefast._inputs.values import Values
 from tefast._tables import counts as tables
-from tefast._tables.quantiles import Places, tied_edges
+from tefast._tables.quantiles import Places, edges_of
 from tefast._tables.types import (
     BackendTable,
     Booleans,
@@ -79,7 +79,7 @@ def scan(values: Values, bins: int, lengths: Lengths, threads: int | None) -> Sc
     return Scan(nan, infinite, outside, first_nan, first_bad, low, high)
 
 
-def quantile_edges(values: Values, bins: int, lengths: Lengths) -> Edges:
+def quantile_edges(values: Values, bins: int, lengths: Lengths, threads: int | None) -> Edges:
     """See `tefast._backends.Backend.quantile_edges`."""
     import torch
 
@@ -96,12 +96,13 @@ def quantile_edges(values: Values, bins: int, lengths: Lengths) -> Edges:
         # (units, values), each row rising, NaN at its end.
         block = block.movedim(2, 0).flatten(1).sort(dim=1).values
         sizes = (~block.isnan()).sum(dim=1).cpu().numpy()
-        places = Places.of(sizes, bins)
-        at = torch.tensor(places.ranks, device=block.device)
-        found, tied = places.edges(block.gather(1, at).cpu().numpy())
-        for u in np.flatnonzero(tied & (sizes > 0)):
-            found[u] = tied_edges(block[u, : sizes[u]].cpu().numpy(), bins)
-        edges[some] = np.where(sizes[:, np.newaxis] > 0, found, 0.0)
+        at = torch.tensor(Places.of(sizes, bins).ranks, device=block.device)
+        gathered = block.gather(1, at).cpu().numpy()
+
+        def ordered(tied: Counts, block: Any = block) -> Iterator[Any]:
+            return (block[u].cpu().numpy() for u in tied)
+
+        edges[some] = edges_of(gathered, sizes, bins, ordered)
     return edges
 
 

@@ -9,10 +9,9 @@ import numpy.typing as npt
 
 from tefast._backends.inputs import PairStates
 from tefast._inputs.values import Values, to_numpy
-from tefast._tables.quantiles import quantile_edges
 from tefast._tables.types import BackendTable, Booleans, Counts
 
-__all__ = ["packed", "place", "quantile_edges", "shared_any", "table"]
+__all__ = ["packed", "place", "shared_any", "table"]
 
 
 def place(*inputs: Values) -> list[Values]:

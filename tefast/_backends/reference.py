@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from tefast._backends import BackendScores
-from tefast._backends.host import place, quantile_edges, shared_any, table
+from tefast._backends.host import place, shared_any, table
 from tefast._backends.inputs import ONE_STEP, BinnedValues, CodeWindows, PairStates, StepWindows
 from tefast._inputs.numbers import as_float64
 from tefast._inputs.values import Values
 from tefast._tables import counts as tables
-from tefast._tables import entropies
+from tefast._tables import entropies, quantiles
 from tefast._tables.states import JointState, history
 from tefast._tables.types import (
     MISSING,
@@ -27,15 +27,21 @@ from tefast._tables.types import (
     Scan,
     Steps,
 )
+from tefast.binning import Edges
 
 LONG_PASTS = 0
 ROUNDING = "floats"
-__all__ = ["place", "quantile_edges", "table"]
+__all__ = ["place", "table"]
 
 
 def missing() -> str | None:
     """NumPy is always there."""
     return None
+
+
+def quantile_edges(values: Values, bins: int, lengths: Lengths, threads: int | None) -> Edges:
+    """See `tefast._backends.Backend.quantile_edges`."""
+    return quantiles.quantile_edges(values, bins, lengths)
 
 
 def scan(values: Values, bins: int, lengths: Lengths, threads: int | None) -> Scan:

@@ -124,7 +124,8 @@ class ScannedInput:
 
     def quantile_edges(self, bins: int) -> Edges:
         """Inner edges (U, bins - 1) at the quantiles of each unit's own values."""
-        return self.options.backend.quantile_edges(self.data, bins, self.lengths)
+        options = self.options
+        return options.backend.quantile_edges(self.data, bins, self.lengths, options.threads)
 
 
 def check_scan(found: Scan, data: Values, bins: int, omit: bool) -> None:
@@ -155,7 +156,7 @@ def _few_values(data: Values, edges: Edges, found: Scan, most: int) -> str:
     `most` is how many values a unit can have: untied ones have as many edges as are asked for.
     """
     bins = edges.shape[1] + 1
-    filled = 2 + np.count_nonzero(np.diff(edges, axis=1), axis=1)
+    filled = 2 + np.count_nonzero(edges[:, 1:] != edges[:, :-1], axis=1)
     filled = np.minimum(filled, most)
     filled[found.low == found.high] = 1
     filled[~(found.low <= found.high)] = bins  # without a value there is nothing to say

@@ -8,7 +8,7 @@ least.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -77,8 +77,8 @@ class Places:
         edges = _between(low, high, self.weight)
         parts_here = (low < edges) & (edges <= high)
         parts_before = (self.weight == 0) & (edges == low) & (before < low)
-        clean = (parts_here | parts_before).all(axis=1) & (np.diff(edges, axis=1) > 0).all(axis=1)
-        return edges, ~clean
+        rising = (edges[:, 1:] > edges[:, :-1]).all(axis=1)
+        return edges, ~((parts_here | parts_before).all(axis=1) & rising)
 
 
 def _between(low: Floats, high: Floats, weight: Floats) -> Floats:
@@ -111,19 +111,46 @@ def quantile_edges(values: Values, bins: int, lengths: Integers | None) -> Float
         if not rows.shape[1]:
             continue
         sizes = rows.shape[1] - np.isnan(rows).sum(axis=1)
-        places = Places.of(sizes, bins)
+        ranks = Places.of(sizes, bins).ranks
         if rows.shape[1] <= MOST_SORTED:
             rows.sort(axis=1)  # NaN goes to the end
         else:
-            for row, ranks, size in zip(rows, places.ranks, sizes, strict=True):
-                row.partition(np.unique(np.append(ranks, max(size - 1, 0))))
-        found, tied = places.edges(
-            np.take_along_axis(rows, places.ranks, axis=1).astype(np.float64)
-        )
-        for u in np.flatnonzero(tied & (sizes > 0)):
-            found[u] = tied_edges(np.sort(rows[u, : sizes[u]]).astype(np.float64), bins)
-        edges[units] = np.where(sizes[:, np.newaxis] > 0, found, 0.0)
+            for row, its, size in zip(rows, ranks, sizes, strict=True):
+                row.partition(np.unique(np.append(its, max(size - 1, 0))))
+        gathered = np.take_along_axis(rows, ranks, axis=1).astype(np.float64)
+
+        def ordered(tied: Integers, rows: npt.NDArray[Any] = rows) -> Iterator[npt.NDArray[Any]]:
+            return (np.sort(rows[u]) for u in tied)
+
+        edges[units] = edges_of(gathered, sizes, bins, ordered)
     return edges
+
+
+def edges_of(
+    gathered: Floats,
+    sizes: Integers,
+    bins: int,
+    ordered: Callable[[Integers], Iterable[npt.NDArray[Any]]],
+) -> Floats:
+    """Edges as `quantile_edges` gives them, from few values of each unit where no ties are.
+
+    Parameters
+    ----------
+    gathered : ndarray of float64, shape (U, 3 (bins - 1))
+        The values at `Places.ranks`.
+    sizes : ndarray of int64, shape (U,)
+        How many values each unit has.
+    bins : int
+        Number of bins.
+    ordered : callable
+        Given numbers of units, the sorted values of each of them, in that order. NaN at their end
+        is not looked at.
+    """
+    edges, tied = Places.of(sizes, bins).edges(gathered)
+    units = np.flatnonzero(tied & (sizes > 0))
+    for u, values in zip(units, ordered(units), strict=True):
+        edges[u] = tied_edges(values[: sizes[u]].astype(np.float64), bins)
+    return np.where(sizes[:, np.newaxis] > 0, edges, 0.0)
 
 
 def _rows(values: Values, lengths: Integers | None) -> Iterator[tuple[slice, npt.NDArray[Any]]]:

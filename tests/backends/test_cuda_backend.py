@@ -137,7 +137,7 @@ def test_quantile_edges_are_those_of_numpy(dtype, data):
     expected = quantiles.quantile_edges(target, bins, lengths)
     with emulated.backend() as cuda:
         (placed,) = cuda.place(target)
-        np.testing.assert_array_equal(cuda.quantile_edges(placed, bins, lengths), expected)
+        np.testing.assert_array_equal(cuda.quantile_edges(placed, bins, lengths, None), expected)
 
 
 def test_streaming_counts_where_the_data_are(device):

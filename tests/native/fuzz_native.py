@@ -201,6 +201,23 @@ def scan(draw):
     return _native.scan(given, draw.threads()), lambda: twin.scan(side)
 
 
+def find_ranks(draw):
+    given, side = input_of(draw, draw.sizes(), draw.bins(), scanned=True)
+    if side.dtype in SYMBOLS:
+        return encode(draw)
+    shares = draw.array(np.sort(draw.numpy.random(draw.size(20))))
+    return _native.find_ranks(given, shares, draw.threads()), lambda: twin.find_ranks(side, shares)
+
+
+def sort_units(draw):
+    shape = draw.sizes()
+    given, side = input_of(draw, shape, draw.bins(), scanned=True)
+    if side.dtype in SYMBOLS:
+        return encode(draw)
+    units = draw.array(draw.numpy.integers(0, shape[2], draw.size(20)))
+    return _native.sort_units(given, units, draw.threads()), lambda: twin.sort_units(side, units)
+
+
 def encode(draw):
     given, side = input_of(draw, draw.sizes(), draw.bins(), huge=True)
     return _native.encode(given, draw.threads()), lambda: twin.encode(side)
@@ -383,9 +400,9 @@ def settings(draw):
 
 
 CALLS = (
-    scan, encode, count_values, count_transitions, transfer_entropy, transfer_entropies,
-    score_counts, count_windows, conditional_surrogates, pack_windows, move_bits, count_pairs,
-    score_pairs, all_guessed, settings,
+    scan, find_ranks, sort_units, encode, count_values, count_transitions, transfer_entropy,
+    transfer_entropies, score_counts, count_windows, conditional_surrogates, pack_windows,
+    move_bits, count_pairs, score_pairs, all_guessed, settings,
 )  # fmt: skip
 
 

@@ -13,6 +13,7 @@
 #include "cpu/codes.hpp"
 #include "cpu/conditional.hpp"
 #include "cpu/measure.hpp"
+#include "cpu/order.hpp"
 #include "cpu/scan.hpp"
 #include "cpu/transitions.hpp"
 #include "random_bits.hpp"
@@ -81,9 +82,12 @@ void run(const Case& size, bool omit) {
     }
     const Conditional exchanged{own.data(), {rows, size.u}, 4, states.data(), orders.data(), S};
 
+    std::vector<std::int64_t> every(static_cast<std::size_t>(size.u));
+    std::iota(every.begin(), every.end(), 0);
+
     struct Result {
-        std::vector<double> nats, many, low, high, scored, within;
-        std::vector<std::int64_t> counts, occupancy;
+        std::vector<double> nats, many, low, high, scored, within, ranked, ordered;
+        std::vector<std::int64_t> counts, occupancy, sizes;
         std::vector<std::int16_t> codes;
     } first;
     for (const int threads : {1, 2, 4}) {
@@ -105,6 +109,12 @@ void run(const Case& size, bool omit) {
         score_counts({found.counts.data(), size.u, size.bins, size.bins, size.bins},
                      found.scored.data(), threads);
         scan(values, lengths.data(), size.bins, found.low.data(), found.high.data(), threads);
+        found.ranked.resize(units * 3 * edges.size());
+        found.ordered.resize(h.size());
+        found.sizes.resize(units);
+        find_ranks(values, lengths.data(), edges.data(), edges.size(), found.ranked.data(),
+                   found.sizes.data(), threads);
+        sort_units(values, lengths.data(), every.data(), size.u, found.ordered.data(), threads);
         encode(values, cuts, lengths.data(), found.codes.data(), threads);
         count_values(values, cuts, lengths.data(), found.occupancy.data(), threads);
         require(same(found.nats, found.scored), "transfer entropy of values and of counts");
@@ -113,6 +123,8 @@ void run(const Case& size, bool omit) {
                 "transfer entropy");
         require(same(found.within, first.within), "exchanges within each past");
         require(same(found.low, first.low) && same(found.high, first.high), "range");
+        require(same(found.ranked, first.ranked) && same(found.sizes, first.sizes), "ranks");
+        require(same(found.ordered, first.ordered), "sorted units");
         require(same(found.codes, first.codes) && same(found.occupancy, first.occupancy), "codes");
     }
 }

@@ -80,6 +80,22 @@ def scan(side):
     }  # fmt: skip
 
 
+def sort_units(side, units):
+    """Values beyond lengths are NaN too, which NumPy sorts to the end."""
+    values = np.where(side.there(), side.values(), np.nan)
+    return np.sort(values.reshape(-1, values.shape[2]).T[np.asarray(units)], axis=1)
+
+
+def find_ranks(side, shares):
+    values = np.where(side.there(), side.values(), np.nan)
+    ordered = sort_units(side, np.arange(values.shape[2]))
+    sizes = (~np.isnan(ordered)).sum(axis=1)
+    last = np.maximum(sizes - 1, 0)[:, np.newaxis]
+    below = np.floor(last * np.asarray(shares, float)).astype(int)
+    near = [np.clip(below + more, 0, last) for more in (-1, 0, 1)]
+    return np.stack([np.take_along_axis(ordered, each, axis=1) for each in near], axis=1), sizes
+
+
 def encode(side):
     if side.bad().any():
         raise UnknownError
