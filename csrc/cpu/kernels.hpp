@@ -123,10 +123,11 @@ struct Kernels {
 
     // Adds the terms of counts to `found`. rows (parts, each, lanes) hold about `moves` in all, of
     // one unit. Their sums over each part go to sums_of_parts (parts, lanes), unless that is null.
-    // The rows are at 0 afterwards, with `clear`.
+    // They are added to totals (parts, each, lanes), unless that is null. The rows are at 0
+    // afterwards, with `clear`.
     void (*add_terms)(std::uint16_t* rows, std::int64_t parts, std::int64_t each,
                       std::int64_t moves, bool clear, const std::uint64_t* terms,
-                      std::uint16_t* sums_of_parts, RowTerms& found);
+                      std::uint16_t* sums_of_parts, std::uint16_t* totals, RowTerms& found);
 
     // marks (bins, lanes): a bit for each of `steps` rows, 16 or fewer, in which the code of a
     // unit, one of `units`, is this one. The rows of codes lie `stride` apart.

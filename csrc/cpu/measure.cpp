@@ -13,6 +13,8 @@ namespace {
 
 constexpr double one = 0x1p44;  // a nat
 
+constexpr std::int64_t most_counted = 65535;  // in 16 bits
+
 constexpr std::int64_t rows_at_once = 128;  // of pasts, whose terms are added together
 
 double scaled(std::uint64_t n) {
@@ -59,10 +61,9 @@ double mean_nats(std::uint64_t difference, std::uint64_t all) {
 }
 
 void StripTerms::add(std::uint16_t* rows, std::int64_t parts, std::int64_t each, std::int64_t moves,
-                     bool clear, std::uint16_t* sums_of_parts) {
-    constexpr std::int64_t most = 65535;  // that a lane of `reached` takes
-    if (rows_ + parts * each > most) add_reached();
-    kernels_->add_terms(rows, parts, each, moves, clear, terms_, sums_of_parts, found_);
+                     bool clear, std::uint16_t* sums_of_parts, std::uint16_t* totals) {
+    if (rows_ + parts * each > most_counted) add_reached();  // a lane of `reached` takes no more
+    kernels_->add_terms(rows, parts, each, moves, clear, terms_, sums_of_parts, totals, found_);
     rows_ += parts * each;
 }
 
@@ -126,20 +127,30 @@ void Measure::add(std::uint16_t* table, std::int64_t moves, bool clear) {
 }
 
 void Measure::add_strip(std::uint16_t* table, std::int64_t moves, bool clear) {
-    if (!known_ && narrow_) {
-        for (std::size_t i = 0; i < moves_.size(); ++i) {
-            strip_moves_[i] = static_cast<std::uint16_t>(strip_moves_[i] + table[i]);
-        }
-    } else if (!known_) {
-        for (std::size_t i = 0; i < moves_.size(); ++i) moves_[i] += table[i];
-    }
+    std::uint16_t* const totals = strip_moves_for(moves);
     const std::int64_t room = static_cast<std::int64_t>(strip_pasts_.size()) / lanes;
     if (past_rows_ + pasts_in_all_ > room) add_strip_pasts();
     std::uint16_t* const pasts = strip_pasts_.data() + past_rows_ * lanes;
-    strip_joint_.add(table, pasts_in_all_, nexts_, moves, clear, pasts);
+    strip_joint_.add(table, pasts_in_all_, nexts_, moves, clear, pasts, totals);
     past_rows_ += pasts_in_all_;
     past_moves_ += moves;
     if (!narrow_) end_strip();
+}
+
+// Where so many moves are added up in 16 bits; null if they are known.
+std::uint16_t* Measure::strip_moves_for(std::int64_t moves) {
+    if (known_) return nullptr;
+    if (in_strip_ + moves > most_counted) empty_strip_moves();
+    in_strip_ += moves;
+    return strip_moves_.data();
+}
+
+void Measure::empty_strip_moves() {
+    if (in_strip_ == 0) return;
+    for (std::size_t i = 0; i < moves_.size(); ++i) moves_[i] += strip_moves_[i];
+    std::fill(strip_moves_.begin(), strip_moves_.end(), std::uint16_t{0});
+    in_strip_ = 0;
+    wide_ = true;
 }
 
 // The pasts of several states at once: their terms are worth the vectors then.
@@ -159,7 +170,7 @@ void Measure::take(std::uint16_t* table, const std::uint16_t* cells, std::int64_
     const std::size_t units = joint_.size();
     const auto row = static_cast<std::uint32_t>(nexts_ * units_);  // 32 bits divide faster
     const std::uint64_t* const narrow = terms_.narrow();
-    const bool in_strip = units_ == lanes && narrow_;
+    std::uint16_t* const totals = units_ == lanes ? strip_moves_for(moves) : nullptr;
     std::fill(pasts_.begin(), pasts_.end(), std::uint64_t{0});
     for (std::int64_t k = 0; k < moves; ++k, cells += units) {
         for (std::size_t u = 0; u < units; ++u) {
@@ -167,10 +178,9 @@ void Measure::take(std::uint16_t* table, const std::uint16_t* cells, std::int64_
             const std::uint16_t n = table[cell];
             table[cell] = 0;  // a cell is met as often as it was counted, and taken once
             joint_[u] += narrow[n];
-            if (known_) {
-            } else if (in_strip) {
-                strip_moves_[cell] = static_cast<std::uint16_t>(strip_moves_[cell] + n);
-            } else {
+            if (totals) {
+                totals[cell] = static_cast<std::uint16_t>(totals[cell] + n);
+            } else if (!known_) {
                 moves_[cell] += n;
             }
             pasts_[cells[u] / row * units + u] += n;
@@ -191,6 +201,7 @@ void Measure::add_past_states() {
 
 void Measure::add(const std::uint64_t* table) {
     ++since_;
+    wide_ = true;
     const Terms term(terms_);
     const std::size_t units = joint_.size(), nexts = static_cast<std::size_t>(nexts_);
     std::fill(pasts_.begin(), pasts_.end(), std::uint64_t{0});
@@ -265,6 +276,7 @@ void Measure::add_strip_margins() {
         strip_margins_.move_to(sums[2]);
     }
     std::fill(strip_moves_.begin(), strip_moves_.end(), std::uint16_t{0});
+    in_strip_ = 0;
     for (std::size_t u = 0; u < units; ++u) {
         margins_[u].moves += sums[0][u];
         margins_[u].past += sums[1][u];
@@ -275,11 +287,13 @@ void Measure::add_strip_margins() {
 
 void Measure::end_condition() {
     if (known_ || since_ == 0) return;
-    if (units_ == lanes && narrow_) {
+    if (units_ == lanes && !wide_) {
         add_strip_margins();
     } else {
+        empty_strip_moves();
         for (std::size_t u = 0; u < joint_.size(); ++u) add_margins_of(u);
         std::fill(moves_.begin(), moves_.end(), std::uint64_t{0});
+        wide_ = false;
     }
     since_ = 0;
 }

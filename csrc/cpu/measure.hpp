@@ -60,7 +60,7 @@ class StripTerms {
 
     // As `Kernels::add_terms` takes them.
     void add(std::uint16_t* rows, std::int64_t parts, std::int64_t each, std::int64_t moves,
-             bool clear, std::uint16_t* sums_of_parts);
+             bool clear, std::uint16_t* sums_of_parts, std::uint16_t* totals = nullptr);
 
     // Adds the sums to sums (lanes,), and forgets them.
     void move_to(Wide* sums);
@@ -83,8 +83,8 @@ class Measure {
     // summed up. If given, it must last, and there may be no conditions.
     void reset(std::int64_t all, const Margins* known = nullptr);
 
-    // table: (pasts * nexts, units), row past * nexts + next, of one source state; about `moves`
-    // transitions of a unit, no more than 65,535. It is at 0 afterwards, with `clear`.
+    // table: (pasts * nexts, units), row past * nexts + next, of one source state; no more than
+    // `moves` transitions of a unit, at most 65,535. It is at 0 afterwards, with `clear`.
     void add(std::uint16_t* table, std::int64_t moves, bool clear);
 
     // The same, but only of the cells (moves, units) in which the moves of this state fell; the
@@ -112,6 +112,8 @@ class Measure {
     void add_strip(std::uint16_t* table, std::int64_t moves, bool clear);
     void add_strip_pasts();
     void end_strip();
+    std::uint16_t* strip_moves_for(std::int64_t moves);
+    void empty_strip_moves();
     // Of pasts_ that hold no more than 65,535 of a unit.
     void add_past_states();
     void add_margins_of(std::size_t u);
@@ -132,8 +134,10 @@ class Measure {
     StripTerms strip_joint_, strip_past_state_, strip_margins_;
     std::vector<std::uint16_t> strip_pasts_, strip_moves_;
     std::int64_t past_rows_ = 0, past_moves_ = 0;
-    std::int64_t since_ = 0;  // about so many moves were added since a condition ended
-    bool narrow_ = false;     // whether all terms together fit into 64 bits
+    std::int64_t since_ = 0;     // about so many moves were added since a condition ended
+    std::int64_t in_strip_ = 0;  // transitions in strip_moves_, at most
+    bool wide_ = false;          // whether there are some in moves_
+    bool narrow_ = false;        // whether all terms together fit into 64 bits
 };
 
 // counts: (U, nexts, pasts, states), as users see them: next, past, source state.

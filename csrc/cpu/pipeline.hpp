@@ -54,6 +54,9 @@ class Counter {
 
     Tables& tables() { return tables_; }
 
+    // Transitions of state s since its tables were emptied.
+    std::int64_t filled(std::int64_t s) const { return filled_[static_cast<std::size_t>(s)]; }
+
     // The pairs from `at` to `end` of chunk c. Calls empty(group, state, table) before a counter
     // could overflow.
     template <class Empty>

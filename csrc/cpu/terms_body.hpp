@@ -61,11 +61,19 @@ inline void clear_rows(uint16_t* rows, int64_t count) {
     }
 }
 
-// rows (parts, each, strip). sums_of_parts (parts, strip), or null: their sums. Rows are cleared
-// if `clear`.
-template <int most, bool clear>
+// Adds a row of counts to another one.
+inline void add_row(const StripCounts& counts, uint16_t* to) {
+    StripCounts sum;
+    load_counts(to, sum);
+    sum += counts;
+    __builtin_memcpy(to, &sum, sizeof sum);
+}
+
+// rows (parts, each, strip). sums_of_parts (parts, strip), or null: their sums. Rows are added to
+// `totals` unless it is null, and cleared if `clear`.
+template <int most, bool clear, bool add_up>
 void add_small(uint16_t* rows, int64_t parts, int64_t each, const uint64_t* terms,
-               uint16_t* sums_of_parts, RowTerms& found) {
+               uint16_t* sums_of_parts, uint16_t* totals, RowTerms& found) {
     static_assert((most & (most + 1)) == 0, "so that a bit beyond it says that a count is larger");
     constexpr int64_t at_once = 16;  // rows that are looked through for large counts together
     StripCounts reached[most + 1];
@@ -79,6 +87,10 @@ void add_small(uint16_t* rows, int64_t parts, int64_t each, const uint64_t* term
             for (int64_t r = 0; r < some; ++r, row += strip) {
                 StripCounts counts;
                 load_counts(row, counts);
+                if constexpr (add_up) {
+                    add_row(counts, totals);
+                    totals += strip;
+                }
                 sum += counts;
                 any |= counts;
                 for (int n = 2; n <= most; ++n) {
@@ -99,14 +111,18 @@ void add_small(uint16_t* rows, int64_t parts, int64_t each, const uint64_t* term
 }
 
 // The same of counts that are mostly large.
-template <bool clear>
+template <bool clear, bool add_up>
 void add_each(uint16_t* rows, int64_t parts, int64_t each, const uint64_t* terms,
-              uint16_t* sums_of_parts, RowTerms& found) {
+              uint16_t* sums_of_parts, uint16_t* totals, RowTerms& found) {
     for (int64_t part = 0; part < parts; ++part) {
         StripCounts sum = {};
         for (int64_t r = 0; r < each; ++r, rows += strip) {
             StripCounts counts;
             load_counts(rows, counts);
+            if constexpr (add_up) {
+                add_row(counts, totals);
+                totals += strip;
+            }
             sum += counts;
             for (int lane = 0; lane < strip; ++lane) found.sums[lane] += terms[rows[lane]];
             if constexpr (clear) __builtin_memset(rows, 0, sizeof counts);
@@ -115,26 +131,20 @@ void add_each(uint16_t* rows, int64_t parts, int64_t each, const uint64_t* terms
     }
 }
 
-template <bool clear>
+template <bool clear, bool add_up>
 void add_terms_in(uint16_t* rows, int64_t parts, int64_t each, int64_t moves, const uint64_t* terms,
-                  uint16_t* sums_of_parts, RowTerms& found) {
+                  uint16_t* sums_of_parts, uint16_t* totals, RowTerms& found) {
     const int64_t count = parts * each;
-    if (moves < count) {
-        add_small<3, clear>(rows, parts, each, terms, sums_of_parts, found);
-    } else if (moves < 3 * count) {
-        add_small<7, clear>(rows, parts, each, terms, sums_of_parts, found);
-    } else if (moves < 8 * count) {
-        add_small<most_reached, clear>(rows, parts, each, terms, sums_of_parts, found);
-    } else {
-        add_each<clear>(rows, parts, each, terms, sums_of_parts, found);
-    }
+    const auto way = moves < count       ? add_small<3, clear, add_up>
+                     : moves < 3 * count ? add_small<7, clear, add_up>
+                     : moves < 8 * count ? add_small<most_reached, clear, add_up>
+                                         : add_each<clear, add_up>;
+    way(rows, parts, each, terms, sums_of_parts, totals, found);
 }
 
 void add_terms(uint16_t* rows, int64_t parts, int64_t each, int64_t moves, bool clear,
-               const uint64_t* terms, uint16_t* sums_of_parts, RowTerms& found) {
-    if (clear) {
-        add_terms_in<true>(rows, parts, each, moves, terms, sums_of_parts, found);
-    } else {
-        add_terms_in<false>(rows, parts, each, moves, terms, sums_of_parts, found);
-    }
+               const uint64_t* terms, uint16_t* sums_of_parts, uint16_t* totals, RowTerms& found) {
+    const auto way = clear ? (totals ? add_terms_in<true, true> : add_terms_in<true, false>)
+                           : (totals ? add_terms_in<false, true> : add_terms_in<false, false>);
+    way(rows, parts, each, moves, terms, sums_of_parts, totals, found);
 }

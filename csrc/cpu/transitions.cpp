@@ -94,13 +94,15 @@ bool score_tables(const Transitions& work, int threads, double* nats) {
         for (std::int64_t s = 0; s < work.states; ++s) {
             if (work.inner && s % work.inner == 0) measures.mine().end_condition();
             std::uint16_t* table = counters[0]->tables().at(g, s);
+            std::int64_t moves = counters[0]->filled(s);
             for (std::size_t p = 1; p < counters.size(); ++p) {
                 const std::uint16_t* other = counters[p]->tables().at(g, s);
+                moves += counters[p]->filled(s);
                 for (std::int64_t i = 0; i < block.cells(); ++i) {
                     table[i] = static_cast<std::uint16_t>(table[i] + other[i]);
                 }
             }
-            measures.mine().add(table, rows_of(work) / work.states, false);
+            measures.mine().add(table, moves, false);
         }
         measures.finish(block.groups()[static_cast<std::size_t>(g)], nats);
     };
