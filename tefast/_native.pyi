@@ -67,6 +67,16 @@ def transfer_entropies(
     threads: int,
     back: Sequence[int] = (),
 ) -> tuple[npt.NDArray[np.float64], bool]: ...
+def local_values(
+    target: Input,
+    source: npt.NDArray[np.int16],
+    states: int,
+    first: int,
+    unit: tuple[float, float, float],
+    omit: bool,
+    threads: int,
+    back: Sequence[int],
+) -> tuple[npt.NDArray[np.float64], bool, bool]: ...
 def score_counts(counts: npt.NDArray[np.int64], threads: int) -> npt.NDArray[np.float64]: ...
 def count_windows(windows: Windows, counts: npt.NDArray[np.int64], threads: int) -> None: ...
 def conditional_surrogates(

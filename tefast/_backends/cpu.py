@@ -6,15 +6,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tefast._backends import BackendScores, unbuilt
+from tefast._backends import BackendScores, BackendValues, unbuilt
 from tefast._backends.host import packed, place, quantile_edges, shared_any, table
-from tefast._backends.inputs import BinnedValues, CodeWindows, PairStates
+from tefast._backends.inputs import BinnedValues, CodeWindows, LocalSource, PairStates
 from tefast._inputs.values import Values
+from tefast._tables.logarithms import LogUnit
 from tefast._tables.types import Booleans, Codes, Counts, Lengths, Nats, Orders, Scan, Steps
 
 __all__ = ["place", "quantile_edges", "table"]
 
 LONG_PASTS = 2**16
+LOCAL_MOVES = 2**16
 ROUNDING = "integers"
 
 try:
@@ -99,6 +101,28 @@ def transfer_entropies(
     """See `tefast._backends.Backend.transfer_entropies`."""
     given = _input(target)
     return _native.transfer_entropies(given, sources, states, omit, threads or 0, list(back))
+
+
+def local_values(
+    target: BinnedValues,
+    source: LocalSource,
+    unit: LogUnit,
+    omit: bool,
+    threads: int | None,
+    back: Steps = (),
+) -> BackendValues:
+    """See `tefast._backends.Backend.local_values`."""
+    found = _native.local_values(
+        _input(target),
+        source.codes,
+        source.size,
+        source.first,
+        unit,
+        omit,
+        threads or 0,
+        list(back),
+    )
+    return BackendValues(*found)
 
 
 def pair_states(codes: Codes, bins: int, back: Steps, threads: int | None) -> PairStates:

@@ -29,6 +29,7 @@ from tefast._tables.types import (
 )
 
 LONG_PASTS = 0
+LOCAL_MOVES = 0
 ROUNDING = "floats"
 __all__ = ["place", "quantile_edges", "table"]
 

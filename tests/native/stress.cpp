@@ -12,6 +12,7 @@
 
 #include "cpu/codes.hpp"
 #include "cpu/conditional.hpp"
+#include "cpu/local.hpp"
 #include "cpu/measure.hpp"
 #include "cpu/scan.hpp"
 #include "cpu/transitions.hpp"
@@ -82,7 +83,7 @@ void run(const Case& size, bool omit) {
     const Conditional exchanged{own.data(), {rows, size.u}, 4, states.data(), orders.data(), S};
 
     struct Result {
-        std::vector<double> nats, many, low, high, scored, within;
+        std::vector<double> nats, many, low, high, scored, within, local;
         std::vector<std::int64_t> counts, occupancy;
         std::vector<std::int16_t> codes;
     } first;
@@ -100,6 +101,8 @@ void run(const Case& size, bool omit) {
         for (std::size_t i = 0; i < found.many.size(); i += units)
             require(std::equal(found.nats.begin(), found.nats.end(), &found.many[i], same_bits),
                     "transfer entropy of one source and of many");
+        found.local.resize(static_cast<std::size_t>(size.n * (size.t - 1) * size.u));
+        local_values(work, 0, {1.0, 0x1.62e43p-1, -0x1.05c61p-29}, found.local.data(), threads);
         conditional_surrogates(exchanged, found.within.data(), threads);
         count_transitions(work, found.counts.data(), threads);
         score_counts(found.counts.data(), size.u, size.bins, size.bins, found.scored.data(),
@@ -111,6 +114,7 @@ void run(const Case& size, bool omit) {
         if (threads == 1) first = found;
         require(same(found.nats, first.nats) && same(found.counts, first.counts),
                 "transfer entropy");
+        require(same(found.local, first.local), "local values");
         require(same(found.within, first.within), "exchanges within each past");
         require(same(found.low, first.low) && same(found.high, first.high), "range");
         require(same(found.codes, first.codes) && same(found.occupancy, first.occupancy), "codes");
