@@ -9,6 +9,7 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
+#include <array>
 #include <condition_variable>
 #include <limits>
 #include <map>
@@ -25,6 +26,7 @@
 #include "cpu/codes.hpp"
 #include "cpu/conditional.hpp"
 #include "cpu/kernels.hpp"
+#include "cpu/local.hpp"
 #include "cpu/measure.hpp"
 #include "cpu/order.hpp"
 #include "cpu/pairs.hpp"
@@ -392,10 +394,20 @@ py::tuple transfer_entropy(const Input& target, const Dense<std::int16_t>& sourc
     return py::make_tuple(nats, clean);
 }
 
+// No source (.., steps) may have a state in its first `early` steps.
+void check_begin(const Dense<std::int16_t>& sources, std::int64_t steps, std::int64_t early) {
+    for (py::ssize_t row = 0; row < sources.size(); row += steps) {
+        const std::int16_t* const source = sources.data() + row;
+        if (std::any_of(source, source + std::min(early, steps),
+                        [](std::int16_t state) { return state >= 0; }))
+            throw std::invalid_argument("a source has a state before there is a past");
+    }
+}
+
 // Rows back from a transition's first that make its past; none: that row alone. Sources must have
 // no state where the past would begin before its sequence.
 tefast::Past past_of(const std::vector<std::int64_t>& back, bool with_next, int bins,
-                     const Dense<std::int16_t>& sources) {
+                     const Dense<std::int16_t>& sources, std::int64_t steps) {
     if (back.empty()) return {nullptr, 0, with_next};
     if (*std::min_element(back.begin(), back.end()) < 0)
         throw std::invalid_argument("rows back must not be negative");
@@ -405,13 +417,7 @@ tefast::Past past_of(const std::vector<std::int64_t>& back, bool with_next, int 
         if (states * (with_next ? bins : 1) > 65536)
             throw std::invalid_argument("a table has more than 65,536 cells");
     }
-    const std::int64_t steps = sources.shape(2), rows = sources.shape(0) * sources.shape(1);
-    const std::int64_t early = std::min(*std::max_element(back.begin(), back.end()), steps);
-    for (std::int64_t row = 0; row < rows; ++row) {
-        const std::int16_t* const source = sources.data() + row * steps;
-        if (std::any_of(source, source + early, [](std::int16_t state) { return state >= 0; }))
-            throw std::invalid_argument("a source has a state before there is a past");
-    }
+    check_begin(sources, steps, *std::max_element(back.begin(), back.end()));
     return {back.data(), static_cast<int>(back.size()), with_next};
 }
 
@@ -435,15 +441,16 @@ py::tuple transfer_entropies(const Input& target, const Dense<std::int16_t>& sou
         throw std::invalid_argument("inner must divide the states, or be 0");
     if (told != "by_source" && states != 1)
         throw std::invalid_argument("only 'by_source' has states of a source");
-    const tefast::Transitions work{values,
-                                   target.edges(),
-                                   target.lengths(),
-                                   nullptr,
-                                   states,
-                                   omit,
-                                   past_of(back, with_next, target.bins(), sources),
-                                   told_of(told),
-                                   inner};
+    const tefast::Transitions work{
+        values,
+        target.edges(),
+        target.lengths(),
+        nullptr,
+        states,
+        omit,
+        past_of(back, with_next, target.bins(), sources, sources.shape(2)),
+        told_of(told),
+        inner};
     const std::int64_t S = sources.shape(0);
     Dense<double> nats({S, target.units()});
     double* out = nats.mutable_data();
@@ -454,6 +461,39 @@ py::tuple transfer_entropies(const Input& target, const Dense<std::int16_t>& sou
         clean = tefast::transfer_entropies(work, in, S, out, threads_of(threads, values, S));
     }
     return py::make_tuple(nats, clean);
+}
+
+// An array that begins with a cache line, so that rows of whole lines are written line by line.
+py::array_t<double> aligned(const std::vector<py::ssize_t>& shape) {
+    constexpr py::ssize_t line = 64 / sizeof(double);
+    py::ssize_t size = line;
+    for (const py::ssize_t each : shape) size = product({size / line, each}) * line;
+    Dense<double> whole(size + line);
+    auto* const at = reinterpret_cast<char*>(whole.mutable_data());
+    const auto past = reinterpret_cast<std::uintptr_t>(at) % 64;
+    return py::array_t<double>(shape, reinterpret_cast<double*>(at + (past ? 64 - past : 0)),
+                               whole);
+}
+
+py::tuple local_values(const Input& target, const Dense<std::int16_t>& source, std::int64_t states,
+                       std::int64_t first, const std::array<double, 3>& unit, bool omit,
+                       int threads, const std::vector<std::int64_t>& back) {
+    auto work = transitions_of(target, source, states, omit);
+    const auto [N, T, U] = work.target.shape;
+    if (first < 0 || first > T - 2) throw std::invalid_argument("first must lie in 0 .. T - 2");
+    if (product({N, T}) >= std::int64_t{1} << 32)
+        throw std::invalid_argument("local values are for fewer than 2**32 steps");
+    work.past = past_of(back, true, target.bins(), source, T);
+    check_begin(source, T, first);
+    auto values = aligned({N, T - first - 1, U});
+    double* out = values.mutable_data();
+    tefast::LocalResult found;
+    {
+        Released release;
+        found = tefast::local_values(work, first, {unit[0], unit[1], unit[2]}, out,
+                                     threads_of(threads, work.target));
+    }
+    return py::make_tuple(values, found.counted, found.clean);
 }
 
 Dense<double> score_counts(const Dense<std::int64_t>& counts, int threads) {
@@ -714,6 +754,7 @@ PYBIND11_MODULE(_native, m) {
           py::arg("states"), py::arg("omit"), py::arg("threads"),
           py::arg("back") = std::vector<std::int64_t>(), py::arg("with_next") = true,
           py::arg("told") = "by_source", py::arg("inner") = 0);
+    m.def("local_values", &local_values);
     m.def("score_counts", &score_counts);
     m.def("count_windows", &count_windows, py::arg("windows"), counts, py::arg("threads"));
     m.def("conditional_surrogates", &conditional_surrogates);

@@ -76,6 +76,16 @@ def transfer_entropies(
     told: str = "by_source",
     inner: int = 0,
 ) -> tuple[npt.NDArray[np.float64], bool]: ...
+def local_values(
+    target: Input,
+    source: npt.NDArray[np.int16],
+    states: int,
+    first: int,
+    unit: tuple[float, float, float],
+    omit: bool,
+    threads: int,
+    back: Sequence[int],
+) -> tuple[npt.NDArray[np.float64], bool, bool]: ...
 def score_counts(counts: npt.NDArray[np.int64], threads: int) -> npt.NDArray[np.float64]: ...
 def count_windows(windows: Windows, counts: npt.NDArray[np.int64], threads: int) -> None: ...
 def conditional_surrogates(

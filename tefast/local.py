@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, Unpack, overload
 
 import numpy as np
 import numpy.typing as npt
 
+from tefast._backends.inputs import LocalSource
 from tefast._counting import evaluation, windows
 from tefast._counting.inputs import Inputs
 from tefast._counting.options import Options
 from tefast._inputs import values
 from tefast._support.parameters import documented
+from tefast._tables.logarithms import LogUnit, log_ratios
 from tefast._tables.states import Embedding, JointState
 from tefast._tables.types import MISSING
 from tefast.measures import TRANSFER_ENTROPY
@@ -88,26 +89,66 @@ def local_transfer_entropy(
     embedding.check_steps(target)
     options = Options.check(bins, binning, nan_policy, base, backend, threads)
     inputs = Inputs.check(options, target, [source], lengths, {"h": h_range, "y": y_range}, mask)
-    counted, binned = inputs.windows(TRANSFER_ENTROPY, embedding), inputs.binned()
+    states = inputs.windows(TRANSFER_ENTROPY, embedding).beside["source"]
+    found = _at_once if _goes_at_once(inputs, embedding, states.size) else _by_unit
+    return target.wrap_steps(found(inputs, embedding, states))
+
+
+def _goes_at_once(inputs: Inputs, embedding: Embedding, states: int) -> bool:
+    """Whether the backend's kernel takes the target's past and so many states of the source."""
+    sequences, steps, _ = inputs.target.array.shape
+    return (
+        inputs.bins ** (embedding.target_history + 1) <= inputs.options.backend.LOCAL_MOVES
+        and states <= windows.MOST_STATES
+        and sequences * steps < 2**32
+    )
+
+
+def _at_once(inputs: Inputs, embedding: Embedding, source: JointState) -> Scores:
+    """Values (N, T - f, U) of all units by the backend's kernel."""
+    options, target = inputs.options, inputs.target
+    states = source.moved(-1).codes.astype(np.int16)
+    states[:, : embedding.first] = MISSING  # where the target's past is not there yet
+    found = options.backend.local_values(
+        inputs.unscanned(target),
+        LocalSource(states, source.size, embedding.first),
+        LogUnit.of_base(options.base),
+        options.omit,
+        options.threads,
+        () if embedding.target_history == 1 else tuple(step - 1 for step in embedding.past),
+    )
+    if not found.clean:
+        inputs.scan(target)
+    if not found.counted:
+        evaluation.raise_nothing_left()
+    return found.values
+
+
+def _by_unit(inputs: Inputs, embedding: Embedding, source: JointState) -> Scores:
+    """The same of any backend's codes, one unit after the other."""
+    counted = inputs.windows(TRANSFER_ENTROPY, embedding, source=source)
+    binned = inputs.binned()
+    unit = LogUnit.of_base(inputs.options.base)
     found = np.empty(inputs.target.array.shape)
     for u in range(found.shape[2]):
         codes = binned.units(slice(u, u + 1)).codes()
-        found[:, :, u] = _local(**counted.states(codes[:, :, 0]))
+        found[:, :, u] = _local(unit, **counted.states(codes[:, :, 0]))
     if np.isnan(found).all():
         evaluation.raise_nothing_left()
-    local = found[:, embedding.first + 1 :] / math.log(inputs.options.base)
-    return target.wrap_steps(local)
+    return found[:, embedding.first + 1 :]
 
 
-def _local(past: JointState, source: JointState, next: JointState) -> npt.NDArray[np.float64]:
-    """Nats of every transition (N, T) of one unit."""
+def _local(
+    unit: LogUnit, past: JointState, source: JointState, next: JointState
+) -> npt.NDArray[np.float64]:
+    """Value of every transition (N, T) of one unit."""
     start, move = past.beside(source), past.beside(next)
     joint = start.beside(next)
     seen = joint.codes != MISSING
     counts = (_occurrences(each, seen) for each in (joint, start, move, past))
     n, of_start, of_move, of_past = counts
     local = np.full(seen.shape, np.nan)
-    local[seen] = np.log((n / of_start) / (of_move / of_past))
+    local[seen] = log_ratios(n * of_past, of_start * of_move, unit)
     return local
 
 

@@ -62,7 +62,9 @@ void Block::quantise_rows(std::int64_t from, std::int64_t begin, std::int64_t en
                           clean &= alone_ ? quantise_alone(rows, chunk.alone(first - from))
                                           : kernels_.quantise(values.dtype, rows, cuts_, codes);
                       });
-    if (!clean) clean_.store(false);
+    if (clean) return;
+    chunk.add_gaps();
+    clean_.store(false);
 }
 
 // Whole strips go straight to their place. The rest goes by way of a strip of its own, since what

@@ -41,14 +41,20 @@ class Chunk {
     const std::uint8_t* codes(std::int64_t strip) const {
         return codes_.data() + strip * rows_ * lanes;
     }
+    // Null if no value is missing, however many may be.
     const std::uint16_t* valid(std::int64_t strip) const {
-        return valid_.size() ? valid_.data() + strip * rows_ : nullptr;
+        return valid_.size() && gaps_.load() ? valid_.data() + strip * rows_ : nullptr;
     }
+
+    // Other rows will come, or some have come.
+    void start() { gaps_.store(false); }
+    void add_gaps() { gaps_.store(true); }
 
   private:
     std::int64_t rows_;
     Buffer<std::uint8_t> codes_;
     Buffer<std::uint16_t> valid_;
+    std::atomic<bool> gaps_{false};  // whether a value of it may be missing
 };
 
 class Block {

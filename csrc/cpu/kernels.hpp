@@ -94,6 +94,13 @@ struct RowTerms {
     std::uint64_t sums[lanes];  // of all that `reached` does not stand for
 };
 
+// What logarithms are found in.
+struct LogUnit {
+    double nat;                // a nat
+    double two_high, two_low;  // ln 2, in so few bits that a product with an exponent is exact, and
+                               // the rest of it
+};
+
 struct Kernels {
     const char* name;
 
@@ -138,6 +145,25 @@ struct Kernels {
     // row i of one and row j of the other have in common.
     void (*multiply_bits)(const BitRows&, const BitRows&, std::int64_t words, std::int64_t* counts,
                           std::int64_t stride);
+
+    // Adds a table of so many cells to sums (cells,). The table is at 0 afterwards, with `clear`.
+    void (*add_counts)(std::uint16_t* table, std::int64_t cells, bool clear, double* sums);
+
+    // found (count,): ln(p / q) in a unit. p and q (count,) hold whole numbers; what is found where
+    // one of them is 0 means nothing. count: a multiple of 8.
+    void (*log_ratios)(const double* p, const double* q, std::int64_t count, const LogUnit&,
+                       double* found);
+
+    // The same of n * past / (start * move) for every cell of counts (pasts, bins, group), in place
+    // of n. moves: likewise; past (pasts, group); start: the sums of n over the cells of a past.
+    void (*find_values)(double* counts, const double* moves, const double* past_counts,
+                        std::int64_t pasts, int bins, int group, const LogUnit&);
+
+    // Row rows[k] of values, whose rows lie `stride` apart, is table[cells[k, i] + i] of each lane
+    // i below `units`. cells (count, group).
+    void (*write_cells)(const double* table, const std::uint16_t* cells, int group,
+                        const std::uint32_t* rows, std::int64_t count, int units, double* values,
+                        std::int64_t stride);
 };
 
 // Those in use. Ask before a parallel region: the first call throws std::invalid_argument if

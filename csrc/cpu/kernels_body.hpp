@@ -24,10 +24,12 @@ namespace tefast {
 namespace {
 
 using std::int64_t;
+using std::size_t;
 using std::uint16_t;
 using std::uint32_t;
 using std::uint64_t;
 using std::uint8_t;
+using std::uintptr_t;
 
 #include "cpu/vectors.hpp"
 
@@ -35,6 +37,7 @@ constexpr int strip = static_cast<int>(lanes);
 
 #include "cpu/bits_body.hpp"
 #include "cpu/count_body.hpp"
+#include "cpu/local_body.hpp"
 #include "cpu/quantise_body.hpp"
 #include "cpu/terms_body.hpp"
 
@@ -52,6 +55,10 @@ const Kernels TEFAST_JOIN(TEFAST_LEVEL, _kernels) = {
     add_terms,
     mark_codes,
     multiply_bits,
+    add_counts,
+    log_ratios,
+    find_values,
+    write_cells,
 };
 
 }  // namespace tefast

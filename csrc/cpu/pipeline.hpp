@@ -179,6 +179,7 @@ class Pipeline {
 #pragma omp for schedule(dynamic, 1)
             for (std::int64_t c = 0; c < schedule.chunks(); ++c) {
                 region([&] {
+                    chunk.start();
                     block_.quantise(schedule.begin(c), schedule.end(c), p, chunk);
                     counter.count(schedule, c, chunk, {0, 0}, {block_.size(), 0}, empty);
                     counter.add_chunk(schedule, c);
@@ -217,7 +218,10 @@ class Pipeline {
                 if (p % 2 == 1) quantise(c + 1);
 #pragma omp barrier
 #pragma omp single
-                counter.add_chunk(schedule, c);
+                {
+                    counter.add_chunk(schedule, c);
+                    chunks_[static_cast<std::size_t>(c % 2)]->start();  // which c + 2 goes into
+                }
             }
         }
         region.end();

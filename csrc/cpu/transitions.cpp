@@ -18,13 +18,6 @@ namespace {
 
 std::int64_t cells_of(const Transitions& work) { return moves_of(work) * work.states; }
 
-Transitions of_units(Transitions work, std::int64_t first, std::int64_t units) {
-    work.target.data += first * work.target.stride[2];
-    work.target.shape[2] = units;
-    if (work.edges.inner) work.edges.inner += first * work.edges.unit_stride;
-    return work;
-}
-
 // Units whose tables of `each` bytes have room, and whose chunks do not need more than theirs for
 // the least of rows.
 std::int64_t units_with_room(std::int64_t each) {
@@ -167,6 +160,13 @@ bool same_gaps(const std::int16_t* a, const std::int16_t* b, std::int64_t rows) 
 }  // namespace
 
 Limits limits;
+
+Transitions of_units(Transitions work, std::int64_t first, std::int64_t units) {
+    work.target.data += first * work.target.stride[2];
+    work.target.shape[2] = units;
+    if (work.edges.inner) work.edges.inner += first * work.edges.unit_stride;
+    return work;
+}
 
 void use_limits(const Limits& other) {
     if (other.least_rows < 1 || other.least_rows > 32768 || other.window_rows < 1)

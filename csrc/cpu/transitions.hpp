@@ -43,6 +43,9 @@ inline std::int64_t rows_of(const Transitions& work) {
     return work.target.shape[0] * work.target.shape[1];
 }
 
+// The same of some of the units.
+Transitions of_units(Transitions work, std::int64_t first, std::int64_t units);
+
 // How much is worked on at a time. No result depends on it; tests make it small.
 struct Limits {
     // The codes of a chunk. Two chunks are in work at a time, and they and the tables should fit

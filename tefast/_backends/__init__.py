@@ -10,9 +10,17 @@ from typing import Any, NamedTuple, Protocol, cast, get_args
 
 import numpy as np
 
-from tefast._backends.inputs import ONE_STEP, BinnedValues, CodeWindows, PairStates, StepWindows
+from tefast._backends.inputs import (
+    ONE_STEP,
+    BinnedValues,
+    CodeWindows,
+    LocalSource,
+    PairStates,
+    StepWindows,
+)
 from tefast._inputs.values import Values
 from tefast._support.warn import warn
+from tefast._tables.logarithms import LogUnit
 from tefast._tables.types import (
     BackendTable,
     Booleans,
@@ -51,6 +59,22 @@ class BackendScores(NamedTuple):
     clean: bool
 
 
+class BackendValues(NamedTuple):
+    """Local values, in the host's memory.
+
+    Attributes
+    ----------
+    values : ndarray of float64, shape (N, T - first - 1, U)
+        NaN where a transition was left out.
+    counted, clean : bool
+        As of `BackendScores`.
+    """
+
+    values: Nats
+    counted: bool
+    clean: bool
+
+
 class Backend(Protocol):
     """What a backend module offers. All counts are exact; they are added to what is passed in.
 
@@ -59,12 +83,16 @@ class Backend(Protocol):
     LONG_PASTS : int
         Up to so many states of a target's past and next value `transfer_entropies` takes windows
         other than `ONE_STEP`; 0: it does not.
+    LOCAL_MOVES : int
+        Up to so many states of a target's past and next value there are `local_values`; 0: this
+        backend has none, and they are found from its codes.
     ROUNDING : str
         How terms are rounded and summed. Results of backends with the same are equal to the last
         bit.
     """
 
     LONG_PASTS: int
+    LOCAL_MOVES: int
     ROUNDING: str
 
     def missing(self) -> str | None:
@@ -137,6 +165,17 @@ class Backend(Protocol):
         `states` is how many a source has, which need not be the bins of the target. The second
         is False where a value may have been there that must not be, as in `BackendScores.clean`.
         """
+
+    def local_values(
+        self,
+        target: BinnedValues,
+        source: LocalSource,
+        unit: LogUnit,
+        omit: bool,
+        threads: int | None,
+        back: Steps = (),
+    ) -> BackendValues:
+        """Local transfer entropy; `back` as of `transfer_entropies`."""
 
     def pair_states(self, codes: Codes, bins: int, back: Steps, threads: int | None) -> PairStates:
         """At which steps each series of codes (N, T, U) is in which state.

@@ -6,11 +6,19 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tefast._backends import BackendScores, unbuilt
+from tefast._backends import BackendScores, BackendValues, unbuilt
 from tefast._backends.host import packed, place, shared_any, table
-from tefast._backends.inputs import ONE_STEP, BinnedValues, CodeWindows, PairStates, StepWindows
+from tefast._backends.inputs import (
+    ONE_STEP,
+    BinnedValues,
+    CodeWindows,
+    LocalSource,
+    PairStates,
+    StepWindows,
+)
 from tefast._inputs.values import Values
 from tefast._tables.counts import blocks
+from tefast._tables.logarithms import LogUnit
 from tefast._tables.quantiles import edges_of
 from tefast._tables.types import Booleans, Codes, Counts, Lengths, Nats, Orders, Scan, Steps
 from tefast.binning import Edges
@@ -18,6 +26,7 @@ from tefast.binning import Edges
 __all__ = ["place", "table"]
 
 LONG_PASTS = 2**16
+LOCAL_MOVES = 2**16
 ROUNDING = "integers"
 
 try:
@@ -124,6 +133,28 @@ def transfer_entropies(
         given, sources, states, omit, threads or 0,
         list(windows.back), windows.with_next, windows.told, windows.inner,
     )  # fmt: skip
+
+
+def local_values(
+    target: BinnedValues,
+    source: LocalSource,
+    unit: LogUnit,
+    omit: bool,
+    threads: int | None,
+    back: Steps = (),
+) -> BackendValues:
+    """See `tefast._backends.Backend.local_values`."""
+    found = _native.local_values(
+        _input(target),
+        source.codes,
+        source.size,
+        source.first,
+        unit,
+        omit,
+        threads or 0,
+        list(back),
+    )
+    return BackendValues(*found)
 
 
 def pair_states(codes: Codes, bins: int, back: Steps, threads: int | None) -> PairStates:

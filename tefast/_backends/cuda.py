@@ -27,6 +27,7 @@ from tefast._tables.types import (
 from tefast.binning import Edges
 
 LONG_PASTS = 0
+LOCAL_MOVES = 0
 ROUNDING = "integers"
 KIND = "cuda"
 """The type of the devices whose tensors are read where they lie; others are copied there."""

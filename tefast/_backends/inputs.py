@@ -89,6 +89,25 @@ ONE_STEP = StepWindows()
 
 
 @dataclass(frozen=True)
+class LocalSource:
+    """A source of local values, in the host's memory.
+
+    Attributes
+    ----------
+    codes : ndarray of int16, shape (N, T)
+        Its state at the step where a transition starts, or `MISSING`, as it is before `first`.
+    size : int
+        How many states there are.
+    first : int
+        The first step from which a transition can start.
+    """
+
+    codes: Codes
+    size: int
+    first: int
+
+
+@dataclass(frozen=True)
 class PairStates:
     """At which steps each of some series is in which state, as a backend keeps it.
 

@@ -30,6 +30,7 @@ from tefast._tables.types import (
 from tefast.binning import Edges
 
 LONG_PASTS = 0
+LOCAL_MOVES = 0
 ROUNDING = "floats"
 __all__ = ["place", "table"]
 

@@ -80,6 +80,7 @@ CALLS = {
     "histories": "tefast.transfer_entropy(h, y, 4, target_history=2, threads=2)",
     "strided": "tefast.transfer_entropy(h[:, ::-1], y[:, ::-1], source_history=2, threads=2)",
     "quantile": "tefast.transfer_entropy(h, y, binning='quantile', threads=2)",
+    "local": "tefast.local_transfer_entropy(h, y, threads=2)",
     "information": "tefast.mutual_information(h, y, threads=2)",
     "significance": "tefast.significance(h, y, 4, surrogates=20, threads=2).p_value",
     "conditional": "tefast.significance(h, y, 4, surrogates=20, method='conditional').p_value",

@@ -9,6 +9,7 @@ were passed. A call may raise one of four errors. What it gives instead is held 
 
 import argparse
 import collections
+import math
 import random
 import sys
 import time
@@ -283,6 +284,19 @@ def windows_like(draw, told, states, bins):
     return twin.Counted(back, with_next, "nobody" if draw.spoiled() else told, inner)
 
 
+def local_values(draw):
+    shape, bins, states = draw.sizes(), draw.bins(), draw.size(9)
+    shape = shape[0], max(2, shape[1]), shape[2]
+    given, side = input_of(draw, shape, bins)
+    source = source_like(draw, shape[:2], states)
+    states, omit, first = draw.number(states), draw.rng.random() < 0.5, draw.number(0)
+    unit = draw.rng.choice(((1, 0.5, math.log(2) - 0.5), (2, 1.0, 2 * math.log(2) - 1)))
+    if draw.spoiled():
+        unit = draw.rng.choice(((1,), (math.nan,) * 3, (math.inf, 0, -math.inf), None, "one"))
+    found = _native.local_values(given, source, states, first, unit, omit, draw.threads(), [])
+    return found, lambda: twin.local_values(side, source, states, unit[0], omit, found)
+
+
 def score_counts(draw):
     bins = draw.size(6)
     counts = counts_like(draw, (draw.size(20), bins, bins, draw.size(6)))
@@ -401,8 +415,8 @@ def settings(draw):
 
 CALLS = (
     scan, find_ranks, sort_units, encode, count_values, count_transitions, transfer_entropy,
-    transfer_entropies, score_counts, count_windows, conditional_surrogates, pack_windows,
-    move_bits, count_pairs, score_pairs, all_guessed, settings,
+    transfer_entropies, local_values, score_counts, count_windows, conditional_surrogates,
+    pack_windows, move_bits, count_pairs, score_pairs, all_guessed, settings,
 )  # fmt: skip
 
 

@@ -12,6 +12,7 @@
 
 #include "cpu/codes.hpp"
 #include "cpu/conditional.hpp"
+#include "cpu/local.hpp"
 #include "cpu/measure.hpp"
 #include "cpu/order.hpp"
 #include "cpu/scan.hpp"
@@ -86,7 +87,7 @@ void run(const Case& size, bool omit) {
     std::iota(every.begin(), every.end(), 0);
 
     struct Result {
-        std::vector<double> nats, many, low, high, scored, within, ranked, ordered;
+        std::vector<double> nats, many, low, high, scored, within, ranked, ordered, local;
         std::vector<std::int64_t> counts, occupancy, sizes;
         std::vector<std::int16_t> codes;
     } first;
@@ -104,6 +105,8 @@ void run(const Case& size, bool omit) {
         for (std::size_t i = 0; i < found.many.size(); i += units)
             require(std::equal(found.nats.begin(), found.nats.end(), &found.many[i], same_bits),
                     "transfer entropy of one source and of many");
+        found.local.resize(static_cast<std::size_t>(size.n * (size.t - 1) * size.u));
+        local_values(work, 0, {1.0, 0x1.62e43p-1, -0x1.05c61p-29}, found.local.data(), threads);
         conditional_surrogates(exchanged, found.within.data(), threads);
         count_transitions(work, found.counts.data(), threads);
         score_counts({found.counts.data(), size.u, size.bins, size.bins, size.bins},
@@ -121,6 +124,7 @@ void run(const Case& size, bool omit) {
         if (threads == 1) first = found;
         require(same(found.nats, first.nats) && same(found.counts, first.counts),
                 "transfer entropy");
+        require(same(found.local, first.local), "local values");
         require(same(found.within, first.within), "exchanges within each past");
         require(same(found.low, first.low) && same(found.high, first.high), "range");
         require(same(found.ranked, first.ranked) && same(found.sizes, first.sizes), "ranks");

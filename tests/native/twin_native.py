@@ -219,6 +219,37 @@ def own(codes, bins, how):
     return value, following
 
 
+def local_values(side, source, states, nat, omit, found):
+    """Values from the first step on, with the two flags; `found` is what was given."""
+    values, _, clean = found
+    if side.bad().any() or (side.nan().any() and not omit):
+        if clean and (np.asarray(source) >= 0).all():
+            return None
+        raise UnknownError
+    if not np.isfinite(nat) or values.shape[1] != side.array.shape[1] - 1:
+        raise UnknownError
+    codes = encode(side)
+    cells = joint(codes, np.asarray(source).reshape(codes.shape[:2]), side.bins, states)
+    expected = np.stack([of_each(unit, side.bins, states) for unit in cells.T], axis=-1)
+    fine = bool((cells >= 0).any())
+    return nat * expected.reshape(values.shape), fine, clean if side.nan().any() else True
+
+
+def of_each(cells, bins, states):
+    """Nats of each transition of a unit in its cell."""
+    next_past, state = cells // states, cells % states
+    past = next_past % bins
+
+    def times(part):
+        return (part[:, None] == part[cells >= 0]).sum(1)
+
+    with np.errstate(all="ignore"):
+        nats = np.log(times(cells) * times(past)) - np.log(
+            times(past * states + state) * times(next_past)
+        )
+    return np.where(cells >= 0, nats, np.nan)
+
+
 def score_counts(counts):
     counts = np.asarray(counts)
     if counts.size and (counts.min() < 0 or counts.max() > 2**40):
