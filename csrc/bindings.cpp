@@ -30,6 +30,7 @@
 #include "cpu/measure.hpp"
 #include "cpu/order.hpp"
 #include "cpu/pairs.hpp"
+#include "cpu/recent.hpp"
 #include "cpu/region.hpp"
 #include "cpu/scan.hpp"
 #include "cpu/transitions.hpp"
@@ -379,6 +380,43 @@ void count_transitions(const Input& target, const Dense<std::int16_t>& source,
     const Array3& values = work.target;
     Released release(values.shape[0] * values.shape[1] * values.shape[2] >= counts.size());
     tefast::count_transitions(work, out, threads_of(threads, work.target));
+}
+
+std::int64_t recent_size(std::int64_t units, std::int64_t bins, std::int64_t states) {
+    if (units < 1 || bins < 1 || bins > 256 || states < 1 || states > most_states)
+        throw std::invalid_argument("units, bins and states must be positive, and not too many");
+    product({units + tefast::lanes, bins, bins, states, std::int64_t{sizeof(std::uint16_t)}});
+    return tefast::recent_size(units, static_cast<int>(bins), states);
+}
+
+// Tables of `count_recent`, all of them.
+std::uint16_t* recent_tables(InPlace<std::uint16_t>& recent, std::int64_t units, int bins,
+                             std::int64_t states) {
+    if (recent.ndim() != 1 || recent.size() != recent_size(units, bins, states))
+        throw std::invalid_argument("recent must have shape (recent_size(),)");
+    return written(recent);
+}
+
+bool count_recent(const Input& target, const Dense<std::int16_t>& source, std::int64_t states,
+                  bool omit, InPlace<std::uint16_t> recent, int threads) {
+    const auto work = transitions_of(target, source, states, omit);
+    std::uint16_t* const tables = recent_tables(recent, target.units(), target.bins(), states);
+    if (work.target.shape[0] * work.target.shape[1] > 65535)
+        throw std::invalid_argument("a counter takes no more than 65,535 rows");
+    Released release;
+    return tefast::count_recent(work, tables, threads_of(threads, work.target));
+}
+
+void move_recent(InPlace<std::uint16_t> recent, InPlace<std::int64_t> counts, int threads) {
+    if (counts.ndim() != 4 || counts.shape(1) != counts.shape(2) || counts.shape(1) > 256)
+        throw std::invalid_argument("counts must have shape (U, bins, bins, states)");
+    const std::int64_t units = counts.shape(0), states = counts.shape(3);
+    const int bins = static_cast<int>(counts.shape(1));
+    std::uint16_t* const tables = recent_tables(recent, units, bins, states);
+    std::int64_t* const out = written(counts);
+    const Array3 work{nullptr, DType::i64, {units, counts.shape(1) * bins, states}, {}};
+    Released release(false);
+    tefast::move_recent(tables, units, bins, states, out, threads_of(threads, work));
 }
 
 py::tuple transfer_entropy(const Input& target, const Dense<std::int16_t>& source,
@@ -749,6 +787,10 @@ PYBIND11_MODULE(_native, m) {
     m.def("count_values", &count_values, py::arg("input"), counts, py::arg("threads"));
     m.def("count_transitions", &count_transitions, py::arg("target"), py::arg("source"), counts,
           py::arg("threads"));
+    m.def("recent_size", &recent_size);
+    m.def("count_recent", &count_recent, py::arg("target"), py::arg("source"), py::arg("states"),
+          py::arg("omit"), py::arg("recent").noconvert(), py::arg("threads"));
+    m.def("move_recent", &move_recent, py::arg("recent").noconvert(), counts, py::arg("threads"));
     m.def("transfer_entropy", &transfer_entropy);
     m.def("transfer_entropies", &transfer_entropies, py::arg("target"), py::arg("sources"),
           py::arg("states"), py::arg("omit"), py::arg("threads"),

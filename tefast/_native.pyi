@@ -62,6 +62,18 @@ def count_transitions(
     counts: npt.NDArray[np.int64],
     threads: int,
 ) -> None: ...
+def recent_size(units: int, bins: int, states: int) -> int: ...
+def count_recent(
+    target: Input,
+    source: npt.NDArray[np.int16],
+    states: int,
+    omit: bool,
+    recent: npt.NDArray[np.uint16],
+    threads: int,
+) -> bool: ...
+def move_recent(
+    recent: npt.NDArray[np.uint16], counts: npt.NDArray[np.int64], threads: int
+) -> None: ...
 def transfer_entropy(
     target: Input, source: npt.NDArray[np.int16], states: int, omit: bool, threads: int
 ) -> tuple[npt.NDArray[np.float64], bool]: ...

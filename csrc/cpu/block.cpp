@@ -3,7 +3,6 @@
 #include <algorithm>
 
 namespace tefast {
-namespace {
 
 // Narrower groups where a table of all lanes would leave the second level of cache, and where
 // there are too few units for one.
@@ -24,8 +23,6 @@ std::vector<Group> groups_of(std::int64_t units, int width, int bins) {
     }
     return groups;
 }
-
-}  // namespace
 
 Block::Block(const Transitions& work, int threads)
     : work_(work),

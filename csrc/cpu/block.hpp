@@ -19,6 +19,11 @@ struct Group {
     int bins;                  // above all their codes
 };
 
+// Units in a group, of so many moves each.
+int group_width(std::int64_t moves, std::int64_t units);
+
+std::vector<Group> groups_of(std::int64_t units, int width, int bins);
+
 // The codes of a chunk of rows, by strip.
 class Chunk {
   public:

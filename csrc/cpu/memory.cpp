@@ -27,6 +27,7 @@ constexpr bool exact = false;
 #endif
 
 constexpr std::size_t huge_page = std::size_t{2} << 20;
+constexpr std::size_t least_kept = std::size_t{128} << 10;  // smaller ones are kept by malloc
 constexpr std::size_t most_kept = std::size_t{24} << 20;
 
 std::size_t rounded(std::size_t bytes) {
@@ -104,7 +105,7 @@ bool to_shelf(void* data, std::size_t bytes) {
 void* take_memory(std::size_t bytes) {
     if (bytes == 0) return nullptr;
     const std::size_t size = rounded(bytes);
-    if (!exact && size >= huge_page) {
+    if (!exact && size >= least_kept) {
         if (void* const data = from_shelf(size)) return data;
     }
     if (exact) return ::operator new(size, std::align_val_t{64});
@@ -119,7 +120,7 @@ void* take_memory(std::size_t bytes) {
 void give_memory(void* data, std::size_t bytes) {
     const std::size_t size = rounded(bytes);
     if (exact) return ::operator delete(data, std::align_val_t{64});
-    if (size < huge_page || !to_shelf(data, size)) release(data);
+    if (size < least_kept || !to_shelf(data, size)) release(data);
 }
 
 }  // namespace tefast

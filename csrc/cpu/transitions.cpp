@@ -11,6 +11,7 @@
 #include "cpu/region.hpp"
 #include "cpu/resident.hpp"
 #include "cpu/schedule.hpp"
+#include "cpu/spill.hpp"
 #include "cpu/thread_measures.hpp"
 
 namespace tefast {
@@ -47,23 +48,6 @@ void spill(const Transitions& work, const Group& group, int width, std::int64_t 
             for (int i = 0; i < group.units; ++i)
                 add_to(to[(group.unit + i) * cells * states], table[i]);
             std::fill(table, table + width, std::uint16_t{0});
-        }
-    }
-}
-
-// The same of all states, whose tables (states, cells, width) follow each other and are not needed
-// any more: in the order in which the counts lie.
-void spill_all(const Transitions& work, const Group& group, int width, const std::uint16_t* tables,
-               std::int64_t* counts) {
-    const std::int64_t pasts = pasts_of(work), nexts = nexts_of(work), states = work.states;
-    const std::int64_t cells = pasts * nexts, each = cells * width;
-    for (int i = 0; i < group.units; ++i) {
-        std::int64_t* to = counts + (group.unit + i) * cells * states;
-        for (std::int64_t next = 0; next < nexts; ++next) {
-            for (std::int64_t past = 0; past < pasts; ++past, to += states) {
-                const std::uint16_t* from = tables + (past * nexts + next) * width + i;
-                for (std::int64_t s = 0; s < states; ++s) add_to(to[s], from[s * each]);
-            }
         }
     }
 }
@@ -119,8 +103,9 @@ bool add_counts(const Transitions& work, int threads, std::int64_t* counts) {
     for (std::int64_t g = 0; g < block.size(); ++g) {
         region([&] {
             for (auto& counter : pipeline.counters()) {
-                spill_all(work, block.groups()[static_cast<std::size_t>(g)], block.width(),
-                          counter->tables().at(g, 0), counts);
+                spill_all(block.groups()[static_cast<std::size_t>(g)], block.width(),
+                          pasts_of(work), nexts_of(work), work.states, counter->tables().at(g, 0),
+                          counts);
             }
         });
     }

@@ -29,6 +29,7 @@ from tefast._tables.types import (
     Lengths,
     Nats,
     Orders,
+    Recent,
     Scan,
     Steps,
 )
@@ -86,6 +87,9 @@ class Backend(Protocol):
     LOCAL_MOVES : int
         Up to so many states of a target's past and next value there are `local_values`; 0: this
         backend has none, and they are found from its codes.
+    RECENT_ROWS : int
+        Up to so many rows are counted by `count_recent` between two calls of `move_recent`; 0:
+        this backend has neither.
     ROUNDING : str
         How terms are rounded and summed. Results of backends with the same are equal to the last
         bit.
@@ -93,6 +97,7 @@ class Backend(Protocol):
 
     LONG_PASTS: int
     LOCAL_MOVES: int
+    RECENT_ROWS: int
     ROUNDING: str
 
     def missing(self) -> str | None:
@@ -133,6 +138,27 @@ class Backend(Protocol):
 
         `source` (N, T) holds the source's state at each step. What touches a NaN is left out.
         """
+
+    def recent(self, units: int, bins: int, states: int) -> Recent:
+        """Empty counters of 16 bits for the transitions of short batches."""
+
+    def count_recent(
+        self,
+        target: BinnedValues,
+        source: Codes,
+        states: int,
+        omit: bool,
+        recent: Recent,
+        threads: int | None,
+    ) -> bool:
+        """Add every step of every unit to such counters, as `count_transitions` does to counts.
+
+        False, and nothing is added, where a value is NaN, infinite or an outside symbol, unless
+        `omit` says to count the others all the same.
+        """
+
+    def move_recent(self, recent: Recent, counts: Counts, threads: int | None) -> None:
+        """Add such counters to counts (U, next, past, state), and clear them."""
 
     def count_windows(self, windows: CodeWindows, counts: Counts, threads: int | None) -> None:
         """Add to counts (U, bins**len(back), states) a window for every step.

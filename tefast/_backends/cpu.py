@@ -20,13 +20,24 @@ from tefast._inputs.values import Values
 from tefast._tables.counts import blocks
 from tefast._tables.logarithms import LogUnit
 from tefast._tables.quantiles import edges_of
-from tefast._tables.types import Booleans, Codes, Counts, Lengths, Nats, Orders, Scan, Steps
+from tefast._tables.types import (
+    Booleans,
+    Codes,
+    Counts,
+    Lengths,
+    Nats,
+    Orders,
+    Recent,
+    Scan,
+    Steps,
+)
 from tefast.binning import Edges
 
 __all__ = ["place", "table"]
 
 LONG_PASTS = 2**16
 LOCAL_MOVES = 2**16
+RECENT_ROWS = 2**16 - 1
 ROUNDING = "integers"
 
 try:
@@ -89,6 +100,28 @@ def count_transitions(
 ) -> None:
     """See `tefast._backends.Backend.count_transitions`."""
     _native.count_transitions(_input(target), source, counts, threads or 0)
+
+
+def recent(units: int, bins: int, states: int) -> Recent:
+    """See `tefast._backends.Backend.recent`."""
+    return np.zeros(_native.recent_size(units, bins, states), np.uint16)
+
+
+def count_recent(
+    target: BinnedValues,
+    source: Codes,
+    states: int,
+    omit: bool,
+    recent: Recent,
+    threads: int | None,
+) -> bool:
+    """See `tefast._backends.Backend.count_recent`."""
+    return _native.count_recent(_input(target), source, states, omit, recent, threads or 0)
+
+
+def move_recent(recent: Recent, counts: Counts, threads: int | None) -> None:
+    """See `tefast._backends.Backend.move_recent`."""
+    _native.move_recent(recent, counts, threads or 0)
 
 
 def count_windows(windows: CodeWindows, counts: Counts, threads: int | None) -> None:

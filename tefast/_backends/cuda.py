@@ -28,6 +28,7 @@ from tefast.binning import Edges
 
 LONG_PASTS = 0
 LOCAL_MOVES = 0
+RECENT_ROWS = 0
 ROUNDING = "integers"
 KIND = "cuda"
 """The type of the devices whose tensors are read where they lie; others are copied there."""

@@ -31,6 +31,7 @@ from tefast.binning import Edges
 
 LONG_PASTS = 0
 LOCAL_MOVES = 0
+RECENT_ROWS = 0
 ROUNDING = "floats"
 __all__ = ["place", "table"]
 

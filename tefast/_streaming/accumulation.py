@@ -19,6 +19,7 @@ from tefast._inputs.values import Values
 from tefast._significance.chi_square import Estimate
 from tefast._significance.result import Significance, check_alpha
 from tefast._streaming.merging import agree, require, summed
+from tefast._streaming.recent import RecentCounts
 from tefast._support.parameters import documented
 from tefast._tables import counts, entropies
 from tefast._tables.counts import Dense
@@ -68,9 +69,21 @@ class Accumulated:
             role: check_range(given, role, self._columns[role]) for role, given in ranges.items()
         }
         # They go where the data are: to a GPU with the first batch that lies there.
-        self._counts: BackendTable = counts.allocate(self._shape())
+        self._table: BackendTable = counts.allocate(self._shape())
+        self._recent = RecentCounts()
         self._symbols: dict[str, bool] = {}
         self._wrap: Any = values.to_numpy
+
+    @property
+    def _counts(self) -> BackendTable:
+        """All counts so far."""
+        self._recent.move_to(self._table)
+        return self._table
+
+    @_counts.setter
+    def _counts(self, table: BackendTable) -> None:
+        self._recent.clear()
+        self._table = table
 
     @property
     def bins(self) -> int:
@@ -278,6 +291,11 @@ class Accumulated:
         check_steps(target, needed, self._window())
         symbols = {data.role: data.is_symbols for data in (target, *others)}
         inputs = self._inputs(target, others, lengths, mask, symbols)
+        if isinstance(self._table, np.ndarray):
+            windows = inputs.windows(self.measure, self._embedding)
+            if self._recent.add(inputs, windows, self._table):
+                self._symbols, self._wrap = symbols, target.wrap_units
+                return
         self._counts = inputs.options.backend.table(self._counts, inputs.target)
         if isinstance(self._counts, np.ndarray) and target.array.size >= self._counts.size:
             # A long batch may be interrupted, so it is counted apart. That costs little beside it.

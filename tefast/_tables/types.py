@@ -14,6 +14,7 @@ Codes = npt.NDArray[np.int16]
 Counts = npt.NDArray[np.int64]
 Lengths = npt.NDArray[np.int64] | None
 Orders = npt.NDArray[np.uint32]
+Recent = npt.NDArray[np.uint16]
 Axes = tuple[str, ...]
 """Names of axes of a table of counts."""
 Steps = Sequence[int]

@@ -54,10 +54,20 @@ malloc.fail_at.argtypes = [ctypes.c_long, ctypes.c_size_t]
 malloc.until_failure.restype = ctypes.c_long
 copies = [array.copy() for array in inputs]
 
+def forget():
+    # Large buffers are kept for the next call, up to 24 MB. Two that have no room beside each other
+    # push all others out.
+    from tefast import _native
+    for rows in (1_400_000, 700_000):
+        given = _native.Input(np.zeros((1, rows, 16), np.uint8), "uint8", False, None, 2, None)
+        nothing = np.full((1, 1, rows), -1, np.int16)
+        _native.transfer_entropies(given, nothing, 2, False, 2, [1, 0])
+
 def each_fails(call, least):
     # One allocation after the other fails, until there is none left in a call.
     expected, failed = call(), 0
     for n in range(10_000):
+        forget()
         malloc.fail_at(n, least)
         try:
             found = call()
@@ -126,6 +136,7 @@ stream = tefast.TransferEntropy(96, h_range=(0, 1), y_range=(0, 1), threads=2)
 stream.update(h[:20], y[:20])
 failed = 0
 for n in range(1000):
+    forget()
     malloc.fail_at(n, 70_000)
     try:
         stream.update(h[20:], y[20:])

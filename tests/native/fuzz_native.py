@@ -249,6 +249,25 @@ def count_transitions(draw):
     return counts, lambda: before + expected().reshape(before.shape)
 
 
+def count_recent(draw):
+    """Short batches in counters of 16 bits, and what these are added to."""
+    shape, bins, states = draw.sizes(), draw.rng.choice((2, 3, 4)), draw.size(5)
+    given, side = input_of(draw, shape, bins)
+    source = source_like(draw, shape[:2], states)
+    counts = counts_like(draw, (shape[2], bins, bins, states))
+    before = twin.copy(counts)
+    size = _native.recent_size(draw.number(shape[2]), draw.number(bins), draw.number(states))
+    recent = np.zeros(min(size, 2**24), np.uint16)
+    recent = draw.other(recent, False) if draw.spoiled() else recent
+    draw.changed |= bool(np.any(recent))  # no twin knows what was there before
+    omit, clean = draw.rng.random() < 0.5, True
+    for _ in range(2):
+        clean &= _native.count_recent(given, source, states, omit, recent, draw.threads())
+    _native.move_recent(recent, counts, draw.threads())
+    once = lambda: twin.count_recent(side, source, before.shape[3], omit, clean)  # noqa: E731
+    return counts, lambda: before + 2 * once().reshape(before.shape)
+
+
 def transfer_entropy(draw):
     shape, bins, states = draw.sizes(), draw.bins(), draw.size(9)
     given, side = input_of(draw, shape, bins)
@@ -414,7 +433,8 @@ def settings(draw):
 
 
 CALLS = (
-    scan, find_ranks, sort_units, encode, count_values, count_transitions, transfer_entropy,
+    scan, find_ranks, sort_units, encode, count_values, count_transitions,
+    count_recent, transfer_entropy,
     transfer_entropies, local_values, score_counts, count_windows, conditional_surrogates,
     pack_windows, move_bits, count_pairs, score_pairs, all_guessed, settings,
 )  # fmt: skip

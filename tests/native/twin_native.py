@@ -83,7 +83,7 @@ def scan(side):
 def sort_units(side, units):
     """Values beyond lengths are NaN too, which NumPy sorts to the end."""
     values = np.where(side.there(), side.values(), np.nan)
-    return np.sort(values.reshape(-1, values.shape[2]).T[np.asarray(units)], axis=1)
+    return np.sort(values.reshape(-1, values.shape[2]).T[np.asarray(units).astype(int)], axis=1)
 
 
 def find_ranks(side, shares):
@@ -136,6 +136,15 @@ def count_transitions(side, source, states):
     source = source.reshape(codes.shape[:2])
     bins = side.bins
     return occupancy(joint(codes, source, bins, states), bins * bins * states)
+
+
+def count_recent(side, source, states, omit, clean):
+    """Counts of transitions, if there is no value that must not be there."""
+    if side.bad().any():
+        raise UnknownError
+    if not clean and not omit:  # a NaN: nothing was counted
+        return 0 * count_transitions(side, source, states)
+    return count_transitions(side, source, states)
 
 
 def entropy_of(cells):
