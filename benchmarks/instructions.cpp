@@ -15,7 +15,10 @@
 #include "cpu/bits.hpp"
 #include "cpu/codes.hpp"
 #include "cpu/conditional.hpp"
+#include "cpu/local.hpp"
+#include "cpu/order.hpp"
 #include "cpu/pairs.hpp"
+#include "cpu/recent.hpp"
 #include "cpu/scan.hpp"
 #include "cpu/transitions.hpp"
 #include "cpu/windows.hpp"
@@ -99,6 +102,56 @@ Work long_past(Data data, std::vector<std::int64_t> back) {
         Transitions work = data.transitions();
         work.past = {back.data(), static_cast<int>(back.size())};
         transfer_entropies(work, data.states.data(), data.sources, nats.data(), 1);
+    };
+}
+
+// What the source tells of a unit's value.
+Work mutual(Data data) {
+    data.make();
+    return [data, nats = std::vector<double>(static_cast<std::size_t>(data.units))]() mutable {
+        Transitions work = data.transitions();
+        work.past.with_next = false;
+        transfer_entropy(work, nats.data(), 1);
+    };
+}
+
+// Beside conditions with as many states as the source has.
+Work beside_conditions(Data data) {
+    data.make();
+    const int states = data.bins * data.bins;
+    data.states = random_symbols<std::int16_t>(data.rows(), states);
+    return
+        [data, states, nats = std::vector<double>(static_cast<std::size_t>(data.units))]() mutable {
+            Transitions work = data.transitions();
+            work.states = states;
+            work.inner = data.bins;
+            transfer_entropy(work, nats.data(), 1);
+        };
+}
+
+Work locals(Data data) {
+    data.make();
+    const auto size = static_cast<std::size_t>(data.rows() * data.units);
+    return [data, values = std::vector<double>(size)]() mutable {
+        local_values(data.transitions(), 0, {1.0, 0x1.62e42ep-1, 0x1.efa39ep-26}, values.data(), 1);
+    };
+}
+
+Work batch(Data data) {
+    data.make();
+    const auto size = static_cast<std::size_t>(recent_size(data.units, data.bins, data.bins));
+    return [data, recent = std::vector<std::uint16_t>(size)]() mutable {
+        count_recent(data.transitions(), recent.data(), 1);
+    };
+}
+
+Work quantiles(Data data) {
+    data.make();
+    std::vector<double> shares = data.edges;
+    const std::size_t many = shares.size(), units = static_cast<std::size_t>(data.units);
+    return [data, shares, many, found = std::vector<double>(3 * many * units),
+            sizes = std::vector<std::int64_t>(units)]() mutable {
+        find_ranks(data.values(), nullptr, shares.data(), many, found.data(), sizes.data(), 1);
     };
 }
 
@@ -200,6 +253,11 @@ const std::map<std::string, std::function<Work()>> cases = {
     {"many sources, 16 bins", [] { return many_sources({40, 50, 64, 16, DType::f32, 16}); }},
     {"past of two steps, 16 bins",
      [] { return long_past({100, 25, 64, 16, DType::f32, 4}, {1, 0}); }},
+    {"mutual information, 16 bins", [] { return mutual({300, 25, 256, 16}); }},
+    {"conditions, 8 bins", [] { return beside_conditions({300, 25, 256, 8}); }},
+    {"local values, 16 bins", [] { return locals({300, 25, 64, 16}); }},
+    {"a short batch, 16 bins", [] { return batch({60, 25, 256, 16}); }},
+    {"quantiles, 16 bins", [] { return quantiles({300, 25, 64, 16}); }},
     {"ranges", [] { return scanned({300, 25, 256, 16}); }},
     {"codes, 16 bins", [] { return encoded({300, 25, 64, 16}); }},
     {"windows of three steps", [] { return windows({100, 25, 64, 4}, {2, 1, 0}); }},

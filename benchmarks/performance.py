@@ -3,10 +3,12 @@
 `make performance` measures, and writes `results/performance.json` and the tables of
 `docs/performance.md`. A read precedes each call, and ratios are medians over such pairs. The store
 limit is a store a cycle on every thread: no way that increments a counter in memory for each
-transition is faster. Counting in registers can be.
+transition is faster. Counting in registers can be. Each of the other measures is timed in turns
+with transfer entropy of as many cells.
 """
 
 import json
+import math
 import os
 import re
 import statistics
@@ -14,11 +16,13 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 from report import RESULTS, ROOT, hardware
 
 import tefast
+import tefast.measures
 
 SHAPE = 2700, 25, 1024
 """Half as many sequences as in the paper: 277 MB of float32."""
@@ -26,6 +30,25 @@ BINS = 2, 3, 4, 8, 16, 32, 64
 DTYPES = "uint8", "float16", "float32", "float64"
 PASTS = (4, 1), (4, 2), (4, 3), (16, 1), (16, 2)
 """Bins, and steps of the target's past."""
+SHORTER = 400, 25, 1024
+"""Ten million values, for the other measures."""
+MEASURES = (
+    ("transfer_entropy", 4, {"target_history": 2}),
+    ("transfer_entropy", 4, {"target_history": 3}),
+    ("transfer_entropy", 16, {"target_history": 2}),
+    ("transfer_entropy", 4, {"source_history": 2}),
+    ("transfer_entropy", 16, {"source_history": 2}),
+    *(("conditional_transfer_entropy", bins, {}) for bins in (4, 8, 16)),
+    *(("reverse_transfer_entropy", bins, {}) for bins in (4, 16)),
+    *(("mutual_information", bins, {}) for bins in (4, 16, 64)),
+    *(("active_information", bins, {}) for bins in (4, 16)),
+    ("active_information", 16, {"target_history": 2}),
+    *(("entropy_rate", bins, {}) for bins in (4, 16)),
+    ("entropy_rate", 16, {"target_history": 2}),
+)
+"""Names, bins, and parameters of an embedding."""
+BATCH = 64
+"""Sequences that a streaming object is given at a time."""
 ROUNDS = 15
 PAGE = ROOT / "docs" / "performance.md"
 PATH = RESULTS / "performance.json"
@@ -83,6 +106,76 @@ def measured(h, y, bins, threads, past, clock):
     }
 
 
+def calls():
+    """The other measures: a name, bins, cells of a unit's table, and a call of data by roles."""
+    for name, bins, how in MEASURES:
+        defined = tefast.measures.NAMED[name]
+        embedding = defined.embedding(**how)
+        cells = math.prod(defined.shape(dict.fromkeys("hyz", bins), embedding))
+        title = ", ".join(
+            [name.replace("_", " "), *(f"{key}={value}" for key, value in how.items())]
+        )
+        yield title, bins, cells, partial(evaluated, defined, how, bins)
+    for bins in (4, 16):
+        yield "local transfer entropy", bins, bins**3, partial(local, bins)
+    yield "transfer entropy, binning='quantile'", 16, 16**3, quantile
+
+
+def evaluated(defined, how, bins, data):
+    given = {role: data[role] for role in defined.roles}
+    ranges = {f"{role}_range": (0, 1) for role in given}
+    return tefast.evaluate(defined, **given, **ranges, bins=bins, **how)
+
+
+def local(bins, data):
+    return tefast.local_transfer_entropy(data["h"], data["y"], bins, h_range=(0, 1), y_range=(0, 1))
+
+
+def quantile(data):
+    return tefast.transfer_entropy(data["h"], data["y"], 16, binning="quantile")
+
+
+def measured_beside(name, bins, cells, call, plain_bins, plain):
+    """A row: median times of a call and of plain transfer entropy, and their ratio."""
+    call(), plain()
+    pairs = [(timed(call), timed(plain)) for _ in range(ROUNDS)]
+    return {
+        "measure": name,
+        "bins": bins,
+        "cells": cells,
+        "seconds": statistics.median(mine for mine, _ in pairs),
+        "plain_bins": plain_bins,
+        "plain_seconds": statistics.median(other for _, other in pairs),
+        "ratio": statistics.median(mine / other for mine, other in pairs),
+    }
+
+
+def measure_others():
+    """Rows of the other measures and of batches, beside plain transfer entropy of nearly as many cells."""
+    rng = np.random.default_rng(0)
+    h = rng.random(SHORTER, dtype=np.float32)
+    y, z = rng.random((2, *SHORTER[:2]), dtype=np.float32)
+    ranges = {"h_range": (0, 1), "y_range": (0, 1)}
+    rows = []
+    for name, bins, cells, call in calls():
+        plain_bins = round(cells ** (1 / 3))
+        rows.append(measured_beside(
+            name, bins, cells, lambda call=call: call({"h": h, "y": y, "z": z}),
+            plain_bins, lambda bins=plain_bins: tefast.transfer_entropy(h, y, bins, **ranges),
+        ))  # fmt: skip
+    many = SHORTER[0] // BATCH
+    batches = [(h[i * BATCH :][:BATCH], y[i * BATCH :][:BATCH]) for i in range(many)]
+    whole = h[: many * BATCH], y[: many * BATCH]
+    for bins in (4, 16):
+        stream = tefast.TransferEntropy(SHORTER[2], bins, **ranges)
+        rows.append(measured_beside(
+            f"streaming, {many} batches of {BATCH} sequences", bins, bins**3,
+            lambda stream=stream: [stream.update(*batch) for batch in batches],
+            bins, lambda bins=bins: tefast.transfer_entropy(*whole, bins, **ranges),
+        ))  # fmt: skip
+    return rows
+
+
 def measure(clock):
     """Rows of each table; clock: GHz. What stands in several tables is measured once."""
     threads = len(os.sched_getaffinity(0))
@@ -102,7 +195,13 @@ def measure(clock):
             for dtype in DTYPES
         ],
     }
-    return {"hardware": hardware(), "clock": clock, "shape": SHAPE, "tables": tables}
+    return {
+        "hardware": hardware(),
+        "clock": clock,
+        "shape": SHAPE,
+        "tables": tables,
+        "measures": measure_others(),
+    }
 
 
 def table(rows, varied):
@@ -118,6 +217,18 @@ def table(rows, varied):
     return "\n".join(lines) + "\n"
 
 
+def table_of_measures(rows):
+    """Markdown."""
+    head = ["measure", "bins", "cells", "ms", "transfer entropy of", "ms", "ratio"]
+    lines = [f"| {' | '.join(head)} |", "| --- " + "| ---: " * (len(head) - 1) + "|"]
+    for row in rows:
+        lines.append(
+            f"| {row['measure']} | {row['bins']} | {row['cells']:,} | {1e3 * row['seconds']:.1f} | "
+            f"{row['plain_bins']} bins | {1e3 * row['plain_seconds']:.1f} | {row['ratio']:.2f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
 def page(text, results):
     """The page with its tables made anew, and what they were measured on."""
     machine, clock = results["hardware"], results["clock"]
@@ -126,7 +237,8 @@ def page(text, results):
         f"{machine['threads']} threads, {clock:.2f} GHz\n"
     )
     made = {name: table(rows, name) for name, rows in results["tables"].items()}
-    for name, part in (made | {"machine": on}).items():
+    made |= {"machine": on, "measures": table_of_measures(results["measures"])}
+    for name, part in made.items():
         text = re.sub(
             f"(<!-- {name} -->\n)(.*?)(<!-- end -->)",
             lambda found, part=part: f"{found[1]}\n{part}\n{found[3]}", text, flags=re.DOTALL,

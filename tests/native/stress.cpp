@@ -15,6 +15,7 @@
 #include "cpu/local.hpp"
 #include "cpu/measure.hpp"
 #include "cpu/order.hpp"
+#include "cpu/recent.hpp"
 #include "cpu/scan.hpp"
 #include "cpu/transitions.hpp"
 #include "random_bits.hpp"
@@ -40,6 +41,19 @@ struct Case {
     std::int64_t n, t, u;
     int bins;
 };
+
+// Through the counters of short batches.
+void check_batch(Transitions work, const std::vector<std::int64_t>& expected, int threads) {
+    const std::int64_t units = work.target.shape[2];
+    const int bins = work.edges.bins;
+    std::vector<std::uint16_t> recent(
+        static_cast<std::size_t>(recent_size(units, bins, work.states)));
+    std::vector<std::int64_t> counts(expected.size());
+    work.omit = true;
+    require(count_recent(work, recent.data(), threads), "a batch is counted");
+    move_recent(recent.data(), units, bins, work.states, counts.data(), threads);
+    require(same(counts, expected), "counts of a batch and of all");
+}
 
 void run(const Case& size, bool omit) {
     const std::int64_t rows = size.n * size.t;
@@ -87,13 +101,13 @@ void run(const Case& size, bool omit) {
     std::iota(every.begin(), every.end(), 0);
 
     struct Result {
-        std::vector<double> nats, many, low, high, scored, within, ranked, ordered, local;
+        std::vector<double> nats, alone, many, low, high, scored, within, ranked, ordered, local;
         std::vector<std::int64_t> counts, occupancy, sizes;
         std::vector<std::int16_t> codes;
     } first;
     for (const int threads : {1, 2, 4}) {
         Result found;
-        for (auto* part : {&found.nats, &found.low, &found.high, &found.scored})
+        for (auto* part : {&found.nats, &found.alone, &found.low, &found.high, &found.scored})
             part->resize(units);
         found.many.resize(S * units);
         found.within.resize(S * units);
@@ -109,6 +123,11 @@ void run(const Case& size, bool omit) {
         local_values(work, 0, {1.0, 0x1.62e43p-1, -0x1.05c61p-29}, found.local.data(), threads);
         conditional_surrogates(exchanged, found.within.data(), threads);
         count_transitions(work, found.counts.data(), threads);
+        if (rows <= 65535) check_batch(work, found.counts, threads);
+        Transitions alone = work;
+        alone.past.with_next = false;
+        alone.inner = size.bins % 2 ? 0 : 2;
+        transfer_entropy(alone, found.alone.data(), threads);
         score_counts({found.counts.data(), size.u, size.bins, size.bins, size.bins},
                      found.scored.data(), threads);
         scan(values, lengths.data(), size.bins, found.low.data(), found.high.data(), threads);
@@ -124,6 +143,7 @@ void run(const Case& size, bool omit) {
         if (threads == 1) first = found;
         require(same(found.nats, first.nats) && same(found.counts, first.counts),
                 "transfer entropy");
+        require(same(found.alone, first.alone), "information beside conditions");
         require(same(found.local, first.local), "local values");
         require(same(found.within, first.within), "exchanges within each past");
         require(same(found.low, first.low) && same(found.high, first.high), "range");
