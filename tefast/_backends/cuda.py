@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tefast._backends import BackendScores, fastest, int8_products, load, operators
+from tefast._backends import BackendScores, device_windows, fastest, int8_products, load, operators
 from tefast._backends.inputs import ONE_STEP, BinnedValues, CodeWindows, PairStates, StepWindows
 from tefast._inputs.values import Values
 from tefast._tables import counts as tables
@@ -26,7 +26,7 @@ from tefast._tables.types import (
 )
 from tefast.binning import Edges
 
-LONG_PASTS = 0
+LONG_PASTS = 2**16
 LOCAL_MOVES = 0
 RECENT_ROWS = 0
 ROUNDING = "integers"
@@ -168,6 +168,11 @@ def transfer_entropies(
     """See `tefast._backends.Backend.transfer_entropies`."""
     import torch
 
+    if windows != ONE_STEP:
+        codes = encode(target, threads)
+        states_there = torch.tensor(sources, device=codes.device)
+        found = device_windows.scores(codes, states_there, target.binning.bins, states, windows)
+        return found, False
     bins, units, device = target.binning.bins, target.values.array.shape[2], target.values.device
     shape = (bins, bins, states)
     nats = torch.empty(len(sources), units, dtype=torch.float64, device=device)

@@ -6,13 +6,10 @@ counts are those of the CPU, whose sums do not depend on an order: scores are eq
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
-import numpy as np
-
+from tefast._backends import device_windows
 from tefast._backends.inputs import PairStates
-from tefast._tables import entropies
 from tefast._tables.types import Booleans, Codes, Steps
 
 CELLS = 2**24
@@ -125,30 +122,12 @@ def _moved(rows: Any, steps: int) -> Any:
 
 def _nats(counts: Any) -> Any:
     """Transfer entropy of counts (S, U, past, next, state)."""
-    import torch
-
     moves, states = counts.sum(dim=4), counts.sum(dim=3)
     total = states.sum(dim=(2, 3))
-    limbs = _terms(int(total.max()) + 1, counts.device)
+    limbs = device_windows.terms(int(total.max()) + 1, counts.device)
 
     def summed(cells: Any) -> Any:
         return limbs[:, cells.flatten(2)].sum(dim=3)
 
-    high, middle, low = (
-        summed(counts) + summed(moves.sum(dim=3)) - summed(moves) - summed(states)
-    ).unbind()
-    # As `entropies.Sums.nats` has it.
-    base = 2**entropies.LIMB_BITS
-    middle = middle + torch.div(low, base, rounding_mode="floor")
-    high = high + torch.div(middle, base, rounding_mode="floor")
-    middle, low = (limb.remainder(base).double() for limb in (middle, low))
-    nats = ((high.double() * base + middle) * base + low) * entropies.UNIT
-    return torch.clamp(nats / total, min=0.0)
-
-
-@functools.lru_cache(maxsize=4)
-def _terms(numbers: int, device: Any) -> Any:
-    """`entropies.terms` (3, numbers) of 0, 1 and so on, on the device."""
-    import torch
-
-    return torch.from_numpy(entropies.terms(np.arange(numbers), False)).to(device)
+    sums = summed(counts) + summed(moves.sum(dim=3)) - summed(moves) - summed(states)
+    return device_windows.mean(sums, total)

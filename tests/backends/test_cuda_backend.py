@@ -334,3 +334,47 @@ def test_importing_tefast_brings_no_torch():
     code = "import sys, tefast; tefast.transfer_entropy([[0.1], [0.2]], [0.1, 0.2]); "
     code += "assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+TOLD = {
+    "conditional_transfer_entropy": ("yz", {"target_history": 2, "delay": 2}),
+    "reverse_transfer_entropy": ("y", {"source_history": 2}),
+    "mutual_information": ("y", {"delay": 1}),
+    "active_information": ("", {"target_history": 2, "target_step": 2}),
+    "entropy_rate": ("", {}),
+    "transfer_entropy": ("y", {"target_history": 2, "source_history": 2}),
+}
+
+
+@pytest.mark.parametrize("name", TOLD)
+@pytest.mark.parametrize("room", [2**28, 2**14])
+def test_measures_of_windows_are_those_of_the_cpu(device, name, room, monkeypatch):
+    from tefast._backends import device_windows
+
+    monkeypatch.setattr(device_windows, "ROOM", room)  # few units at a time
+    calls = []
+    scores = device_windows.scores
+    monkeypatch.setattr(device_windows, "scores", lambda *a: calls.append(a) or scores(*a))
+    beside, how = TOLD[name]
+    rng = np.random.default_rng(1)
+    h = rng.random((7, 20, 19)).astype(np.float32)
+    h[rng.random(h.shape) < 0.05] = np.nan
+    given = {role: rng.random((7, 20)).astype(np.float32) for role in beside}
+    options = {"bins": 3, "lengths": rng.integers(5, 21, 7), "nan_policy": "omit", **how}
+    on_device = {role: torch.from_numpy(x).to(device) for role, x in {"h": h, **given}.items()}
+    found = tefast.evaluate(name, **on_device, **options, backend="cuda")
+    assert calls
+    np.testing.assert_array_equal(
+        values.to_numpy(found), tefast.evaluate(name, h=h, **given, **options)
+    )
+
+
+@pytest.mark.filterwarnings("ignore:method=:RuntimeWarning")  # few surrogates
+def test_surrogates_of_windows_are_those_of_the_cpu(device):
+    rng = np.random.default_rng(2)
+    h, y = rng.random((14, 20, 5)), rng.random((14, 20))
+    how = {"bins": 3, "measure": "mutual_information", "surrogates": 20, "method": "trials"}
+    found = tefast.significance(torch.from_numpy(h).to(device), y, backend="cuda", **how)
+    expected = tefast.significance(h, y, **how)
+    np.testing.assert_array_equal(values.to_numpy(found.p_value), expected.p_value)
+    np.testing.assert_array_equal(values.to_numpy(found.null_mean), expected.null_mean)
