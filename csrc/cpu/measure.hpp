@@ -4,10 +4,11 @@
 // (past, source state), summed over their cells and called A, B, C and D,
 //     N * T = A + B - C - D    in nats, N being the number of transitions
 // (Schreiber 2000, written out in counts). Beside conditions each of the four is summed over the
-// states of the conditions too. With one past alone the same is mutual information. The terms are
-// rounded to multiples of 2**-44 nats once,
-// and sums of integers do not depend on their order: the result is the same to the last bit
-// whatever the threads, chunks and instruction sets.
+// states of the conditions too. With one past alone the same is mutual information.
+//
+// The terms are rounded to multiples of 2**-44 nats once, and sums of integers do not depend on
+// their order: the result is the same to the last bit whatever the threads, chunks and instruction
+// sets.
 #pragma once
 
 #include <cstdint>

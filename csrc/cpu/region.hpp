@@ -31,10 +31,13 @@ class Caller {
     bool gives_up() {
         const auto now = std::chrono::steady_clock::now();
         if (now - asked_ < std::chrono::milliseconds(50)) return false;
-        const bool wanted = wants_no_more();
+        const bool wanted = gives_up_now();
         asked_ = std::chrono::steady_clock::now();
         return wanted;
     }
+
+    // The same at any time.
+    bool gives_up_now() { return wants_no_more(); }
 
   private:
     virtual bool wants_no_more() = 0;

@@ -139,8 +139,11 @@ class Backend(Protocol):
         `source` (N, T) holds the source's state at each step. What touches a NaN is left out.
         """
 
-    def recent(self, units: int, bins: int, states: int) -> Recent:
-        """Empty counters of 16 bits for the transitions of short batches."""
+    def recent(self, units: int, bins: int, states: int, most: int) -> Recent | None:
+        """Empty counters of 16 bits for the transitions of short batches.
+
+        None if they would take more than `most` bytes.
+        """
 
     def count_recent(
         self,

@@ -102,9 +102,10 @@ def count_transitions(
     _native.count_transitions(_input(target), source, counts, threads or 0)
 
 
-def recent(units: int, bins: int, states: int) -> Recent:
+def recent(units: int, bins: int, states: int, most: int) -> Recent | None:
     """See `tefast._backends.Backend.recent`."""
-    return np.zeros(_native.recent_size(units, bins, states), np.uint16)
+    size = _native.recent_size(units, bins, states)
+    return np.zeros(size, np.uint16) if 2 * size <= most else None
 
 
 def count_recent(

@@ -92,8 +92,17 @@ class Inputs:
             if self.options.known_binning(data, limits) is None:
                 self._learn()
             else:  # bins that do not depend on the data, so that no other input need be looked at
-                self._binnings[data.role], _ = self.options.learn(data, self.lengths, limits)
+                self._learn_alone(data)
         return self._binnings[data.role]
+
+    def _learn_alone(self, data: Values) -> None:
+        try:
+            found, _ = self.options.learn(data, self.lengths, self.ranges[data.role])
+        except (TypeError, ValueError):
+            if data is not self.target:
+                self.learned(self.target)  # whose mistakes are named before those of others
+            raise
+        self._binnings[data.role] = found
 
     def _learn(self) -> None:
         """Learn the bins of all inputs; one warning says of which there are fewer than asked."""

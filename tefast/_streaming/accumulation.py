@@ -78,6 +78,7 @@ class Accumulated:
     def _counts(self) -> BackendTable:
         """All counts so far."""
         self._recent.move_to(self._table)
+        self._recent.clear()
         return self._table
 
     @_counts.setter
@@ -97,7 +98,7 @@ class Accumulated:
 
     @property
     def counts(self) -> Counts:
-        """The counts so far, read-only: a view of those in memory, a copy of those on a GPU."""
+        """The counts so far, read-only. They do not follow what is counted later: ask again."""
         view: Counts = values.to_numpy(self._counts).view()
         view.flags.writeable = False
         return view
@@ -291,7 +292,7 @@ class Accumulated:
         check_steps(target, needed, self._window())
         symbols = {data.role: data.is_symbols for data in (target, *others)}
         inputs = self._inputs(target, others, lengths, mask, symbols)
-        if isinstance(self._table, np.ndarray):
+        if isinstance(self._table, np.ndarray) and self._recent.takes(inputs):
             windows = inputs.windows(self.measure, self._embedding)
             if self._recent.add(inputs, windows, self._table):
                 self._symbols, self._wrap = symbols, target.wrap_units

@@ -12,7 +12,7 @@ from tefast._tables.types import Counts, Recent
 MOST_BYTES = 2**28
 """That the counters take at most."""
 MOST_VALUES = 2**23
-"""Of a batch: it is counted without a look at signals, so that none of it can be lost."""
+"""Of a batch, which is taken back whole where a signal comes meanwhile."""
 
 
 class RecentCounts:
@@ -30,33 +30,41 @@ class RecentCounts:
         self._tables: Recent | None = None
         self._rows = 0
 
+    def takes(self, inputs: Inputs) -> bool:
+        """Whether a batch is short enough, and the backend has such counters."""
+        rows = inputs.target.array.shape[0] * inputs.target.array.shape[1]
+        short = rows <= inputs.options.backend.RECENT_ROWS
+        return short and inputs.target.array.size <= MOST_VALUES
+
     def add(self, inputs: Inputs, windows: Windows, counts: Counts) -> bool:
         """Count a batch whole, or raise; False if it is none for these counters.
 
         counts : ndarray of int64
             With the axes as they are kept: where the counters go before they overflow.
         """
-        options, data = inputs.options, inputs.target
-        backend, rows = options.backend, data.array.shape[0] * data.array.shape[1]
-        takes = windows.are_steps and kept(windows.axes) != windows.axes
-        short = rows <= backend.RECENT_ROWS and data.array.size <= MOST_VALUES
-        if not (takes and short and counts.size <= MOST_BYTES // 2):
+        if not windows.are_steps or kept(windows.axes) == windows.axes:
             return False
+        options, data = inputs.options, inputs.target
+        backend, states = options.backend, counts[0, 0, 0].size
+        rows = data.array.shape[0] * data.array.shape[1]
         if self._rows + rows > backend.RECENT_ROWS:
             self.move_to(counts)
-        states = counts[0, 0, 0].size
         if self._tables is None:
-            self._tables = backend.recent(len(counts), inputs.bins, states)
+            self._tables = backend.recent(len(counts), inputs.bins, states, MOST_BYTES)
+        if self._tables is None:
+            return False
         shared = moved(windows.shared(*data.array.shape[:2]).codes, -1)
         given = inputs.unscanned(data), shared.astype("int16"), states
+        # Before anything is counted: a signal may come as soon as it was, and rows that are counted
+        # twice here only make the counters move earlier.
+        self._rows += rows
         if not backend.count_recent(*given, False, self._tables, options.threads):
             inputs.scan(data)  # raises, unless it was a NaN that is to be left out
             backend.count_recent(*given, True, self._tables, options.threads)
-        self._rows += rows
         return True
 
     def move_to(self, counts: Counts) -> None:
-        """Add all of it to counts, and forget it."""
+        """Add all of it to counts."""
         if self._tables is not None and self._rows:
             size = counts.shape[1]
             flat = counts.reshape(len(counts), size, size, -1)

@@ -71,7 +71,7 @@ class TransferEntropy(_BesideWithHistories):
     -----
     Counts of all joint states are kept. They take 8 bytes for each of
     ``units * bins**(1 + target_history + S * source_history)``. On the CPU, those of the last short
-    batches take up to a quarter more, and no more than 256 MB.
+    batches take up to as much again, and no more than 256 MB.
 
     Examples
     --------

@@ -1,7 +1,11 @@
 """Short batches, whose counts are kept in 16 bits until somebody asks."""
 
 import copy
+import os
 import pickle
+import signal
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -102,5 +106,44 @@ def test_long_batches_and_large_counts_go_without(monkeypatch):
         assert plain.counts is not None  # asked for after every batch
     np.testing.assert_array_equal(streamed.counts, plain.counts)
     monkeypatch.setattr(recent, "MOST_BYTES", 100)
+    assert streamed.counts is not None
     streamed.update(*batch(rng))
     assert not waiting(streamed)
+
+
+@pytest.mark.parametrize("gaps", [False, True])
+def test_a_signal_takes_the_batch_back(gaps):
+    how = {"units": 500, "bins": 5, "h_range": (0, 1), "y_range": (0, 1), "nan_policy": "omit"}
+    rng, streamed = np.random.default_rng(7), tefast.TransferEntropy(**how, threads=1)
+    long, source = rng.random((400, 40, 500)), rng.random((400, 40))  # 8 million values
+    if gaps:
+        long[rng.random(long.shape) < 0.1] = np.nan
+    plain = tefast.TransferEntropy(**how)
+    plain.update(long, source)
+    started = time.perf_counter()
+    streamed.update(long, source)
+    took, returned = time.perf_counter() - started, 1
+    handler = signal.signal(signal.SIGINT, interrupt)
+    try:
+        for part in (0, 0.2, 0.3, 0.4, 0.5, 0.6):  # of the time it takes, while values become codes
+            sender = threading.Thread(target=send, args=(part * took,))  # or are counted
+            try:
+                sender.start()
+                streamed.update(long, source)
+                returned += 1
+                sender.join()
+            except InterruptedError:
+                sender.join()
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    assert returned < 7
+    np.testing.assert_array_equal(streamed.counts, returned * plain.counts)
+
+
+def send(seconds):
+    time.sleep(seconds)
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def interrupt(number, frame):
+    raise InterruptedError
