@@ -151,7 +151,7 @@ def measured_beside(name, bins, cells, call, plain_bins, plain):
 
 
 def measure_others():
-    """Rows of the other measures and of batches, beside plain transfer entropy of nearly as many cells."""
+    """Rows of the other measures, beside transfer entropy of nearly as many cells."""
     rng = np.random.default_rng(0)
     h = rng.random(SHORTER, dtype=np.float32)
     y, z = rng.random((2, *SHORTER[:2]), dtype=np.float32)
