@@ -32,9 +32,9 @@ class RecentCounts:
 
     def takes(self, inputs: Inputs) -> bool:
         """Whether a batch is short enough, and the backend has such counters."""
-        rows = inputs.target.array.shape[0] * inputs.target.array.shape[1]
-        short = rows <= inputs.options.backend.RECENT_ROWS
-        return short and inputs.target.array.size <= MOST_VALUES
+        sequences, steps, units = inputs.target.array.shape
+        rows: int = sequences * steps
+        return rows <= inputs.options.backend.RECENT_ROWS and rows * units <= MOST_VALUES
 
     def add(self, inputs: Inputs, windows: Windows, counts: Counts) -> bool:
         """Count a batch whole, or raise; False if it is none for these counters.
