@@ -15,8 +15,9 @@ namespace tefast {
 std::int64_t recent_size(std::int64_t units, int bins, std::int64_t states);
 
 // Adds all transitions to such tables, which have room for as many as there are rows. Nothing is
-// added where it throws, as it does if the caller gives up at any time, or where it returns false: a value is NaN, infinite or an outside symbol,
-// and work.omit does not say to count the others all the same.
+// added where it throws, as it does if the caller gives up at any time, or where it returns false:
+// a value is NaN, infinite or an outside symbol, and work.omit does not say to count the others all
+// the same.
 bool count_recent(const Transitions& work, std::uint16_t* recent, int threads);
 
 // Adds the tables to counts (U, bins, bins, states) as `count_transitions` does, and clears them.
