@@ -111,6 +111,8 @@ sanitize: $(VENV)/installed
 		ASAN_OPTIONS=detect_leaks=0 PYTHONSAFEPATH=1 $(SANITIZED)/bin/python -m pytest -q -p no:cacheprovider \
 		tests/backends/test_kernel.py tests/backends/test_surrogates.py \
 		tests/backends/test_counts.py tests/backends/test_used_bins.py \
+		tests/backends/test_measures_at_once.py tests/backends/test_quantile_edges.py \
+		tests/measures/test_local_values.py tests/streaming/test_recent.py \
 		tests/measures/test_known_values.py tests/pairs/test_pairwise.py
 	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libubsan.so)" \
 		ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 OMP_WAIT_POLICY=passive \
