@@ -7,16 +7,13 @@ to the last bit.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from tefast._backends.inputs import StepWindows
 from tefast._tables import entropies
-
-ROOM = 2**28
-"""Bytes that the cells of some units' windows may take, and that their counts may."""
+from tefast._tables.counts import blocks
 
 
 def scores(codes: Any, sources: Any, bins: int, states: int, windows: StepWindows) -> Any:
@@ -30,7 +27,7 @@ def scores(codes: Any, sources: Any, bins: int, states: int, windows: StepWindow
     found = torch.empty(len(sources), units, dtype=torch.float64, device=codes.device)
     pasts, nexts = _sizes(bins, windows)
     each = 8 * max(4 * sequences * steps, pasts * nexts * states)
-    for some in _blocks(units, max(1, ROOM // each)):
+    for some in blocks(units, each):
         cells = _cells(codes[..., some], bins, windows)
         for row, source in zip(found, sources, strict=True):
             counts = _counted(cells, source, pasts * nexts, states)
@@ -42,11 +39,6 @@ def _sizes(bins: int, windows: StepWindows) -> tuple[int, int]:
     """States of the past, and of what is counted beside it."""
     past = bins ** max(1, len(windows.back))
     return (past, bins) if windows.with_next else (1, past)
-
-
-def _blocks(units: int, most: int) -> Iterator[slice]:
-    for start in range(0, units, most):
-        yield slice(start, min(start + most, units))
 
 
 def _cells(codes: Any, bins: int, windows: StepWindows) -> Any:

@@ -57,7 +57,7 @@ class AtOnce:
     def state(self, counted: Windows, sequences: int, steps: int) -> JointState:
         """The state (N, T) at the rows that the kernel counts at."""
         nothing = JointState(np.zeros((sequences, steps), np.int64), 1)
-        shared = _together(counted, self.axes) if self.axes else nothing
+        shared = together(counted.beside[axis] for axis in self.axes) if self.axes else nothing
         return shared.moved(-self.ahead)
 
 
@@ -103,7 +103,3 @@ def _from(steps: Iterable[int], ahead: int) -> tuple[int, ...]:
     """Steps back from the row that the kernel counts at; none for that row alone."""
     back = tuple(step - ahead for step in steps)
     return () if back == (0,) else back
-
-
-def _together(counted: Windows, axes: Axes) -> JointState:
-    return together(counted.beside[axis] for axis in axes)

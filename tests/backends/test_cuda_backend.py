@@ -350,8 +350,9 @@ TOLD = {
 @pytest.mark.parametrize("room", [2**28, 2**14])
 def test_measures_of_windows_are_those_of_the_cpu(device, name, room, monkeypatch):
     from tefast._backends import device_windows
+    from tefast._tables import counts
 
-    monkeypatch.setattr(device_windows, "ROOM", room)  # few units at a time
+    monkeypatch.setattr(counts, "BLOCK_BYTES", room)  # few units at a time
     calls = []
     scores = device_windows.scores
     monkeypatch.setattr(device_windows, "scores", lambda *a: calls.append(a) or scores(*a))
